@@ -1,0 +1,41 @@
+"""surfaceviz: what the loss of a neural network looks like around a trained minimum.
+
+surface = surfaceviz.slice(surfaceviz.Problem(model, loader, "cross_entropy"), axes=[(-1, 1, 25), (-1, 1, 25)])
+surfaceviz.plot(surface)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surfaceviz.errors import SurfacevizError
+    from surfaceviz.losses import PerSample
+    from surfaceviz.pipeline.api import plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.problem import Problem
+    from surfaceviz.records import Slice
+    from surfaceviz.store import read
+
+__all__ = ["PerSample", "Problem", "Slice", "SurfacevizError", "plot", "read", "slice"]
+
+# Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
+_HOMES = {
+    "PerSample": "losses",
+    "Problem": "problem",
+    "Slice": "records",
+    "SurfacevizError": "errors",
+    "plot": "pipeline.api",
+    "read": "store",
+    "slice": "pipeline.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'surfaceviz' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"surfaceviz.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,45 @@
+"""The errors of the project; each message says what was got, what was expected, what to do."""
+
+from __future__ import annotations
+
+import signal
+
+
+class SurfacevizError(Exception):
+    """The root: anything that goes wrong in a run, as opposed to a caller's misuse (`ValueError`)."""
+
+
+class ProblemError(SurfacevizError):
+    """A problem that can't be found, built or measured."""
+
+
+class CheckpointError(SurfacevizError):
+    """Weights that can't be read safely, or don't fit the model."""
+
+
+class DirectionError(SurfacevizError):
+    """Directions that can't be made, or came out otherwise than before."""
+
+
+class StoreError(SurfacevizError):
+    """A file that can't be written: the disk is full, another run holds it, it is another run's."""
+
+
+class SchemaError(SurfacevizError):
+    """A file that isn't a whole surfaceviz file."""
+
+
+class WorkerError(SurfacevizError):
+    """A worker process that died, or raised what the caller doesn't know."""
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818  it is a KeyboardInterrupt, and named as one
+    """SIGINT or SIGTERM arrived; a `KeyboardInterrupt`, so that nothing takes it for an error.
+
+    Attributes:
+        signum: the signal's number.
+    """
+
+    def __init__(self, signum: int, message: str = "") -> None:
+        super().__init__(message or f"interrupted by {signal.Signals(signum).name}")
+        self.signum = signum

@@ -1,0 +1,215 @@
+"""One `map_unordered`: a serial loop, or local processes. It knows no loss."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+from surfaceviz.errors import SurfacevizError, WorkerError
+
+ChunkT = TypeVar("ChunkT")
+ResultT = TypeVar("ResultT")
+Make = Callable[[], Callable[[ChunkT], ResultT]]
+
+_LIVES = 2  # a chunk whose worker dies is given once more
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Where the work is done.
+
+    Attributes:
+        count: processes; 1 means this one.
+        method: how they start: ``spawn`` builds everything anew in each; ``fork`` inherits live objects.
+    """
+
+    count: int = 1
+    method: str = "spawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[ChunkT, ResultT]):
+    """A chunk, its result, and the number of the worker that made it."""
+
+    chunk: ChunkT
+    result: ResultT
+    worker: int
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def can_fork() -> bool:
+    """Return whether live objects can reach another process here."""
+    return "fork" in multiprocessing.get_all_start_methods()
+
+
+def map_unordered(
+    make: Make[ChunkT, ResultT], chunks: Sequence[ChunkT], workers: Workers
+) -> Iterator[Done[ChunkT, ResultT]]:
+    """Yield each chunk with its result, in the order in which they are done.
+
+    Args:
+        make: builds the function, once in each worker; picklable for ``spawn``.
+        chunks: the work; each is one call of the function, and one message.
+        workers: where.
+
+    Raises:
+        WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
+            a `SurfacevizError` arrives as it was. Closing the iterator ends the workers at once.
+    """
+    if workers.count <= 1:
+        function = make()
+        for chunk in chunks:
+            yield Done(chunk, function(chunk), 0)
+        return
+    pool = _Pool(make, workers, list(chunks))
+    try:
+        yield from pool.run()
+    finally:
+        pool.end()
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    process: BaseProcess
+    pipe: Connection
+    index: int | None = None  # of the chunk in work
+
+
+class _Pool(Generic[ChunkT, ResultT]):
+    """Worker processes, each with a pipe of its own; a chunk is handed out as one gets free."""
+
+    def __init__(self, make: Make[ChunkT, ResultT], workers: Workers, chunks: list[ChunkT]) -> None:
+        self._make, self._chunks = make, chunks
+        self._context: BaseContext = multiprocessing.get_context(workers.method)
+        self._waiting = list(range(len(chunks)))[::-1]
+        self._deaths = dict.fromkeys(range(len(chunks)), 0)
+        self._workers: list[_Worker] = []
+        try:
+            for number in range(min(workers.count, len(chunks))):
+                self._workers.append(self._start(number))
+        except BaseException:
+            self.end()
+            raise
+
+    def run(self) -> Iterator[Done[ChunkT, ResultT]]:
+        left = len(self._chunks)
+        for worker in self._workers:
+            self._give(worker)
+        while left:
+            ready = wait([w.pipe for w in self._workers if w.index is not None])
+            for worker in [w for w in self._workers if w.pipe in ready]:
+                done = self._receive(worker)
+                if done is not None:
+                    left -= 1
+                    yield done
+
+    def end(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()  # they hold nothing that is not ours already
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers.clear()
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(self._make, theirs), name=f"surfaceviz-{number}", daemon=True
+        )
+        process.start()
+        theirs.close()  # so that a dead worker's pipe ends
+        return _Worker(number, process, ours)
+
+    def _give(self, worker: _Worker) -> None:
+        worker.index = self._waiting.pop() if self._waiting else None
+        if worker.index is not None:
+            try:
+                worker.pipe.send(self._chunks[worker.index])
+            except (BrokenPipeError, ConnectionResetError):
+                self._replace(worker)
+
+    def _receive(self, worker: _Worker) -> Done[ChunkT, ResultT] | None:
+        assert worker.index is not None
+        try:
+            result, error = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._replace(worker)
+            return None
+        if error is not None:
+            raise error
+        done: Done[ChunkT, ResultT] = Done(self._chunks[worker.index], result, worker.number)
+        self._give(worker)
+        return done
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start another in a dead worker's place and give it the chunk once more."""
+        worker.process.join()
+        code, index = worker.process.exitcode or 0, worker.index
+        assert index is not None
+        self._deaths[index] += 1
+        if self._deaths[index] >= _LIVES:
+            raise WorkerError(
+                f"worker {worker.number} {_last_words(code)}, twice over the same points; try fewer --workers "
+                "(memory), or --workers 1 to see it happen"
+            )
+        self._waiting.append(index)
+        worker.pipe.close()
+        fresh = self._start(worker.number)
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        self._give(worker)
+
+
+def _last_words(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _work(make: Make[Any, Any], pipe: Connection) -> None:
+    """Build the function and answer each chunk by (result, None) or (None, error), until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    function = None
+    while True:
+        try:
+            chunk = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            function = function or make()
+            answer = (function(chunk), None)
+        except Exception as error:  # noqa: BLE001  whatever it is, the parent shall know
+            answer = (None, _portable(error))
+        pipe.send(answer)
+
+
+def _portable(error: Exception) -> SurfacevizError:
+    """Return an error that survives pickling, with the worker's traceback as a note."""
+    ours = error if isinstance(error, SurfacevizError) else WorkerError(f"{type(error).__name__}: {error}")
+    portable = type(ours)(str(ours))
+    portable.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
+    return portable
+
+
+def _follow_parent() -> None:
+    """End this process when its parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,99 @@
+"""Axes, coordinates and the points that are missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz.records import MISSING, FloatArray
+
+# A coordinate this close to 0, as a share of the range, is the rounding of 0.
+_ZERO = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Equally spaced coordinates from ``minimum`` to ``maximum``, both included.
+
+    Raises:
+        ValueError: fewer than 2 points, an empty or a non-finite range.
+    """
+
+    minimum: float
+    maximum: float
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 2:  # noqa: PLR2004
+            raise ValueError(f"axis {self}: NUM is {self.count}, expected at least 2 points")
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum)):
+            raise ValueError(f"axis {self}: the range must be finite")
+        if self.minimum >= self.maximum:
+            raise ValueError(f"axis {self}: MIN must be below MAX")
+
+    def __str__(self) -> str:
+        return f"{self.minimum:g}:{self.maximum:g}:{self.count}"
+
+    @classmethod
+    def parse(cls, given: str | Sequence[float]) -> Axis:
+        """Return the axis that ``"MIN:MAX:NUM"`` or ``(MIN, MAX, NUM)`` means.
+
+        >>> Axis.parse("-1:1:25")
+        Axis(minimum=-1.0, maximum=1.0, count=25)
+        """
+        parts = given.split(":") if isinstance(given, str) else list(given)
+        try:
+            minimum, maximum, count = parts
+            minimum, maximum, number = float(minimum), float(maximum), float(count)
+        except (TypeError, ValueError):
+            raise ValueError(f"axis {given!r}: expected MIN:MAX:NUM, such as -1:1:25") from None
+        if number != int(number):
+            raise ValueError(f"axis {given!r}: NUM is {count}, expected a whole number")
+        return cls(minimum, maximum, int(number))
+
+    def coordinates(self) -> FloatArray:
+        """Return the coordinates, shape (count,); 0 is exactly 0 where it is one of them.
+
+        >>> Axis(-0.3, 0.3, 3).coordinates().tolist()
+        [-0.3, 0.0, 0.3]
+        """
+        x = np.linspace(self.minimum, self.maximum, self.count)
+        x[np.abs(x) < _ZERO * (self.maximum - self.minimum)] = 0.0
+        return x
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Points that one worker evaluates at a stretch."""
+
+    indices: tuple[int, ...]  # flat, C order
+    coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
+
+
+def point(axes: Sequence[FloatArray], index: int) -> tuple[float, ...]:
+    """Return the coordinates (alpha[, beta]) of the point with flat index ``index`` in C order."""
+    places = np.unravel_index(index, [len(axis) for axis in axes])
+    return tuple(float(axis[i]) for axis, i in zip(axes, places, strict=True))
+
+
+def missing_chunks(axes: Sequence[FloatArray], origin: NDArray[np.uint8], size: int) -> list[Chunk]:
+    """Return the missing points in C order, ``size`` to a chunk."""
+    missing = np.flatnonzero(origin.reshape(-1) == MISSING).tolist()
+    return [
+        Chunk(tuple(part), tuple(point(axes, i) for i in part))
+        for part in (missing[start : start + size] for start in range(0, len(missing), size))
+    ]
+
+
+def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
+    """Return axes that hold the origin and ``points`` with a margin, as a share of their extent."""
+    axes = []
+    for k, count in enumerate(counts):
+        along = [0.0, *(p[k] for p in points)]
+        pad = margin * (max(along) - min(along))
+        axes.append(Axis(min(along) - pad, max(along) + pad, count))
+    return axes

@@ -1,0 +1,66 @@
+"""SIGINT and SIGTERM as one exception that waits where a half-done thing must not be left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from surfaceviz.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _State:
+    """How many shields are up, and the signal that arrived behind them."""
+
+    shields = 0
+    pending: int | None = None
+
+
+def _handle(signum: int, _frame: FrameType | None) -> None:
+    if _State.shields:
+        _State.pending = signum
+    else:
+        raise Interrupted(signum)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Interrupted` in the main thread at SIGINT or SIGTERM; put the handlers back at the end.
+
+    Outside the main thread Python allows no handlers, and this does nothing. A handler that the
+    caller set for SIGTERM, or his ignoring of SIGINT (as under ``nohup``), is respected.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
+    for signum in previous:
+        signal.signal(signum, _handle)
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Hold a signal back until the block ends, then raise it as `Interrupted`.
+
+    An exception that leaves the block goes first; the signal is then dropped, as the run ends anyway.
+    """
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+        pending = _State.pending
+        if not _State.shields:
+            _State.pending = None
+    if pending is not None and not _State.shields:
+        raise Interrupted(pending)

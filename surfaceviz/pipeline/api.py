@@ -1,0 +1,142 @@
+"""The Python interface: what the command line does, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surfaceviz import render
+from surfaceviz.directions import RandomSpec
+from surfaceviz.grid import Axis
+from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline.plan import Request, make_plan
+from surfaceviz.pipeline.run import run
+from surfaceviz.problem import Problem
+from surfaceviz.records import Slice
+from surfaceviz.store import read
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Names = str | Sequence[str]
+
+
+def slice(  # noqa: A001  the field's word for a cut
+    problem: Problem | str,
+    axes: Sequence[str | Sequence[float]] | None = None,
+    *,
+    seed: int = 0,
+    output: str | Path | None = None,
+    weights: str | None = None,
+    data: str | None = None,
+    normalise: str = "filter",
+    ignore: str = "biasbn",
+    orthogonal: bool = False,
+    only: Names = (),
+    freeze: Names = (),
+    toward: Names = (),
+    splits: Names = (),
+    samples: int | None = None,
+    bn: str = "fixed",
+    dtype: str | None = None,
+    device: str = "auto",
+    engine: str | None = None,
+    batch_size: int | None = None,
+    workers: int | None = 1,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Slice:
+    """Return a 1-D or 2-D slice of the loss around a minimum.
+
+    Args:
+        problem: a `Problem`, or its name as on the command line.
+        axes: (min, max, num) or ``"MIN:MAX:NUM"`` for each dimension; by default 25 x 25 over [-1, 1]^2,
+            and fitted to the models with ``toward``.
+        seed: of the random directions.
+        output: the HDF5 file; the same call goes on from what it holds. None keeps the slice in memory.
+        weights: ``FILE[:KEY]``; by default the problem's own.
+        data: the folder of a catalogue problem's data.
+        normalise: filter, layer, weight, dfilter, dlayer or none.
+        ignore: biasbn (gains stay still) or none.
+        orthogonal: whether the second direction is made orthogonal to the first, filter by filter.
+        only: patterns on parameter names; the others stay still.
+        freeze: patterns of parameters that stay still.
+        toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
+        splits: names; all by default.
+        samples: the size of a seeded subset of each split.
+        bn: ``fixed`` running statistics, or ``recalibrate`` at each point.
+        dtype: float64, float32, bf16 or float16; by default float64 for such a model, else float32.
+        device: as torch names it; ``auto`` takes a GPU where there is one.
+        engine: how points are evaluated; ``eager``.
+        batch_size: samples in a batch; 128 by default.
+        workers: local processes of one thread each; None chooses by the time a point takes.
+        overwrite: start anew whatever the output holds.
+        listener: told what happens; by default warnings go to `warnings`.
+
+    Raises:
+        ValueError: an option that can't be.
+        SurfacevizError: the problem, the weights, the data or the file are not as they should be.
+
+    Example:
+        >>> import torch
+        >>> x = torch.linspace(-1, 1, 8).reshape(8, 1)
+        >>> line = slice(Problem(torch.nn.Linear(1, 1, bias=False), (x, 2 * x), "mse"), [(-1, 1, 3)], ignore="none")
+        >>> line.shape, bool(line.complete)
+        ((3,), True)
+    """
+    listener = listener or Quiet()
+    request = Request(
+        problem=problem,
+        axes=None if axes is None else tuple(Axis.parse(axis) for axis in axes),
+        weights=weights,
+        data=data,
+        random=RandomSpec(seed, normalise, ignore, orthogonal),
+        only=_tuple(only),
+        freeze=_tuple(freeze),
+        toward=_tuple(toward),
+        splits=_tuple(splits),
+        samples=samples,
+        bn=bn,
+        dtype=dtype,
+        device=device,
+        engine=engine,
+        batch_size=batch_size,
+        output=None if output is None else Path(output),
+        overwrite=overwrite,
+    )
+    return run(
+        make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice"
+    ).surface
+
+
+def plot(
+    *slices: Slice | str | Path,
+    output: str | Path | None = None,
+    kind: str = "filled",
+    levels: str = "auto",
+    of: str | None = None,
+) -> Figure:
+    """Return a figure of one or several slices, all 1-D or all 2-D.
+
+    Args:
+        slices: records, or files.
+        output: a PNG, SVG or PDF to write as well.
+        kind: for surfaces: ``lines``, ``filled`` or ``heat``.
+        levels: ``linear``, ``log``, or ``auto``: log where the values span more than a factor of 20.
+        of: ``<split>_<metric>``; by default the loss of the first split (curves: of all).
+
+    Raises:
+        ValueError: nothing to draw, mixed dimensions, unknown kind, levels or metric.
+        SchemaError: a file that can't be read.
+        StoreError: a picture that can't be written.
+    """
+    records = [record if isinstance(record, Slice) else read(record) for record in slices]
+    figure = render.draw(records, kind=kind, levels=levels, of=of)
+    if output is not None:
+        render.save(figure, Path(output))
+    return figure
+
+
+def _tuple(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -1,0 +1,112 @@
+"""The slice as it fills, and its snapshots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz import store
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate import Point
+from surfaceviz.interrupt import shielded
+from surfaceviz.records import EVALUATED, Direction, FloatArray, Mark, Slice
+
+SNAPSHOT_SECONDS = 3.0
+SNAPSHOT_SHARE = 0.015  # of the run's time at the most, so that all of it stays under 2%
+
+
+class Board:
+    """The arrays of a slice; points are put in, records taken out.
+
+    Args:
+        axes: coordinates.
+        centre: the values at theta, whose names are those of all points.
+        before: the slice to go on from.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[FloatArray],
+        centre: Point,
+        *,
+        directions: Sequence[Direction],
+        marks: Sequence[Mark],
+        provenance: Mapping[str, str | int | float],
+        before: Slice | None = None,
+    ) -> None:
+        _check_names(list(centre.values))
+        self.axes = tuple(axes)
+        self.provenance = dict(provenance)
+        self._centre, self._directions, self._marks = dict(centre.values), tuple(directions), tuple(marks)
+        shape = tuple(len(axis) for axis in axes)
+        kept = before if before is not None else Slice(self.axes, {}, np.zeros(shape, np.uint8), {})
+        self.origin = kept.origin.copy()
+        self._values = _arrays(centre.values, kept.values, shape)
+        self._stderr = _arrays(centre.stderr, kept.stderr, shape)
+        self._rise = _arrays(centre.rise_stderr, kept.rise_stderr, shape)
+
+    def put(self, index: int, point: Point) -> None:
+        """Enter a point at flat index ``index``; its origin last."""
+        for arrays, values in (
+            (self._values, point.values),
+            (self._stderr, point.stderr),
+            (self._rise, point.rise_stderr),
+        ):
+            for name, value in values.items():
+                arrays[name].flat[index] = value
+        self.origin.flat[index] = EVALUATED
+
+    def surface(self) -> Slice:
+        """Return the slice so far (its arrays are the board's own)."""
+        return Slice(
+            self.axes, self._values, self.origin, self._centre, self._directions,
+            self._stderr, self._rise, self._marks, dict(self.provenance),
+        )  # fmt: skip
+
+
+def _arrays(
+    like: Mapping[str, float], kept: Mapping[str, FloatArray], shape: tuple[int, ...]
+) -> dict[str, FloatArray]:
+    return {name: kept[name].copy() if name in kept else np.full(shape, np.nan) for name in like}
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if "/" in name or name.endswith("_stderr") or not name.isprintable():
+            raise ProblemError(
+                f"a split and metric make the name {name!r}; it may hold no '/', nor end in '_stderr'"
+            )
+
+
+class Snapshots:
+    """Writes the board to its file every few seconds, or more rarely where that would cost over 2%."""
+
+    def __init__(
+        self, path: Path | None, board: Board, tensors: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> None:
+        self._path, self._board, self._tensors = path, board, tensors
+        self._started = self._last = time.monotonic()
+        self.seconds = 0.0
+
+    def save_if_due(self, update: Callable[[], None]) -> None:
+        """Save where enough time has passed; ``update`` brings the board's provenance up to date first."""
+        now = time.monotonic()
+        spent_enough = self.seconds > SNAPSHOT_SHARE * (now - self._started)
+        if now - self._last >= SNAPSHOT_SECONDS and not spent_enough:
+            update()
+            self.save()
+
+    def save(self) -> None:
+        """Save now; a signal waits until it is done."""
+        if self._path is None:
+            return
+        begun = time.monotonic()
+        with shielded():
+            store.write(self._path, self._board.surface(), self._tensors)
+        self._last = time.monotonic()
+        self.seconds += self._last - begun

@@ -1,0 +1,109 @@
+"""What the command line prints of a plan and of a finished run."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from pathlib import Path
+
+from torch import Tensor
+
+from surfaceviz.data import Split, leaves
+from surfaceviz.directions import zero_filters
+from surfaceviz.functional import borrowed
+from surfaceviz.parameters import named_tensors
+from surfaceviz.pipeline.plan import Plan
+from surfaceviz.pipeline.run import Outcome, worker_count
+from surfaceviz.records import AXIS_NAMES
+
+Rows = list[tuple[str, str]]
+
+
+def closing_lines(outcome: Outcome, picture: Path | None) -> Rows:
+    """Return a line each on file, picture, the centre by split, range and cosine."""
+    surface = outcome.surface
+    rows = [("file", str(outcome.path))]
+    if picture is not None:
+        rows.append(("picture", str(picture)))
+    for split in str(surface.provenance["splits"]).split(","):
+        values = {
+            k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")
+        }
+        rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
+    ranges = (
+        f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
+    )
+    shape = " x ".join(map(str, surface.shape))
+    rows.append(
+        (
+            "range",
+            f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
+        )
+    )
+    if "cosine" in surface.provenance:
+        rows.append(("cosine", f"{float(surface.provenance['cosine']):.4f} between the directions"))
+    return rows
+
+
+def still(plan: Plan) -> list[str]:
+    """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
+    if plan.request.toward:
+        return []
+    lines = []
+    frozen = len(plan.filters) - len(plan.moving)
+    if frozen:
+        lines.append(f"{frozen} of {len(plan.filters)} parameters are frozen and stay still")
+    zeros = zero_filters(plan.theta, plan.filters, plan.moving)
+    if zeros:
+        lines.append(f"{zeros} filters have norm 0 and stay still")
+    return lines
+
+
+def estimate(plan: Plan, workers: int | None) -> Rows:
+    """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
+    with borrowed(plan.problem.model, plan.device):
+        evaluator = plan.evaluator()
+        evaluator.centre()  # warms up
+        begun = time.monotonic()
+        evaluator(tuple(axis.maximum for axis in plan.axes))
+        seconds = time.monotonic() - begun
+    points = math.prod(axis.count for axis in plan.axes)
+    processes = worker_count(workers, points, points * seconds)
+    samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    total = points * seconds / processes
+    numbers = sum(tensor.numel() for tensor in plan.theta.values())
+    rows = [
+        ("points", f"{' x '.join(str(axis.count) for axis in plan.axes)} = {points}, each of {samples} samples"),
+        ("axes", ", ".join(map(str, plan.axes))),
+        ("memory", f"{_size(_bytes(list(plan.theta.values())))} of weights ({numbers:,} numbers), kept at most 5 times; "
+                   f"{_size(sum(map(_data_bytes, plan.splits)))} of data; this process reached {_size(peak)}"),
+        ("time", f"{seconds:.3g} s a point; about {total:.0f} s with {processes} process{'es' if processes > 1 else ''}"),
+        ("output", str(plan.output)),
+    ]  # fmt: skip
+    rows += [("still", line) for line in still(plan)]
+    kinds = named_tensors(plan.problem.model)
+    return rows + [
+        ("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()
+    ]
+
+
+def _data_bytes(split: Split) -> int:
+    return _bytes([leaf for batch in split.batches(split.count) for leaf in leaves(batch)])
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people.
+
+    >>> _size(1437 * 64 * 4)
+    '359 kB'
+    """
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1024:.0f} kB"

@@ -1,0 +1,107 @@
+"""What a problem's name means: an entry of the catalogue, ``file.py:factory``, ``package.module:factory``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.problem import Problem
+from surfaceviz.zoo import catalogue
+
+DEFAULT = "resnet20-digits"
+
+
+def resolve(spec: str, folder: str | None = None) -> Problem:
+    """Return the problem that ``spec`` names, built anew.
+
+    Args:
+        spec: a catalogue name, ``path/file.py:factory`` or ``package.module:factory``.
+        folder: what ``--data`` gave; a factory must take it as ``data``.
+
+    Raises:
+        ProblemError: not found, or the factory raised or returned something else.
+    """
+    if spec in catalogue.ENTRIES:
+        return catalogue.problem(spec, folder)
+    place, colon, attribute = spec.rpartition(":")
+    if not colon or not place or not attribute:
+        raise ProblemError(
+            f"unknown problem {spec!r}; give one of {', '.join(catalogue.ENTRIES)}, or FILE.py:FACTORY, or "
+            "PACKAGE.MODULE:FACTORY"
+        )
+    module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        raise ProblemError(
+            f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}"
+        )
+    problem = _guarded(lambda: factory(**_arguments(factory, folder, spec)), spec)
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem")
+    problem.name = problem.name or f"{Path(place).stem if place.endswith('.py') else place}-{attribute}"
+    return problem
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ProblemError(f"{path}: no such file")
+    name = f"surfaceviz_problem_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look it up
+    _on_path(path.resolve().parent)
+    loader = spec.loader
+    _guarded(lambda: loader.exec_module(module), str(path))
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    _on_path(Path.cwd())  # a console script has its own folder there instead
+    module = _guarded(lambda: importlib.import_module(name), name)
+    assert isinstance(module, ModuleType)
+    return module
+
+
+def _on_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _guarded(call: Callable[[], Any], what: str) -> Any:
+    """Return what the user's code returns; whatever it raises becomes a `ProblemError` with its line."""
+    try:
+        return call()
+    except ProblemError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [f for f in frames if "importlib" not in f.filename and not f.filename.startswith("<")]
+        where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if len(theirs) > 1 else ""
+        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{where}") from error
+
+
+def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> dict[str, str]:
+    if folder is None:
+        return {}
+    if "data" not in inspect.signature(factory).parameters:
+        raise ProblemError(f"{spec} takes no argument named data, so --data {folder} has nowhere to go")
+    return {"data": folder}
+
+
+def _functions(module: ModuleType) -> list[str]:
+    own = vars(module).items()
+    return [
+        k
+        for k, v in own
+        if inspect.isfunction(v) and v.__module__ == module.__name__ and not k.startswith("_")
+    ]

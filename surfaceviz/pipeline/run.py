@@ -1,0 +1,339 @@
+"""The main job: evaluate the points of a plan, keep them safe, end with a record."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import surfaceviz.lock
+from surfaceviz import store
+from surfaceviz.errors import Interrupted, ProblemError, StoreError
+from surfaceviz.evaluate import Evaluator, Point
+from surfaceviz.execute import Workers, can_fork, cores, map_unordered
+from surfaceviz.functional import borrowed
+from surfaceviz.grid import Chunk, missing_chunks
+from surfaceviz.interrupt import interruptible, shielded
+from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline.board import Board, Snapshots
+from surfaceviz.pipeline.plan import Plan, Request, make_plan
+from surfaceviz.records import Mark, Slice
+
+_CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
+_CHUNKS_EACH = 8  # so many chunks a worker at least, that all end together
+_WORTH_WORKERS = 10.0  # seconds of work that starting processes (about 3 s) pays for
+_ROUNDING = 1e-4  # of a centre on another kind of CPU; more means that something changed
+
+Evaluate = Callable[[Chunk], list[Point]]
+
+_for_life = ExitStack()  # what a worker process borrows, it never gives back
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run: its slice, and what it took."""
+
+    surface: Slice
+    path: Path | None
+    fresh: int  # points evaluated in this run
+    seconds: float
+    snapshot_seconds: float
+
+
+def run(
+    plan: Plan, *, workers: int | None = 1, listener: Listener | None = None, command: str = ""
+) -> Outcome:
+    """Evaluate what is missing of a plan and return the slice; with an output, every few seconds it is on disk.
+
+    Args:
+        plan: what to do.
+        workers: processes; None chooses by the time of one point.
+        listener: told what happens.
+        command: for the file's provenance.
+
+    Raises:
+        StoreError: the file is another run's, or held by another, or can't be written.
+        ProblemError: the centre is NaN, or measuring a point raised; what was done is kept.
+        Interrupted: by SIGINT or SIGTERM; likewise.
+    """
+    listener = listener or Quiet()
+    if plan.output is None:
+        with interruptible():
+            return _run(plan, None, workers, listener, command)
+    with interruptible(), surfaceviz.lock.held(plan.output):
+        fresh_start = plan.request.overwrite or not plan.output.exists()
+        before = None if fresh_start else store.read(plan.output)
+        if before is not None:
+            _refuse_other(plan, before)
+            if before.complete:
+                listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
+                return Outcome(before, plan.output, 0, 0.0, 0.0)
+        return _run(plan, before, workers, listener, command)
+
+
+def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listener, command: str) -> Outcome:
+    started = time.monotonic()
+    with borrowed(plan.problem.model, plan.device):
+        evaluator = plan.evaluator()
+        centre, seconds = _timed_centre(evaluator)
+        _check_centre(plan, centre, listener)
+        rounding = "" if before is None else _compare_centres(plan, before, centre, listener)
+        marks = [Mark(name, place, evaluator(place).values) for name, place in plan.marks]
+        axes = [axis.coordinates() for axis in plan.axes]
+        board = Board(
+            axes, centre, directions=[d.record for d in plan.directions], marks=marks,
+            provenance=_provenance(plan, command, before, rounding), before=before,
+        )  # fmt: skip
+        tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
+        snapshots = Snapshots(plan.output, board, tensors)
+        where = _workers(plan, workers, seconds * int(np.sum(board.origin == 0)), listener)
+        size = _chunk_size(seconds, int(np.sum(board.origin == 0)), where.count)
+        fresh = _fill(plan, evaluator, board, snapshots, where, size, listener)
+    _warn_lower(plan, board.surface(), listener)
+    return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
+
+
+def _fill(
+    plan: Plan,
+    evaluator: Evaluator,
+    board: Board,
+    snapshots: Snapshots,
+    where: Workers,
+    size: int,
+    listener: Listener,
+) -> int:
+    """Evaluate the missing points into the board and return their number."""
+    chunks = missing_chunks(board.axes, board.origin, size)
+    total, fresh, begun = board.origin.size, 0, time.monotonic()
+    counts: Counter[str] = Counter(json.loads(str(board.provenance["worker_points"])))
+    before = float(board.provenance["seconds"])
+
+    def update() -> None:
+        board.provenance["worker_points"] = json.dumps(counts)
+        board.provenance["seconds"] = before + time.monotonic() - begun
+
+    snapshots.save()  # whatever is wrong with the file shows before the work
+    try:
+        with closing(map_unordered(_make(plan, evaluator, where), chunks, where)) as results:
+            listener.advance(total - sum(len(c.indices) for c in chunks), total, 0)
+            for done in results:
+                for index, point in zip(done.chunk.indices, done.result, strict=True):
+                    board.put(index, point)
+                counts[str(done.worker)] += len(done.chunk.indices)
+                fresh += len(done.chunk.indices)
+                listener.advance(int(np.count_nonzero(board.origin)), total, fresh)
+                snapshots.save_if_due(update)
+    except StoreError:
+        raise  # another try to write would only hide it
+    except BaseException as error:
+        with shielded():
+            update()
+            snapshots.save()
+        if isinstance(error, Interrupted):
+            raise Interrupted(error.signum, _left_off(plan, board, error.signum)) from None
+        raise
+    update()
+    snapshots.save()
+    return fresh
+
+
+def _make(plan: Plan, evaluator: Evaluator, where: Workers) -> Callable[[], Evaluate]:
+    if where.count > 1 and where.method == "spawn":
+        return partial(_build, plan.settled, plan.identity, evaluator.centre().values)
+    return lambda: partial(_evaluate, evaluator)
+
+
+def _evaluate(evaluator: Evaluator, chunk: Chunk) -> list[Point]:
+    return [evaluator(coordinates) for coordinates in chunk.coordinates]
+
+
+def _build(
+    request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]
+) -> Evaluate:
+    """Return the function of a worker process, which makes the plan anew and never gives the model back.
+
+    Raises:
+        ProblemError: the plan came out otherwise than in the first process.
+    """
+    plan = make_plan(request, lambda _line: None)
+    torch.set_num_threads(1)
+    differing = [key for key, value in plan.identity.items() if identity[key] != value]
+    _for_life.enter_context(borrowed(plan.problem.model, plan.device))
+    evaluator = plan.evaluator()
+    here = evaluator.centre().values
+    if differing or here != centre:
+        what = ", ".join(differing) or "the values at the centre"
+        raise ProblemError(
+            f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "
+            "(seed it), or use --workers 1"
+        )
+    return partial(_evaluate, evaluator)
+
+
+def _timed_centre(evaluator: Evaluator) -> tuple[Point, float]:
+    """Return the centre's values and the seconds of one point, warmed up where that is quick."""
+    begun = time.monotonic()
+    centre = evaluator.centre()
+    seconds = time.monotonic() - begun
+    if seconds < 1:
+        begun = time.monotonic()
+        centre = evaluator.centre()
+        seconds = time.monotonic() - begun
+    return centre, seconds
+
+
+def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:
+    points = math.prod(axis.count for axis in plan.axes)
+    count = worker_count(asked, points, seconds)
+    if count == 1 or plan.device.type != "cpu":
+        return Workers()
+    if isinstance(plan.request.problem, str):
+        return Workers(count, "spawn")
+    if not can_fork():
+        listener.warn(
+            "one process only: live objects reach others by fork, which this system has not; give FILE.py:FACTORY"
+        )
+        return Workers()
+    return Workers(count, "fork")
+
+
+def worker_count(asked: int | None, points: int, seconds: float) -> int:
+    """Return the number of processes for ``points`` that take one of them ``seconds`` in all."""
+    return min(asked or (cores() if seconds > _WORTH_WORKERS else 1), points)
+
+
+def _chunk_size(seconds: float, points: int, workers: int) -> int:
+    return max(1, min(int(_CHUNK_SECONDS / max(seconds, 1e-6)), points // (_CHUNKS_EACH * workers)))
+
+
+def _check_centre(plan: Plan, centre: Point, listener: Listener) -> None:
+    for split in plan.splits:
+        shown = {
+            k.removeprefix(f"{split.name}_"): v
+            for k, v in centre.values.items()
+            if k.startswith(f"{split.name}_")
+        }
+        listener.say(
+            f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items())
+        )
+        if not math.isfinite(shown["loss"]):
+            raise ProblemError(
+                f"the {split.name} loss at the centre is {shown['loss']}; nothing to cut around"
+            )
+        classes = plan.problem.classes(split)
+        if classes and shown.get("accuracy", 1.0) < 1.2 / classes:
+            listener.warn(
+                f"the {split.name} accuracy at the centre, {shown['accuracy']:.3f}, is near chance (1 in {classes}): "
+                "were the trained weights loaded?"
+            )
+
+
+def _warn_lower(plan: Plan, surface: Slice, listener: Listener) -> None:
+    """Say where the slice lies lower than its centre; between models that is no surprise."""
+    name = f"{plan.splits[0].name}_loss"
+    losses, centre = surface.values[name], surface.centre[name]
+    lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
+    if plan.request.toward or not lower.any():
+        return
+    index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
+    where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
+    listener.warn(
+        f"{int(lower.sum())} of {losses.size} points lie lower than the centre in {name} ({centre:.6g}), the lowest "
+        f"{losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
+    )
+
+
+def _refuse_other(plan: Plan, before: Slice) -> None:
+    differing = [
+        f"{key} is {_short(before.provenance.get(key))} there, {_short(value)} here"
+        for key, value in plan.identity.items()
+        if before.provenance.get(key) != value
+    ]
+    if not differing and not _same_directions(plan, before):
+        differing = ["its directions, made again, came out otherwise"]
+    if differing:
+        assert plan.output is not None
+        raise StoreError(
+            f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
+            f"{_free_name(plan.output)} to write beside it, or --overwrite"
+        )
+
+
+def _same_directions(plan: Plan, before: Slice) -> bool:
+    """Return whether the directions are those of the file: by fingerprint, or within rounding of another CPU."""
+    if [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]:
+        return True
+    assert plan.output is not None
+    kept = store.read_directions(plan.output)
+    return len(kept) == len(plan.directions) and all(
+        arrays.keys() == direction.tensors.keys()
+        and all(np.allclose(arrays[name], tensor, rtol=1e-5) for name, tensor in direction.tensors.items())
+        for arrays, direction in zip(kept, plan.directions, strict=True)
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text  # noqa: PLR2004  a sha256
+
+
+def _free_name(path: Path) -> Path:
+    number = 2
+    while (free := path.with_stem(f"{path.stem}-{number}")).exists():
+        number += 1
+    return free
+
+
+def _compare_centres(plan: Plan, before: Slice, centre: Point, listener: Listener) -> str:
+    """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
+    for name, value in centre.values.items():
+        old = before.centre.get(name, math.nan)
+        if not math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7):
+            raise StoreError(
+                f"{plan.output}: {name} at the centre is {value:.9g} now, {old:.9g} in the file: the code has changed; "
+                "write to another file by -o, or --overwrite"
+            )
+    if dict(centre.values) == dict(before.centre):
+        return str(before.provenance.get("rounding", ""))
+    listener.warn(
+        "another machine or torch: the centre differs within rounding; the new points are right to that, not bit for bit"
+    )
+    return "continued where the centre differs within rounding"
+
+
+def _provenance(
+    plan: Plan, command: str, before: Slice | None, rounding: str
+) -> dict[str, str | int | float]:
+    made: dict[str, str | int | float] = {
+        "surfaceviz": version("surfaceviz"),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "worker_points": "{}",
+        "seconds": 0.0,
+    }
+    if before is not None:
+        made |= {key: before.provenance[key] for key in made if key in before.provenance}
+    if plan.cosine is not None:
+        made["cosine"] = plan.cosine
+    return made | plan.identity | ({"rounding": rounding} if rounding else {})
+
+
+def _left_off(plan: Plan, board: Board, signum: int) -> str:
+    done = f"{np.count_nonzero(board.origin)} of {board.origin.size} points"
+    stop = Interrupted(signum).args[0]
+    if plan.output is None:
+        return f"{stop} after {done}; nothing was written"
+    return f"{stop}; {done} are in {plan.output}; the same command goes on from there"

@@ -1,0 +1,158 @@
+"""Results as frozen numpy records: what a file holds and a picture shows."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
+AXIS_NAMES = ("alpha", "beta")
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """How a direction was made (its tensors stay outside the record).
+
+    Attributes:
+        kind: ``random`` or ``difference``.
+        sha256: fingerprint of the tensors, hexadecimal.
+        rule: canonical tensor name -> what was done to it, in words.
+        seed: of a random direction.
+        normalise: of a random direction, a name of `definitions`: filter, layer, ...
+        ignore: of a random direction, ``biasbn`` or ``none``.
+        source: of a difference, the weights that it leads to.
+    """
+
+    kind: str
+    sha256: str
+    rule: Mapping[str, str]
+    seed: int | None = None
+    normalise: str | None = None
+    ignore: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A model marked on the slice, with its values where it lies."""
+
+    name: str
+    coordinates: tuple[float, ...]  # (ndim,)
+    values: Mapping[str, float]  # <split>_<metric> -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A 1-D or 2-D cut through the loss.
+
+    Attributes:
+        axes: one coordinate array for each dimension, shapes (n_alpha,)[, (n_beta,)], in units of
+            the directions.
+        values: ``<split>_<metric>`` -> array of shape (n_alpha[, n_beta]), element [i, j] taken at
+            (axes[0][i], axes[1][j]); NaN where missing.
+        stderr: likewise, the standard error of the mean over samples, where samples have values.
+        rise_stderr: likewise, that of the paired difference to the centre.
+        origin: uint8 (n_alpha[, n_beta]): 0 missing, 1 evaluated, 2 interpolated.
+        centre: ``<split>_<metric>`` -> the value at theta itself.
+        directions: one for each dimension.
+        marks: models that lie on the slice, theta apart.
+        provenance: what made it: command, problem, fingerprints, seed, dtype, engine, ...
+    """
+
+    axes: tuple[FloatArray, ...]
+    values: Mapping[str, FloatArray]
+    origin: NDArray[np.uint8]
+    centre: Mapping[str, float]
+    directions: tuple[Direction, ...] = ()
+    stderr: Mapping[str, FloatArray] = field(default_factory=dict)
+    rise_stderr: Mapping[str, FloatArray] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def ndim(self) -> int:
+        """1 for a curve, 2 for a surface."""
+        return len(self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_alpha[, n_beta])."""
+        return tuple(len(axis) for axis in self.axes)
+
+    @property
+    def done(self) -> int:
+        """The number of points that have a value."""
+        return int(np.count_nonzero(self.origin))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no point is missing."""
+        return bool(np.all(self.origin))
+
+    @property
+    def title(self) -> str:
+        """The problem's name, for a picture."""
+        return str(self.provenance.get("problem", ""))
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return (
+            f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+            for key, value in describe(self)
+        )
+        return f"<table>{rows}</table>"
+
+
+def describe(surface: Slice) -> list[tuple[str, str]]:
+    """Return what a slice holds as (label, text) rows, for `info` and for notebooks.
+
+    >>> import numpy as np
+    >>> line = Slice((np.array([0.0, 1.0]),), {"train_loss": np.array([1.0, 2.0])},
+    ...              np.array([1, 1], np.uint8), {"train_loss": 1.0})
+    >>> describe(line)[0]
+    ('grid', '2 points: alpha 0 .. 1; 2 done')
+    """
+    ranges = ", ".join(
+        f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
+    )
+    shape = " x ".join(map(str, surface.shape))
+    rows = [("grid", f"{shape} points: {ranges}; {surface.done} done")]
+    rows += [("centre", f"{name} {value:.6g}") for name, value in surface.centre.items()]
+    for name, array in surface.values.items():
+        finite = array[np.isfinite(array)]
+        bounds = f"{finite.min():.6g} .. {finite.max():.6g}" if finite.size else "no finite value"
+        diverged = int(np.count_nonzero((surface.origin > 0) & ~np.isfinite(array)))
+        rows.append((name, bounds + (f", {diverged} diverged" if diverged else "")))
+    for axis, direction in zip(AXIS_NAMES, surface.directions, strict=False):
+        rows.append((f"direction {axis}", _describe_direction(direction)))
+    for mark in surface.marks:
+        where = ", ".join(f"{x:.4g}" for x in mark.coordinates)
+        rows.append(
+            (
+                "mark",
+                f"{mark.name} at ({where}): " + ", ".join(f"{k} {v:.6g}" for k, v in mark.values.items()),
+            )
+        )
+    rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
+    return rows
+
+
+def _describe_direction(direction: Direction) -> str:
+    parts = [direction.kind]
+    if direction.source is not None:
+        parts.append(f"to {direction.source}")
+    if direction.seed is not None:
+        parts.append(f"seed {direction.seed}, normalise {direction.normalise}, ignore {direction.ignore}")
+    return f"{', '.join(parts)}, sha256 {direction.sha256[:12]}"

@@ -1,0 +1,133 @@
+"""Surfaces from above: contour lines, filled contours, heat maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
+from matplotlib.path import Path
+
+from surfaceviz.records import MISSING, FloatArray, Slice
+from surfaceviz.render import style
+from surfaceviz.render.levels import Levels
+
+KINDS = ("filled", "lines", "heat")
+_ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
+_SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
+
+
+def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str = "filled") -> ScalarMappable:
+    """Draw ``values[name]``, alpha to the right and beta upwards, and return what a colour bar needs.
+
+    Points that diverged are hatched grey, missing ones plain grey.
+
+    Args:
+        ax: the axes to draw on.
+        surface: a 2-D slice.
+        name: ``<split>_<metric>``.
+        levels: what lines are drawn at and colours run over.
+        kind: one of `KINDS`.
+    """
+    alpha, beta = surface.axes
+    finite = np.isfinite(surface.values[name])
+    z = levels.placed(np.where(finite, surface.values[name], np.nan)).T  # rows are beta
+    places, norm = levels.placed(levels.values), levels.norm()
+    _draw_holes(ax, surface, name)
+    if kind == "heat":
+        mappable: Any = ax.pcolormesh(
+            alpha, beta, z, cmap=style.MAP, norm=norm, shading="nearest", rasterized=True
+        )
+    elif kind == "filled":
+        mappable = ax.contourf(alpha, beta, z, places, cmap=style.MAP, norm=norm)
+        ax.contour(alpha, beta, z, places, colors="white", linewidths=0.4, alpha=0.7)
+    else:
+        mappable = ax.contour(alpha, beta, z, places, cmap=style.MAP, norm=norm, linewidths=1.1)
+        roomy = [
+            place
+            for place, path in zip(places, mappable.get_paths(), strict=True)
+            if _is_roomy(path, surface)
+        ]
+        ax.clabel(mappable, roomy, fontsize=7, fmt=levels.label, colors="#333333")
+    _draw_marks(ax, surface)
+    _finish(ax, surface)
+    return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)  # type: ignore[no-any-return]
+
+
+def _is_roomy(path: Path, surface: Slice) -> bool:
+    """Return whether a level's lines are long enough to carry a label that covers no other."""
+    if not len(path.vertices):
+        return False
+    extent = np.ptp(path.vertices, axis=0) / [np.ptp(axis) for axis in surface.axes]
+    return bool(extent.max() > _ROOMY)
+
+
+def _draw_holes(ax: Axes, surface: Slice, name: str) -> None:
+    """Show where there is no finite value, and why."""
+    alpha, beta = surface.axes
+    missing = (surface.origin == MISSING).T
+    diverged = ~np.isfinite(surface.values[name]).T & ~missing
+    for where, colour in ((missing, style.MISSING), (diverged, style.DIVERGED)):
+        if where.any():
+            ax.pcolormesh(
+                alpha,
+                beta,
+                np.where(where, 1.0, np.nan),
+                cmap=ListedColormap([colour]),
+                shading="nearest",
+                zorder=0.5,
+            )
+    if diverged.any():
+        x, y = np.meshgrid(alpha, beta)
+        ax.plot(
+            x[diverged],
+            y[diverged],
+            "x",
+            color="#6b6b6b",
+            markersize=3,
+            markeredgewidth=0.6,
+            label="diverged",
+        )
+
+
+def _draw_marks(ax: Axes, surface: Slice) -> None:
+    halo = {"markeredgecolor": "white", "markeredgewidth": 0.8, "linestyle": "none", "zorder": 5}
+    ax.plot([0], [0], marker="o", color="#111111", markersize=5, label="theta", **halo)  # type: ignore[arg-type]
+    for mark in surface.marks:
+        x, y = mark.coordinates
+        ax.plot([x], [y], marker="D", color="#D55E00", markersize=5.5, **halo)  # type: ignore[arg-type]
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
+        ax.annotate(
+            mark.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, bbox=box, zorder=6
+        )
+
+
+def _finish(ax: Axes, surface: Slice) -> None:
+    alpha, beta = surface.axes
+    ax.set_xlim(*_range(alpha))
+    ax.set_ylim(*_range(beta))
+    ax.set_xlabel(axis_label(surface, 0))
+    ax.set_ylabel(axis_label(surface, 1))
+    ax.set_title(surface.title)
+    ax.spines[["top", "right"]].set_visible(True)
+    ratio = (alpha[-1] - alpha[0]) / (beta[-1] - beta[0])
+    if 1 / _SIMILAR <= ratio <= _SIMILAR:
+        ax.set_aspect("equal")
+
+
+def _range(axis: FloatArray) -> tuple[float, float]:
+    return float(axis[0]), float(axis[-1])
+
+
+def axis_label(surface: Slice, k: int) -> str:
+    """Return what an axis means: its symbol, and where its direction comes from."""
+    symbol = (r"$\alpha$", r"$\beta$")[k]
+    if k >= len(surface.directions):
+        return symbol
+    direction = surface.directions[k]
+    if direction.kind == "random":
+        how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
+        return f"{symbol}  (random direction{how})"
+    return f"{symbol}  ({direction.kind}" + (f" to {direction.source})" if direction.source else ")")

@@ -1,0 +1,113 @@
+"""The networks of the catalogue."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with batch norm; with ``skip``, plus the parameter-free shortcut.
+
+    Where the shape changes the shortcut subsamples and pads channels with zeros.
+
+    Source: He et al., arXiv 1512.03385, section 4.2, option A.
+    """
+
+    def __init__(self, width_in: int, width: int, stride: int, *, skip: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.stride, self.padding, self.skip = stride, width - width_in, skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's activations, shape (N, width, H / stride, W / stride)."""
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        if self.skip:
+            y = y + self._shortcut(x)
+        return functional.relu(y)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.stride == 1 and self.padding == 0:
+            return x
+        return functional.pad(
+            x[:, :, :: self.stride, :: self.stride],
+            (0, 0, 0, 0, self.padding // 2, self.padding - self.padding // 2),
+        )
+
+
+class ResNet(nn.Module):
+    """A CIFAR-style residual network of depth 6 ``blocks`` + 2, or its plain twin without skips.
+
+    Source: He et al., arXiv 1512.03385, section 4.2 (widths 16/32/64); the plain twin is the
+    'noshort' network of Li et al., arXiv 1712.09913.
+    """
+
+    def __init__(
+        self, blocks: int = 3, *, channels: int = 3, classes: int = 10, skip: bool = True, width: int = 16
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        widths = [width, width, 2 * width, 4 * width]
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    Block(
+                        widths[i] if j == 0 else widths[i + 1],
+                        widths[i + 1],
+                        2 if i and not j else 1,
+                        skip=skip,
+                    )
+                    for j in range(blocks)
+                )
+            )
+            for i in range(3)
+        )
+        self.linear = nn.Linear(widths[-1], classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, shape (N, classes), of images of shape (N, channels, H, W)."""
+        x = functional.relu(self.bn(self.conv(x)))
+        for stage in self.stages:
+            x = stage(x)
+        logits: Tensor = self.linear(x.mean(dim=(2, 3)))
+        return logits
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Return a fully connected ReLU network on flattened input, such as ``mlp(64, 32, 32, 10)``."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width_in, width in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Linear(width_in, width), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def small_cnn(classes: int = 10) -> nn.Sequential:
+    """Return a two-convolution network for 28 x 28 grey images (about 52,000 parameters)."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 30),
+        nn.ReLU(),
+        nn.Linear(30, classes),
+    )
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of parameters, tied ones counted once.
+
+    >>> parameter_count(mlp(64, 32, 32, 10))
+    3466
+    """
+    return sum(p.numel() for p in model.parameters())
