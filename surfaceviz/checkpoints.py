@@ -100,9 +100,7 @@ def _state_dict(tree: Any, key: str, path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: no entry {part!r} of {key!r}; there is {has}")
         tree = tree[part]
     while not _is_state_dict(tree):
-        nest = next(
-            (n for n in _NESTS if isinstance(tree, Mapping) and isinstance(tree.get(n), Mapping)), None
-        )
+        nest = next((n for n in _NESTS if isinstance(tree, Mapping) and isinstance(tree.get(n), Mapping)), None)
         if nest is None:
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
             raise CheckpointError(f"{path}: no state dict found; it has {has}; name the entry as {path}:KEY")
@@ -135,19 +133,17 @@ def _fitted(named: Mapping[str, Tensor], model: nn.Module, path: Path) -> dict[s
         if target is None:
             wrong += [f"{name} is not in the model"] if tensor.is_floating_point() else []
         elif tensor.shape != own[target].tensor.shape:
-            wrong.append(
-                f"{name} has shape {tuple(tensor.shape)}, the model {tuple(own[target].tensor.shape)}"
-            )
+            wrong.append(f"{name} has shape {tuple(tensor.shape)}, the model {tuple(own[target].tensor.shape)}")
         elif target in state and not torch.equal(state[target], tensor):
             wrong.append(f"{name} is tied to {target} in the model, but differs from it")
         else:
             state[target] = tensor
     optional = _not_saved(model)
-    for name, tensor in own.items():
+    for name, mine in own.items():
         if name not in state:
-            if tensor.moves and name not in optional:
+            if mine.moves and name not in optional:
                 wrong.append(f"{name} is missing")
-            state[name] = tensor.tensor.detach()
+            state[name] = mine.tensor.detach()
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise CheckpointError(f"{path} doesn't fit the model: {'; '.join(wrong[:_SHOWN])}{more}")

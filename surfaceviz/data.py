@@ -64,9 +64,7 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
         if _is_dataset(source):
             return _finish(name, _read_dataset(name, source, samples))
         if not isinstance(source, Iterable):
-            raise ProblemError(
-                f"split {name}: expected tensors, a data set or batches, got {type(source).__name__}"
-            )
+            raise ProblemError(f"split {name}: expected tensors, a data set or batches, got {type(source).__name__}")
         return _read_batches(name, source, samples, as_given=as_given)
 
 
@@ -96,9 +94,7 @@ def leaves(tree: Tree) -> list[Tensor]:
 def _is_arrays(source: Any) -> bool:
     if isinstance(source, Tensor | np.ndarray):
         return True
-    values = (
-        source.values() if isinstance(source, Mapping) else source if isinstance(source, tuple | list) else ()
-    )
+    values = source.values() if isinstance(source, Mapping) else source if isinstance(source, tuple | list) else ()
     return bool(values) and all(isinstance(value, Tensor | np.ndarray) for value in values)
 
 
@@ -122,9 +118,7 @@ def _tensors(source: Tree) -> Tree:
 def _length(name: str, tree: Tree) -> int:
     lengths = {len(leaf) if leaf.ndim else 0 for leaf in leaves(tree)}
     if len(lengths) != 1:
-        raise ProblemError(
-            f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample"
-        )
+        raise ProblemError(f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample")
     return lengths.pop()
 
 
@@ -176,15 +170,11 @@ def _read_dataset(name: str, source: Any, samples: int | None) -> Tree:
 
 def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> Split:
     if isinstance(source, DataLoader) and isinstance(source.sampler, RandomSampler):
-        raise ProblemError(
-            f"split {name}: the loader is shuffling; give shuffle=False, a surface needs fixed data"
-        )
+        raise ProblemError(f"split {name}: the loader is shuffling; give shuffle=False, a surface needs fixed data")
     if isinstance(source, Iterator):
         raise ProblemError(f"split {name} is a one-shot iterator; give a list or a loader that starts again")
     if samples is not None and as_given:
-        raise ProblemError(
-            f"split {name}: a subset of samples needs a loss on samples, not measure= on given batches"
-        )
+        raise ProblemError(f"split {name}: a subset of samples needs a loss on samples, not measure= on given batches")
     batches = [_tensors(batch) for batch in source] if samples is None else _thinned(name, source, samples)
     if not batches:
         raise ProblemError(f"split {name} is empty")
@@ -219,9 +209,7 @@ def _refuse_changing(name: str, source: Iterable[Any], batches: list[Tree]) -> N
     first = batches[:_AGAIN_BATCHES]
     again = [_tensors(batch) for batch in itertools.islice(iter(source), len(first))]
     if not again:
-        raise ProblemError(
-            f"split {name} is one-shot: nothing comes the second time; give a list or a loader"
-        )
+        raise ProblemError(f"split {name} is one-shot: nothing comes the second time; give a list or a loader")
     if _digest(tuple(again)) == _digest(tuple(first)):
         return
     moved = sorted(map(_digest, _single_rows(again))) == sorted(map(_digest, _single_rows(first)))
@@ -268,7 +256,7 @@ def _update(digest: hashlib._Hash, tree: Tree) -> None:
     if isinstance(tree, Tensor):
         tensor = tree.detach().cpu().contiguous()
         digest.update(f"{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     elif isinstance(tree, Mapping):
         for key in tree:
             digest.update(f"{key}\0".encode())

@@ -63,18 +63,16 @@ class RandomSpec:
 
 
 def noise(seed: int, axis: int, name: str, shape: Sequence[int]) -> Tensor:
-    """Return standard normal float32 noise of a tensor, from a Philox generator keyed by its name.
+    r"""Return standard normal float32 noise of a tensor, from a Philox generator keyed by its name.
 
-    The key is the 128-bit blake2b hash of ``"{seed}\\0{axis}\\0{name}"``, little-endian.
+    The key is the 128-bit blake2b hash of ``"{seed}\0{axis}\0{name}"``, little-endian.
 
     Source: ours.
 
     >>> noise(0, 0, "w", (2,)).dtype
     torch.float32
     """
-    key = int.from_bytes(
-        hashlib.blake2b(f"{seed}\0{axis}\0{name}".encode(), digest_size=16).digest(), "little"
-    )
+    key = int.from_bytes(hashlib.blake2b(f"{seed}\0{axis}\0{name}".encode(), digest_size=16).digest(), "little")
     generator = np.random.Generator(np.random.Philox(key=key))
     return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
 
@@ -123,13 +121,10 @@ def random_directions(
     Raises:
         DirectionError: nothing moves: all tensors are gains, or of norm 0.
     """
-    made = [
-        {name: _one(theta[name], filters[name], name, axis, spec) for name in moving} for axis in range(count)
-    ]
+    made = [{name: _one(theta[name], filters[name], name, axis, spec) for name in moving} for axis in range(count)]
     if spec.orthogonal and count > 1:
         made[1] = {
-            name: _orthogonal(eta, made[0][name], theta[name], filters[name], spec)
-            for name, eta in made[1].items()
+            name: _orthogonal(eta, made[0][name], theta[name], filters[name], spec) for name, eta in made[1].items()
         }
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
     directions = []
@@ -137,7 +132,7 @@ def random_directions(
         tensors = {name: d.to(theta[name].dtype) for name, d in raw.items() if d.any()}
         if not tensors:
             raise DirectionError(
-                f"nothing moves: all of the {len(moving)} chosen parameters are gains (set to 0 by ignore='biasbn') or 0"
+                f"nothing moves: all {len(moving)} chosen parameters are 0, or gains that ignore='biasbn' sets to 0"
             )
         record = records.Direction(
             "random", fingerprint(tensors), rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
@@ -175,9 +170,7 @@ def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) 
 def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:
     """Return the number of filters of norm 0, which a filter-normalised direction never moves."""
     return sum(
-        int((filters[name].dot(theta[name], theta[name]) == 0).sum())
-        for name in moving
-        if not filters[name].is_gain
+        int((filters[name].dot(theta[name], theta[name]) == 0).sum()) for name in moving if not filters[name].is_gain
     )
 
 
@@ -197,9 +190,7 @@ def line(theta: Tensors, other: Tensors, source: str) -> Direction:
     """
     tensors = {name: other[name] - w for name, w in theta.items() if w.is_floating_point()}
     if not any(tensor.any() for tensor in tensors.values()):
-        raise DirectionError(
-            f"{source}: these are the weights of the problem itself; a line needs two models"
-        )
+        raise DirectionError(f"{source}: these are the weights of the problem itself; a line needs two models")
     return _difference(tensors, source)
 
 
@@ -225,9 +216,7 @@ def plane(
     shadow = _dot(u, w, across) / length**2 if length else 0.0
     height = _norm({name: w[name] - shadow * u[name] for name in across}) / length if length else 0.0
     if height <= _NO_ROOM:
-        raise DirectionError(
-            f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward"
-        )
+        raise DirectionError(f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward")
     # first = theta + shadow u + height v, for parameters and buffers alike
     v = {name: (w[name] - shadow * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]

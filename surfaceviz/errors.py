@@ -33,7 +33,7 @@ class WorkerError(SurfacevizError):
     """A worker process that died, or raised what the caller doesn't know."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818  it is a KeyboardInterrupt, and named as one
+class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived; a `KeyboardInterrupt`, so that nothing takes it for an error.
 
     Attributes:

@@ -88,8 +88,7 @@ class Evaluator:
         self._state = {names[name]: tensor for name, tensor in work.items()}
         # Weights move in the master dtype and are then cast; where that is one dtype, in place.
         wide = {
-            n: work[n] if work[n].dtype == theta[n].dtype else torch.empty_like(theta[n], device=device)
-            for n in moving
+            n: work[n] if work[n].dtype == theta[n].dtype else torch.empty_like(theta[n], device=device) for n in moving
         }
         self._moved = list(wide.values())
         self._steps = [([wide[n] for n in d], [t.to(device) for t in d.values()]) for d in directions]
@@ -120,13 +119,13 @@ class Evaluator:
 
     def _place(self, coordinates: Sequence[float]) -> None:
         """Write theta + alpha delta + beta eta, and theta's own buffers, into the working tensors."""
-        torch._foreach_copy_(self._work, self._still)  # noqa: SLF001  torch's fused ops
-        torch._foreach_copy_(self._moved, self._base)  # noqa: SLF001
+        torch._foreach_copy_(self._work, self._still)
+        torch._foreach_copy_(self._moved, self._base)
         for coordinate, (targets, direction) in zip(coordinates, self._steps, strict=True):
-            torch._foreach_add_(targets, direction, alpha=coordinate)  # noqa: SLF001
+            torch._foreach_add_(targets, direction, alpha=coordinate)
         for variance in self._variances:
             variance.clamp_(min=0)
-        torch._foreach_copy_(self._cast, self._moved)  # noqa: SLF001
+        torch._foreach_copy_(self._cast, self._moved)
         if self._calibration is not None:
             self._pass.recalibrate(self._state, self._calibration)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -57,7 +57,7 @@ def can_fork() -> bool:
 
 def map_unordered(
     make: Make[ChunkT, ResultT], chunks: Sequence[ChunkT], workers: Workers
-) -> Iterator[Done[ChunkT, ResultT]]:
+) -> Generator[Done[ChunkT, ResultT], None, None]:
     """Yield each chunk with its result, in the order in which they are done.
 
     Args:
@@ -191,6 +191,7 @@ def _work(make: Make[Any, Any], pipe: Connection) -> None:
             chunk = pipe.recv()
         except (EOFError, ConnectionResetError):
             return
+        answer: tuple[Any, SurfacevizError | None]
         try:
             function = function or make()
             answer = (function(chunk), None)

@@ -91,9 +91,7 @@ class Pass:
         before = [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
         tallies = self(state)
         if before != [tensor._version for tensor in tensors]:  # noqa: SLF001
-            raise ProblemError(
-                "the model writes into its input (an in-place operation); clone it first in forward"
-            )
+            raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
         return tallies
 
     def recalibrate(self, state: Mapping[str, Tensor], batches: Sequence[Any]) -> None:
@@ -113,9 +111,7 @@ class Pass:
         with _learning(list(norms.values())):
             self._measured("train, for batch norm,", batches, state)
 
-    def _measured(
-        self, split: str, batches: Sequence[Any], state: Mapping[str, Tensor]
-    ) -> dict[str, list[Measured]]:
+    def _measured(self, split: str, batches: Sequence[Any], state: Mapping[str, Tensor]) -> dict[str, list[Measured]]:
         torch.manual_seed(0)
         try:
             with torch.enable_grad():  # a loss may differentiate; nothing here requires a gradient by itself
@@ -159,12 +155,8 @@ def _tally(parts: list[Measured], name: str) -> Tally:
         return Tally(float(mean), (values - mean * weights) / weight)
     pairs = [part for part in parts if not isinstance(part, PerSample)]
     if len(pairs) != len(parts):
-        raise ProblemError(
-            f"{name}: some batches gave (sum, weight), others values for each sample; give one kind"
-        )
-    total = (
-        math.fsum(finite) if all(map(math.isfinite, finite := [float(t) for t, _ in pairs])) else sum(finite)
-    )
+        raise ProblemError(f"{name}: some batches gave (sum, weight), others values for each sample; give one kind")
+    total = math.fsum(finite) if all(map(math.isfinite, finite := [float(t) for t, _ in pairs])) else sum(finite)
     weight_sum = math.fsum(float(w) for _, w in pairs)
     return Tally(total / weight_sum if weight_sum else math.nan)
 

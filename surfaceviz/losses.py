@@ -81,8 +81,8 @@ def loss_measure(loss: LossLike) -> Measure:
     if type(loss) is nn.NLLLoss:
         return partial(_negative_log_likelihood, class_weights=loss.weight, ignore_index=loss.ignore_index)
     if type(loss) in _ELEMENTWISE:
-        each = copy.copy(loss)
-        each.reduction = "none"  # type: ignore[union-attr,assignment]
+        each: Any = copy.copy(loss)
+        each.reduction = "none"
         return partial(_elementwise, loss=each)
     return partial(_from_callable, function=loss)
 

@@ -167,23 +167,25 @@ def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str,
             return _given(named.name, shape, axes)
     owner, key = _owner(named, modules)
     kind = type(owner).__name__
-    if key == "weight" and len(shape) >= 2 and isinstance(owner, _CONVOLUTION_TRANSPOSED):  # noqa: PLR2004
+    if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
         groups = owner.groups
-        viewed = (groups, shape[0] // groups, *shape[1:])
-        return Filters(
-            viewed, (0, 2), f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
-        )
+        words = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
+        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), words)
+    axes = _axes(owner, key, named, shape)
+    return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: gain")
+
+
+def _axes(owner: nn.Module, key: str, named: Named, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the filter axes of a parameter; none for a gain."""
+    kind = type(owner).__name__
     if key == "weight" and isinstance(owner, _AXIS_0):
-        return Filters(shape, (0,), f"{kind}: axis 0")
-    if isinstance(owner, nn.modules.batchnorm._NormBase) or "Norm" in kind:  # noqa: SLF001  no public base
-        return Filters(shape, (), f"{kind}: gain")
-    if sum(n > 1 for n in shape) <= 1:
-        return Filters(shape, (), f"{kind}: gain")
-    if kind == "Conv1D":
-        return Filters(shape, (1,), f"{kind}: axis 1")
-    if len(shape) == 3 and "xpert" in named.name + kind:  # noqa: PLR2004
-        return Filters(shape, (0, 1), f"{kind}: experts, axes 0 and 1")
-    return Filters(shape, (0,), f"{kind}: axis 0")
+        return (0,)
+    is_norm = any("Norm" in base.__name__ for base in type(owner).__mro__)
+    if is_norm or sum(n > 1 for n in shape) <= 1:
+        return ()
+    if kind == "Conv1D":  # Hugging Face's, a linear layer with its weight transposed
+        return (1,)
+    return (0, 1) if len(shape) == 3 and "xpert" in named.name + kind else (0,)  # noqa: PLR2004
 
 
 _CONVOLUTION_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -254,5 +256,5 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     return digest.hexdigest()

@@ -143,9 +143,7 @@ def _refuse_ambiguous(splits: Iterable[str]) -> None:
     for one in splits:
         for other in splits:
             if other.startswith(f"{one}_"):
-                raise ProblemError(
-                    f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one"
-                )
+                raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
 
 
 def _parts(batch: Any) -> tuple[Any, Any]:
@@ -153,15 +151,11 @@ def _parts(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         key = next((key for key in _TARGET_KEYS if key in batch), None)
         if key is None:
-            raise ProblemError(
-                f"a dict batch has {sorted(batch)}; expected targets under one of {_TARGET_KEYS}"
-            )
+            raise ProblemError(f"a dict batch has {sorted(batch)}; expected targets under one of {_TARGET_KEYS}")
         return {k: v for k, v in batch.items() if k != key}, batch[key]
     if isinstance(batch, tuple) and len(batch) > 1:
         return (batch[0] if len(batch) == 2 else batch[:-1]), batch[-1]  # noqa: PLR2004  (inputs, targets)
-    raise ProblemError(
-        "a batch is one tensor; expected (inputs, targets), a dict with labels, or measure= to be given"
-    )
+    raise ProblemError("a batch is one tensor; expected (inputs, targets), a dict with labels, or measure= to be given")
 
 
 def _rejoined(inputs: Any, targets: Any) -> Any:

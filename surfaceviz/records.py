@@ -103,9 +103,7 @@ class Slice:
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))
-        return (
-            f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
-        )
+        return f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(

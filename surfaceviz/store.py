@@ -99,15 +99,16 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
 def _encode_slice(group: h5py.Group, surface: Slice) -> None:
     for name, axis in zip(AXIS_NAMES, surface.axes, strict=False):
         group.create_dataset(name, data=axis).make_scale(name)
-    named = dict(surface.values)
-    named |= {name + _STDERR: array for name, array in surface.stderr.items()}
-    named |= {name + _RISE: array for name, array in surface.rise_stderr.items()}
-    for name, array in {**named, "origin": surface.origin}.items():
+    arrays: dict[str, NDArray[Any]] = dict(surface.values)
+    arrays |= {name + _STDERR: array for name, array in surface.stderr.items()}
+    arrays |= {name + _RISE: array for name, array in surface.rise_stderr.items()}
+    arrays["origin"] = surface.origin
+    for name, array in arrays.items():
         dataset = group.create_dataset(name, data=array)
-        for dimension, axis in zip(dataset.dims, AXIS_NAMES, strict=False):
-            dimension.attach_scale(group[axis])
-    for name, value in surface.centre.items():
-        group.attrs[f"centre_{name}"] = value
+        for dimension, axis_name in zip(dataset.dims, AXIS_NAMES, strict=False):
+            dimension.attach_scale(group[axis_name])
+    for name, centre in surface.centre.items():
+        group.attrs[f"centre_{name}"] = centre
 
 
 def _encode_direction(group: h5py.Group, direction: Direction) -> None:
@@ -115,9 +116,9 @@ def _encode_direction(group: h5py.Group, direction: Direction) -> None:
     group.attrs["sha256"] = direction.sha256
     group.attrs["rule"] = json.dumps(dict(direction.rule))
     for key in ("seed", "normalise", "ignore", "source"):
-        value = getattr(direction, key)
-        if value is not None:
-            group.attrs[key] = value
+        given = getattr(direction, key)
+        if given is not None:
+            group.attrs[key] = given
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
@@ -148,9 +149,7 @@ def read(path: str | Path) -> Slice:
             values=_in_order(arrays, str(file.attrs.get("splits", ""))),
             origin=origin,
             centre=_in_order(_centre(group), str(file.attrs.get("splits", ""))),
-            directions=tuple(
-                _direction(file["directions"][k]) for k in sorted(file.get("directions", ()), key=int)
-            ),
+            directions=tuple(_direction(file["directions"][k]) for k in sorted(file.get("directions", ()), key=int)),
             stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
             rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
             marks=_marks(file["points"]) if "points" in file else (),
@@ -192,20 +191,14 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         try:
             version = file.attrs.get("schema_version")
             if version is None or "slice" not in file:
-                raise SchemaError(
-                    f"{path}: HDF5, but no surfaceviz slice (it has {', '.join(file) or 'nothing'})"
-                )
+                raise SchemaError(f"{path}: HDF5, but no surfaceviz slice (it has {', '.join(file) or 'nothing'})")
             if int(version) != SCHEMA_VERSION:
-                raise SchemaError(
-                    f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz"
-                )
+                raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
             _refuse_outside(path, file)
             yield file
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             # what h5py raises on a file with parts missing, garbled or of other kinds
-            raise SchemaError(
-                f"{path}: no whole surfaceviz file ({type(error).__name__}: {error})"
-            ) from error
+            raise SchemaError(f"{path}: no whole surfaceviz file ({type(error).__name__}: {error})") from error
 
 
 def _refuse_outside(path: Path, group: h5py.Group) -> None:
@@ -213,9 +206,7 @@ def _refuse_outside(path: Path, group: h5py.Group) -> None:
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise SchemaError(
-                f"{path}: {group.name}/{name} is a {type(link).__name__}, which is not followed"
-            )
+            raise SchemaError(f"{path}: {group.name}/{name} is a {type(link).__name__}, which is not followed")
         if isinstance(group[name], h5py.Group):
             _refuse_outside(path, group[name])
 
@@ -227,9 +218,7 @@ def _plain(dataset: h5py.Dataset) -> Any:
     if dataset.external or dataset.is_virtual:
         raise SchemaError(f"{dataset.file.filename}: {dataset.name} keeps its data outside the file")
     if math.prod(dataset.shape) * dataset.dtype.itemsize > _LARGEST_DATASET:
-        raise SchemaError(
-            f"{dataset.file.filename}: {dataset.name} declares shape {dataset.shape}, which no slice has"
-        )
+        raise SchemaError(f"{dataset.file.filename}: {dataset.name} declares shape {dataset.shape}, which no slice has")
     return dataset[()]
 
 

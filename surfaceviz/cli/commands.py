@@ -51,9 +51,7 @@ def _common(
     """See the loss surface of a neural network: slices around trained minima, drawn."""
 
 
-@app.command(
-    epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51"
-)
+@app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
 def slice(  # noqa: A001  the field's word for a cut
     problem: Annotated[
         str,
@@ -75,9 +73,7 @@ def slice(  # noqa: A001  the field's word for a cut
     ignore: Annotated[Ignore, typer.Option(help="biasbn: biases and norms' gains stay still.")] = "biasbn",
     orthogonal: Annotated[
         bool,
-        typer.Option(
-            "--orthogonal", help="Make the second direction orthogonal to the first, filter by filter."
-        ),
+        typer.Option("--orthogonal", help="Make the second direction orthogonal to the first, filter by filter."),
     ] = False,
     only: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Move these parameters or modules alone.")
@@ -93,23 +89,15 @@ def slice(  # noqa: A001  the field's word for a cut
         ),
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="A split to measure [all].")] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")
-    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")] = None,
     bn: Annotated[BatchNorm, typer.Option(help="Batch norms' running statistics.")] = "fixed",
-    dtype: Annotated[
-        Dtype | None, typer.Option(help="Compute in this [float32; float64 for a float64 model].")
-    ] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Compute in this [float32; float64 for a float64 model].")] = None,
     device: Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")] = "auto",
     engine: Annotated[Engine | None, typer.Option(help="How points are evaluated [eager].")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples in a batch [128].")] = None,
     data: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")] = None,
-    workers: Annotated[
-        str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")
-    ] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")
-    ] = False,
+    workers: Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")] = False,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")

@@ -105,9 +105,7 @@ def slice(  # noqa: A001  the field's word for a cut
         output=None if output is None else Path(output),
         overwrite=overwrite,
     )
-    return run(
-        make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice"
-    ).surface
+    return run(make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice").surface
 
 
 def plot(

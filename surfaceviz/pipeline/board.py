@@ -69,26 +69,20 @@ class Board:
         )  # fmt: skip
 
 
-def _arrays(
-    like: Mapping[str, float], kept: Mapping[str, FloatArray], shape: tuple[int, ...]
-) -> dict[str, FloatArray]:
+def _arrays(like: Mapping[str, float], kept: Mapping[str, FloatArray], shape: tuple[int, ...]) -> dict[str, FloatArray]:
     return {name: kept[name].copy() if name in kept else np.full(shape, np.nan) for name in like}
 
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if "/" in name or name.endswith("_stderr") or not name.isprintable():
-            raise ProblemError(
-                f"a split and metric make the name {name!r}; it may hold no '/', nor end in '_stderr'"
-            )
+            raise ProblemError(f"a split and metric make the name {name!r}; it may hold no '/', nor end in '_stderr'")
 
 
 class Snapshots:
     """Writes the board to its file every few seconds, or more rarely where that would cost over 2%."""
 
-    def __init__(
-        self, path: Path | None, board: Board, tensors: Sequence[Mapping[str, NDArray[Any]]]
-    ) -> None:
+    def __init__(self, path: Path | None, board: Board, tensors: Sequence[Mapping[str, NDArray[Any]]]) -> None:
         self._path, self._board, self._tensors = path, board, tensors
         self._started = self._last = time.monotonic()
         self.seconds = 0.0

@@ -68,19 +68,13 @@ class Request:
             raise ValueError(
                 f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
             )
-        if self.toward and (
-            self.only or self.freeze or self.random != directions.RandomSpec(self.random.seed)
-        ):
-            raise ValueError(
-                "toward leads to whole models: it goes with no only, freeze, orthogonal, and no other normalise or ignore"
-            )
+        if self.toward and (self.only or self.freeze or self.random != directions.RandomSpec(self.random.seed)):
+            raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
         for name, value in (("samples", self.samples), ("batch", self.batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.output is not None and not self.output.absolute().parent.is_dir():
-            raise StoreError(
-                f"{self.output}: there is no folder {self.output.absolute().parent}; make it first"
-            )
+            raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +171,10 @@ def make_plan(request: Request, say: Say) -> Plan:
     Raises:
         SurfacevizError: whatever of that fails, in one line.
     """
-    problem = (
-        request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
-    )
+    problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
     problem.name = problem.name or type(problem.model).__name__
     output = Path(f"{_file_name(problem.name)}.h5") if request.default_output else request.output
-    before = (
-        {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
-    )
+    before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
     device = _device(request.device)
     dtype = request.dtype or str(before.get("dtype", evaluate.default_dtype(problem.model)))
     theta = _theta(problem, request.weights, dtype, say)
@@ -230,17 +220,11 @@ def _device(given: str) -> torch.device:
 def _theta(problem: Problem, weights: str | None, dtype: str, say: Say) -> dict[str, Tensor]:
     """Return the weights and buffers around which the slice is cut, floating ones in the master dtype."""
     model = problem.model
-    state = (
-        checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
-    )
+    state = checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
     theta = _mastered(state, dtype)
-    broken = [
-        name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()
-    ]
+    broken = [name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
-        raise CheckpointError(
-            f"the weights hold NaN or inf, in {', '.join(broken[:4])}; nothing to cut around"
-        )
+        raise CheckpointError(f"the weights hold NaN or inf, in {', '.join(broken[:4])}; nothing to cut around")
     return theta
 
 
@@ -269,9 +253,7 @@ def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) ->
     if request.bn == "fixed":
         return None
     if not batch_norms(problem.model):
-        raise ProblemError(
-            "bn recalibrate: the model has no batch norm with running statistics; leave it out"
-        )
+        raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave it out")
     name = "train" if "train" in problem.splits else problem.splits[0]
     loaded = next((split for split in splits if split.name == name), None)
     return loaded or problem.load(name, samples=request.samples)

@@ -27,13 +27,9 @@ def closing_lines(outcome: Outcome, picture: Path | None) -> Rows:
     if picture is not None:
         rows.append(("picture", str(picture)))
     for split in str(surface.provenance["splits"]).split(","):
-        values = {
-            k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")
-        }
+        values = {k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")}
         rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
-    ranges = (
-        f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
-    )
+    ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
     shape = " x ".join(map(str, surface.shape))
     rows.append(
         (
@@ -71,22 +67,19 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     points = math.prod(axis.count for axis in plan.axes)
     processes = worker_count(workers, points, points * seconds)
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
+    weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    total = points * seconds / processes
-    numbers = sum(tensor.numel() for tensor in plan.theta.values())
+    each = f"{processes} process{'es' if processes > 1 else ''}"
     rows = [
         ("points", f"{' x '.join(str(axis.count) for axis in plan.axes)} = {points}, each of {samples} samples"),
         ("axes", ", ".join(map(str, plan.axes))),
-        ("memory", f"{_size(_bytes(list(plan.theta.values())))} of weights ({numbers:,} numbers), kept at most 5 times; "
-                   f"{_size(sum(map(_data_bytes, plan.splits)))} of data; this process reached {_size(peak)}"),
-        ("time", f"{seconds:.3g} s a point; about {total:.0f} s with {processes} process{'es' if processes > 1 else ''}"),
+        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; this process reached {_size(peak)}; {each}"),
+        ("time", f"{seconds:.3g} s a point; about {points * seconds / processes:.0f} s with {each}"),
         ("output", str(plan.output)),
-    ]  # fmt: skip
+    ]
     rows += [("still", line) for line in still(plan)]
     kinds = named_tensors(plan.problem.model)
-    return rows + [
-        ("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()
-    ]
+    return rows + [("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()]
 
 
 def _data_bytes(split: Split) -> int:

@@ -40,9 +40,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
     factory = getattr(module, attribute, None)
     if not callable(factory):
-        raise ProblemError(
-            f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}"
-        )
+        raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}")
     problem = _guarded(lambda: factory(**_arguments(factory, folder, spec)), spec)
     if not isinstance(problem, Problem):
         raise ProblemError(f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem")
@@ -100,8 +98,4 @@ def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> di
 
 def _functions(module: ModuleType) -> list[str]:
     own = vars(module).items()
-    return [
-        k
-        for k, v in own
-        if inspect.isfunction(v) and v.__module__ == module.__name__ and not k.startswith("_")
-    ]
+    return [k for k, v in own if inspect.isfunction(v) and v.__module__ == module.__name__ and not k.startswith("_")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +25,13 @@ from surfaceviz.grid import Chunk, missing_chunks
 from surfaceviz.interrupt import interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline.board import Board, Snapshots
+from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.plan import Plan, Request, make_plan
 from surfaceviz.records import Mark, Slice
 
 _CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
 _CHUNKS_EACH = 8  # so many chunks a worker at least, that all end together
 _WORTH_WORKERS = 10.0  # seconds of work that starting processes (about 3 s) pays for
-_ROUNDING = 1e-4  # of a centre on another kind of CPU; more means that something changed
 
 Evaluate = Callable[[Chunk], list[Point]]
 
@@ -51,9 +49,7 @@ class Outcome:
     snapshot_seconds: float
 
 
-def run(
-    plan: Plan, *, workers: int | None = 1, listener: Listener | None = None, command: str = ""
-) -> Outcome:
+def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None, command: str = "") -> Outcome:
     """Evaluate what is missing of a plan and return the slice; with an output, every few seconds it is on disk.
 
     Args:
@@ -75,7 +71,7 @@ def run(
         fresh_start = plan.request.overwrite or not plan.output.exists()
         before = None if fresh_start else store.read(plan.output)
         if before is not None:
-            _refuse_other(plan, before)
+            refuse_other(plan, before)
             if before.complete:
                 listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
                 return Outcome(before, plan.output, 0, 0.0, 0.0)
@@ -88,12 +84,12 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
         evaluator = plan.evaluator()
         centre, seconds = _timed_centre(evaluator)
         _check_centre(plan, centre, listener)
-        rounding = "" if before is None else _compare_centres(plan, before, centre, listener)
+        rounding = "" if before is None else compare_centres(plan, before, centre, listener)
         marks = [Mark(name, place, evaluator(place).values) for name, place in plan.marks]
         axes = [axis.coordinates() for axis in plan.axes]
         board = Board(
             axes, centre, directions=[d.record for d in plan.directions], marks=marks,
-            provenance=_provenance(plan, command, before, rounding), before=before,
+            provenance=provenance(plan, command, before, rounding), before=before,
         )  # fmt: skip
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
@@ -158,9 +154,7 @@ def _evaluate(evaluator: Evaluator, chunk: Chunk) -> list[Point]:
     return [evaluator(coordinates) for coordinates in chunk.coordinates]
 
 
-def _build(
-    request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]
-) -> Evaluate:
+def _build(request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]) -> Evaluate:
     """Return the function of a worker process, which makes the plan anew and never gives the model back.
 
     Raises:
@@ -220,19 +214,13 @@ def _chunk_size(seconds: float, points: int, workers: int) -> int:
 def _check_centre(plan: Plan, centre: Point, listener: Listener) -> None:
     for split in plan.splits:
         shown = {
-            k.removeprefix(f"{split.name}_"): v
-            for k, v in centre.values.items()
-            if k.startswith(f"{split.name}_")
+            k.removeprefix(f"{split.name}_"): v for k, v in centre.values.items() if k.startswith(f"{split.name}_")
         }
-        listener.say(
-            f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items())
-        )
+        listener.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
         if not math.isfinite(shown["loss"]):
-            raise ProblemError(
-                f"the {split.name} loss at the centre is {shown['loss']}; nothing to cut around"
-            )
+            raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; nothing to cut around")
         classes = plan.problem.classes(split)
-        if classes and shown.get("accuracy", 1.0) < 1.2 / classes:
+        if classes and classes > 1 and shown.get("accuracy", 1.0) < 1.2 / classes:
             listener.warn(
                 f"the {split.name} accuracy at the centre, {shown['accuracy']:.3f}, is near chance (1 in {classes}): "
                 "were the trained weights loaded?"
@@ -252,83 +240,6 @@ def _warn_lower(plan: Plan, surface: Slice, listener: Listener) -> None:
         f"{int(lower.sum())} of {losses.size} points lie lower than the centre in {name} ({centre:.6g}), the lowest "
         f"{losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
     )
-
-
-def _refuse_other(plan: Plan, before: Slice) -> None:
-    differing = [
-        f"{key} is {_short(before.provenance.get(key))} there, {_short(value)} here"
-        for key, value in plan.identity.items()
-        if before.provenance.get(key) != value
-    ]
-    if not differing and not _same_directions(plan, before):
-        differing = ["its directions, made again, came out otherwise"]
-    if differing:
-        assert plan.output is not None
-        raise StoreError(
-            f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
-            f"{_free_name(plan.output)} to write beside it, or --overwrite"
-        )
-
-
-def _same_directions(plan: Plan, before: Slice) -> bool:
-    """Return whether the directions are those of the file: by fingerprint, or within rounding of another CPU."""
-    if [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]:
-        return True
-    assert plan.output is not None
-    kept = store.read_directions(plan.output)
-    return len(kept) == len(plan.directions) and all(
-        arrays.keys() == direction.tensors.keys()
-        and all(np.allclose(arrays[name], tensor, rtol=1e-5) for name, tensor in direction.tensors.items())
-        for arrays, direction in zip(kept, plan.directions, strict=True)
-    )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 else text  # noqa: PLR2004  a sha256
-
-
-def _free_name(path: Path) -> Path:
-    number = 2
-    while (free := path.with_stem(f"{path.stem}-{number}")).exists():
-        number += 1
-    return free
-
-
-def _compare_centres(plan: Plan, before: Slice, centre: Point, listener: Listener) -> str:
-    """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
-    for name, value in centre.values.items():
-        old = before.centre.get(name, math.nan)
-        if not math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7):
-            raise StoreError(
-                f"{plan.output}: {name} at the centre is {value:.9g} now, {old:.9g} in the file: the code has changed; "
-                "write to another file by -o, or --overwrite"
-            )
-    if dict(centre.values) == dict(before.centre):
-        return str(before.provenance.get("rounding", ""))
-    listener.warn(
-        "another machine or torch: the centre differs within rounding; the new points are right to that, not bit for bit"
-    )
-    return "continued where the centre differs within rounding"
-
-
-def _provenance(
-    plan: Plan, command: str, before: Slice | None, rounding: str
-) -> dict[str, str | int | float]:
-    made: dict[str, str | int | float] = {
-        "surfaceviz": version("surfaceviz"),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command,
-        "worker_points": "{}",
-        "seconds": 0.0,
-    }
-    if before is not None:
-        made |= {key: before.provenance[key] for key in made if key in before.provenance}
-    if plan.cosine is not None:
-        made["cosine"] = plan.cosine
-    return made | plan.identity | ({"rounding": rounding} if rounding else {})
 
 
 def _left_off(plan: Plan, board: Board, signum: int) -> str:

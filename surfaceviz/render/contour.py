@@ -37,30 +37,25 @@ def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str 
     places, norm = levels.placed(levels.values), levels.norm()
     _draw_holes(ax, surface, name)
     if kind == "heat":
-        mappable: Any = ax.pcolormesh(
-            alpha, beta, z, cmap=style.MAP, norm=norm, shading="nearest", rasterized=True
-        )
+        mappable: Any = ax.pcolormesh(alpha, beta, z, cmap=style.MAP, norm=norm, shading="nearest", rasterized=True)
     elif kind == "filled":
         mappable = ax.contourf(alpha, beta, z, places, cmap=style.MAP, norm=norm)
         ax.contour(alpha, beta, z, places, colors="white", linewidths=0.4, alpha=0.7)
     else:
         mappable = ax.contour(alpha, beta, z, places, cmap=style.MAP, norm=norm, linewidths=1.1)
-        roomy = [
-            place
-            for place, path in zip(places, mappable.get_paths(), strict=True)
-            if _is_roomy(path, surface)
-        ]
+        roomy = [place for place, path in zip(places, mappable.get_paths(), strict=True) if _is_roomy(path, surface)]
         ax.clabel(mappable, roomy, fontsize=7, fmt=levels.label, colors="#333333")
     _draw_marks(ax, surface)
-    _finish(ax, surface)
-    return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)  # type: ignore[no-any-return]
+    _finish(ax, surface, cells=kind == "heat")
+    return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)
 
 
 def _is_roomy(path: Path, surface: Slice) -> bool:
     """Return whether a level's lines are long enough to carry a label that covers no other."""
-    if not len(path.vertices):
+    vertices = np.asarray(path.vertices)
+    if not len(vertices):
         return False
-    extent = np.ptp(path.vertices, axis=0) / [np.ptp(axis) for axis in surface.axes]
+    extent = np.ptp(vertices, axis=0) / [np.ptp(axis) for axis in surface.axes]
     return bool(extent.max() > _ROOMY)
 
 
@@ -99,15 +94,13 @@ def _draw_marks(ax: Axes, surface: Slice) -> None:
         x, y = mark.coordinates
         ax.plot([x], [y], marker="D", color="#D55E00", markersize=5.5, **halo)  # type: ignore[arg-type]
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
-        ax.annotate(
-            mark.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, bbox=box, zorder=6
-        )
+        ax.annotate(mark.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, bbox=box, zorder=6)
 
 
-def _finish(ax: Axes, surface: Slice) -> None:
+def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     alpha, beta = surface.axes
-    ax.set_xlim(*_range(alpha))
-    ax.set_ylim(*_range(beta))
+    ax.set_xlim(*_range(alpha, cells=cells))
+    ax.set_ylim(*_range(beta, cells=cells))
     ax.set_xlabel(axis_label(surface, 0))
     ax.set_ylabel(axis_label(surface, 1))
     ax.set_title(surface.title)
@@ -117,8 +110,10 @@ def _finish(ax: Axes, surface: Slice) -> None:
         ax.set_aspect("equal")
 
 
-def _range(axis: FloatArray) -> tuple[float, float]:
-    return float(axis[0]), float(axis[-1])
+def _range(axis: FloatArray, *, cells: bool) -> tuple[float, float]:
+    """Return the limits of an axis; with ``cells``, so that those of the outer points are whole."""
+    pad = (axis[-1] - axis[0]) / (2 * (len(axis) - 1)) if cells else 0.0
+    return float(axis[0] - pad), float(axis[-1] + pad)
 
 
 def axis_label(surface: Slice, k: int) -> str:

@@ -17,9 +17,7 @@ def split_names(surface: Slice, metric: str) -> list[str]:
     return [name.removesuffix(f"_{metric}") for name in surface.values if name.endswith(f"_{metric}")]
 
 
-def draw_curve(
-    ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool = False, prefixed: bool = True
-) -> None:
+def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool = False, prefixed: bool = True) -> None:
     """Draw a metric of each slice and split: colour tells the slice, or the split where there is one slice.
 
     The band is one standard error of the paired rise over the centre, which is what compares two points

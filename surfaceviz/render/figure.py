@@ -28,9 +28,7 @@ class Picture(Figure):
         return _bytes(self, "png")
 
 
-def draw(
-    surfaces: Sequence[Slice], *, kind: str = "filled", levels: str = "auto", of: str | None = None
-) -> Picture:
+def draw(surfaces: Sequence[Slice], *, kind: str = "filled", levels: str = "auto", of: str | None = None) -> Picture:
     """Return a figure of slices: curves overlaid, surfaces side by side with one set of levels.
 
     Args:

@@ -77,6 +77,4 @@ def _logarithmic(low: float, high: float) -> Levels:
         inside = ladder[(ladder > low) & (ladder < high)]
         if len(inside) <= _COUNT + 2:
             break
-    return Levels(
-        np.unique(np.concatenate([ladder[ladder <= low][-1:], inside, ladder[ladder >= high][:1]])), log=True
-    )
+    return Levels(np.unique(np.concatenate([ladder[ladder <= low][-1:], inside, ladder[ladder >= high][:1]])), log=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 
@@ -15,7 +16,7 @@ MAP = "viridis"  # perceptually uniform, monotone in grey
 MISSING = "#e6e6e6"
 DIVERGED = "#bdbdbd"
 
-_PARAMETERS = {
+_PARAMETERS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,

@@ -40,9 +40,7 @@ ENTRIES: dict[str, Entry] = {
         partial(networks.ResNet, 3, channels=1, skip=False),
         _digits,
     ),
-    "mlp-digits": Entry(
-        "a 64-32-32-10 ReLU network on the digits", partial(networks.mlp, 64, 32, 32, 10), _digits
-    ),
+    "mlp-digits": Entry("a 64-32-32-10 ReLU network on the digits", partial(networks.mlp, 64, 32, 32, 10), _digits),
     "cnn-fashion": Entry(
         "a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
         networks.small_cnn,

@@ -18,6 +18,7 @@ Split = tuple[Tensor, Tensor]
 # Where Debian's package dataset-fashion-mnist puts its files.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
+_MAGIC = 4  # bytes
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -51,7 +52,7 @@ def read_idx(path: str | Path) -> np.ndarray:
             raw = stream.read()
     except (OSError, EOFError) as error:
         raise ProblemError(f"{path}: not readable as an IDX file ({error})") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _IDX_DTYPES or len(raw) < 4 + 4 * raw[3]:
+    if len(raw) < _MAGIC or raw[:2] != b"\0\0" or raw[2] not in _IDX_DTYPES or len(raw) < 4 + 4 * raw[3]:
         raise ProblemError(f"{path}: no IDX file (it starts with {raw[:4]!r})")
     dtype = np.dtype(_IDX_DTYPES[raw[2]])
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], 4))
@@ -61,9 +62,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-def idx_folder(
-    folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")
-) -> dict[str, Split]:
+def idx_folder(folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")) -> dict[str, Split]:
     """Return the splits of a folder laid out as MNIST and Fashion-MNIST are.
 
     Images become float32 of shape (N, 1, H, W) in [0, 1]; labels int64 of shape (N,).

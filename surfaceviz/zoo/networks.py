@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -83,7 +85,7 @@ class ResNet(nn.Module):
 def mlp(*widths: int) -> nn.Sequential:
     """Return a fully connected ReLU network on flattened input, such as ``mlp(64, 32, 32, 10)``."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for width_in, width in zip(widths[:-1], widths[1:], strict=True):
+    for width_in, width in pairwise(widths):
         layers += [nn.Linear(width_in, width), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -20,9 +20,7 @@ class Recipe:
     shift: int = 0  # images are moved by up to so many pixels, as augmentation
 
 
-def train(
-    model: nn.Module, data: tuple[Tensor, Tensor], recipe: Recipe, *, generator: torch.Generator
-) -> None:
+def train(model: nn.Module, data: tuple[Tensor, Tensor], recipe: Recipe, *, generator: torch.Generator) -> None:
     """Train ``model`` in place on ``data`` by cross-entropy."""
     x, y = data
     steps = -(-len(y) // recipe.batch_size)
@@ -47,9 +45,7 @@ def train(
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
     """Return the share of right answers of ``model`` in eval mode."""
     model.eval()
-    right = [
-        (model(x).argmax(1) == y).sum() for x, y in zip(data[0].split(256), data[1].split(256), strict=True)
-    ]
+    right = [(model(x).argmax(1) == y).sum() for x, y in zip(data[0].split(256), data[1].split(256), strict=True)]
     return float(sum(right)) / len(data[1])
 
 

@@ -1,0 +1,376 @@
+"""Baseline: the model itself, moved by hand with `load_state_dict` and run in eval mode."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from surfaceviz.directions import Direction
+from surfaceviz.errors import CheckpointError, ProblemError
+from surfaceviz.losses import PerSample
+from surfaceviz.problem import Problem
+
+
+@torch.no_grad()
+def _by_hand(model: nn.Module, made: list[Direction], place: tuple[float, ...], data: tuple[Tensor, Tensor]) -> float:
+    """Return the cross-entropy of a copy of ``model`` moved to ``place``, on one batch, in eval mode."""
+    moved = copy.deepcopy(model).eval()
+    for name, p in moved.named_parameters():
+        for coordinate, direction in zip(place, made, strict=True):
+            if name in direction.tensors:
+                p.add_(coordinate * direction.tensors[name])
+    return float(functional.cross_entropy(moved(data[0]), data[1]))
+
+
+@pytest.mark.parametrize("axes", [[(-1, 1, 4)], [(0, 1.5, 3)], [(-2, 0, 2), (-1, 1, 5)]])
+def test_values_are_the_moved_models_own(axes: list[tuple[float, float, int]]) -> None:
+    """An even number of points, a range that ends at 0, a short last batch, batch norm and dropout."""
+    model, data = oracles.net(), oracles.images(50)
+    model.train()  # evaluation is in eval mode whatever the flag
+    surface = oracles.cut(Problem(model, data, "cross_entropy"), axes, batch_size=16)
+    made = oracles.make_directions(model, count=len(axes))
+    for index in np.ndindex(surface.shape):
+        place = tuple(float(axis[i]) for axis, i in zip(surface.axes, index, strict=True))
+        expected = _by_hand(model, made, place, data)
+        assert surface.values["train_loss"][index] == pytest.approx(expected, rel=1e-5)
+    assert surface.complete
+
+
+def _state(model: nn.Module) -> dict[str, Any]:
+    tensors = {k: (id(v), v.clone(), v.requires_grad) for k, v in [*model.named_parameters(), *model.named_buffers()]}
+    return {"tensors": tensors, "flags": [m.training for m in model.modules()], "threads": torch.get_num_threads()}
+
+
+def _assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    assert before["flags"] == after["flags"]
+    assert before["threads"] == after["threads"]
+    assert list(before["tensors"]) == list(after["tensors"])
+    for name, (identity, tensor, grad) in before["tensors"].items():
+        assert after["tensors"][name][0] == identity
+        assert torch.equal(after["tensors"][name][1], tensor)
+        assert after["tensors"][name][2] == grad
+
+
+def _used_model() -> oracles.Net:
+    model = oracles.net()
+    model.bn.train()
+    model.conv.bias.requires_grad_(False)  # type: ignore[union-attr]
+    return model
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("bn", ["fixed", "recalibrate"])
+def test_the_users_model_is_as_before(bn: str, workers: int) -> None:
+    model = _used_model()
+    before, seed = _state(model), torch.get_rng_state()
+    oracles.cut(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 3)], bn=bn, workers=workers)
+    _assert_same(before, _state(model))
+    assert torch.equal(seed, torch.get_rng_state())
+    assert model.bn.momentum == 0.1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_the_users_model_is_as_before_after_an_exception(error: type[BaseException]) -> None:
+    model = _used_model()
+    before = _state(model)
+    calls = iter(range(100))
+
+    def measure(host: nn.Module, batch: Any) -> dict[str, PerSample]:
+        if next(calls) == 5:
+            raise error("midway")
+        each = functional.cross_entropy(host(batch[0]), batch[1], reduction="none")
+        return {"loss": PerSample(each, torch.ones_like(each))}
+
+    expected = ProblemError if error is ZeroDivisionError else KeyboardInterrupt
+    with pytest.raises(expected, match="ZeroDivisionError: midway" if error is ZeroDivisionError else "midway"):
+        oracles.cut(Problem(model, oracles.images(), measure=measure), [(-1, 1, 9)])
+    _assert_same(before, _state(model))
+
+
+def test_dict_batches_give_the_values_of_tensors() -> None:
+    x, y = oracles.images(20)
+
+    class Keyed(oracles.Net):
+        def forward(self, pixels: Tensor) -> Any:  # type: ignore[override]
+            return {"logits": super().forward(pixels)}
+
+    keyed = Keyed()
+    keyed.load_state_dict(oracles.net().state_dict())
+    batches = [{"pixels": x[i : i + 8], "labels": y[i : i + 8]} for i in range(0, 20, 8)]
+    a = oracles.cut(Problem(keyed, batches, "cross_entropy"), [(-1, 1, 3)])
+    b = oracles.cut(Problem(oracles.net(), (x, y), "cross_entropy"), [(-1, 1, 3)])
+    np.testing.assert_array_equal(a.values["train_loss"], b.values["train_loss"])
+
+
+def _power(power: float) -> Any:
+    """Return the measure of a loss that is a function of the first weight alone."""
+
+    def measure(host: nn.Module, _batch: Any) -> dict[str, tuple[Tensor, float]]:
+        w = next(host.parameters()).flatten()[0]
+        return {"loss": (torch.sign(w) * w.abs().pow(power), 1.0)}
+
+    return measure
+
+
+def test_a_loss_of_exactly_zero_and_a_negative_one_count_as_done() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    surface = oracles.cut(Problem(model, (torch.ones(3, 1),), measure=_power(1)), [(-2, 2, 5)], seed=0)
+    step = float(oracles.make_directions(model, count=1)[0].tensors["weight"])
+    np.testing.assert_allclose(surface.values["train_loss"], 1 + step * surface.axes[0], atol=1e-12)
+    assert 0.0 in surface.values["train_loss"]
+    assert surface.values["train_loss"].min() < 0
+    assert surface.complete
+
+
+def test_points_that_diverge_are_stored_as_they_are() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+
+    def measure(host: nn.Module, _batch: Any) -> dict[str, tuple[Tensor, float]]:
+        w = next(host.parameters()).flatten()[0]
+        return {"loss": (torch.log(w) if w < 0.5 else torch.exp(400 * (w - 1)), 1.0)}
+
+    surface = oracles.cut(Problem(model, (torch.ones(3, 1),), measure=measure), [(-2, 2, 5)])
+    values = sorted(surface.values["train_loss"].tolist(), key=str)
+    assert any(math.isinf(v) for v in values)
+    assert any(math.isnan(v) for v in values)
+    assert surface.complete
+    assert surface.values["train_loss"][2] == 1
+
+
+def test_tied_weights_move_together() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(5, 4)
+            self.out = nn.Linear(4, 5, bias=False)
+            self.out.weight = self.embedding.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.out(self.embedding(x))
+            return y
+
+    model = Tied()
+    data = (torch.arange(5), torch.arange(5).roll(1))
+    surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)])
+    made = oracles.make_directions(model, count=1)
+    for i, alpha in enumerate((-1.0, 0.0, 1.0)):
+        assert surface.values["train_loss"][i] == pytest.approx(_by_hand(model, made, (alpha,), data), rel=1e-5)
+
+
+def test_a_bf16_model_moves_in_float32() -> None:
+    """At a range of 1e-3 most bf16 weights would stand still and the curve would be a comb."""
+    model = oracles.net().to(torch.bfloat16)
+    wide = copy.deepcopy(model).float()
+    x, y = oracles.images(30)
+    axes = [(-1e-3, 1e-3, 9)]
+    surface = oracles.cut(Problem(model, (x, y), "cross_entropy"), axes)
+    expected = oracles.cut(Problem(wide, (x, y), "cross_entropy"), axes)
+    np.testing.assert_array_equal(surface.values["train_loss"], expected.values["train_loss"])
+    assert len(set(surface.values["train_loss"].tolist())) == 9
+    asked = oracles.cut(Problem(model, (x, y), "cross_entropy"), axes, dtype="bf16")
+    assert asked.provenance["dtype"] == "bf16"
+    np.testing.assert_allclose(asked.values["train_loss"], expected.values["train_loss"], rtol=0.05)
+
+
+def test_integer_buffers_and_zero_filters_are_left_alone() -> None:
+    model = oracles.net()
+    with torch.no_grad():
+        model.conv.weight[0] = 0
+    surface = oracles.cut(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 3)])
+    made = oracles.make_directions(model, count=1)
+    assert surface.values["train_loss"][0] == pytest.approx(_by_hand(model, made, (-1.0,), oracles.images()), rel=1e-5)
+    assert int(model.bn.num_batches_tracked or 0) == 3
+
+
+def test_a_model_that_writes_into_its_buffers_gives_points_that_do_not_depend_on_each_other() -> None:
+    class Counting(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.count += 1
+            return super().forward(x) * self.count
+
+    model = Counting()
+    data = (torch.randn(10, 2), torch.zeros(10, dtype=torch.long))
+    surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], batch_size=4)
+    assert surface.values["train_loss"][1] == surface.centre["train_loss"]
+    assert float(model.count) == 0  # type: ignore[arg-type]
+
+
+def test_a_model_that_writes_into_its_input_is_refused() -> None:
+    class InPlace(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.relu_())
+
+    data = (torch.randn(10, 2), torch.zeros(10, dtype=torch.long))
+    with pytest.raises(ProblemError, match="the model writes into its input"):
+        oracles.cut(Problem(InPlace(2, 2), data, "cross_entropy"), [(-1, 1, 3)])
+
+
+def test_autograd_inside_a_loss_works() -> None:
+    """A physics-informed loss (u' - u)^2 of u = w x + b, whose value is known: mean (w - w x - b)^2."""
+    model = nn.Linear(1, 1).double()
+    x = torch.linspace(0, 1, 7, dtype=torch.float64).reshape(-1, 1)
+
+    def measure(host: nn.Module, batch: Any) -> dict[str, PerSample]:
+        points = batch[0].requires_grad_()
+        u = host(points)
+        (slope,) = torch.autograd.grad(u.sum(), points, create_graph=True)
+        each = (slope - u).square().squeeze(1)
+        return {"loss": PerSample(each, torch.ones_like(each))}
+
+    surface = oracles.cut(Problem(model, (x,), measure=measure), [(-1, 1, 3)])
+    (made,) = oracles.make_directions(model, count=1)
+    for i, alpha in enumerate((-1, 0, 1)):
+        w = float(model.weight.detach()) + alpha * float(made.tensors["weight"])
+        expected = np.mean((w - w * x.numpy() - float(model.bias.detach())) ** 2)
+        assert surface.values["train_loss"][i] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_loss_that_draws_random_numbers_is_one_function() -> None:
+    def noisy(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs + torch.randn_like(outputs), targets, reduction="none")
+
+    problem = Problem(oracles.net(), oracles.images(), noisy)
+    a, b = (oracles.cut(problem, [(-1, 1, 3)], batch_size=16) for _ in range(2))
+    np.testing.assert_array_equal(a.values["train_loss"], b.values["train_loss"])
+
+
+def _save(model: nn.Module, name: str) -> str:
+    save_file(model.state_dict(), name)
+    return name
+
+
+def test_the_line_to_a_model_takes_its_own_loss_there() -> None:
+    a, b, data = oracles.net(0), oracles.net(1), oracles.images()
+    with torch.no_grad():
+        expected = float(functional.cross_entropy(b(data[0]), data[1]))
+    surface = oracles.cut(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"))
+    assert surface.axes[0][[0, -1]].tolist() == [-0.5, 1.5]
+    assert surface.values["train_loss"][30] == pytest.approx(expected, rel=1e-6)
+    assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
+    assert surface.values["train_loss"][10] == surface.centre["train_loss"]
+    assert surface.axes[0][30] == 1
+    assert surface.directions[0].rule["bn.running_mean"] == "difference"
+
+
+def test_a_plane_takes_each_models_own_loss() -> None:
+    models, data = [oracles.net(i) for i in range(3)], oracles.images()
+    files = [_save(model, f"{i}.safetensors") for i, model in enumerate(models)]
+    surface = oracles.cut(Problem(models[0], data, "cross_entropy"), [(-1, 1, 3), (-1, 1, 2)], toward=files[1:])
+    for mark, model in zip(surface.marks, models[1:], strict=True):
+        with torch.no_grad():
+            expected = float(functional.cross_entropy(model(data[0]), data[1]))
+        assert mark.values["train_loss"] == pytest.approx(expected, rel=1e-4)
+    fitted = oracles.cut(Problem(models[0], data, "cross_entropy"), toward=files[1:])
+    for mark in fitted.marks:
+        for x, axis in zip(mark.coordinates, fitted.axes, strict=True):
+            assert axis[0] < x < axis[-1]
+
+
+def test_recalibrated_statistics_are_those_of_the_moved_model() -> None:
+    """Baseline: the moved copy run in train mode over the same batches, cumulatively."""
+    model, data = oracles.net(), oracles.images(50)
+    surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], bn="recalibrate", batch_size=16)
+    (made,) = oracles.make_directions(model, count=1)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, d in made.tensors.items():
+            moved.get_parameter(name).add_(d)
+        moved.bn.reset_running_stats()
+        moved.bn.momentum = None
+        moved.bn.train()
+        for i in range(0, 48, 16):  # without the short last batch
+            moved(data[0][i : i + 16])
+        expected = float(functional.cross_entropy(moved.eval()(data[0]), data[1]))
+    assert surface.values["train_loss"][2] == pytest.approx(expected, rel=1e-5)
+    fixed = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], batch_size=16)
+    assert abs(fixed.values["train_loss"][2] - expected) > 1e-3
+
+
+def test_recalibration_makes_a_scaled_filter_harmless() -> None:
+    model, data = oracles.net(), oracles.images(48)
+    scaled = copy.deepcopy(model)
+    with torch.no_grad():
+        scaled.conv.weight[0] *= 10
+        scaled.conv.bias[0] *= 10  # type: ignore[index]
+    fixed = [oracles.cut(Problem(m, data, "cross_entropy"), [(-1, 1, 2)]).centre for m in (model, scaled)]
+    anew = [
+        oracles.cut(Problem(m, data, "cross_entropy"), [(-1, 1, 2)], bn="recalibrate").centre for m in (model, scaled)
+    ]
+    assert abs(fixed[0]["train_loss"] - fixed[1]["train_loss"]) > 0.05
+    assert anew[0]["train_loss"] == pytest.approx(anew[1]["train_loss"], rel=1e-3)
+
+
+def test_recalibrate_without_batch_norm_is_refused() -> None:
+    model, x, y = oracles.regression()
+    with pytest.raises(ProblemError, match="the model has no batch norm"):
+        oracles.cut(Problem(model, (x, y), "mse"), [(-1, 1, 3)], bn="recalibrate")
+
+
+def test_a_subset_is_recorded_and_measured_alone() -> None:
+    model, x, y = oracles.regression(samples=60)
+    surface = oracles.cut(Problem(model, (x, y), "mse"), [(-1, 1, 3)], samples=20)
+    assert surface.provenance["samples"] == 20
+    everything = oracles.cut(Problem(model, (x, y), "mse"), [(-1, 1, 3)])
+    assert surface.centre["train_loss"] != everything.centre["train_loss"]
+    assert surface.centre == oracles.cut(Problem(model, (x, y), "mse"), [(-1, 1, 3)], samples=20, seed=3).centre
+
+
+def test_nan_weights_and_a_nan_centre_stop_the_run() -> None:
+    model = oracles.net()
+    with torch.no_grad():
+        model.fc.weight[0, 0] = math.nan
+    with pytest.raises(CheckpointError, match="the weights hold NaN or inf, in fc.weight"):
+        oracles.cut(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 3)])
+    x, y = oracles.images()
+    x[3] = math.nan
+    with pytest.raises(ProblemError, match="the train loss at the centre is nan"):
+        oracles.cut(Problem(oracles.net(), (x, y), "cross_entropy"), [(-1, 1, 3)])
+
+
+def test_chance_and_lower_points_are_warned_of() -> None:
+    recorder = oracles.Recorder()
+    model = oracles.net()
+    with torch.no_grad():
+        model.fc.weight.mul_(3)
+    oracles.cut(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 9)], listener=recorder)
+    assert any("is near chance (1 in 3)" in line for line in recorder.warned)
+    assert any("points lie lower than the centre in train_loss" in line for line in recorder.warned)
+
+
+def test_metrics_of_ones_own_and_problems_that_can_not_be(tmp_path: Path) -> None:
+    def worst(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="none").max()
+
+    problem = Problem(oracles.net(), oracles.images(), "cross_entropy", metrics={"worst": worst})
+    assert "train_worst" in oracles.cut(problem, [(-1, 1, 3)]).values
+    with pytest.raises(ValueError, match="a model is a torch.nn.Module, not str"):
+        Problem("resnet", oracles.images(), "mse")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give either a loss, such as 'cross_entropy', or measure="):
+        Problem(oracles.net(), oracles.images())
+    with pytest.raises(ProblemError, match="'val' and 'val_b' would mix up names"):
+        Problem(oracles.net(), {"val": oracles.images(), "val_b": oracles.images()}, "mse")
+    with pytest.raises(ProblemError, match="no split 'valid'; the problem has train, test"):
+        oracles.cut(oracles.net_problem(), [(-1, 1, 3)], splits="valid")
+    with pytest.raises(ProblemError, match="expected a 'loss' among them"):
+        oracles.cut(Problem(oracles.net(), oracles.images(), measure=lambda _m, _b: {"los": (1, 1)}), [(-1, 1, 3)])
+    with pytest.raises(ProblemError, match="a split and metric make the name 'train_a/b'"):
+        oracles.cut(Problem(oracles.net(), oracles.images(), "cross_entropy", metrics={"a/b": worst}), [(-1, 1, 3)])
