@@ -33,8 +33,10 @@ class WorkerError(SurfacevizError):
     """A worker process that died, or raised what the caller doesn't know."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM arrived; a `KeyboardInterrupt`, so that nothing takes it for an error.
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived; no `Exception`, so that nothing takes it for an error.
+
+    Nor a `KeyboardInterrupt`, which libraries swallow; the Python interface turns it into one.
 
     Attributes:
         signum: the signal's number.

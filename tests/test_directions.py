@@ -65,9 +65,10 @@ def _noise(seed: int, axis: int, name: str, shape: tuple[int, ...]) -> oracles.A
 
 @pytest.mark.parametrize("how", ["filter", "layer", "weight", "dfilter", "dlayer", "none"])
 def test_normalisations_are_the_papers_formulas(how: str) -> None:
-    model = nn.Sequential(nn.Linear(4, 3)).double()
+    linear = nn.Linear(4, 3).double()
+    model = nn.Sequential(linear)
     (made,) = oracles.make_directions(model, count=1, normalise=how)
-    w = model[0].weight.detach().numpy()
+    w = linear.weight.detach().numpy()
     d = _noise(0, 0, "0.weight", (3, 4))
     rows, w_rows = np.linalg.norm(d, axis=1, keepdims=True), np.linalg.norm(w, axis=1, keepdims=True)
     expected = {
@@ -132,9 +133,14 @@ class _Reversed(nn.Module):
 def test_directions_do_not_depend_on_order_or_wrapping() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     reference = oracles.make_directions(model)
-    inner = nn.Sequential(nn.DataParallel(model[0]), model[1], nn.DataParallel(torch.compile(model[2])))  # type: ignore[arg-type]
-    for wrapped in (nn.DataParallel(model), torch.compile(model), nn.DataParallel(torch.compile(model)), inner):  # type: ignore[arg-type]
-        assert isinstance(wrapped, nn.Module)
+
+    def compiled(module: nn.Module) -> nn.Module:
+        result = torch.compile(module)
+        assert isinstance(result, nn.Module)
+        return result
+
+    inner = nn.Sequential(nn.DataParallel(model[0]), model[1], nn.DataParallel(compiled(model[2])))
+    for wrapped in (nn.DataParallel(model), compiled(model), nn.DataParallel(compiled(model)), inner):
         made = oracles.make_directions(wrapped)
         assert [d.record.sha256 for d in made] == [d.record.sha256 for d in reference]
     assert [d.record.sha256 for d in oracles.make_directions(_Reversed(model))] == [d.record.sha256 for d in reference]
@@ -201,9 +207,10 @@ def test_tied_weights_draw_once_under_the_first_name() -> None:
 
 
 def test_zero_filters_stay_still_and_are_counted() -> None:
-    model = nn.Sequential(nn.Linear(4, 3))
+    linear = nn.Linear(4, 3)
+    model = nn.Sequential(linear)
     with torch.no_grad():
-        model[0].weight[1] = 0
+        linear.weight[1] = 0
     (made,) = oracles.make_directions(model, count=1)
     assert made.tensors["0.weight"][1].tolist() == [0, 0, 0, 0]
     assert directions.zero_filters(checkpoints.read_state(model), filters_of(model), ["0.weight", "0.bias"]) == 1

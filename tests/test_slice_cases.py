@@ -102,7 +102,7 @@ def test_dict_batches_give_the_values_of_tensors() -> None:
     x, y = oracles.images(20)
 
     class Keyed(oracles.Net):
-        def forward(self, pixels: Tensor) -> Any:  # type: ignore[override]
+        def forward(self, pixels: Tensor) -> Any:
             return {"logits": super().forward(pixels)}
 
     keyed = Keyed()
@@ -199,6 +199,8 @@ def test_integer_buffers_and_zero_filters_are_left_alone() -> None:
 
 def test_a_model_that_writes_into_its_buffers_gives_points_that_do_not_depend_on_each_other() -> None:
     class Counting(nn.Linear):
+        count: Tensor
+
         def __init__(self) -> None:
             super().__init__(2, 2)
             self.register_buffer("count", torch.zeros(()))
@@ -211,7 +213,7 @@ def test_a_model_that_writes_into_its_buffers_gives_points_that_do_not_depend_on
     data = (torch.randn(10, 2), torch.zeros(10, dtype=torch.long))
     surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], batch_size=4)
     assert surface.values["train_loss"][1] == surface.centre["train_loss"]
-    assert float(model.count) == 0  # type: ignore[arg-type]
+    assert float(model.count) == 0
 
 
 def test_a_model_that_writes_into_its_input_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from surfaceviz.errors import Interrupted, SurfacevizError
@@ -22,8 +21,6 @@ def main() -> None:
             app()
         except Interrupted as error:
             _leave(error, 128 + error.signum, debug=debug)
-        except KeyboardInterrupt as error:
-            _leave(error, 128 + signal.SIGINT, debug=debug)
         except SurfacevizError as error:
             _leave(error, FAILURE, debug=debug)
         except ValueError as error:

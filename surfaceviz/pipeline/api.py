@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfaceviz import render
 from surfaceviz.directions import RandomSpec
+from surfaceviz.errors import Interrupted
 from surfaceviz.grid import Axis
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline.plan import Request, make_plan
@@ -77,6 +79,7 @@ def slice(  # noqa: A001  the field's word for a cut
     Raises:
         ValueError: an option that can't be.
         SurfacevizError: the problem, the weights, the data or the file are not as they should be.
+        KeyboardInterrupt: at Ctrl-C, what was done being safe in the output; at SIGTERM `SystemExit`.
 
     Example:
         >>> import torch
@@ -105,7 +108,15 @@ def slice(  # noqa: A001  the field's word for a cut
         output=None if output is None else Path(output),
         overwrite=overwrite,
     )
-    return run(make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice").surface
+    try:
+        return run(
+            make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice"
+        ).surface
+    except Interrupted as error:
+        if error.signum == signal.SIGINT:
+            raise KeyboardInterrupt(*error.args) from None
+        listener.warn(str(error))
+        raise SystemExit(128 + error.signum) from None
 
 
 def plot(

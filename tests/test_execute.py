@@ -1,0 +1,123 @@
+"""Baseline: the built-in map."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from surfaceviz.errors import ProblemError, WorkerError
+from surfaceviz.execute import Workers, map_unordered
+
+Function = Callable[[int], int]
+EVERYWHERE = [Workers(1), Workers(2, "fork"), Workers(3, "fork"), Workers(2, "spawn")]
+
+
+def _square(x: int) -> int:
+    return x * x
+
+
+def _make() -> Function:
+    return _square
+
+
+@pytest.mark.parametrize("workers", EVERYWHERE, ids=str)
+def test_the_results_are_those_of_map(workers: Workers) -> None:
+    chunks = list(range(23))
+    with closing(map_unordered(_make, chunks, workers)) as results:
+        done = list(results)
+    assert sorted((d.chunk, d.result) for d in done) == [(x, x * x) for x in chunks]
+    assert {d.worker for d in done} <= set(range(workers.count))
+
+
+@pytest.mark.parametrize("workers", EVERYWHERE, ids=str)
+def test_no_work_is_no_error(workers: Workers) -> None:
+    assert list(map_unordered(_make, [], workers)) == []
+
+
+def _failing(error: Exception, x: int) -> int:
+    if x == 3:
+        raise error
+    return x
+
+
+def _make_failing(error: Exception) -> Function:
+    return partial(_failing, error)
+
+
+def test_errors_arrive_as_ours_with_the_workers_traceback() -> None:
+    with pytest.raises(ProblemError, match="bad point") as caught:
+        list(map_unordered(partial(_make_failing, ProblemError("bad point")), range(5), Workers(2, "fork")))
+    assert "in _failing" in "".join(caught.value.__notes__)
+    with pytest.raises(WorkerError, match="ZeroDivisionError: by three"):
+        list(map_unordered(partial(_make_failing, ZeroDivisionError("by three")), range(5), Workers(2, "fork")))
+
+
+def _make_broken() -> Function:
+    raise ProblemError("can't be built")
+
+
+def test_a_function_that_can_not_be_built_is_an_error() -> None:
+    with pytest.raises(ProblemError, match="can't be built"):
+        list(map_unordered(_make_broken, range(5), Workers(2, "fork")))
+
+
+def _dying(folder: Path, times: int, x: int) -> int:
+    if x == 3 and len(list(folder.glob("died*"))) < times:
+        (folder / f"died-{os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def _make_dying(folder: Path, times: int) -> Function:
+    return partial(_dying, folder, times)
+
+
+def test_a_worker_that_dies_once_is_replaced(tmp_path: Path) -> None:
+    done = list(map_unordered(partial(_make_dying, tmp_path, 1), range(9), Workers(2, "fork")))
+    assert sorted(d.result for d in done) == list(range(9))
+    assert len(list(tmp_path.glob("died*"))) == 1
+
+
+def test_a_worker_that_dies_twice_over_a_chunk_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"worker \d was killed by SIGKILL \(out of memory\?\), twice over the same"):
+        list(map_unordered(partial(_make_dying, tmp_path, 9), range(9), Workers(2, "fork")))
+
+
+def _sleeping(folder: Path, _x: int) -> int:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+    return 0
+
+
+def _make_sleeping(folder: Path) -> Function:
+    return partial(_sleeping, folder)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+def test_workers_follow_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = os.fork()
+    if parent == 0:
+        list(map_unordered(partial(_make_sleeping, tmp_path), range(4), Workers(2, "fork")))
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.01)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    deadline = time.monotonic() + 30
+    while not all(map(_gone, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert all(map(_gone, pids))

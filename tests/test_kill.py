@@ -1,0 +1,248 @@
+"""Baseline: an undisturbed run; every disturbed one must leave a whole file and end with the same bits."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from surfaceviz import store
+from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.listener import Listener
+from surfaceviz.losses import PerSample
+from surfaceviz.pipeline import board, run
+from surfaceviz.problem import Problem
+from surfaceviz.records import Slice
+
+AXES = [(-1, 1, 7), (0, 1, 5)]
+
+
+def _problem(pause: float = 0.0, at: Callable[[], None] = lambda: None) -> Problem:
+    def measure(model: nn.Module, batch: Any) -> dict[str, PerSample]:
+        at()
+        time.sleep(pause)
+        each = functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+        return {"loss": PerSample(each, each.new_ones(len(each)))}
+
+    return Problem(oracles.net(), oracles.images(10), measure=measure, name="net")
+
+
+def _assert_equal_bits(a: Slice, b: Slice) -> None:
+    assert a.complete
+    assert b.complete
+    for name, array in a.values.items():
+        np.testing.assert_array_equal(array, b.values[name])
+        np.testing.assert_array_equal(a.stderr[name], b.stderr[name])
+        np.testing.assert_array_equal(a.rise_stderr[name], b.rise_stderr[name])
+
+
+def _killed(target: Callable[[], object], after: float | None) -> int:
+    """Run ``target`` in a process, kill it after a while, and return its exit code."""
+
+    def alone() -> None:
+        torch.set_num_threads(1)  # a forked process can't use its parent's OpenMP threads, and hangs if it tries
+        target()
+
+    process = multiprocessing.get_context("fork").Process(target=alone)
+    process.start()
+    if after is not None:
+        time.sleep(after)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_ten_moments_a_run_goes_on_to_the_same_bits(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "SNAPSHOT_SECONDS", 0.02)
+    monkeypatch.setattr(board, "SNAPSHOT_SHARE", 1.0)
+    expected = oracles.cut(_problem(), AXES)
+    moments = random.Random(workers)  # noqa: S311
+    done = []
+    for _ in range(10):
+        _killed(lambda: oracles.cut(_problem(0.01), AXES, output="a.h5", workers=workers), moments.uniform(0.02, 0.25))
+        if Path("a.h5").exists():
+            done.append(store.read("a.h5").done)
+    assert done == sorted(done)  # nothing that was safe is lost
+    assert done[-1] > 0
+    _assert_equal_bits(expected, oracles.cut(_problem(), AXES, output="a.h5", workers=workers))
+    assert {path.name for path in Path().iterdir()} == {"a.h5"}
+
+
+def test_what_a_snapshot_holds_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at the 21st evaluation with a snapshot after each chunk of one point."""
+    monkeypatch.setattr(board, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(board, "SNAPSHOT_SHARE", 1.0)
+    monkeypatch.setattr(run, "_CHUNK_SECONDS", 0.0)
+    count = iter(range(1, 100))
+
+    def die() -> None:
+        if next(count) == 23:  # the centre is measured twice
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert _killed(lambda: oracles.cut(_problem(0, die), AXES, output="a.h5"), None) == -signal.SIGKILL
+    assert store.read("a.h5").done == 20
+    recorder = oracles.Recorder()
+    resumed = oracles.cut(_problem(), AXES, output="a.h5", listener=recorder)
+    assert recorder.progress[0] == (20, 35, 0)
+    assert recorder.progress[-1] == (35, 35, 15)
+    _assert_equal_bits(oracles.cut(_problem(), AXES), resumed)
+
+
+def test_a_failing_point_leaves_a_snapshot() -> None:
+    count = iter(range(1, 100))
+
+    def fail() -> None:
+        if next(count) == 13:
+            raise RuntimeError("no luck")
+
+    with pytest.raises(ProblemError, match=r"at \(-?\d.*\): measuring split train raised RuntimeError: no luck"):
+        oracles.cut(_problem(0, fail), AXES, output="a.h5")
+    kept = store.read("a.h5")
+    assert 0 < kept.done < 35
+    _assert_equal_bits(oracles.cut(_problem(), AXES), oracles.cut(_problem(), AXES, output="a.h5"))
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_keeps_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(board, "SNAPSHOT_SHARE", 1.0)
+    replace, count = os.replace, iter(range(1, 100))
+
+    def fills_up(*args: Any) -> None:
+        if next(count) > 3:
+            raise OSError(28, "No space left on device")
+        replace(*args)
+
+    monkeypatch.setattr(os, "replace", fills_up)
+    with pytest.raises(StoreError, match="No space left on device; the last good snapshot is kept"):
+        oracles.cut(_problem(), AXES, output="a.h5")
+    monkeypatch.setattr(os, "replace", replace)
+    assert store.read("a.h5").done > 0
+    _assert_equal_bits(oracles.cut(_problem(), AXES), oracles.cut(_problem(), AXES, output="a.h5"))
+
+
+def test_a_finished_file_is_left_alone_and_another_runs_is_refused() -> None:
+    listener: Listener = (recorder := oracles.Recorder())
+    oracles.cut(_problem(), AXES, output="a.h5")
+    stamp = Path("a.h5").stat().st_mtime_ns
+    oracles.cut(_problem(), AXES, output="a.h5", listener=listener)
+    assert recorder.said == ["a.h5 is complete already: all 35 points; nothing to do"]
+    assert Path("a.h5").stat().st_mtime_ns == stamp
+    for options, what in (
+        ({"seed": 1}, "seed is 0 there, 1 here"),
+        ({"normalise": "layer"}, "normalise is filter there, layer here"),
+        ({"dtype": "float64"}, "dtype is float32 there, float64 here"),
+        ({"samples": 4}, "data_sha256 is .* there, .* here; samples is all there, 4 here"),
+        ({"axes": AXES[:1]}, "axes is -1:1:7 0:1:5 there, -1:1:7 here"),
+        ({"orthogonal": True}, "orthogonal is 0 there, 1 here"),
+    ):
+        with pytest.raises(StoreError, match=f"a.h5 holds another run .*{what}.*give -o a-2.h5"):
+            oracles.cut(_problem(), **{"axes": AXES, "output": "a.h5", **options})
+    assert Path("a.h5").stat().st_mtime_ns == stamp
+    again = oracles.cut(_problem(), AXES, output="a.h5", seed=1, overwrite=True)
+    assert again.provenance["seed"] == 1
+
+
+def test_engine_dtype_and_batch_are_read_back() -> None:
+    count = iter(range(1, 100))
+
+    def fail() -> None:
+        if next(count) == 13:
+            raise RuntimeError("no luck")
+
+    with pytest.raises(ProblemError):
+        oracles.cut(_problem(0, fail), AXES[:1], output="a.h5", dtype="float64", batch_size=3)
+    resumed = oracles.cut(_problem(), AXES[:1], output="a.h5")
+    assert resumed.provenance["dtype"] == "float64"
+    assert resumed.provenance["batch_size"] == 3
+    _assert_equal_bits(oracles.cut(_problem(), AXES[:1], dtype="float64", batch_size=3), resumed)
+
+
+def _stop_and_store(path: Path, **changes: Any) -> None:
+    """Leave an unfinished file at ``path``, with changed attributes."""
+    import h5py  # noqa: PLC0415
+
+    whole = oracles.cut(_problem(), AXES, output=path)
+    whole.origin[3:] = 0
+    store.write(path, whole, [])
+    with h5py.File(path, "a") as file:
+        for name, value in changes.items():
+            file["slice"].attrs[name] = value
+
+
+def test_a_centre_that_moved_shows_changed_code() -> None:
+    _stop_and_store(Path("a.h5"), centre_train_loss=7.0)
+    with pytest.raises(StoreError, match="train_loss at the centre is .* now, 7 in the file: the code has changed"):
+        oracles.cut(_problem(), AXES, output="a.h5")
+    _stop_and_store(Path("b.h5"))
+    centre = store.read("b.h5").centre["train_loss"]
+    _stop_and_store(Path("b.h5"), centre_train_loss=centre * (1 + 1e-6))
+    recorder = oracles.Recorder()
+    resumed = oracles.cut(_problem(), AXES, output="b.h5", listener=recorder)
+    assert any("within rounding" in line for line in recorder.warned)
+    assert resumed.provenance["rounding"] == "continued where the centre differs within rounding"
+
+
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "surfaceviz", "slice", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for(path: Path, points: int) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or store.read(path).done < points:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, workers: str, tmp_path: Path) -> None:
+    oracles.write_factory(tmp_path)
+    process = _start("mine.py:slow", "--axis=-1:1:20", "--axis=-1:1:50", "--workers", workers, "-o", "a.h5")
+    _wait_for(Path("a.h5"), 0)
+    time.sleep(1 if workers == "1" else 4)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + signum
+    kept = store.read("a.h5").done
+    name = signal.Signals(signum).name
+    assert f"interrupted by {name}; {kept} of 1000 points are in a.h5; the same command goes on from there" in errors
+    assert 0 < kept < 1000
+    assert len(errors.splitlines()) == 1
+    assert not Path("a.h5.lock").exists()
+
+
+def test_two_commands_on_one_file_and_a_ctrl_c_before_the_first_point(tmp_path: Path) -> None:
+    oracles.write_factory(tmp_path)
+    first = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
+    _wait_for(Path("a.h5"), 0)
+    second = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"a.h5 is being written by process {first.pid} on" in errors
+    first.kill()
+    first.communicate()
+    early = _start("mine.py:slow", "-o", "b.h5")
+    time.sleep(0.5)
+    early.send_signal(signal.SIGINT)
+    _, errors = early.communicate(timeout=20)
+    assert early.returncode == 130
+    assert errors == "surfaceviz: interrupted by SIGINT\n"
+    assert not Path("b.h5").exists()
