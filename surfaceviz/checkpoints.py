@@ -73,15 +73,15 @@ def _unpickled(path: Path) -> Any:
 
 
 def _unsafe(path: Path, error: str) -> str:
-    match = re.search(r"(?:GLOBAL |Unsupported (?:global|class|operand|type):? ?)([\w.]+)", error)
+    match = re.search(r"GLOBAL ([\w.]+)", error)
     if match is None:
         return f"{path}: not readable as weights ({error.splitlines()[0]})"
-    kind = match.group(1)
-    entry = "['state_dict']" if kind.startswith("numpy") else ".state_dict()"
+    kept = "c.state_dict() if hasattr(c, 'state_dict') else {k: v for k, v in c.items() if hasattr(v, 'keys')}"
+    converted = path.with_name(f"{path.stem}-weights.pt")
     return (
-        f"{path} holds a {kind}, which can't be read without running code from the file. If you trust it, convert it: "
-        f'python -c "import torch; '
-        f"torch.save(torch.load('{path}', weights_only=False){entry}, '{path.with_name(path.stem + '-weights.pt')}')\""
+        f"{path} holds a {match.group(1)}, which can't be read without running code from the file. If you trust it, "
+        f"convert it: python -c \"import torch; c = torch.load('{path}', weights_only=False); "
+        f"torch.save({kept}, '{converted}')\""
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -29,7 +32,8 @@ class Workers:
 
     Attributes:
         count: processes; 1 means this one.
-        method: how they start: ``spawn`` builds everything anew in each; ``fork`` inherits live objects.
+        method: how they start: ``fork`` takes over all that this one holds, at no cost in time or memory;
+            ``spawn`` builds everything anew.
     """
 
     count: int = 1
@@ -51,14 +55,18 @@ def cores() -> int:
 
 
 def can_fork() -> bool:
-    """Return whether live objects can reach another process here."""
-    return "fork" in multiprocessing.get_all_start_methods()
+    """Return whether a process can be copied with all it holds: on Linux; macOS's libraries don't bear it."""
+    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 
 
+@contextmanager
 def map_unordered(
     make: Make[ChunkT, ResultT], chunks: Sequence[ChunkT], workers: Workers
-) -> Generator[Done[ChunkT, ResultT], None, None]:
-    """Yield each chunk with its result, in the order in which they are done.
+) -> Iterator[Iterator[Done[ChunkT, ResultT]]]:
+    """Give, for a ``with`` block, an iterator over each chunk with its result, in the order they are done.
+
+    Workers start with the block, before the caller starts threads, which a fork would not carry over; they
+    end with it at once, whatever they do.
 
     Args:
         make: builds the function, once in each worker; picklable for ``spawn``.
@@ -67,16 +75,15 @@ def map_unordered(
 
     Raises:
         WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
-            a `SurfacevizError` arrives as it was. Closing the iterator ends the workers at once.
+            a `SurfacevizError` arrives as it was.
     """
     if workers.count <= 1:
         function = make()
-        for chunk in chunks:
-            yield Done(chunk, function(chunk), 0)
+        yield (Done(chunk, function(chunk), 0) for chunk in chunks)
         return
     pool = _Pool(make, workers, list(chunks))
     try:
-        yield from pool.run()
+        yield pool.run()
     finally:
         pool.end()
 
@@ -130,7 +137,10 @@ class _Pool(Generic[ChunkT, ResultT]):
         process = self._context.Process(  # type: ignore[attr-defined]
             target=_work, args=(self._make, theirs), name=f"surfaceviz-{number}", daemon=True
         )
-        process.start()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking beside threads; a worker touches neither theirs nor their locks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
         theirs.close()  # so that a dead worker's pipe ends
         return _Worker(number, process, ours)
 

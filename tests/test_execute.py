@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from surfaceviz.errors import ProblemError, WorkerError
-from surfaceviz.execute import Workers, map_unordered
+from surfaceviz.execute import Done, Workers, map_unordered
 
 Function = Callable[[int], int]
 EVERYWHERE = [Workers(1), Workers(2, "fork"), Workers(3, "fork"), Workers(2, "spawn")]
+
+
+def _all(make: Callable[[], Function], chunks: Sequence[int], workers: Workers) -> list[Done[int, int]]:
+    with map_unordered(make, chunks, workers) as results:
+        return list(results)
 
 
 def _square(x: int) -> int:
@@ -30,15 +34,14 @@ def _make() -> Function:
 @pytest.mark.parametrize("workers", EVERYWHERE, ids=str)
 def test_the_results_are_those_of_map(workers: Workers) -> None:
     chunks = list(range(23))
-    with closing(map_unordered(_make, chunks, workers)) as results:
-        done = list(results)
+    done = _all(_make, chunks, workers)
     assert sorted((d.chunk, d.result) for d in done) == [(x, x * x) for x in chunks]
     assert {d.worker for d in done} <= set(range(workers.count))
 
 
 @pytest.mark.parametrize("workers", EVERYWHERE, ids=str)
 def test_no_work_is_no_error(workers: Workers) -> None:
-    assert list(map_unordered(_make, [], workers)) == []
+    assert _all(_make, [], workers) == []
 
 
 def _failing(error: Exception, x: int) -> int:
@@ -53,10 +56,10 @@ def _make_failing(error: Exception) -> Function:
 
 def test_errors_arrive_as_ours_with_the_workers_traceback() -> None:
     with pytest.raises(ProblemError, match="bad point") as caught:
-        list(map_unordered(partial(_make_failing, ProblemError("bad point")), range(5), Workers(2, "fork")))
+        _all(partial(_make_failing, ProblemError("bad point")), range(5), Workers(2, "fork"))
     assert "in _failing" in "".join(caught.value.__notes__)
     with pytest.raises(WorkerError, match="ZeroDivisionError: by three"):
-        list(map_unordered(partial(_make_failing, ZeroDivisionError("by three")), range(5), Workers(2, "fork")))
+        _all(partial(_make_failing, ZeroDivisionError("by three")), range(5), Workers(2, "fork"))
 
 
 def _make_broken() -> Function:
@@ -65,7 +68,7 @@ def _make_broken() -> Function:
 
 def test_a_function_that_can_not_be_built_is_an_error() -> None:
     with pytest.raises(ProblemError, match="can't be built"):
-        list(map_unordered(_make_broken, range(5), Workers(2, "fork")))
+        _all(_make_broken, range(5), Workers(2, "fork"))
 
 
 def _dying(folder: Path, times: int, x: int) -> int:
@@ -80,14 +83,14 @@ def _make_dying(folder: Path, times: int) -> Function:
 
 
 def test_a_worker_that_dies_once_is_replaced(tmp_path: Path) -> None:
-    done = list(map_unordered(partial(_make_dying, tmp_path, 1), range(9), Workers(2, "fork")))
+    done = _all(partial(_make_dying, tmp_path, 1), range(9), Workers(2, "fork"))
     assert sorted(d.result for d in done) == list(range(9))
     assert len(list(tmp_path.glob("died*"))) == 1
 
 
 def test_a_worker_that_dies_twice_over_a_chunk_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"worker \d was killed by SIGKILL \(out of memory\?\), twice over the same"):
-        list(map_unordered(partial(_make_dying, tmp_path, 9), range(9), Workers(2, "fork")))
+        _all(partial(_make_dying, tmp_path, 9), range(9), Workers(2, "fork"))
 
 
 def _sleeping(folder: Path, _x: int) -> int:
@@ -111,7 +114,7 @@ def _gone(pid: int) -> bool:
 def test_workers_follow_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = os.fork()
     if parent == 0:
-        list(map_unordered(partial(_make_sleeping, tmp_path), range(4), Workers(2, "fork")))
+        _all(partial(_make_sleeping, tmp_path), range(4), Workers(2, "fork"))
     while len(list(tmp_path.iterdir())) < 2:
         time.sleep(0.01)
     os.kill(parent, signal.SIGKILL)

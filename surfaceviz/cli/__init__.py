@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 from surfaceviz.errors import Interrupted, SurfacevizError
 from surfaceviz.interrupt import interruptible
@@ -12,26 +13,40 @@ USAGE, FAILURE = 2, 1
 
 
 def main() -> None:
-    """Run the command line; errors become one line on stderr and an exit code."""
-    debug = "--debug" in sys.argv
+    """Run the command line and leave with its exit code."""
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        # The interpreter's own end would wait for threads and tear torch down, for a second or more.
+        os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
     with interruptible():
         try:
             from surfaceviz.cli.commands import app
 
-            app()
-        except Interrupted as error:
-            _leave(error, 128 + error.signum, debug=debug)
-        except SurfacevizError as error:
-            _leave(error, FAILURE, debug=debug)
-        except ValueError as error:
-            _leave(error, USAGE, debug=debug)
+            return int(app(list(arguments), standalone_mode=False) or 0)
+        except (Interrupted, SurfacevizError, ValueError) as error:
+            if "--debug" in arguments:
+                raise
+            return _tell(str(error) or type(error).__name__, _code(error))
+        except Exception as error:
+            # the parser's own errors, whose class typer keeps to itself
+            message = getattr(error, "format_message", None)
+            if message is None:
+                raise
+            return _tell(f"{message()} (see surfaceviz --help)", USAGE)
 
 
-def _leave(error: BaseException, code: int, *, debug: bool) -> None:
-    if debug:
-        raise error
-    line = " ".join(str(error).split()) or type(error).__name__
-    print(f"surfaceviz: {line}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    # The interpreter's own end would wait for threads and tear torch down, for a second or more.
-    os._exit(code)
+def _code(error: BaseException) -> int:
+    if isinstance(error, Interrupted):
+        return 128 + error.signum
+    return FAILURE if isinstance(error, SurfacevizError) else USAGE
+
+
+def _tell(message: str, code: int) -> int:
+    print(f"surfaceviz: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from surfaceviz.records import Mark, Slice
 
 _CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
 _CHUNKS_EACH = 8  # so many chunks a worker at least, that all end together
-_WORTH_WORKERS = 10.0  # seconds of work that starting processes (about 3 s) pays for
+_WORTH_WORKERS = 4.0  # seconds of work that starting processes pays for
 
 Evaluate = Callable[[Chunk], list[Point]]
 
@@ -121,7 +121,7 @@ def _fill(
 
     snapshots.save()  # whatever is wrong with the file shows before the work
     try:
-        with closing(map_unordered(_make(plan, evaluator, where), chunks, where)) as results:
+        with map_unordered(_make(plan, evaluator, where), chunks, where) as results:
             listener.advance(total - sum(len(c.indices) for c in chunks), total, 0)
             for done in results:
                 for index, point in zip(done.chunk.indices, done.result, strict=True):
@@ -192,14 +192,12 @@ def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) 
     count = worker_count(asked, points, seconds)
     if count == 1 or plan.device.type != "cpu":
         return Workers()
+    if can_fork():
+        return Workers(count, "fork")
     if isinstance(plan.request.problem, str):
         return Workers(count, "spawn")
-    if not can_fork():
-        listener.warn(
-            "one process only: live objects reach others by fork, which this system has not; give FILE.py:FACTORY"
-        )
-        return Workers()
-    return Workers(count, "fork")
+    listener.warn("one process only: this system can't fork, so live objects stay in theirs; give FILE.py:FACTORY")
+    return Workers()
 
 
 def worker_count(asked: int | None, points: int, seconds: float) -> int:

@@ -32,6 +32,8 @@ def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str 
         kind: one of `KINDS`.
     """
     alpha, beta = surface.axes
+    if min(surface.shape) < 2:  # noqa: PLR2004  no line runs through a single row
+        kind = "heat"
     finite = np.isfinite(surface.values[name])
     z = levels.placed(np.where(finite, surface.values[name], np.nan)).T  # rows are beta
     places, norm = levels.placed(levels.values), levels.norm()
@@ -105,13 +107,15 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_ylabel(axis_label(surface, 1))
     ax.set_title(surface.title)
     ax.spines[["top", "right"]].set_visible(True)
-    ratio = (alpha[-1] - alpha[0]) / (beta[-1] - beta[0])
-    if 1 / _SIMILAR <= ratio <= _SIMILAR:
+    width, height = alpha[-1] - alpha[0], beta[-1] - beta[0]
+    if height <= _SIMILAR * width and width <= _SIMILAR * height:
         ax.set_aspect("equal")
 
 
 def _range(axis: FloatArray, *, cells: bool) -> tuple[float, float]:
     """Return the limits of an axis; with ``cells``, so that those of the outer points are whole."""
+    if len(axis) == 1:
+        return float(axis[0]) - 0.5, float(axis[0]) + 0.5
     pad = (axis[-1] - axis[0]) / (2 * (len(axis) - 1)) if cells else 0.0
     return float(axis[0] - pad), float(axis[-1] + pad)
 

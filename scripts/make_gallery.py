@@ -1,0 +1,120 @@
+"""Make the pictures of the gallery, each by the command that its page names.
+
+    python scripts/make_gallery.py [--data FOLDER] [NAME...]
+
+The HDF5 files stay in ``build/gallery``, so that a picture that is made again needs no new evaluation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ROOT / "build" / "gallery"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture and the commands behind it; the last one draws it."""
+
+    name: str
+    words: str
+    commands: tuple[str, ...]
+
+
+PICTURES = (
+    Picture(
+        "plain-skip.png",
+        "ResNet-20 on handwritten digits with skip connections and without, one set of levels: the loss of the "
+        "plain network rises sooner and less evenly.",
+        (
+            "surfaceviz slice resnet20-digits --axis -1:1:51 --axis -1:1:51 -o skip.h5",
+            "surfaceviz slice resnet20-plain-digits --axis -1:1:51 --axis -1:1:51 -o plain.h5",
+            "surfaceviz plot skip.h5 plain.h5 -o plain-skip.png",
+        ),
+    ),
+    Picture(
+        "plain-skip-lines.svg",
+        "The same two files as labelled contour lines, in a vector format.",
+        ("surfaceviz plot skip.h5 plain.h5 --kind lines -o plain-skip-lines.svg",),
+    ),
+    Picture(
+        "accuracy.png",
+        "The accuracy on the test images over the same plane, as a heat map: a plateau, and its edge.",
+        ("surfaceviz plot skip.h5 plain.h5 --of test_accuracy --kind heat -o accuracy.png",),
+    ),
+    Picture(
+        "curve.png",
+        "One direction through the ResNet-20: loss of both splits with the standard error of its rise, accuracy "
+        "on the second axis.",
+        (
+            "surfaceviz slice resnet20-digits --axis -1:1:81 -o curve.h5",
+            "surfaceviz plot curve.h5 -o curve.png",
+        ),
+    ),
+    Picture(
+        "curves.png",
+        "The same curve of both networks, overlaid.",
+        (
+            "surfaceviz slice resnet20-plain-digits --axis -1:1:81 -o curve-plain.h5",
+            "surfaceviz plot curve.h5 curve-plain.h5 --of train_loss -o curves.png",
+        ),
+    ),
+    Picture(
+        "fashion.png",
+        "A small CNN after two epochs on Fashion-MNIST, over a subset of 10,000 training samples.",
+        (
+            "surfaceviz slice cnn-fashion --split train --samples 10000 -o fashion.h5",
+            "surfaceviz plot fashion.h5 -o fashion.png",
+        ),
+    ),
+)
+
+
+def make(picture: Picture, data: str | None) -> None:
+    """Run a picture's commands where the files are kept and move the picture into the gallery."""
+    for command in picture.commands:
+        words = shlex.split(command)
+        if data and "cnn-fashion" in words:
+            words += ["--data", data]
+        if words[1] == "slice":
+            words += ["--no-plot", "--quiet"]
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", *words], cwd=FILES, check=True)
+        print(f"{time.perf_counter() - begun:6.1f} s  {command}", flush=True)
+    (FILES / picture.name).replace(ROOT / "gallery" / picture.name)
+
+
+def write_index() -> None:
+    """Write the gallery's page: each picture with its commands."""
+    parts = ["# Gallery\n\nMade by `python scripts/make_gallery.py`; each picture with the commands behind it.\n"]
+    for picture in PICTURES:
+        commands = "\n".join(picture.commands)
+        parts.append(f"## {picture.name}\n\n{picture.words}\n\n![]({picture.name})\n\n```sh\n{commands}\n```\n")
+    (ROOT / "gallery" / "README.md").write_text("\n".join(parts))
+
+
+def main() -> None:
+    """Make the pictures that are named, all without any, and the index."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--data", help="the folder of Fashion-MNIST's IDX files")
+    asked = parser.parse_args()
+    unknown = set(asked.names) - {picture.name for picture in PICTURES}
+    if unknown:
+        parser.error(f"no picture {', '.join(sorted(unknown))}; there are {', '.join(p.name for p in PICTURES)}")
+    FILES.mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES:
+        if not asked.names or picture.name in asked.names:
+            make(picture, asked.data)
+    write_index()
+
+
+if __name__ == "__main__":
+    main()

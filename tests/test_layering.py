@@ -1,0 +1,98 @@
+"""Baseline: the levels and doors of the design, read off the imports with `ast`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import surfaceviz
+
+ROOT = Path(surfaceviz.__file__).parent
+LEVELS = {
+    "errors": 0,
+    "records": 0,
+    "listener": 0,
+    "interrupt": 1,
+    "parameters": 1,
+    "losses": 1,
+    "data": 1,
+    "execute": 1,
+    "lock": 1,
+    "store": 1,
+    "render": 1,
+    "problem": 2,
+    "directions": 2,
+    "grid": 2,
+    "checkpoints": 2,
+    "functional": 3,
+    "zoo": 3,
+    "evaluate": 4,
+    "pipeline": 5,
+    "cli": 7,
+}
+DOORS = {
+    "h5py": {"store"},
+    "matplotlib": {"render"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "mpi4py": {"execute"},
+    "pyvista": {"render"},
+    "multiprocessing": {"execute"},
+    "sklearn": {"zoo"},
+}
+
+
+def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        room = path.relative_to(ROOT).with_suffix("").parts[0]
+        if room not in ("__init__", "__main__"):
+            yield room, path, ast.parse(path.read_text())
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted names that a module imports, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _rooms(tree: ast.Module) -> Iterator[str]:
+    for name in _imports(tree):
+        parts = name.split(".")
+        if parts[0] == "surfaceviz" and len(parts) > 1:
+            yield parts[1]
+
+
+def test_every_module_has_a_level() -> None:
+    assert {room for room, _, _ in _modules()} == set(LEVELS)
+
+
+def test_imports_run_downhill() -> None:
+    uphill = [
+        f"{path.relative_to(ROOT)} imports {other}"
+        for room, path, tree in _modules()
+        for other in _rooms(tree)
+        if other != room and LEVELS[other] >= LEVELS[room]
+    ]
+    assert uphill == []
+
+
+def test_heavy_libraries_have_one_door() -> None:
+    strays = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room, path, tree in _modules()
+        for name in _imports(tree)
+        if room not in DOORS.get(name.split(".")[0], {room}) and not path.match("pipeline/api.py")
+    ]
+    assert strays == []
+
+
+def test_drawing_and_storing_need_no_torch() -> None:
+    for room, path, tree in _modules():
+        if room in ("render", "store", "records", "errors"):
+            assert set(_rooms(tree)) <= {"records", "errors", "render"}, path
+            assert not any(name.startswith("torch") for name in _imports(tree)), path

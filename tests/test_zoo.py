@@ -1,0 +1,87 @@
+"""Baseline: the paper's parameter counts, and accuracies of the shipped weights measured here."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.zoo import catalogue, datasets, networks, training
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("resnet20-digits", 0.97), ("resnet20-plain-digits", 0.95), ("mlp-digits", 0.93)]
+)
+def test_shipped_weights_reach_their_accuracy(name: str, target: float) -> None:
+    problem = catalogue.problem(name)
+    data = datasets.digits()
+    assert (len(data["train"][1]), len(data["test"][1])) == (1437, 360)
+    assert training.accuracy(problem.model, data["test"]) > target
+    assert all(not entry.summary.endswith(".") for entry in catalogue.ENTRIES.values())
+
+
+def test_resnets_have_the_papers_size() -> None:
+    """He et al. give 0.27 million parameters for 20 layers and 0.85 million for 56."""
+    assert networks.parameter_count(networks.ResNet(3)) == pytest.approx(0.27e6, rel=0.02)
+    assert networks.parameter_count(networks.ResNet(9)) == pytest.approx(0.85e6, rel=0.02)
+    assert networks.ResNet(3)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    depth = sum(isinstance(m, torch.nn.Conv2d | torch.nn.Linear) for m in networks.ResNet(3).modules())
+    assert depth == 20
+
+
+def test_training_is_repeatable_and_learns() -> None:
+    data = datasets.digits()
+    few = (data["train"][0][:200], data["train"][1][:200])
+    states = []
+    for _ in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = networks.mlp(64, 16, 10)
+        recipe = training.Recipe(epochs=60, batch_size=32, shift=1)
+        training.train(model, few, recipe, generator=torch.Generator().manual_seed(0))
+        states.append(model.state_dict()["1.weight"])
+    assert torch.equal(*states)
+    assert training.accuracy(model, few) > 0.8
+
+
+def _write_idx(path: Path, array: np.ndarray) -> None:
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wb") as stream:
+        stream.write(header + array.astype(np.uint8).tobytes())
+
+
+def test_idx_files_are_read_gzipped_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.arange(2 * 3 * 4).reshape(2, 3, 4) * 10
+    _write_idx(Path("train-images-idx3-ubyte.gz"), images)
+    _write_idx(Path("train-labels-idx1-ubyte"), np.array([7, 2]))
+    _write_idx(Path("t10k-images-idx3-ubyte"), images[:1])
+    _write_idx(Path("t10k-labels-idx1-ubyte.gz"), np.array([5]))
+    monkeypatch.setenv("SURFACEVIZ_DATA", ".")
+    data = datasets.idx_folder()
+    np.testing.assert_allclose(data["train"][0].numpy()[:, 0], images / 255, rtol=1e-6)
+    assert data["train"][1].tolist() == [7, 2]
+    assert data["test"][1].tolist() == [5]
+
+
+def test_broken_idx_files_are_refused() -> None:
+    with pytest.raises(ProblemError, match=r"no such file; give the folder of IDX files by --data or SURFACEVIZ_DATA"):
+        datasets.idx_folder(".")
+    Path("a").write_bytes(b"\x01\x02\x03\x04")
+    with pytest.raises(ProblemError, match="a: no IDX file"):
+        datasets.read_idx("a")
+    _write_idx(Path("b"), np.zeros((2, 2)))
+    Path("b").write_bytes(Path("b").read_bytes()[:-1])
+    with pytest.raises(ProblemError, match=r"b: 15 bytes, but its header of shape \(2, 2\) asks for 16"):
+        datasets.read_idx("b")
+    Path("c.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(ProblemError, match="c.gz: not readable as an IDX file"):
+        datasets.read_idx("c.gz")
+    _write_idx(Path("train-images-idx3-ubyte"), np.zeros((2, 2, 2)))
+    _write_idx(Path("train-labels-idx1-ubyte"), np.zeros(3))
+    with pytest.raises(ProblemError, match="2 train images but 3 labels"):
+        datasets.idx_folder(".", splits=("train",))
