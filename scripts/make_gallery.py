@@ -31,8 +31,8 @@ class Picture:
 PICTURES = (
     Picture(
         "plain-skip.png",
-        "ResNet-20 on handwritten digits with skip connections and without, one set of levels: the loss of the "
-        "plain network rises sooner and less evenly.",
+        "ResNet-20 on handwritten digits with skip connections and without, one set of levels. At 20 layers both "
+        "basins are round; the plain one rises sooner (Li et al. see it break up as networks get deeper).",
         (
             "surfaceviz slice resnet20-digits --axis -1:1:51 --axis -1:1:51 -o skip.h5",
             "surfaceviz slice resnet20-plain-digits --axis -1:1:51 --axis -1:1:51 -o plain.h5",

@@ -126,6 +126,15 @@ def test_several_curves_are_overlaid() -> None:
     assert ax.lines[0].get_color() != ax.lines[1].get_color()
 
 
+def test_only_a_loss_is_put_on_a_log_scale_unasked() -> None:
+    surface = _surface((41, 41))
+    assert surface.values["train_accuracy"].max() > 20 * surface.values["train_accuracy"].min()
+    for name in ("train_loss", "train_accuracy"):
+        (ax,) = _axes(render.draw([surface], of=name))
+        drawn = next(c for c in ax.collections if isinstance(c, QuadContourSet))
+        assert (list(drawn.levels)[0] < 0) == (name == "train_loss")  # the logarithm of a loss below 1
+
+
 def test_levels_span_the_values() -> None:
     z = np.array([0.003, 7.0])
     chosen = levels.choose([z], "auto")

@@ -134,7 +134,7 @@ def plot(
         slices: records, or files.
         output: a PNG, SVG or PDF to write as well.
         kind: for surfaces: ``lines``, ``filled`` or ``heat``.
-        levels: ``linear``, ``log``, or ``auto``: log where the values span more than a factor of 20.
+        levels: ``linear``, ``log``, or ``auto``: log where a loss spans more than a factor of 20.
         of: ``<split>_<metric>``; by default the loss of the first split (curves: of all).
 
     Raises:

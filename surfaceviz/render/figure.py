@@ -64,10 +64,10 @@ def _first_loss(surfaces: Sequence[Slice]) -> str:
 
 
 def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Picture:
-    chosen = levels_module.choose([surface.values[name] for surface in surfaces], scale)
+    chosen = levels_module.choose([surface.values[name] for surface in surfaces], _scale(scale, name))
     columns = min(len(surfaces), 4)
     rows = math.ceil(len(surfaces) / columns)
-    figure = Picture(figsize=(0.9 + 3.9 * columns, 0.2 + 3.5 * rows), layout="constrained")
+    figure = Picture(figsize=(0.9 + 3.9 * columns, 0.35 + 3.55 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for ax, surface in zip(grid.flat, surfaces, strict=False):
         mappable = draw_contour(ax, surface, name, chosen, kind)
@@ -87,7 +87,7 @@ def _curves(surfaces: Sequence[Slice], scale: str, of: str | None) -> Picture:
     ax = figure.subplots()
     shown = [_restricted(surface, of) for surface in surfaces]
     values = [s.values[name] for s in shown for name in s.values if name.endswith(f"_{metric}")]
-    log = levels_module.choose(values, scale).log
+    log = levels_module.choose(values, _scale(scale, metric)).log
     draw_curve(ax, shown, metric=metric)
     finish_curve(ax, shown, metric=metric, log=log)
     handles, labels = ax.get_legend_handles_labels()
@@ -103,6 +103,11 @@ def _curves(surfaces: Sequence[Slice], scale: str, of: str | None) -> Picture:
     figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(labels) > 1 else 1)
     ax.set_title(surfaces[0].title if len(surfaces) == 1 else "")
     return figure
+
+
+def _scale(scale: str, name: str) -> str:
+    """Return the scale for a metric: only a loss is ever put on a log scale unasked."""
+    return "linear" if scale == "auto" and not name.endswith("loss") else scale
 
 
 def _restricted(surface: Slice, of: str | None) -> Slice:
