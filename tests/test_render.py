@@ -132,7 +132,7 @@ def test_only_a_loss_is_put_on_a_log_scale_unasked() -> None:
     for name in ("train_loss", "train_accuracy"):
         (ax,) = _axes(render.draw([surface], of=name))
         drawn = next(c for c in ax.collections if isinstance(c, QuadContourSet))
-        assert (list(drawn.levels)[0] < 0) == (name == "train_loss")  # the logarithm of a loss below 1
+        assert (next(iter(drawn.levels)) < 0) == (name == "train_loss")  # the logarithm of a loss below 1
 
 
 def test_levels_span_the_values() -> None:
