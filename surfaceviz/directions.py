@@ -220,7 +220,7 @@ def plane(
     # first = theta + shadow u + height v, for parameters and buffers alike
     v = {name: (w[name] - shadow * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]
-    directions = [_difference(d, source) for d, source in zip(cast, reversed(sources), strict=True)]
+    directions = [_difference(cast[0], sources[1]), _difference(cast[1], f"{sources[0]}, orthogonal part")]
     return directions, [(shadow, height), (1.0, 0.0)]
 
 

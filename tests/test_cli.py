@@ -81,7 +81,7 @@ def test_info_and_plot_show_what_a_file_holds(capsys: pytest.CaptureFixture[str]
     _slice("mine.py:problem", *SMALL, "--no-plot", "--quiet")
     _slice("mine.py:problem", "--axis=-1:1:9", "-o", "line.h5", "--no-plot", "--quiet")
     capsys.readouterr()
-    assert cli.run(["info", "net.h5", "--rules"]) == 0
+    assert cli.run(["info", "net.h5"]) == 0
     out = capsys.readouterr().out
     for text in (
         "5 x 3 points",

@@ -151,7 +151,6 @@ def slice(  # noqa: A001  the field's word for a cut
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices.")],
-    rules: Annotated[bool, typer.Option("--rules", help="List what was done to every tensor, too.")] = False,
     debug: _DEBUG = False,
 ) -> None:
     """Print what a file holds."""
@@ -161,7 +160,7 @@ def info(
     for path in files:
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]
-        if rules and surface.directions:
+        if surface.directions:
             rows += [("rule", f"{name}: {rule}") for name, rule in surface.directions[0].rule.items()]
         width = max(len(label) for label, _ in rows)
         for label, text in rows:

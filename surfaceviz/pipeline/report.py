@@ -38,7 +38,7 @@ def closing_lines(outcome: Outcome, picture: Path | None) -> Rows:
         )
     )
     if "cosine" in surface.provenance:
-        rows.append(("cosine", f"{float(surface.provenance['cosine']):.4f} between the directions"))
+        rows.append(("cosine", f"{round(float(surface.provenance['cosine']), 4) + 0.0:.4f} between the directions"))
     return rows
 
 

@@ -96,7 +96,11 @@ def _draw_marks(ax: Axes, surface: Slice) -> None:
         x, y = mark.coordinates
         ax.plot([x], [y], marker="D", color="#D55E00", markersize=5.5, **halo)  # type: ignore[arg-type]
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
-        ax.annotate(mark.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, bbox=box, zorder=6)
+        to_left = x > np.mean(surface.axes[0])  # so that the name stays inside
+        ax.annotate(
+            mark.name, (x, y), xytext=(-6 if to_left else 6, 6), textcoords="offset points", fontsize=7, bbox=box,
+            ha="right" if to_left else "left", zorder=6,
+        )  # fmt: skip
 
 
 def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
@@ -107,9 +111,19 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_ylabel(axis_label(surface, 1))
     ax.set_title(surface.title)
     ax.spines[["top", "right"]].set_visible(True)
-    width, height = alpha[-1] - alpha[0], beta[-1] - beta[0]
-    if height <= _SIMILAR * width and width <= _SIMILAR * height:
+    if _has_equal_units(surface):
         ax.set_aspect("equal")
+
+
+def _has_equal_units(surface: Slice) -> bool:
+    width, height = (axis[-1] - axis[0] for axis in surface.axes)
+    return bool(height <= _SIMILAR * width and width <= _SIMILAR * height)
+
+
+def panel_height(surface: Slice) -> float:
+    """Return the height of a surface's panel as a share of its width."""
+    width, height = (axis[-1] - axis[0] for axis in surface.axes)
+    return float(height / width) if _has_equal_units(surface) and width > 0 else 1.0
 
 
 def _range(axis: FloatArray, *, cells: bool) -> tuple[float, float]:
@@ -129,4 +143,4 @@ def axis_label(surface: Slice, k: int) -> str:
     if direction.kind == "random":
         how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
         return f"{symbol}  (random direction{how})"
-    return f"{symbol}  ({direction.kind}" + (f" to {direction.source})" if direction.source else ")")
+    return f"{symbol}  (toward {direction.source})" if direction.source else f"{symbol}  ({direction.kind})"

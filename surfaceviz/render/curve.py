@@ -59,10 +59,8 @@ def finish_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, log: bool)
     for surface in surfaces:
         for mark in surface.marks:
             ax.axvline(mark.coordinates[0], color="#999999", linewidth=0.7, zorder=0)
-            ax.annotate(
-                mark.name, (mark.coordinates[0], 1), xycoords=("data", "axes fraction"), xytext=(3, -3),
-                textcoords="offset points", fontsize=7, va="top", rotation=90,
-            )  # fmt: skip
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
+            ax.annotate(mark.name, (mark.coordinates[0], 1), xytext=(0, 4), fontsize=7, **where)  # type: ignore[arg-type]
         for split in split_names(surface, metric):
             diverged = (surface.origin > 0) & ~np.isfinite(surface.values[f"{split}_{metric}"])
             if diverged.any():

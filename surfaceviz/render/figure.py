@@ -15,7 +15,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.records import Slice
 from surfaceviz.render import levels as levels_module
 from surfaceviz.render import style
-from surfaceviz.render.contour import KINDS, draw_contour
+from surfaceviz.render.contour import KINDS, draw_contour, panel_height
 from surfaceviz.render.curve import draw_curve, finish_curve, split_names
 
 FORMATS = ("png", "svg", "pdf")
@@ -65,9 +65,10 @@ def _first_loss(surfaces: Sequence[Slice]) -> str:
 
 def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Picture:
     chosen = levels_module.choose([surface.values[name] for surface in surfaces], _scale(scale, name))
+    height = max(panel_height(surface) for surface in surfaces)
     columns = min(len(surfaces), 4)
     rows = math.ceil(len(surfaces) / columns)
-    figure = Picture(figsize=(0.9 + 3.9 * columns, 0.35 + 3.55 * rows), layout="constrained")
+    figure = Picture(figsize=(0.9 + 3.9 * columns, (0.6 + 3.3 * height) * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for ax, surface in zip(grid.flat, surfaces, strict=False):
         mappable = draw_contour(ax, surface, name, chosen, kind)
@@ -101,7 +102,8 @@ def _curves(surfaces: Sequence[Slice], scale: str, of: str | None) -> Picture:
     else:
         ax.spines["right"].set_visible(False)
     figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(labels) > 1 else 1)
-    ax.set_title(surfaces[0].title if len(surfaces) == 1 else "")
+    named = any(surface.marks for surface in surfaces)  # their names stand between title and axes
+    ax.set_title(surfaces[0].title if len(surfaces) == 1 else "", pad=18 if named else None)
     return figure
 
 
