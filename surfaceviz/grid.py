@@ -74,18 +74,19 @@ class Chunk:
     coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
 
 
-def point(axes: Sequence[FloatArray], index: int) -> tuple[float, ...]:
-    """Return the coordinates (alpha[, beta]) of the point with flat index ``index`` in C order."""
-    places = np.unravel_index(index, [len(axis) for axis in axes])
-    return tuple(float(axis[i]) for axis, i in zip(axes, places, strict=True))
-
-
 def missing_chunks(axes: Sequence[FloatArray], origin: NDArray[np.uint8], size: int) -> list[Chunk]:
-    """Return the missing points in C order, ``size`` to a chunk."""
-    missing = np.flatnonzero(origin.reshape(-1) == MISSING).tolist()
+    """Return the missing points in C order, ``size`` to a chunk.
+
+    >>> missing_chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
+    Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)))
+    """
+    missing = np.flatnonzero(origin.reshape(-1) == MISSING)
+    places = np.unravel_index(missing, origin.shape)
+    coordinates = list(zip(*(axis[i].tolist() for axis, i in zip(axes, places, strict=True)), strict=True))
+    indices = missing.tolist()
     return [
-        Chunk(tuple(part), tuple(point(axes, i) for i in part))
-        for part in (missing[start : start + size] for start in range(0, len(missing), size))
+        Chunk(tuple(indices[start : start + size]), tuple(coordinates[start : start + size]))
+        for start in range(0, len(indices), size)
     ]
 
 
