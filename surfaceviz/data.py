@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
 from surfaceviz.errors import ProblemError
-
-Tree: TypeAlias = Any  # a tensor, or a tuple, list or dict of trees; other leaves pass through
+from surfaceviz.tree import Tree, leaves, map_leaves, map_tensors, update_digest
 
 _CHUNK = 512  # samples of a data set that are collated at a time
 _AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read a second time to see that they stay
@@ -73,28 +72,11 @@ def combined_sha256(splits: Iterable[Split]) -> str:
     return hashlib.sha256("".join(f"{s.name}\0{s.sha256}\0" for s in splits).encode()).hexdigest()
 
 
-def map_tensors(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
-    """Return the tree with ``function`` applied to its tensors."""
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, Mapping):
-        return {key: map_tensors(function, value) for key, value in tree.items()}
-    if isinstance(tree, tuple | list):
-        return tuple(map_tensors(function, value) for value in tree)
-    return tree
-
-
-def leaves(tree: Tree) -> list[Tensor]:
-    """Return the tensors of a tree, depth first."""
-    found: list[Tensor] = []
-    map_tensors(lambda tensor: found.append(tensor) or tensor, tree)  # type: ignore[func-returns-value]
-    return found
-
-
 def _is_arrays(source: Any) -> bool:
+    """Return whether the source is columns: a tuple or dict of arrays. A list holds batches."""
     if isinstance(source, Tensor | np.ndarray):
         return True
-    values = source.values() if isinstance(source, Mapping) else source if isinstance(source, tuple | list) else ()
+    values = source.values() if isinstance(source, Mapping) else source if isinstance(source, tuple) else ()
     return bool(values) and all(isinstance(value, Tensor | np.ndarray) for value in values)
 
 
@@ -106,17 +88,20 @@ def _is_dataset(source: Any) -> bool:
 
 
 def _tensors(source: Tree) -> Tree:
-    if isinstance(source, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(source))
-    if isinstance(source, Mapping):
-        return {key: _tensors(value) for key, value in source.items()}
-    if isinstance(source, tuple | list):
-        return tuple(_tensors(value) for value in source)
-    return source.detach() if isinstance(source, Tensor) else source
+    """Return the tree with arrays as tensors, lists as tuples."""
+    return map_leaves(_as_tensor, source)
+
+
+def _as_tensor(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(leaf))
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf
 
 
 def _length(name: str, tree: Tree) -> int:
     lengths = {len(leaf) if leaf.ndim else 0 for leaf in leaves(tree)}
+    if not lengths:
+        raise ProblemError(f"split {name} holds no tensor; give tensors, arrays, or batches of them")
     if len(lengths) != 1:
         raise ProblemError(f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample")
     return lengths.pop()
@@ -183,7 +168,8 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
     rows = None if as_given else _concatenate(batches)
     if rows is not None:
         return _finish(name, rows)
-    count = sum(_length(name, batch) for batch in batches)
+    # A given measure may take batches that are no trees of rows at all: each then counts as one sample.
+    count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
     return Split(name, count, _digest(tuple(batches)), given=tuple(batches))
 
 
@@ -248,21 +234,5 @@ def _finish(name: str, rows: Tree) -> Split:
 
 def _digest(tree: Tree) -> str:
     digest = hashlib.sha256()
-    _update(digest, tree)
+    update_digest(digest, tree)
     return digest.hexdigest()
-
-
-def _update(digest: hashlib._Hash, tree: Tree) -> None:
-    if isinstance(tree, Tensor):
-        tensor = tree.detach().cpu().contiguous()
-        digest.update(f"{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
-    elif isinstance(tree, Mapping):
-        for key in tree:
-            digest.update(f"{key}\0".encode())
-            _update(digest, tree[key])
-    elif isinstance(tree, tuple | list):
-        for value in tree:
-            _update(digest, value)
-    else:
-        digest.update(repr(tree).encode())

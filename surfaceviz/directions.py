@@ -132,7 +132,8 @@ def random_directions(
         tensors = {name: d.to(theta[name].dtype) for name, d in raw.items() if d.any()}
         if not tensors:
             raise DirectionError(
-                f"nothing moves: all {len(moving)} chosen parameters are 0, or gains that ignore='biasbn' sets to 0"
+                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
+                "--ignore none moves those"
             )
         record = records.Direction(
             "random", fingerprint(tensors), rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore

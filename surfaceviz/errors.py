@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import traceback
+from pathlib import Path
 
 
 class SurfacevizError(Exception):
@@ -45,3 +47,14 @@ class Interrupted(BaseException):
     def __init__(self, signum: int, message: str = "") -> None:
         super().__init__(message or f"interrupted by {signal.Signals(signum).name}")
         self.signum = signum
+
+
+def place_of(error: BaseException) -> str:
+    """Return `` (file.py, line 3)`` for the innermost line of the user's own code; nothing where there is none."""
+    ours = Path(__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        library = frame.filename.startswith("<") or "site-packages" in path.parts or "importlib" in path.parts
+        if not library and ours not in path.parents and "lib" not in path.parts:
+            return f" ({path.name}, line {frame.lineno})"
+    return ""

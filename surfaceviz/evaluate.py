@@ -101,7 +101,7 @@ class Evaluator:
     def centre(self) -> Point:
         """Return the values at theta itself, to which rises are then referred."""
         self._place((0.0,) * len(self._steps))
-        self._centre = self._pass.check_inputs_stay(self._state)
+        self._centre = self._pass(self._state)
         return self._point(self._centre)
 
     def __call__(self, coordinates: Sequence[float]) -> Point:

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.data import leaves
-from surfaceviz.errors import ProblemError, SurfacevizError
+from surfaceviz.errors import ProblemError, SurfacevizError, place_of
 from surfaceviz.interrupt import shielded
 from surfaceviz.losses import Measured, PerSample
 from surfaceviz.problem import Problem
+from surfaceviz.tree import leaves
 
 Batches = Mapping[str, Sequence[Any]]  # split -> its batches
 
@@ -69,6 +69,8 @@ class Pass:
     def __init__(self, problem: Problem, batches: Batches) -> None:
         self._host = _Host(problem)
         self._batches = batches
+        self._inputs = [leaf for split in batches.values() for leaf in leaves(list(split))]
+        self._versions = self._input_versions()
 
     def __call__(self, state: Mapping[str, Tensor]) -> Tallies:
         """Return the tallies with the weights and buffers in ``state``, by the model's own names.
@@ -77,22 +79,18 @@ class Pass:
         from one seed at each pass, so that a loss that draws some is one function of the weights.
 
         Raises:
-            ProblemError: the model, the loss or a metric raised.
+            ProblemError: the model, the loss or a metric raised, or wrote into its input.
         """
         tallies: Tallies = {}
         for split, batches in self._batches.items():
             for metric, parts in self._measured(split, batches, state).items():
                 tallies[f"{split}_{metric}"] = _tally(parts, f"{split}_{metric}")
-        return tallies
-
-    def check_inputs_stay(self, state: Mapping[str, Tensor]) -> Tallies:
-        """Return the same as a call; raise `ProblemError` where the model writes into its input."""
-        tensors = [leaf for batches in self._batches.values() for leaf in leaves(list(batches))]
-        before = [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
-        tallies = self(state)
-        if before != [tensor._version for tensor in tensors]:  # noqa: SLF001
+        if self._input_versions() != self._versions:
             raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
         return tallies
+
+    def _input_versions(self) -> list[int]:
+        return [tensor._version for tensor in self._inputs]  # noqa: SLF001  torch has no public counter
 
     def recalibrate(self, state: Mapping[str, Tensor], batches: Sequence[Any]) -> None:
         """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
@@ -104,11 +102,12 @@ class Pass:
         if len(batches) > 1 and sizes[-1] < sizes[0]:
             batches = batches[:-1]
         norms = batch_norms(self._host.model)
-        for name in norms:
-            state[f"{name}running_mean"].zero_()
-            state[f"{name}running_var"].fill_(1)
-            state[f"{name}num_batches_tracked"].zero_()
-        with _learning(list(norms.values())):
+        own_names = {id(buffer): name for name, buffer in self._host.model.named_buffers()}
+        for norm in norms:
+            for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
+                if buffer is not None:
+                    state[own_names[id(buffer)]].fill_(start)
+        with _learning(norms):
             self._measured("train, for batch norm,", batches, state)
 
     def _measured(self, split: str, batches: Sequence[Any], state: Mapping[str, Tensor]) -> dict[str, list[Measured]]:
@@ -122,8 +121,10 @@ class Pass:
             raise
         except Exception as error:
             raise ProblemError(
-                f"measuring split {split} raised {type(error).__name__}: {str(error).strip() or '(no message)'}"
+                f"measuring split {split} raised {type(error).__name__}: {str(error).strip() or '(no message)'}{place_of(error)}"
             ) from error
+        if any(part.keys() != measured[0].keys() for part in measured):
+            raise ProblemError(f"measuring split {split} gave other names from batch to batch; give the same each time")
         return {metric: [part[metric] for part in measured] for metric in measured[0]}
 
 
@@ -161,13 +162,9 @@ def _tally(parts: list[Measured], name: str) -> Tally:
     return Tally(total / weight_sum if weight_sum else math.nan)
 
 
-def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    """Return the batch norms that keep running statistics, by the prefix of their buffers' names."""
-    return {
-        f"{name}." if name else "": module
-        for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
-    }
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms that keep running statistics."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
 
 
 @contextmanager
@@ -194,9 +191,10 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
     flags = [module.training for module in modules]
     registers = [(m, dict(m._parameters), dict(m._buffers)) for m in modules]  # noqa: SLF001
     momenta = [(m, m.momentum) for m in modules if isinstance(m, _BatchNorm)]
+    flat = [(m, list(m._flat_weights)) for m in modules if isinstance(m, nn.RNNBase)]  # noqa: SLF001
     threads = torch.get_num_threads()
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    on_gpu = device.type == "cuda" or (torch.cuda.is_available() and torch.cuda.is_initialized())
+    with torch.random.fork_rng(enabled=True, devices=None if on_gpu else []):
         try:
             torch.set_num_threads(1)
             model.eval()
@@ -206,9 +204,18 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
             with shielded():
                 torch.set_num_threads(threads)
                 for module, parameters, buffers in registers:
-                    module._parameters.update(parameters)  # noqa: SLF001
-                    module._buffers.update(buffers)  # noqa: SLF001
+                    _put_back(module._parameters, parameters)  # noqa: SLF001
+                    _put_back(module._buffers, buffers)  # noqa: SLF001
+                for rnn, weights in flat:
+                    rnn._flat_weights = weights  # noqa: SLF001
                 for norm, momentum in momenta:
                     norm.momentum = momentum
                 for module, flag in zip(modules, flags, strict=True):
                     module.training = flag
+
+
+def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
+    """Make a module's register what it was; a buffer that a forward pass registered goes."""
+    for name in register.keys() - before.keys():
+        del register[name]
+    register.update(before)

@@ -27,21 +27,26 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         StoreError: another run holds it, or the folder is missing or may not be written.
     """
-    file = path.with_name(f"{path.name}.lock")
+    real = Path(os.path.realpath(path))  # what a snapshot is renamed over
+    file = real.with_name(f"{real.name}.lock")
     descriptor = _acquire(path, file)
-    closed = False
+    owner = os.getpid()
 
     def close_in_child() -> None:
-        # A forked worker must not keep the lock of a parent that was killed.
-        if not closed:
+        # A forked worker must not keep the lock of a parent that was killed. Hooks can't be taken back, so
+        # this one works once, in a child of the holder while it holds.
+        if held_now and os.getppid() == owner:
+            held_now.clear()
             os.close(descriptor)
+
+    held_now = [descriptor]
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=close_in_child)
     try:
         yield
     finally:
-        closed = True
+        held_now.clear()
         file.unlink(missing_ok=True)
         os.close(descriptor)
 

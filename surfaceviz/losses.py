@@ -17,14 +17,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.tree import leaves
 
 
 @dataclass(frozen=True, slots=True)
 class PerSample:
-    """The numerator and the weight of each sample of a batch; the mean is their sums' ratio."""
+    """The numerator and the weight of each sample of a batch; the mean is their sums' ratio.
+
+    Raises:
+        ProblemError: the two are not of one shape (n,), and would be broadcast.
+    """
 
     values: Tensor  # (n,)
     weights: Tensor  # (n,)
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 1 or self.values.shape != self.weights.shape:
+            raise ProblemError(
+                f"PerSample has values of shape {tuple(self.values.shape)} and weights of shape "
+                f"{tuple(self.weights.shape)}; expected (n,) for both"
+            )
 
 
 Scalar = Tensor | float
@@ -81,7 +93,7 @@ def loss_measure(loss: LossLike) -> Measure:
     if type(loss) is nn.NLLLoss:
         return partial(_negative_log_likelihood, class_weights=loss.weight, ignore_index=loss.ignore_index)
     if type(loss) in _ELEMENTWISE:
-        each: Any = copy.copy(loss)
+        each: Any = copy.deepcopy(loss)
         each.reduction = "none"
         return partial(_elementwise, loss=each)
     return partial(_from_callable, function=loss)
@@ -141,7 +153,7 @@ def _class_weights(targets: Tensor, weight: Tensor | None, ignore_index: int, li
     counted = targets != ignore_index
     if weight is None:
         return _sums(counted.to(like))
-    return _sums(torch.where(counted, weight[targets.where(counted, 0)], 0.0))
+    return _sums(torch.where(counted, weight[targets.where(counted, 0).long()], 0.0))
 
 
 def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module) -> PerSample:
@@ -152,13 +164,13 @@ def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module) -> PerSam
         )
     if targets.is_floating_point():
         targets = targets.double()
-    each = loss(outputs.double(), targets)
+    each = loss.to(outputs.device)(outputs.double(), targets)  # it may hold weights
     return PerSample(_sums(each), _sums(torch.ones_like(each)))
 
 
 def _from_callable(outputs: Any, targets: Any, *, function: Callable[[Any, Any], Any]) -> Measured:
     result = function(outputs, targets)
-    n = len(targets)
+    n = len(leaves(targets)[0])
     if not isinstance(result, Tensor):
         return float(result) * n, float(n)
     if result.ndim == 0:

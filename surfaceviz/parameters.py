@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import torch
 from torch import Tensor, nn
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.tree import update_digest
 
 WRAPPERS = ("module", "_orig_mod")  # of DataParallel and its kin; of torch.compile
 
@@ -172,7 +172,11 @@ def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str,
         words = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
         return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), words)
     axes = _axes(owner, key, named, shape)
-    return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: gain")
+    return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: {_gain(key)}")
+
+
+def _gain(key: str) -> str:
+    return "bias" if "bias" in key else "gain"
 
 
 def _axes(owner: nn.Module, key: str, named: Named, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -254,7 +258,6 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+        digest.update(f"{name}\0".encode())
+        update_digest(digest, tensors[name])
     return digest.hexdigest()

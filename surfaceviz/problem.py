@@ -12,6 +12,7 @@ from surfaceviz import data as data_module
 from surfaceviz.errors import ProblemError
 from surfaceviz.losses import LossLike, Measured, accuracy, loss_measure, metric_measure, suits_accuracy
 from surfaceviz.parameters import FilterAxes, unwrap
+from surfaceviz.tree import map_tensors
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
 
@@ -62,6 +63,8 @@ class Problem:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
+        if isinstance(model, torch.jit.ScriptModule):
+            raise ValueError("a ScriptModule's tensors can't be swapped; give the module that it was scripted from")
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)
@@ -74,6 +77,8 @@ class Problem:
         self._loss = None if loss is None else loss_measure(loss)
         self._shifts = loss == "next_token"
         self._ignore_index = getattr(loss, "ignore_index", -100)
+        if "loss" in (metrics or {}):
+            raise ValueError("a metric can't be called 'loss'; that is the loss")
         self._metrics = {key: metric_measure(metric) for key, metric in (metrics or {}).items()}
         self._forward = forward or _call
         self._measure = measure
@@ -109,12 +114,10 @@ class Problem:
 
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
         """Return a batch on ``device`` with floating inputs in ``dtype``, targets in float32 or wider."""
-        inputs = data_module.map_tensors(lambda t: _cast(t, dtype, device), batch)
+        inputs = map_tensors(lambda t: _cast(t, dtype, device), batch)
         if self._measure is not None:
             return inputs
-        targets = data_module.map_tensors(
-            lambda t: _cast(t, torch.promote_types(dtype, torch.float32), device), _parts(batch)[1]
-        )
+        targets = map_tensors(lambda t: _cast(t, torch.promote_types(dtype, torch.float32), device), _parts(batch)[1])
         return _rejoined(inputs, targets)
 
     def measure(self, model: nn.Module, batch: Any) -> dict[str, Measured]:
@@ -141,6 +144,8 @@ class Problem:
 
 def _refuse_ambiguous(splits: Iterable[str]) -> None:
     for one in splits:
+        if not isinstance(one, str) or "," in one:
+            raise ProblemError(f"a split is named by a string without commas, got {one!r}")
         for other in splits:
             if other.startswith(f"{one}_"):
                 raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
@@ -155,7 +160,10 @@ def _parts(batch: Any) -> tuple[Any, Any]:
         return {k: v for k, v in batch.items() if k != key}, batch[key]
     if isinstance(batch, tuple) and len(batch) > 1:
         return (batch[0] if len(batch) == 2 else batch[:-1]), batch[-1]  # noqa: PLR2004  (inputs, targets)
-    raise ProblemError("a batch is one tensor; expected (inputs, targets), a dict with labels, or measure= to be given")
+    raise ProblemError(
+        "a batch has no targets; expected (inputs, targets), a dict with labels, or measure= to be given "
+        "(columns of data go in a tuple; a list holds batches, a mapping splits)"
+    )
 
 
 def _rejoined(inputs: Any, targets: Any) -> Any:
@@ -166,7 +174,8 @@ def _rejoined(inputs: Any, targets: Any) -> Any:
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+    # Always a copy: a model that writes into its input must not reach the user's data.
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
 def _call(model: nn.Module, inputs: Any) -> Any:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from surfaceviz.data import Split, leaves
+from surfaceviz.data import Split
 from surfaceviz.directions import zero_filters
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.run import Outcome, worker_count
 from surfaceviz.records import AXIS_NAMES
+from surfaceviz.tree import leaves
 
 Rows = list[tuple[str, str]]
 

@@ -6,17 +6,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import ProblemError, place_of
 from surfaceviz.problem import Problem
 from surfaceviz.zoo import catalogue
-
-DEFAULT = "resnet20-digits"
 
 
 def resolve(spec: str, folder: str | None = None) -> Problem:
@@ -30,6 +27,8 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
         ProblemError: not found, or the factory raised or returned something else.
     """
     if spec in catalogue.ENTRIES:
+        if folder is not None and not catalogue.ENTRIES[spec].takes_folder:
+            raise ProblemError(f"{spec} has its data in scikit-learn: leave --data out")
         return catalogue.problem(spec, folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
@@ -82,10 +81,7 @@ def _guarded(call: Callable[[], Any], what: str) -> Any:
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        theirs = [f for f in frames if "importlib" not in f.filename and not f.filename.startswith("<")]
-        where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if len(theirs) > 1 else ""
-        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{where}") from error
+        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
 
 
 def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> dict[str, str]:

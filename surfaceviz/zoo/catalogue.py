@@ -23,6 +23,7 @@ class Entry:
     summary: str
     network: Callable[[], nn.Module]
     data: Callable[[str | None], Data]  # takes the folder given by --data
+    takes_folder: bool = False
 
 
 def _digits(_folder: str | None) -> Data:
@@ -45,6 +46,7 @@ ENTRIES: dict[str, Entry] = {
         "a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
         networks.small_cnn,
         datasets.idx_folder,
+        takes_folder=True,
     ),
 }
 
