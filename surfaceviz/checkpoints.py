@@ -43,7 +43,7 @@ def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
     """
     path, key = _split(given)
     tree = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
-    found = _state_dict(tree, key, path)
+    found = _state_dict(tree, key, path, say)
     named = _renamed(found, model, path, say)
     return _fitted(named, model, path)
 
@@ -93,7 +93,7 @@ def _is_state_dict(tree: Any) -> bool:
     )
 
 
-def _state_dict(tree: Any, key: str, path: Path) -> dict[str, Tensor]:
+def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
     for part in key.split(".") if key else ():
         if not isinstance(tree, Mapping) or part not in tree:
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
@@ -104,6 +104,9 @@ def _state_dict(tree: Any, key: str, path: Path) -> dict[str, Tensor]:
         if nest is None:
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
             raise CheckpointError(f"{path}: no state dict found; it has {has}; name the entry as {path}:KEY")
+        others = [other for other in _NESTS if other != nest and _is_state_dict(tree.get(other))]
+        if others:
+            say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {path}:{others[0]}")
         tree = tree[nest]
     return {name: tensor for name, tensor in tree.items() if isinstance(tensor, Tensor)}
 

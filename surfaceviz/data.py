@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import ProblemError, place_of
 from surfaceviz.tree import Tree, leaves, map_leaves, map_tensors, update_digest
 
 _CHUNK = 512  # samples of a data set that are collated at a time
@@ -57,7 +58,7 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
     Raises:
         ProblemError: empty, of unequal lengths, or other the second time (shuffled, augmented, one-shot).
     """
-    with torch.random.fork_rng(devices=[]):  # a loader draws a seed even when it does not shuffle
+    with torch.random.fork_rng(devices=[]), _guarded(name):  # a loader draws a seed even without shuffling
         if _is_arrays(source):
             return _finish(name, _subset_arrays(name, _tensors(source), samples))
         if _is_dataset(source):
@@ -65,6 +66,17 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
         if not isinstance(source, Iterable):
             raise ProblemError(f"split {name}: expected tensors, a data set or batches, got {type(source).__name__}")
         return _read_batches(name, source, samples, as_given=as_given)
+
+
+@contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    """Turn what the user's data set or loader raises into a line that names the split."""
+    try:
+        yield
+    except ProblemError:
+        raise
+    except Exception as error:
+        raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{place_of(error)}") from error
 
 
 def combined_sha256(splits: Iterable[Split]) -> str:

@@ -58,7 +58,7 @@ class Evaluator:
     Args:
         problem: what is measured.
         names: canonical tensor name -> the model's own name.
-        theta: canonical name -> weights and buffers, in the master dtype.
+        theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
         directions: one mapping for each axis; tensors that stay still are absent.
         batches: split -> batches, on the device, in the dtype.
         dtype: a key of `DTYPES`.

@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from surfaceviz.errors import ProblemError, SurfacevizError, place_of
 from surfaceviz.interrupt import shielded
 from surfaceviz.losses import Measured, PerSample
+from surfaceviz.parameters import named_tensors
 from surfaceviz.problem import Problem
 from surfaceviz.tree import leaves
 
@@ -102,7 +103,7 @@ class Pass:
         if len(batches) > 1 and sizes[-1] < sizes[0]:
             batches = batches[:-1]
         norms = batch_norms(self._host.model)
-        own_names = {id(buffer): name for name, buffer in self._host.model.named_buffers()}
+        own_names = {id(named.tensor): named.own_name for named in named_tensors(self._host.model).values()}
         for norm in norms:
             for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
                 if buffer is not None:
@@ -121,7 +122,7 @@ class Pass:
             raise
         except Exception as error:
             raise ProblemError(
-                f"measuring split {split} raised {type(error).__name__}: {str(error).strip() or '(no message)'}{place_of(error)}"
+                f"measuring split {split} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
             ) from error
         if any(part.keys() != measured[0].keys() for part in measured):
             raise ProblemError(f"measuring split {split} gave other names from batch to batch; give the same each time")
@@ -194,7 +195,7 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
     flat = [(m, list(m._flat_weights)) for m in modules if isinstance(m, nn.RNNBase)]  # noqa: SLF001
     threads = torch.get_num_threads()
     on_gpu = device.type == "cuda" or (torch.cuda.is_available() and torch.cuda.is_initialized())
-    with torch.random.fork_rng(enabled=True, devices=None if on_gpu else []):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_gpu else []):
         try:
             torch.set_num_threads(1)
             model.eval()

@@ -13,6 +13,7 @@ from surfaceviz.records import MISSING, FloatArray
 
 # A coordinate this close to 0, as a share of the range, is the rounding of 0.
 _ZERO = 1e-12
+_MOST = 100_000  # points on an axis; a typing error, not a plan, lies above
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,16 @@ class Axis:
     def __post_init__(self) -> None:
         if self.count < 2:  # noqa: PLR2004
             raise ValueError(f"axis {self}: NUM is {self.count}, expected at least 2 points")
+        if self.count > _MOST:
+            raise ValueError(f"axis {self}: NUM is {self.count}, expected at most {_MOST} points")
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum)):
             raise ValueError(f"axis {self}: the range must be finite")
         if self.minimum >= self.maximum:
             raise ValueError(f"axis {self}: MIN must be below MAX")
 
     def __str__(self) -> str:
-        return f"{self.minimum:g}:{self.maximum:g}:{self.count}"
+        # exact, as runs are told apart by it
+        return ":".join([*(repr(x).removesuffix(".0") for x in (self.minimum, self.maximum)), str(self.count)])
 
     @classmethod
     def parse(cls, given: str | Sequence[float]) -> Axis:
@@ -45,15 +49,14 @@ class Axis:
         >>> Axis.parse("-1:1:25")
         Axis(minimum=-1.0, maximum=1.0, count=25)
         """
-        parts = given.split(":") if isinstance(given, str) else list(given)
         try:
-            minimum, maximum, count = parts
-            minimum, maximum, number = float(minimum), float(maximum), float(count)
+            minimum, maximum, count = given.split(":") if isinstance(given, str) else given
+            low, high, number = float(minimum), float(maximum), float(count)
         except (TypeError, ValueError):
             raise ValueError(f"axis {given!r}: expected MIN:MAX:NUM, such as -1:1:25") from None
-        if number != int(number):
+        if not number.is_integer():
             raise ValueError(f"axis {given!r}: NUM is {count}, expected a whole number")
-        return cls(minimum, maximum, int(number))
+        return cls(low, high, int(number))
 
     def coordinates(self) -> FloatArray:
         """Return the coordinates, shape (count,); 0 is exactly 0 where it is one of them.

@@ -49,8 +49,8 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def shielded() -> Iterator[None]:
-    """Hold a signal back until the block ends, then raise it as `Interrupted`.
+def shielded(*, and_raise: bool = True) -> Iterator[None]:
+    """Hold a signal back until the block ends, then raise it as `Interrupted`, unless the run ends anyway.
 
     An exception that leaves the block goes first; the signal is then dropped, as the run ends anyway.
     """
@@ -62,5 +62,5 @@ def shielded() -> Iterator[None]:
         pending = _State.pending
         if not _State.shields:
             _State.pending = None
-    if pending is not None and not _State.shields:
+    if and_raise and pending is not None and not _State.shields:
         raise Interrupted(pending)

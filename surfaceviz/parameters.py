@@ -253,6 +253,7 @@ def moving(model: nn.Module, *, only: Sequence[str] = (), freeze: Sequence[str] 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 over the sorted (name, dtype, shape, bytes) of ``tensors``.
 
+    >>> import torch
     >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"w": torch.zeros(2, 1)})
     False
     """

@@ -64,7 +64,7 @@ class Problem:
         if not isinstance(model, nn.Module):
             raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
         if isinstance(model, torch.jit.ScriptModule):
-            raise ValueError("a ScriptModule's tensors can't be swapped; give the module that it was scripted from")
+            raise ValueError("a ScriptModule's tensors can't be swapped; give the module behind it")  # noqa: TRY004
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)

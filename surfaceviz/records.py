@@ -97,6 +97,12 @@ class Slice:
         return bool(np.all(self.origin))
 
     @property
+    def splits(self) -> list[str]:
+        """The names of the splits, in order: as noted, or read off the names of the losses."""
+        noted = str(self.provenance.get("splits", ""))
+        return noted.split(",") if noted else [k.removesuffix("_loss") for k in self.values if k.endswith("_loss")]
+
+    @property
     def title(self) -> str:
         """The problem's name, for a picture."""
         return str(self.provenance.get("problem", ""))

@@ -35,6 +35,22 @@ def unseeded():
     x, y = oracles.images()
     return surfaceviz.Problem(torch.nn.Linear(6, 3), (x[:, 0, 0], y), "cross_entropy")
 
+class Raising(torch.utils.data.Dataset):
+    def __len__(self):
+        return 3
+    def __getitem__(self, i):
+        raise OSError("disk gone")
+
+def raising():
+    return surfaceviz.Problem(oracles.net(), Raising(), "cross_entropy")
+
+def diverging():
+    import surfaceviz
+    def measure(model, batch):
+        off = (next(model.parameters()) - next(oracles.net().parameters())).abs().sum()
+        return {"loss": (1.0 if off == 0 else float("nan"), 1.0)}
+    return surfaceviz.Problem(oracles.net(), oracles.images(), measure=measure)
+
 def with_data(data=None):
     problem = oracles.net_problem()
     problem.name = f"from-{data}"
@@ -88,7 +104,7 @@ def test_info_and_plot_show_what_a_file_holds(capsys: pytest.CaptureFixture[str]
         "seed ",
         "weights sha256",
         "conv.weight: Conv2d: axis 0; filter",
-        "bn.bias: BatchNorm2d: gain; set to 0",
+        "bn.bias: BatchNorm2d: bias; set to 0",
     ):
         assert text in out
     assert cli.run(["plot", "net.h5", "net.h5", "--kind=lines", "-o", "both.svg"]) == 0
@@ -153,6 +169,12 @@ def _prepare() -> None:
 
 
 BAD = [
+    (["resnet20-digits", "--data", "x"], 1, "resnet20-digits has its data in scikit-learn: leave --data out"),
+    (["mine.py:problem", "-o", "x.png"], 2, "x.png: the output is an HDF5 file, its picture is drawn beside it"),
+    (["mine.py:problem", "--axis=-1:1:inf"], 2, "NUM is inf, expected a whole number"),
+    (["mine.py:problem", "--axis=-1:1:1e13"], 2, "expected at most 100000 points"),
+    (["mine.py:problem", "--axis=-1:1:3", "--orthogonal"], 2, "it takes two axes"),
+    (["mine.py:raising"], 1, "split train raised OSError: disk gone (mine.py, line "),
     (["resnet21"], 1, "unknown problem 'resnet21'; give one of resnet20-digits, "),
     (["nowhere.py:problem"], 1, "nowhere.py: no such file"),
     (["mine.py:problems"], 1, "mine.py has no function 'problems'; it has problem, slow, broken"),
@@ -197,6 +219,41 @@ def test_bad_input_gets_one_clear_line(
     assert line.startswith("surfaceviz: ")
     assert message in line
     assert {p: p.read_bytes() for p in Path().iterdir() if p.is_file()} == before
+
+
+def test_a_slice_that_diverged_everywhere_is_a_whole_file_without_a_picture(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _slice("mine.py:diverging", "--axis=0.5:1:3", "-o", "d.h5") == 0
+    captured = capsys.readouterr()
+    assert "warning: no picture: no finite value to draw: every point is missing or diverged" in captured.err
+    assert "file     d.h5" in captured.out
+    assert "stderr" in cli_info("d.h5", capsys)
+    assert store.read("d.h5").complete
+
+
+def cli_info(path: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.run(["info", path]) == 0
+    return capsys.readouterr().out
+
+
+def test_dots_in_names_keep_pictures_apart() -> None:
+    for name in ("run-0.1", "run-0.2.h5"):
+        assert _slice("mine.py:problem", *SMALL, "--quiet", "-o", name) == 0
+    assert cli.run(["plot", "run-0.1", "run-0.2.h5"]) == 0
+    pictures = {path.name for path in Path().glob("*.png")}
+    assert pictures == {"run-0.1.png", "run-0.2.png", "run-0.1-run-0.2.png"}
+
+
+def test_no_arguments_show_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 10
+
+
+def test_dry_run_tells_of_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _slice("mine.py:problem", *SMALL, "--quiet") == 0
+    assert _slice("mine.py:problem", *SMALL, "--seed=1", "--dry-run") == 0
+    assert "refused: net.h5 holds another run (seed is 0 there, 1 here)" in capsys.readouterr().out
 
 
 def test_debug_gives_the_traceback() -> None:

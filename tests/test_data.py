@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_dict_batches_and_arrays() -> None:
     split = data.load("train", batches)
     assert torch.equal(split.rows["labels"], Y)
     assert data.load("train", {"x": X, "labels": Y}).sha256 == split.sha256
+
+
+def test_a_given_measure_may_take_batches_of_any_kind() -> None:
+    Pair = namedtuple("Pair", ["x", "y"])  # noqa: PYI024
+    named = data.load("train", [Pair(X, Y), Pair(X, Y)], as_given=True)
+    assert torch.equal(named.batches(1)[0].y, Y)
+    opaque = data.load("train", [{"word"}, {"other"}], as_given=True)
+    assert (opaque.count, opaque.batches(1)) == (2, [{"word"}, {"other"}])
 
 
 def test_batches_of_other_shapes_stay_as_given() -> None:

@@ -142,7 +142,7 @@ def test_a_finished_file_is_left_alone_and_another_runs_is_refused() -> None:
     oracles.cut(_problem(), AXES, output="a.h5")
     stamp = Path("a.h5").stat().st_mtime_ns
     oracles.cut(_problem(), AXES, output="a.h5", listener=listener)
-    assert recorder.said == ["a.h5 is complete already: all 35 points; nothing to do"]
+    assert recorder.said[-1] == "a.h5 is complete already: all 35 points; nothing to do"
     assert Path("a.h5").stat().st_mtime_ns == stamp
     for options, what in (
         ({"seed": 1}, "seed is 0 there, 1 here"),
@@ -174,6 +174,54 @@ def test_engine_dtype_and_batch_are_read_back() -> None:
     _assert_equal_bits(oracles.cut(_problem(), AXES[:1], dtype="float64", batch_size=3), resumed)
 
 
+def test_a_finished_file_of_changed_code_is_found_out() -> None:
+    oracles.cut(_problem(), AXES, output="a.h5")
+    x, y = oracles.images(10)
+    changed = Problem(oracles.net(), (x, y), nn.CrossEntropyLoss(label_smoothing=0.5), name="net")
+    with pytest.raises(StoreError, match="train_loss at the centre is .* the code has changed"):
+        oracles.cut(changed, AXES, output="a.h5")
+
+
+def test_axes_that_differ_in_the_last_digit_are_different_runs() -> None:
+    oracles.cut(_problem(), [(-1, 1.0000001, 3)], output="a.h5")
+    with pytest.raises(StoreError, match="axes is -1:1.0000001:3 there, -1:1.0000002:3 here"):
+        oracles.cut(_problem(), [(-1, 1.0000002, 3)], output="a.h5")
+
+
+def test_an_overwriting_run_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_CHUNK_SECONDS", 0.0)
+    count = iter(range(1, 100))
+
+    def interrupt() -> None:
+        if next(count) == 13:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="the same command without overwrite goes on from there"):
+        oracles.cut(_problem(0, interrupt), AXES, output="a.h5", overwrite=True)
+    assert store.read("a.h5").done == 10  # the centre is measured twice
+
+
+def test_a_metric_that_is_nan_at_the_centre_does_not_stop_a_run_from_going_on() -> None:
+    x, y = oracles.images(10)
+
+    def problem(at: Callable[[], None] = lambda: None) -> Problem:
+        def undefined(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+            at()
+            return outputs.mean() * torch.nan
+
+        return Problem(oracles.net(), (x, y), "cross_entropy", metrics={"auc": undefined}, name="net")
+
+    count = iter(range(1, 100))
+
+    def fail() -> None:
+        if next(count) == 13:
+            raise RuntimeError("no luck")
+
+    with pytest.raises(ProblemError, match="no luck"):
+        oracles.cut(problem(fail), AXES, output="a.h5")
+    assert oracles.cut(problem(), AXES, output="a.h5").complete
+
+
 def _stop_and_store(path: Path, **changes: Any) -> None:
     """Leave an unfinished file at ``path``, with changed attributes."""
     import h5py  # noqa: PLC0415
@@ -196,7 +244,7 @@ def test_a_centre_that_moved_shows_changed_code() -> None:
     recorder = oracles.Recorder()
     resumed = oracles.cut(_problem(), AXES, output="b.h5", listener=recorder)
     assert any("within rounding" in line for line in recorder.warned)
-    assert resumed.provenance["rounding"] == "continued where the centre differs within rounding"
+    assert resumed.provenance["rounding"] == "continued where the centre or a direction differs within rounding"
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:

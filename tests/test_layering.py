@@ -13,6 +13,7 @@ LEVELS = {
     "errors": 0,
     "records": 0,
     "listener": 0,
+    "tree": 0,
     "interrupt": 1,
     "parameters": 1,
     "losses": 1,

@@ -44,6 +44,14 @@ def test_a_second_writer_is_refused_and_told_who_writes() -> None:
         assert json.loads(Path("a.h5.lock").read_text())["process"] == os.getpid()
 
 
+def test_a_link_and_its_target_are_one_file() -> None:
+    Path("link.h5").symlink_to("a.h5")
+    holder = _holder()
+    with pytest.raises(StoreError, match="link.h5 is being written by process"), lock.held(Path("link.h5")):
+        pass
+    holder.communicate("")
+
+
 def test_a_dead_ones_lock_is_taken_over() -> None:
     holder = _holder()
     holder.kill()

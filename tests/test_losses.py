@@ -123,6 +123,24 @@ def test_a_callable_may_give_the_mean_or_a_value_a_sample(loss: Callable[[Tensor
     assert ("train_loss" in surface.stderr) == (loss is _errors)
 
 
+def test_a_callable_on_dict_targets_counts_samples() -> None:
+    model = _linear(3)
+    targets = {"value": VALUES, "mask": torch.ones(53, 3)}
+
+    def masked(outputs: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+        return ((outputs - wanted["value"]) * wanted["mask"]).abs().mean()
+
+    batches = [(X[i : i + 20], {k: v[i : i + 20] for k, v in targets.items()}) for i in range(0, 53, 20)]
+    assert _centre(model, batches, masked, 20) == pytest.approx(float(masked(model(X), targets)), rel=1e-6)
+
+
+def test_small_integer_targets_index_class_weights() -> None:
+    model, classes = _linear(4), CLASSES.clamp(min=0)
+    loss = nn.CrossEntropyLoss(weight=WEIGHT)
+    expected = float(loss(model(X), classes))
+    assert _centre(model, (X, classes.to(torch.uint8)), loss, 20) == pytest.approx(expected, rel=1e-6)
+
+
 def test_logits_near_zero_loss_keep_their_precision() -> None:
     """In float32 the loss of a logit lead of 20 is 0; the truth is log1p(exp(-20))."""
     data = (torch.tensor([[20.0, 0.0]]), torch.tensor([0]))

@@ -122,8 +122,27 @@ def test_a_curve_shows_both_splits_accuracy_and_the_band() -> None:
 def test_several_curves_are_overlaid() -> None:
     picture = render.draw([_surface((21,), title="a"), _surface((11,), title="b")], of="test_loss")
     (ax,) = picture.axes
-    assert [str(line.get_label()) for line in ax.lines[:2]] == ["a, test loss", "b, test loss"]
-    assert ax.lines[0].get_color() != ax.lines[1].get_color()
+    curves = [line for line in ax.lines if "loss" in str(line.get_label())]
+    assert [line.get_label() for line in curves] == ["a, test loss", "b, test loss"]
+    assert curves[0].get_color() != curves[1].get_color()
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [np.asarray(dot.get_xydata()).tolist() for dot in dots] == [[[0, 0.1]]] * 2  # the centre's own value
+
+
+def test_slices_of_one_problem_are_told_apart() -> None:
+    picture = render.draw([_surface(), _surface()], names=["one", "two"])
+    assert [ax.get_title() for ax in _axes(picture)] == ["net (one)", "net (two)"]
+
+
+def test_a_metric_whose_name_ends_in_loss_is_not_taken_for_a_split() -> None:
+    surface = _surface((21,))
+    values = {"train_aux_loss": surface.values["train_loss"] * 7, **surface.values}
+    odd = Slice(surface.axes, values, surface.origin, surface.centre, provenance=surface.provenance)
+    left, _ = render.draw([odd]).axes
+    assert [str(line.get_label()) for line in left.lines if "loss" in str(line.get_label())] == [
+        "train loss",
+        "test loss",
+    ]
 
 
 def test_only_a_loss_is_put_on_a_log_scale_unasked() -> None:
@@ -144,8 +163,9 @@ def test_levels_span_the_values() -> None:
     assert 6 <= len(chosen.values) <= 16
     assert not levels.choose([np.array([1.0, 2.0])], "auto").log
     assert not levels.choose([np.array([0.0, 2000.0])], "auto").log  # no logarithm of 0
-    flat = levels.choose([np.array([3.0, 3.0])], "auto").values
-    assert flat[0] < 3 < flat[-1]
+    for scale in ("auto", "linear", "log"):
+        flat = levels.choose([np.array([3.0, 3.0])], scale).values
+        assert flat[0] < 3 < flat[-1]
     with pytest.raises(ValueError, match="no value is above 0; use linear"):
         levels.choose([np.array([-1.0, -2.0])], "log")
 

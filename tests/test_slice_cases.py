@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,73 @@ def test_the_users_model_is_as_before_after_an_exception(error: type[BaseExcepti
     with pytest.raises(expected, match="ZeroDivisionError: midway" if error is ZeroDivisionError else "midway"):
         oracles.cut(Problem(model, oracles.images(), measure=measure), [(-1, 1, 9)])
     _assert_same(before, _state(model))
+
+
+def test_the_users_model_is_as_before_after_real_signals() -> None:
+    """A timer's SIGINT lands anywhere, also where torch puts its own swapped tensors back."""
+    model = _used_model()
+    before = _state(model)
+    problem = Problem(model, oracles.images(200), "cross_entropy")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupted = 0
+    for i in range(40):
+        signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.0007 * i)
+        old = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        try:
+            oracles.cut(problem, [(-1, 1, 400)], batch_size=10, workers=1)
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        _assert_same(before, _state(model))
+    assert interrupted == 40
+
+
+def test_the_users_data_are_not_written_to() -> None:
+    class LateInPlace(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.relu_() if float(self.weight.detach().max()) > 1.5 else x)
+
+    model = LateInPlace(2, 2)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    x = torch.randn(10, 2)
+    before = x.clone()
+    problem = Problem(model, (x, torch.zeros(10, dtype=torch.long)), "cross_entropy")
+    with pytest.raises(ProblemError, match=r"at \(.*\): the model writes into its input"):
+        oracles.cut(problem, [(-9, 9, 9)])
+    assert torch.equal(x, before)
+
+
+def test_recurrent_networks_move_and_are_put_back() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4, batch_first=True)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.fc(self.lstm(x)[0][:, -1])
+            return y
+
+    model = Recurrent()
+    data = (torch.randn(9, 5, 3), torch.arange(9) % 2)
+    flat = [id(w) for w in model.lstm._flat_weights]
+    surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)])
+    made = oracles.make_directions(model, count=1)
+    assert surface.values["train_loss"][2] == pytest.approx(_by_hand(model, made, (1.0,), data), rel=1e-5)
+    assert [id(w) for w in model.lstm._flat_weights] == flat
+
+
+def test_a_batch_norm_used_twice_is_recalibrated() -> None:
+    class Shared(oracles.Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a_bn = self.bn
+
+    surface = oracles.cut(Problem(Shared(), oracles.images(), "cross_entropy"), [(-1, 1, 3)], bn="recalibrate")
+    assert surface.complete
 
 
 def test_dict_batches_give_the_values_of_tensors() -> None:
@@ -273,6 +342,19 @@ def test_the_line_to_a_model_takes_its_own_loss_there() -> None:
     assert surface.directions[0].rule["bn.running_mean"] == "difference"
 
 
+def test_small_weights_beside_large_ones_reach_the_other_model() -> None:
+    """In float32, 1e5 + (1e-3 - 1e5) is not 1e-3."""
+    a, b, data = oracles.net(0), oracles.net(1), oracles.images()
+    a.bn.running_var.fill_(1e5)  # type: ignore[union-attr]
+    b.bn.running_var.fill_(1e-3)  # type: ignore[union-attr]
+    with torch.no_grad():
+        expected = float(functional.cross_entropy(b(data[0]), data[1]))
+    recorder = oracles.Recorder()
+    surface = oracles.cut(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"), listener=recorder)
+    assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
+    assert any("running variances fall below 0 within this range" in line for line in recorder.warned)
+
+
 def test_a_plane_takes_each_models_own_loss() -> None:
     models, data = [oracles.net(i) for i in range(3)], oracles.images()
     files = [_save(model, f"{i}.safetensors") for i, model in enumerate(models)]
@@ -368,6 +450,10 @@ def test_metrics_of_ones_own_and_problems_that_can_not_be(tmp_path: Path) -> Non
         Problem("resnet", oracles.images(), "mse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="give either a loss, such as 'cross_entropy', or measure="):
         Problem(oracles.net(), oracles.images())
+    with pytest.raises(ValueError, match="a metric can't be called 'loss'"):
+        Problem(oracles.net(), oracles.images(), "mse", metrics={"loss": worst})
+    with pytest.raises(ProblemError, match=r"PerSample has values of shape \(3, 1\) and weights of shape \(3,\)"):
+        PerSample(torch.ones(3, 1), torch.ones(3))
     with pytest.raises(ProblemError, match="'val' and 'val_b' would mix up names"):
         Problem(oracles.net(), {"val": oracles.images(), "val_b": oracles.images()}, "mse")
     with pytest.raises(ProblemError, match="no split 'valid'; the problem has train, test"):

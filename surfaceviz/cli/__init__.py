@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             from surfaceviz.cli.commands import app
 
-            return int(app(list(arguments), standalone_mode=False) or 0)
+            return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
         except (Interrupted, SurfacevizError, ValueError) as error:
             if "--debug" in arguments:
                 raise
@@ -36,9 +36,11 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:
             # the parser's own errors, whose class typer keeps to itself
             message = getattr(error, "format_message", None)
-            if message is None:
+            if message is not None:
+                return _tell(f"{message()} (see surfaceviz --help)", USAGE)
+            if "--debug" in arguments:
                 raise
-            return _tell(f"{message()} (see surfaceviz --help)", USAGE)
+            return _tell(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)
 
 
 def _code(error: BaseException) -> int:

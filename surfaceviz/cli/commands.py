@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.plan import Plan
     from surfaceviz.pipeline.run import Outcome
 
@@ -145,7 +146,7 @@ def slice(  # noqa: A001  the field's word for a cut
         for line in still(plan):
             terminal.say(line)
         outcome = run(plan, workers=count, listener=terminal, command=_command_line())
-    _finish(outcome, draw=not no_plot, quiet=quiet)
+    _finish(outcome, terminal, draw=not no_plot)
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
@@ -179,14 +180,15 @@ def plot(
     of: Annotated[str | None, typer.Option(metavar="SPLIT_METRIC", help="What to draw [the loss].")] = None,
     debug: _DEBUG = False,
 ) -> None:
-    """Draw slices: one set of levels for all."""
+    """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
     from surfaceviz import render
     from surfaceviz.store import read
 
-    picture = output or Path("-".join(path.stem for path in files[:3])).with_suffix(".png")
+    picture = output or Path("-".join(_picture_beside(path).stem for path in files[:3]) + ".png")
     render.check_format(picture)
     surfaces = [read(path) for path in files]
-    render.save(render.draw(surfaces, kind=kind, levels=levels, of=of), picture)
+    names = [path.stem for path in files]
+    render.save(render.draw(surfaces, kind=kind, levels=levels, of=of, names=names), picture)
     typer.echo(f"picture: {picture}")
 
 
@@ -209,15 +211,24 @@ def _print_estimate(plan: Plan, workers: int | None) -> None:
         typer.echo(f"{label:<10} {text}")
 
 
-def _finish(outcome: Outcome, *, draw: bool, quiet: bool) -> None:
+def _finish(outcome: Outcome, terminal: Terminal, *, draw: bool) -> None:
     """Draw the picture and print the closing lines."""
     from surfaceviz import render
     from surfaceviz.pipeline.report import closing_lines
 
     assert outcome.path is not None
-    picture = outcome.path.with_suffix(".png") if draw else None
+    picture = _picture_beside(outcome.path) if draw else None
     if picture is not None and (outcome.fresh or not picture.exists()):
-        render.save(render.draw([outcome.surface]), picture)
-    if not quiet:
-        for label, text in closing_lines(outcome, picture):
-            typer.echo(f"{label:<8} {text}")
+        try:
+            render.save(render.draw([outcome.surface]), picture)
+        except ValueError as error:  # every point diverged: the file is whole all the same
+            terminal.warn(f"no picture: {error}")
+            picture = None
+    for label, text in closing_lines(outcome, picture):
+        terminal.say(f"{label:<8} {text}")
+
+
+def _picture_beside(path: Path) -> Path:
+    """Return the picture's name for a file: its own with ``.png`` for ``.h5``, whatever dots it has."""
+    stem = path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name
+    return path.with_name(f"{stem}.png")

@@ -45,7 +45,7 @@ def slice(  # noqa: A001  the field's word for a cut
     device: str = "auto",
     engine: str | None = None,
     batch_size: int | None = None,
-    workers: int | None = 1,
+    workers: int | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Slice:
@@ -72,7 +72,7 @@ def slice(  # noqa: A001  the field's word for a cut
         device: as torch names it; ``auto`` takes a GPU where there is one.
         engine: how points are evaluated; ``eager``.
         batch_size: samples in a batch; 128 by default.
-        workers: local processes of one thread each; None chooses by the time a point takes.
+        workers: local processes of one thread each; None takes one a core where the work is worth it.
         overwrite: start anew whatever the output holds.
         listener: told what happens; by default warnings go to `warnings`.
 
@@ -93,7 +93,7 @@ def slice(  # noqa: A001  the field's word for a cut
     listener = listener or Quiet()
     request = Request(
         problem=problem,
-        axes=None if axes is None else tuple(Axis.parse(axis) for axis in axes),
+        axes=None if axes is None else tuple(map(Axis.parse, axes)),
         weights=weights,
         data=data,
         random=RandomSpec(seed, normalise, ignore, orthogonal),
@@ -143,7 +143,8 @@ def plot(
         StoreError: a picture that can't be written.
     """
     records = [record if isinstance(record, Slice) else read(record) for record in slices]
-    figure = render.draw(records, kind=kind, levels=levels, of=of)
+    names = [str(i + 1) if isinstance(given, Slice) else Path(given).stem for i, given in enumerate(slices)]
+    figure = render.draw(records, kind=kind, levels=levels, of=of, names=names)
     if output is not None:
         render.save(figure, Path(output))
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,21 +63,30 @@ def _free_name(path: Path) -> Path:
     return free
 
 
+def same_values(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
+    """Return whether two points have the same bits, NaN being equal to itself."""
+    return a.keys() == b.keys() and all(
+        value == b[k] or (math.isnan(value) and math.isnan(b[k])) for k, value in a.items()
+    )
+
+
 def compare_centres(plan: Plan, before: Slice, centre: Point, listener: Listener) -> str:
     """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
     for name, value in centre.values.items():
         old = before.centre.get(name, math.nan)
-        if not math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7):
+        if not (math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7) or (math.isnan(value) and math.isnan(old))):
             raise StoreError(
                 f"{plan.output}: {name} at the centre is {value:.9g} now, {old:.9g} in the file: the code has changed; "
                 "write to another file by -o, or --overwrite"
             )
-    if dict(centre.values) == dict(before.centre):
+    same = [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]
+    if same and same_values(centre.values, before.centre):
         return str(before.provenance.get("rounding", ""))
     listener.warn(
-        "the centre differs from the file's within rounding (another machine or torch): so will the new points"
+        "the centre or a direction differs from the file's within rounding (another machine or torch), and so will the "
+        "new points"
     )
-    return "continued where the centre differs within rounding"
+    return "continued where the centre or a direction differs within rounding"
 
 
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> dict[str, str | int | float]:

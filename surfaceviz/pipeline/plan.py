@@ -26,6 +26,8 @@ PLANE = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
 LINE = (Axis(-0.5, 1.5, 41),)  # between two models; the range of Goodfellow et al. with room on both sides
 _MARGIN = 0.25  # around three models, as a share of their extent
 
+_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+
 Say = Callable[[str], None]
 
 
@@ -73,8 +75,19 @@ class Request:
         for name, value in (("samples", self.samples), ("batch", self.batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.orthogonal_alone:
+            raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
+        if self.output is not None and self.output.suffix.lower() in _PICTURES:
+            raise ValueError(
+                f"{self.output}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5"
+            )
         if self.output is not None and not self.output.absolute().parent.is_dir():
             raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
+
+    @property
+    def orthogonal_alone(self) -> bool:
+        """Whether there is but one direction to be orthogonal."""
+        return self.random.orthogonal and self.axes is not None and len(self.axes) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +96,14 @@ class Plan:
 
     request: Request
     problem: Problem
+    name: str
     theta: dict[str, Tensor]  # canonical name -> weights and buffers, master dtype, CPU
     filters: dict[str, Filters]
     moving: list[str]
     directions: list[directions.Direction]
     marks: list[tuple[str, tuple[float, ...]]]  # name, coordinates
+    toward: list[str]  # fingerprints of the models that the slice leads to
+    differing: list[str]  # integer buffers in which they differ from theta, and which stay
     axes: tuple[Axis, ...]
     splits: list[Split]
     calibration: Split | None
@@ -112,7 +128,7 @@ class Plan:
         data = [*self.splits, *([self.calibration] if self.calibration else [])]
         random = not request.toward
         return {
-            "problem": self.problem.name,
+            "problem": self.name,
             "weights_sha256": fingerprint(self.theta),
             "data_sha256": combined_sha256(data),
             "axes": " ".join(map(str, self.axes)),
@@ -124,7 +140,7 @@ class Plan:
             "orthogonal": int(request.random.orthogonal),
             "only": json.dumps(request.only),
             "freeze": json.dumps(request.freeze),
-            "toward": json.dumps([d.record.sha256 for d in self.directions]) if request.toward else "none",
+            "toward": json.dumps(self.toward) if self.toward else "none",
             "bn": request.bn,
             "dtype": self.dtype,
             "device": self.device.type,
@@ -137,7 +153,8 @@ class Plan:
         """The cosine of the two directions; None for one."""
         if len(self.directions) < 2:  # noqa: PLR2004
             return None
-        return directions.cosine(self.directions[0].tensors, self.directions[1].tensors)
+        across = [{k: v for k, v in d.tensors.items() if k in self.filters} for d in self.directions]  # no buffers
+        return directions.cosine(across[0], across[1])
 
     @property
     def rules(self) -> dict[str, str]:
@@ -172,18 +189,20 @@ def make_plan(request: Request, say: Say) -> Plan:
         SurfacevizError: whatever of that fails, in one line.
     """
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
-    problem.name = problem.name or type(problem.model).__name__
-    output = Path(f"{_file_name(problem.name)}.h5") if request.default_output else request.output
+    name = problem.name or type(problem.model).__name__
+    output = Path(f"{_file_name(name)}.h5") if request.default_output else request.output
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
     device = _device(request.device)
     dtype = request.dtype or str(before.get("dtype", evaluate.default_dtype(problem.model)))
-    theta = _theta(problem, request.weights, dtype, say)
+    # Along a line the difference of two models is added back: in float32 what is small beside it would be lost.
+    theta = _theta(problem, request.weights, "float64" if request.toward else dtype, say)
     filters = filters_of(problem.model, problem.rules)
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
-    if request.toward:
+    others = [_mastered(checkpoints.read_weights(f, problem.model, say), "float64") for f in request.toward]
+    if others:
         moves = parameters
-        made, marks, axes = _toward(request, problem, theta, parameters, dtype, say)
+        made, marks, axes = _toward(request, theta, others, parameters)
     else:
         moves = moving(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
@@ -191,7 +210,8 @@ def make_plan(request: Request, say: Say) -> Plan:
     names = list(request.splits) or problem.splits
     splits = [problem.load(name, samples=request.samples) for name in dict.fromkeys(names)]
     return Plan(
-        request, problem, theta, filters, moves, made, marks, axes, splits,
+        request, problem, name, theta, filters, moves, made, marks, [fingerprint(o) for o in others],
+        _differing(theta, others), axes, splits,
         _calibration(request, problem, splits), dtype, device, request.engine or str(before.get("engine", "eager")),
         request.batch_size or int(before.get("batch_size", evaluate.EAGER_BATCH)), output,
     )  # fmt: skip
@@ -237,15 +257,20 @@ def _mastered(state: dict[str, Tensor], dtype: str) -> dict[str, Tensor]:
 
 
 def _toward(
-    request: Request, problem: Problem, theta: dict[str, Tensor], parameters: list[str], dtype: str, say: Say
+    request: Request, theta: dict[str, Tensor], others: list[dict[str, Tensor]], parameters: list[str]
 ) -> tuple[list[directions.Direction], list[tuple[str, tuple[float, ...]]], tuple[Axis, ...]]:
-    others = [_mastered(checkpoints.read_weights(f, problem.model, say), dtype) for f in request.toward]
     names = [Path(given).name for given in request.toward]
     if len(others) == 1:
         return [directions.line(theta, others[0], names[0])], [(names[0], (1.0,))], request.axes or LINE
     made, places = directions.plane(theta, others[0], others[1], parameters, (names[0], names[1]))
     axes = request.axes or tuple(fitted(places, [25, 25], margin=_MARGIN))
     return made, list(zip(names, places, strict=True)), axes
+
+
+def _differing(theta: dict[str, Tensor], others: Sequence[dict[str, Tensor]]) -> list[str]:
+    """Return the tensors off the line in which models differ, but for batch norms' counters, which do nothing."""
+    rigid = [k for k, w in theta.items() if not w.is_floating_point() and not k.endswith("num_batches_tracked")]
+    return [name for name in rigid if any(not torch.equal(theta[name], other[name]) for other in others)]
 
 
 def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) -> Split | None:

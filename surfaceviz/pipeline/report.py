@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import resource
+import sys
 import time
 from pathlib import Path
 
 from torch import Tensor
 
+from surfaceviz import store
 from surfaceviz.data import Split
 from surfaceviz.directions import zero_filters
+from surfaceviz.errors import StoreError
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
+from surfaceviz.pipeline.identity import refuse_other
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.run import Outcome, worker_count
 from surfaceviz.records import AXIS_NAMES
@@ -69,18 +72,37 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     processes = worker_count(workers, points, points * seconds)
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     each = f"{processes} process{'es' if processes > 1 else ''}"
     rows = [
         ("points", f"{' x '.join(str(axis.count) for axis in plan.axes)} = {points}, each of {samples} samples"),
         ("axes", ", ".join(map(str, plan.axes))),
-        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; this process reached {_size(peak)}; {each}"),
+        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{each}"),
         ("time", f"{seconds:.3g} s a point; about {points * seconds / processes:.0f} s with {each}"),
-        ("output", str(plan.output)),
+        ("output", _output(plan)),
     ]
     rows += [("still", line) for line in still(plan)]
     kinds = named_tensors(plan.problem.model)
     return rows + [("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()]
+
+
+def _output(plan: Plan) -> str:
+    if plan.output is None or plan.request.overwrite or not plan.output.exists():
+        return str(plan.output)
+    try:
+        refuse_other(plan, store.read(plan.output))
+    except StoreError as error:
+        return f"refused: {error}"
+    return f"{plan.output}, going on from what it holds"
+
+
+def _peak() -> str:
+    """Return the most memory that this process has held, where the system tells."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows
+    except ImportError:
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"this process reached {_size(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}; "
 
 
 def _data_bytes(split: Split) -> int:

@@ -24,8 +24,9 @@ from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk, missing_chunks
 from surfaceviz.interrupt import interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline import caveats
 from surfaceviz.pipeline.board import Board, Snapshots
-from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other
+from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other, same_values
 from surfaceviz.pipeline.plan import Plan, Request, make_plan
 from surfaceviz.records import Mark, Slice
 
@@ -64,6 +65,8 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
         Interrupted: by SIGINT or SIGTERM; likewise.
     """
     listener = listener or Quiet()
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {workers!r}")
     if plan.output is None:
         with interruptible():
             return _run(plan, None, workers, listener, command)
@@ -72,9 +75,6 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
         before = None if fresh_start else store.read(plan.output)
         if before is not None:
             refuse_other(plan, before)
-            if before.complete:
-                listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
-                return Outcome(before, plan.output, 0, 0.0, 0.0)
         return _run(plan, before, workers, listener, command)
 
 
@@ -83,21 +83,33 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
     with borrowed(plan.problem.model, plan.device):
         evaluator = plan.evaluator()
         centre, seconds = _timed_centre(evaluator)
-        _check_centre(plan, centre, listener)
+        _say_centre(plan, centre, listener)
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
+        if before is not None and before.complete:
+            listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
+            return Outcome(before, plan.output, 0, 0.0, 0.0)
+        for line in caveats.before(plan, centre):
+            listener.warn(line)
         marks = [Mark(name, place, evaluator(place).values) for name, place in plan.marks]
         axes = [axis.coordinates() for axis in plan.axes]
         board = Board(
             axes, centre, directions=[d.record for d in plan.directions], marks=marks,
-            provenance=provenance(plan, command, before, rounding), before=before,
+            provenance=provenance(plan, command, before, rounding) | _unsampled(centre), before=before,
         )  # fmt: skip
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
         where = _workers(plan, workers, seconds * int(np.sum(board.origin == 0)), listener)
         size = _chunk_size(seconds, int(np.sum(board.origin == 0)), where.count)
         fresh = _fill(plan, evaluator, board, snapshots, where, size, listener)
-    _warn_lower(plan, board.surface(), listener)
+    for line in caveats.after(plan, board.surface()):
+        listener.warn(line)
     return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
+
+
+def _unsampled(centre: Point) -> dict[str, str]:
+    """Return the note that metrics without a value for each sample have no standard error."""
+    without = [name for name in centre.values if name not in centre.stderr]
+    return {"stderr": f"none for {', '.join(without)}: no values for each sample"} if without else {}
 
 
 def _fill(
@@ -133,7 +145,7 @@ def _fill(
     except StoreError:
         raise  # another try to write would only hide it
     except BaseException as error:
-        with shielded():
+        with shielded(and_raise=False):
             update()
             snapshots.save()
         if isinstance(error, Interrupted):
@@ -166,7 +178,7 @@ def _build(request: Request, identity: Mapping[str, str | int | float], centre: 
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
     evaluator = plan.evaluator()
     here = evaluator.centre().values
-    if differing or here != centre:
+    if differing or not same_values(here, centre):
         what = ", ".join(differing) or "the values at the centre"
         raise ProblemError(
             f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "
@@ -190,7 +202,10 @@ def _timed_centre(evaluator: Evaluator) -> tuple[Point, float]:
 def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:
     points = math.prod(axis.count for axis in plan.axes)
     count = worker_count(asked, points, seconds)
-    if count == 1 or plan.device.type != "cpu":
+    if count > 1 and plan.device.type != "cpu":
+        listener.say(f"one process, on {plan.device}: workers share out a CPU's cores")
+        return Workers()
+    if count == 1:
         return Workers()
     if can_fork():
         return Workers(count, "fork")
@@ -209,7 +224,7 @@ def _chunk_size(seconds: float, points: int, workers: int) -> int:
     return max(1, min(int(_CHUNK_SECONDS / max(seconds, 1e-6)), points // (_CHUNKS_EACH * workers)))
 
 
-def _check_centre(plan: Plan, centre: Point, listener: Listener) -> None:
+def _say_centre(plan: Plan, centre: Point, listener: Listener) -> None:
     for split in plan.splits:
         shown = {
             k.removeprefix(f"{split.name}_"): v for k, v in centre.values.items() if k.startswith(f"{split.name}_")
@@ -217,27 +232,6 @@ def _check_centre(plan: Plan, centre: Point, listener: Listener) -> None:
         listener.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
         if not math.isfinite(shown["loss"]):
             raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; nothing to cut around")
-        classes = plan.problem.classes(split)
-        if classes and classes > 1 and shown.get("accuracy", 1.0) < 1.2 / classes:
-            listener.warn(
-                f"the {split.name} accuracy at the centre, {shown['accuracy']:.3f}, is near chance (1 in {classes}): "
-                "were the trained weights loaded?"
-            )
-
-
-def _warn_lower(plan: Plan, surface: Slice, listener: Listener) -> None:
-    """Say where the slice lies lower than its centre; between models that is no surprise."""
-    name = f"{plan.splits[0].name}_loss"
-    losses, centre = surface.values[name], surface.centre[name]
-    lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
-    if plan.request.toward or not lower.any():
-        return
-    index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
-    where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
-    listener.warn(
-        f"{int(lower.sum())} of {losses.size} points lie lower than the centre in {name} ({centre:.6g}), the lowest "
-        f"{losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
-    )
 
 
 def _left_off(plan: Plan, board: Board, signum: int) -> str:
@@ -245,4 +239,5 @@ def _left_off(plan: Plan, board: Board, signum: int) -> str:
     stop = Interrupted(signum).args[0]
     if plan.output is None:
         return f"{stop} after {done}; nothing was written"
-    return f"{stop}; {done} are in {plan.output}; the same command goes on from there"
+    same = "the same command without overwrite" if plan.request.overwrite else "the same command"
+    return f"{stop}; {done} are in {plan.output}; {same} goes on from there"

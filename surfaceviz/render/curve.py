@@ -14,14 +14,14 @@ from surfaceviz.render.contour import axis_label
 
 def split_names(surface: Slice, metric: str) -> list[str]:
     """Return the splits that have a metric, in the file's order."""
-    return [name.removesuffix(f"_{metric}") for name in surface.values if name.endswith(f"_{metric}")]
+    return [split for split in surface.splits if f"{split}_{metric}" in surface.values]
 
 
 def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool = False, prefixed: bool = True) -> None:
     """Draw a metric of each slice and split: colour tells the slice, or the split where there is one slice.
 
-    The band is one standard error of the paired rise over the centre, which is what compares two points
-    of a curve.
+    A dot is the centre's own value, on the grid or not. The band is one standard error of the paired rise over
+    the centre, which is what compares two points of a curve.
 
     Args:
         ax: the axes to draw on.
@@ -42,6 +42,8 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
                 linewidth=1.0 if faint else None, alpha=0.8 if faint else 1.0,
                 label=f"{own}{split}" + (f" {metric}" if prefixed else ""),
             )  # fmt: skip
+            if name in surface.centre and not faint:
+                ax.plot([0], [surface.centre[name]], "o", color=colour, markersize=3.5, zorder=3)
             if name in surface.rise_stderr and not faint:
                 error = surface.rise_stderr[name]
                 ax.fill_between(surface.axes[0], y - error, y + error, color=colour, alpha=0.18, linewidth=0)

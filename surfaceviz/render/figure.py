@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -28,7 +29,14 @@ class Picture(Figure):
         return _bytes(self, "png")
 
 
-def draw(surfaces: Sequence[Slice], *, kind: str = "filled", levels: str = "auto", of: str | None = None) -> Picture:
+def draw(
+    surfaces: Sequence[Slice],
+    *,
+    kind: str = "filled",
+    levels: str = "auto",
+    of: str | None = None,
+    names: Sequence[str] | None = None,
+) -> Picture:
     """Return a figure of slices: curves overlaid, surfaces side by side with one set of levels.
 
     Args:
@@ -36,6 +44,7 @@ def draw(surfaces: Sequence[Slice], *, kind: str = "filled", levels: str = "auto
         kind: for surfaces: filled, lines or heat.
         levels: auto, linear or log.
         of: ``<split>_<metric>``; by default the loss: of the first split, for curves of all.
+        names: what tells slices of one problem apart, such as their files' names.
 
     Raises:
         ValueError: no slice, mixed dimensions, unknown kind, levels or metric.
@@ -49,18 +58,28 @@ def draw(surfaces: Sequence[Slice], *, kind: str = "filled", levels: str = "auto
     for surface in surfaces:
         if of is not None and of not in surface.values:
             raise ValueError(f"no {of!r} in {surface.title}; it has {', '.join(surface.values)}")
+    surfaces = _told_apart(surfaces, names or [str(i + 1) for i in range(len(surfaces))])
     with style.applied():
         if surfaces[0].ndim == 1:
             return _curves(surfaces, levels, of)
         return _surfaces(surfaces, kind, levels, of or _first_loss(surfaces))
 
 
+def _told_apart(surfaces: Sequence[Slice], names: Sequence[str]) -> list[Slice]:
+    """Return the slices with titles that differ: where problems are the same, with the given names."""
+    if len({surface.title for surface in surfaces}) == len(surfaces):
+        return list(surfaces)
+    return [
+        replace(surface, provenance={**surface.provenance, "problem": f"{surface.title} ({name})"})
+        for surface, name in zip(surfaces, names, strict=True)
+    ]
+
+
 def _first_loss(surfaces: Sequence[Slice]) -> str:
-    shared = [name for name in surfaces[0].values if all(name in s.values for s in surfaces)]
-    losses = [name for name in shared if name.endswith("_loss")]
-    if not losses:
-        raise ValueError("these slices share no loss: name what to draw")
-    return losses[0]
+    for split in surfaces[0].splits:
+        if all(f"{split}_loss" in surface.values for surface in surfaces):
+            return f"{split}_loss"
+    raise ValueError("these slices share no loss: name what to draw")
 
 
 def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Picture:
@@ -83,7 +102,7 @@ def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Pi
 
 
 def _curves(surfaces: Sequence[Slice], scale: str, of: str | None) -> Picture:
-    metric = "loss" if of is None else of.split("_", 1)[1]
+    metric = "loss" if of is None else _metric(surfaces[0], of)
     figure = Picture(figsize=(5.6, 3.7), layout="constrained")
     ax = figure.subplots()
     shown = [_restricted(surface, of) for surface in surfaces]
@@ -112,15 +131,16 @@ def _scale(scale: str, name: str) -> str:
     return "linear" if scale == "auto" and not name.endswith("loss") else scale
 
 
+def _metric(surface: Slice, name: str) -> str:
+    return next(name.removeprefix(f"{split}_") for split in surface.splits if name.startswith(f"{split}_"))
+
+
 def _restricted(surface: Slice, of: str | None) -> Slice:
     if of is None:
         return surface
     kept = {of: surface.values[of]}
     rise = {k: v for k, v in surface.rise_stderr.items() if k == of}
-    return Slice(
-        surface.axes, kept, surface.origin, surface.centre, surface.directions, {}, rise, surface.marks,
-        surface.provenance,
-    )  # fmt: skip
+    return replace(surface, values=kept, stderr={}, rise_stderr=rise)
 
 
 def check_format(path: Path) -> str:

@@ -61,10 +61,10 @@ def choose(arrays: Sequence[FloatArray], scale: str) -> Levels:
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")
-    if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
-        return _logarithmic(float(positive.min()), high)
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         return Levels(np.linspace(low - 0.5, high + 0.5, 3), log=False)
+    if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
+        return _logarithmic(float(positive.min()), high)
     ticks = np.asarray(MaxNLocator(_COUNT).tick_values(low, high), np.float64)
     return Levels(ticks, log=False)
 

@@ -34,6 +34,8 @@ _PARAMETERS: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "surfaceviz",  # equal pictures are equal files
     "savefig.dpi": 200,
+    "savefig.bbox": "tight",  # constrained layout leaves too little beside a panel of fixed aspect
+    "savefig.pad_inches": 0.08,
     "figure.dpi": 120,
 }
 

@@ -1,0 +1,91 @@
+"""What the user should not miss about a slice: lines of warning, before it is cut and after."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch.nn.modules.batchnorm import _NormBase
+
+from surfaceviz.evaluate import Point
+from surfaceviz.pipeline.plan import Plan
+from surfaceviz.records import Slice
+
+
+def before(plan: Plan, centre: Point) -> list[str]:
+    """Return what is worth a warning once the centre is known."""
+    return [*_near_chance(plan, centre), *_held_variances(plan), *_unmoved(plan), *_coupled(plan)]
+
+
+def after(plan: Plan, surface: Slice) -> list[str]:
+    """Return where the slice lies lower than its centre; between models that is no surprise."""
+    name = f"{plan.splits[0].name}_loss"
+    losses, centre = surface.values[name], surface.centre[name]
+    lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
+    if plan.request.toward or not lower.any():
+        return []
+    index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
+    where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
+    line = (
+        f"{int(lower.sum())} of {losses.size} points lie lower than the centre in {name} ({centre:.6g}), the lowest "
+        f"{losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
+    )
+    return [line]
+
+
+def _near_chance(plan: Plan, centre: Point) -> list[str]:
+    lines = []
+    for split in plan.splits:
+        classes, accuracy = plan.problem.classes(split), centre.values.get(f"{split.name}_accuracy")
+        if classes and classes > 1 and accuracy is not None and accuracy < 1.2 / classes:
+            lines.append(
+                f"the {split.name} accuracy at the centre, {accuracy:.3f}, is near chance (1 in {classes}): "
+                "were the trained weights loaded?"
+            )
+    return lines
+
+
+def _held_variances(plan: Plan) -> list[str]:
+    """Say where a line leads running variances below 0; they are linear, so the corners tell."""
+    if plan.calibration is not None:
+        return []
+    corners = itertools.product(*((axis.minimum, axis.maximum) for axis in plan.axes))
+    below: set[str] = set()
+    for corner in corners:
+        for name in (n for n in plan.directions[0].tensors if n.endswith("running_var")):
+            moved = plan.theta[name].clone()
+            for coordinate, direction in zip(corner, plan.directions, strict=True):
+                moved += coordinate * direction.tensors[name]
+            below |= {name} if bool((moved < 0).any()) else set()
+    line = (
+        f"{len(below)} batch norms' running variances fall below 0 within this range; there they are held at 0 and the "
+        "loss explodes: keep between the models by --axis, or use --bn recalibrate"
+    )
+    return [line] if below else []
+
+
+def _unmoved(plan: Plan) -> list[str]:
+    """Say which tensors can't lie on a line."""
+    rigid = [name for name, tensor in plan.theta.items() if tensor.is_complex()]
+    lines = [f"complex tensors stay still: {', '.join(rigid[:4])}"] if rigid else []
+    if plan.differing:
+        lines.append(
+            f"integer buffers differ between the models and stay as they are at the centre "
+            f"({', '.join(plan.differing[:4])}): the others' own losses are not reached"
+        )
+    return lines
+
+
+def _coupled(plan: Plan) -> list[str]:
+    modules = plan.problem.model.modules()
+    norms = [m for m in modules if isinstance(m, _NormBase) and m.running_mean is None and not _is_instance_norm(m)]
+    line = (
+        f"{len(norms)} batch norms keep no running statistics: the loss depends on how samples fall into batches of "
+        f"{plan.batch_size}"
+    )
+    return [line] if norms else []
+
+
+def _is_instance_norm(module: torch.nn.Module) -> bool:
+    return "InstanceNorm" in type(module).__name__
