@@ -99,5 +99,6 @@ def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin
     for k, count in enumerate(counts):
         along = [0.0, *(p[k] for p in points)]
         pad = margin * (max(along) - min(along))
-        axes.append(Axis(min(along) - pad, max(along) + pad, count))
+        # Rounded, so that the rounding of the points themselves does not make another axis.
+        axes.append(Axis(float(f"{min(along) - pad:.4g}"), float(f"{max(along) + pad:.4g}"), count))
     return axes

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,94 +45,6 @@ def test_values_are_the_moved_models_own(axes: list[tuple[float, float, int]]) -
     assert surface.complete
 
 
-def _state(model: nn.Module) -> dict[str, Any]:
-    tensors = {k: (id(v), v.clone(), v.requires_grad) for k, v in [*model.named_parameters(), *model.named_buffers()]}
-    return {"tensors": tensors, "flags": [m.training for m in model.modules()], "threads": torch.get_num_threads()}
-
-
-def _assert_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    assert before["flags"] == after["flags"]
-    assert before["threads"] == after["threads"]
-    assert list(before["tensors"]) == list(after["tensors"])
-    for name, (identity, tensor, grad) in before["tensors"].items():
-        assert after["tensors"][name][0] == identity
-        assert torch.equal(after["tensors"][name][1], tensor)
-        assert after["tensors"][name][2] == grad
-
-
-def _used_model() -> oracles.Net:
-    model = oracles.net()
-    model.bn.train()
-    model.conv.bias.requires_grad_(False)  # type: ignore[union-attr]
-    return model
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("bn", ["fixed", "recalibrate"])
-def test_the_users_model_is_as_before(bn: str, workers: int) -> None:
-    model = _used_model()
-    before, seed = _state(model), torch.get_rng_state()
-    oracles.cut(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 3)], bn=bn, workers=workers)
-    _assert_same(before, _state(model))
-    assert torch.equal(seed, torch.get_rng_state())
-    assert model.bn.momentum == 0.1
-
-
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-def test_the_users_model_is_as_before_after_an_exception(error: type[BaseException]) -> None:
-    model = _used_model()
-    before = _state(model)
-    calls = iter(range(100))
-
-    def measure(host: nn.Module, batch: Any) -> dict[str, PerSample]:
-        if next(calls) == 5:
-            raise error("midway")
-        each = functional.cross_entropy(host(batch[0]), batch[1], reduction="none")
-        return {"loss": PerSample(each, torch.ones_like(each))}
-
-    expected = ProblemError if error is ZeroDivisionError else KeyboardInterrupt
-    with pytest.raises(expected, match="ZeroDivisionError: midway" if error is ZeroDivisionError else "midway"):
-        oracles.cut(Problem(model, oracles.images(), measure=measure), [(-1, 1, 9)])
-    _assert_same(before, _state(model))
-
-
-def test_the_users_model_is_as_before_after_real_signals() -> None:
-    """A timer's SIGINT lands anywhere, also where torch puts its own swapped tensors back."""
-    model = _used_model()
-    before = _state(model)
-    problem = Problem(model, oracles.images(200), "cross_entropy")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupted = 0
-    for i in range(40):
-        signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.0007 * i)
-        old = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-        try:
-            oracles.cut(problem, [(-1, 1, 400)], batch_size=10, workers=1)
-        except KeyboardInterrupt:
-            interrupted += 1
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
-        _assert_same(before, _state(model))
-    assert interrupted == 40
-
-
-def test_the_users_data_are_not_written_to() -> None:
-    class LateInPlace(nn.Linear):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x.relu_() if float(self.weight.detach().max()) > 1.5 else x)
-
-    model = LateInPlace(2, 2)
-    with torch.no_grad():
-        model.weight.fill_(1.0)
-    x = torch.randn(10, 2)
-    before = x.clone()
-    problem = Problem(model, (x, torch.zeros(10, dtype=torch.long)), "cross_entropy")
-    with pytest.raises(ProblemError, match=r"at \(.*\): the model writes into its input"):
-        oracles.cut(problem, [(-9, 9, 9)])
-    assert torch.equal(x, before)
-
-
 def test_recurrent_networks_move_and_are_put_back() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
@@ -155,16 +63,6 @@ def test_recurrent_networks_move_and_are_put_back() -> None:
     made = oracles.make_directions(model, count=1)
     assert surface.values["train_loss"][2] == pytest.approx(_by_hand(model, made, (1.0,), data), rel=1e-5)
     assert [id(w) for w in model.lstm._flat_weights] == flat
-
-
-def test_a_batch_norm_used_twice_is_recalibrated() -> None:
-    class Shared(oracles.Net):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a_bn = self.bn
-
-    surface = oracles.cut(Problem(Shared(), oracles.images(), "cross_entropy"), [(-1, 1, 3)], bn="recalibrate")
-    assert surface.complete
 
 
 def test_dict_batches_give_the_values_of_tensors() -> None:
@@ -322,91 +220,6 @@ def test_a_loss_that_draws_random_numbers_is_one_function() -> None:
     problem = Problem(oracles.net(), oracles.images(), noisy)
     a, b = (oracles.cut(problem, [(-1, 1, 3)], batch_size=16) for _ in range(2))
     np.testing.assert_array_equal(a.values["train_loss"], b.values["train_loss"])
-
-
-def _save(model: nn.Module, name: str) -> str:
-    save_file(model.state_dict(), name)
-    return name
-
-
-def test_the_line_to_a_model_takes_its_own_loss_there() -> None:
-    a, b, data = oracles.net(0), oracles.net(1), oracles.images()
-    with torch.no_grad():
-        expected = float(functional.cross_entropy(b(data[0]), data[1]))
-    surface = oracles.cut(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"))
-    assert surface.axes[0][[0, -1]].tolist() == [-0.5, 1.5]
-    assert surface.values["train_loss"][30] == pytest.approx(expected, rel=1e-6)
-    assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
-    assert surface.values["train_loss"][10] == surface.centre["train_loss"]
-    assert surface.axes[0][30] == 1
-    assert surface.directions[0].rule["bn.running_mean"] == "difference"
-
-
-def test_small_weights_beside_large_ones_reach_the_other_model() -> None:
-    """In float32, 1e5 + (1e-3 - 1e5) is not 1e-3."""
-    a, b, data = oracles.net(0), oracles.net(1), oracles.images()
-    a.bn.running_var.fill_(1e5)  # type: ignore[union-attr]
-    b.bn.running_var.fill_(1e-3)  # type: ignore[union-attr]
-    with torch.no_grad():
-        expected = float(functional.cross_entropy(b(data[0]), data[1]))
-    recorder = oracles.Recorder()
-    surface = oracles.cut(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"), listener=recorder)
-    assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
-    assert any("running variances fall below 0 within this range" in line for line in recorder.warned)
-
-
-def test_a_plane_takes_each_models_own_loss() -> None:
-    models, data = [oracles.net(i) for i in range(3)], oracles.images()
-    files = [_save(model, f"{i}.safetensors") for i, model in enumerate(models)]
-    surface = oracles.cut(Problem(models[0], data, "cross_entropy"), [(-1, 1, 3), (-1, 1, 2)], toward=files[1:])
-    for mark, model in zip(surface.marks, models[1:], strict=True):
-        with torch.no_grad():
-            expected = float(functional.cross_entropy(model(data[0]), data[1]))
-        assert mark.values["train_loss"] == pytest.approx(expected, rel=1e-4)
-    fitted = oracles.cut(Problem(models[0], data, "cross_entropy"), toward=files[1:])
-    for mark in fitted.marks:
-        for x, axis in zip(mark.coordinates, fitted.axes, strict=True):
-            assert axis[0] < x < axis[-1]
-
-
-def test_recalibrated_statistics_are_those_of_the_moved_model() -> None:
-    """Baseline: the moved copy run in train mode over the same batches, cumulatively."""
-    model, data = oracles.net(), oracles.images(50)
-    surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], bn="recalibrate", batch_size=16)
-    (made,) = oracles.make_directions(model, count=1)
-    moved = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, d in made.tensors.items():
-            moved.get_parameter(name).add_(d)
-        moved.bn.reset_running_stats()
-        moved.bn.momentum = None
-        moved.bn.train()
-        for i in range(0, 48, 16):  # without the short last batch
-            moved(data[0][i : i + 16])
-        expected = float(functional.cross_entropy(moved.eval()(data[0]), data[1]))
-    assert surface.values["train_loss"][2] == pytest.approx(expected, rel=1e-5)
-    fixed = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], batch_size=16)
-    assert abs(fixed.values["train_loss"][2] - expected) > 1e-3
-
-
-def test_recalibration_makes_a_scaled_filter_harmless() -> None:
-    model, data = oracles.net(), oracles.images(48)
-    scaled = copy.deepcopy(model)
-    with torch.no_grad():
-        scaled.conv.weight[0] *= 10
-        scaled.conv.bias[0] *= 10  # type: ignore[index]
-    fixed = [oracles.cut(Problem(m, data, "cross_entropy"), [(-1, 1, 2)]).centre for m in (model, scaled)]
-    anew = [
-        oracles.cut(Problem(m, data, "cross_entropy"), [(-1, 1, 2)], bn="recalibrate").centre for m in (model, scaled)
-    ]
-    assert abs(fixed[0]["train_loss"] - fixed[1]["train_loss"]) > 0.05
-    assert anew[0]["train_loss"] == pytest.approx(anew[1]["train_loss"], rel=1e-3)
-
-
-def test_recalibrate_without_batch_norm_is_refused() -> None:
-    model, x, y = oracles.regression()
-    with pytest.raises(ProblemError, match="the model has no batch norm"):
-        oracles.cut(Problem(model, (x, y), "mse"), [(-1, 1, 3)], bn="recalibrate")
 
 
 def test_a_subset_is_recorded_and_measured_alone() -> None:
