@@ -172,7 +172,10 @@ def test_levels_span_the_values() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 2), (3, 1)])
 def test_thin_surfaces_draw(shape: tuple[int, int]) -> None:
-    render.draw([_surface(shape)], kind="heat")._repr_png_()
+    for kind in ("heat", "filled", "lines"):  # a single row has no contours, and is drawn as cells
+        (ax,) = _axes(render.draw([_surface(shape)], kind=kind, levels="linear"))
+        cells = [c for c in ax.collections if isinstance(c, QuadMesh)]
+        assert len(cells) == (kind == "heat" or min(shape) == 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

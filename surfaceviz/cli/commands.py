@@ -86,7 +86,7 @@ def slice(  # noqa: A001  the field's word for a cut
         list[str] | None,
         typer.Option(
             metavar="FILE[:KEY]",
-            help="Once: the line to these weights; twice: the plane through three models.",
+            help="Once: the line to these weights; twice: the plane through three models, alpha toward the second.",
         ),
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="A split to measure [all].")] = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from surfaceviz import render
 from surfaceviz.directions import RandomSpec
@@ -17,9 +16,6 @@ from surfaceviz.pipeline.run import run
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
 from surfaceviz.store import read
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Names = str | Sequence[str]
 
@@ -127,7 +123,7 @@ def plot(
     kind: str = "filled",
     levels: str = "auto",
     of: str | None = None,
-) -> Figure:
+) -> render.Picture:
     """Return a figure of one or several slices, all 1-D or all 2-D.
 
     Args:
