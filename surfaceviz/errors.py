@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sysconfig
 import traceback
 from pathlib import Path
 
@@ -51,10 +52,10 @@ class Interrupted(BaseException):
 
 def place_of(error: BaseException) -> str:
     """Return `` (file.py, line 3)`` for the innermost line of the user's own code; nothing where there is none."""
-    ours = Path(__file__).parent
+    not_theirs = (Path(__file__).parent, Path(sysconfig.get_path("stdlib")))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        library = frame.filename.startswith("<") or "site-packages" in path.parts or "importlib" in path.parts
-        if not library and ours not in path.parents and "lib" not in path.parts:
+        library = frame.filename.startswith("<") or "site-packages" in path.parts
+        if not library and not any(folder in path.parents for folder in not_theirs):
             return f" ({path.name}, line {frame.lineno})"
     return ""

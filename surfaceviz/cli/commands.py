@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from surfaceviz.cli import options
+
 if TYPE_CHECKING:
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.plan import Plan
@@ -22,14 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_DEBUG = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-
-Normalise = Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"]
-Ignore = Literal["biasbn", "none"]
-BatchNorm = Literal["fixed", "recalibrate"]
-Dtype = Literal["float64", "float32", "bf16", "float16"]
-Engine = Literal["eager"]
 Kind = Literal["filled", "lines", "heat"]
 Scale = Literal["auto", "linear", "log"]
 
@@ -54,57 +49,31 @@ def _common(
 
 @app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
 def slice(  # noqa: A001  the field's word for a cut
-    problem: Annotated[
-        str,
-        typer.Argument(
-            help="A catalogue name, FILE.py:FACTORY or PACKAGE.MODULE:FACTORY; the factory returns a Problem."
-        ),
-    ] = "resnet20-digits",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The HDF5 file [PROBLEM.h5].")] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE[:KEY]", help="Weights: safetensors or .pt; the problem's own without."),
-    ] = None,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MIN:MAX:NUM", help="Once: a curve; twice: a surface [-1:1:25 twice]."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random directions.")] = 0,
-    normalise: Annotated[Normalise, typer.Option(help="What random directions are scaled by.")] = "filter",
-    ignore: Annotated[Ignore, typer.Option(help="biasbn: biases and norms' gains stay still.")] = "biasbn",
-    orthogonal: Annotated[
-        bool,
-        typer.Option("--orthogonal", help="Make the second direction orthogonal to the first, filter by filter."),
-    ] = False,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Move these parameters or modules alone.")
-    ] = None,
-    freeze: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Keep these parameters or modules still.")
-    ] = None,
-    toward: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE[:KEY]",
-            help="Once: the line to these weights; twice: the plane through three models, alpha toward the second.",
-        ),
-    ] = None,
-    split: Annotated[list[str] | None, typer.Option(help="A split to measure [all].")] = None,
-    samples: Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")] = None,
-    bn: Annotated[BatchNorm, typer.Option(help="Batch norms' running statistics.")] = "fixed",
-    dtype: Annotated[Dtype | None, typer.Option(help="Compute in this [float32; float64 for a float64 model].")] = None,
-    device: Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")] = "auto",
-    engine: Annotated[Engine | None, typer.Option(help="How points are evaluated [eager].")] = None,
-    batch: Annotated[int | None, typer.Option(help="Samples in a batch [128].")] = None,
-    data: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")] = None,
-    workers: Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")] = False,
-    no_plot: Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and errors.")] = False,
-    debug: _DEBUG = False,
+    problem: options.Problem = "resnet20-digits",
+    output: options.Output = None,
+    weights: options.Weights = None,
+    axis: options.Axis = None,
+    seed: options.Seed = 0,
+    normalise: options.Normalise = "filter",
+    ignore: options.Ignore = "biasbn",
+    orthogonal: options.Orthogonal = False,
+    only: options.Only = None,
+    freeze: options.Freeze = None,
+    toward: options.Toward = None,
+    split: options.Split = None,
+    samples: options.Samples = None,
+    bn: options.Bn = "fixed",
+    dtype: options.Dtype = None,
+    device: options.Device = "auto",
+    engine: options.Engine = None,
+    batch: options.Batch = None,
+    data: options.Data = None,
+    workers: options.Workers = "auto",
+    overwrite: options.Overwrite = False,
+    no_plot: options.NoPlot = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Cut a slice of the loss around a trained minimum into an HDF5 file and a picture.
 
@@ -152,7 +121,7 @@ def slice(  # noqa: A001  the field's word for a cut
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices.")],
-    debug: _DEBUG = False,
+    debug: options.Debug = False,
 ) -> None:
     """Print what a file holds."""
     from surfaceviz.records import describe
@@ -178,7 +147,7 @@ def plot(
     kind: Annotated[Kind, typer.Option(help="Of surfaces.")] = "filled",
     levels: Annotated[Scale, typer.Option(help="Spacing of levels, or the scale of a curve.")] = "auto",
     of: Annotated[str | None, typer.Option(metavar="SPLIT_METRIC", help="What to draw [the loss].")] = None,
-    debug: _DEBUG = False,
+    debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
     from surfaceviz import render

@@ -1,0 +1,58 @@
+"""The options of ``surfaceviz slice``, each with its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Problem = Annotated[
+    str,
+    typer.Argument(help="A catalogue name, FILE.py:FACTORY or PACKAGE.MODULE:FACTORY; the factory returns a Problem."),
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="The HDF5 file [PROBLEM.h5].")]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE[:KEY]", help="Weights: safetensors or .pt; the problem's own without."),
+]
+Axis = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MIN:MAX:NUM", help="Once: a curve; twice: a surface [-1:1:25 twice]."),
+]
+Seed = Annotated[int, typer.Option(help="Of the random directions.")]
+Normalise = Annotated[
+    Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"],
+    typer.Option(help="What random directions are scaled by."),
+]
+Ignore = Annotated[Literal["biasbn", "none"], typer.Option(help="biasbn: biases and norms' gains stay still.")]
+Orthogonal = Annotated[
+    bool,
+    typer.Option("--orthogonal", help="Make the second direction orthogonal to the first, filter by filter."),
+]
+Only = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Move these parameters or modules alone.")]
+Freeze = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Keep these parameters or modules still.")]
+Toward = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE[:KEY]",
+        help="Once: the line to these weights; twice: the plane through three models, alpha toward the second.",
+    ),
+]
+Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].")]
+Samples = Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")]
+Bn = Annotated[Literal["fixed", "recalibrate"], typer.Option(help="Batch norms' running statistics.")]
+Dtype = Annotated[
+    Literal["float64", "float32", "bf16", "float16"] | None,
+    typer.Option(help="Compute in this [float32; float64 for a float64 model]."),
+]
+Device = Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")]
+Engine = Annotated[Literal["eager"] | None, typer.Option(help="How points are evaluated [eager].")]
+Batch = Annotated[int | None, typer.Option(help="Samples in a batch [128].")]
+Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")]
+Workers = Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")]
+NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
