@@ -50,8 +50,15 @@ def _assert_equal_bits(a: Slice, b: Slice) -> None:
         np.testing.assert_array_equal(a.rise_stderr[name], b.rise_stderr[name])
 
 
-def _killed(target: Callable[[], object], after: float | None) -> int:
-    """Run ``target`` in a process, kill it after a while, and return its exit code."""
+def _wait_for(path: Path, size: int = 0) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.stat().st_size < size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _killed(target: Callable[[], object], after: float | None, *, waited: Path = Path()) -> int:
+    """Run ``target`` in a process, kill it a while after ``waited`` is there, and return its exit code."""
 
     def alone() -> None:
         torch.set_num_threads(1)  # a forked process can't use its parent's OpenMP threads, and hangs if it tries
@@ -60,6 +67,7 @@ def _killed(target: Callable[[], object], after: float | None) -> int:
     process = multiprocessing.get_context("fork").Process(target=alone)
     process.start()
     if after is not None:
+        _wait_for(waited)
         time.sleep(after)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
@@ -75,10 +83,18 @@ def test_killed_at_ten_moments_a_run_goes_on_to_the_same_bits(workers: int, monk
     expected = oracles.cut(_problem(), AXES)
     moments = random.Random(workers)  # noqa: S311
     done = []
-    for _ in range(10):
-        _killed(lambda: oracles.cut(_problem(0.01), AXES, output="a.h5", workers=workers), moments.uniform(0.02, 0.25))
+    started = Path("measured")
+    for k in range(10):
+        problem = _problem(0.01, started.touch)
+        started.unlink(missing_ok=True)
+        _killed(
+            lambda problem=problem: oracles.cut(problem, AXES, output="a.h5", workers=workers),  # type: ignore[misc]
+            moments.uniform(0.0, 0.2) if k < 9 else 0.3,
+            waited=started,
+        )
         if Path("a.h5").exists():
             done.append(store.read("a.h5").done)
+    started.unlink()
     assert done == sorted(done)  # nothing that was safe is lost
     assert done[-1] > 0
     _assert_equal_bits(expected, oracles.cut(_problem(), AXES, output="a.h5", workers=workers))
@@ -250,13 +266,6 @@ def test_a_centre_that_moved_shows_changed_code() -> None:
 def _start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "surfaceviz", "slice", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _wait_for(path: Path, size: int = 0) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() or path.stat().st_size < size:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
