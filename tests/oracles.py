@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,11 @@ class Recorder:
 def cut(problem: Problem | str, axes: Any = None, **options: Any) -> Slice:
     """Return `surfaceviz.slice` of a small world, its warnings kept off the test's own."""
     return surfaceviz.slice(problem, axes, **{"listener": Recorder(), **options})
+
+
+def wait_for(path: Path, size: int = 0) -> None:
+    """Wait until a file is there, and has so many bytes."""
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.stat().st_size < size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,13 +48,6 @@ def _assert_equal_bits(a: Slice, b: Slice) -> None:
         np.testing.assert_array_equal(a.rise_stderr[name], b.rise_stderr[name])
 
 
-def _wait_for(path: Path, size: int = 0) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() or path.stat().st_size < size:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def _killed(target: Callable[[], object], after: float | None, *, waited: Path = Path()) -> int:
     """Run ``target`` in a process, kill it a while after ``waited`` is there, and return its exit code."""
 
@@ -67,7 +58,7 @@ def _killed(target: Callable[[], object], after: float | None, *, waited: Path =
     process = multiprocessing.get_context("fork").Process(target=alone)
     process.start()
     if after is not None:
-        _wait_for(waited)
+        oracles.wait_for(waited)
         time.sleep(after)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
@@ -217,6 +208,22 @@ def test_an_overwriting_run_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch) 
     assert store.read("a.h5").done == 10  # the centre is measured twice
 
 
+def test_a_signal_during_the_last_snapshot_waits_and_says_where_the_points_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = store.write
+    sent: list[bool] = []
+
+    def write_and_interrupt(path: Path, surface: Slice, tensors: Any = ()) -> None:
+        if surface.complete and not sent:
+            sent.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+        write(path, surface, tensors)
+
+    monkeypatch.setattr(store, "write", write_and_interrupt)
+    with pytest.raises(KeyboardInterrupt, match="35 of 35 points are in a.h5"):
+        oracles.cut(_problem(), AXES, output="a.h5")
+    assert store.read("a.h5").complete
+
+
 def test_a_metric_that_is_nan_at_the_centre_does_not_stop_a_run_from_going_on() -> None:
     x, y = oracles.images(10)
 
@@ -261,45 +268,3 @@ def test_a_centre_that_moved_shows_changed_code() -> None:
     resumed = oracles.cut(_problem(), AXES, output="b.h5", listener=recorder)
     assert any("within rounding" in line for line in recorder.warned)
     assert resumed.provenance["rounding"] == "continued where the centre or a direction differs within rounding"
-
-
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "surfaceviz", "slice", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, workers: str, tmp_path: Path) -> None:
-    oracles.write_factory(tmp_path)
-    process = _start("mine.py:slow", "--axis=-1:1:20", "--axis=-1:1:50", "--workers", workers, "-o", "a.h5")
-    _wait_for(Path("ticks"), 60)  # evaluations; two chunks for each of two workers take 40 and their centres
-    process.send_signal(signum)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 128 + signum
-    kept = store.read("a.h5").done
-    name = signal.Signals(signum).name
-    assert f"interrupted by {name}; {kept} of 1000 points are in a.h5; the same command goes on from there" in errors
-    assert 0 < kept < 1000
-    assert str(store.read("a.h5").provenance["command"]).startswith("surfaceviz slice mine.py:slow --axis=-1:1:20")
-    assert len(errors.splitlines()) == 1
-    assert not Path("a.h5.lock").exists()
-
-
-def test_two_commands_on_one_file_and_a_ctrl_c_before_the_first_point(tmp_path: Path) -> None:
-    oracles.write_factory(tmp_path)
-    first = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
-    _wait_for(Path("a.h5"))
-    second = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
-    _, errors = second.communicate(timeout=60)
-    assert second.returncode == 1
-    assert f"a.h5 is being written by process {first.pid} on" in errors
-    first.kill()
-    first.communicate()
-    early = _start("mine.py:slow", "-o", "b.h5")
-    time.sleep(0.5)
-    early.send_signal(signal.SIGINT)
-    _, errors = early.communicate(timeout=20)
-    assert early.returncode == 130
-    assert errors == "surfaceviz: interrupted by SIGINT\n"
-    assert not Path("b.h5").exists()

@@ -142,6 +142,8 @@ def _fill(
                 fresh += len(done.chunk.indices)
                 listener.advance(int(np.count_nonzero(board.origin)), total, fresh)
                 snapshots.save_if_due(update)
+        update()
+        snapshots.save()
     except StoreError:
         raise  # another try to write would only hide it
     except BaseException as error:
@@ -151,8 +153,6 @@ def _fill(
         if isinstance(error, Interrupted):
             raise Interrupted(error.signum, _left_off(plan, board, error.signum)) from None
         raise
-    update()
-    snapshots.save()
     return fresh
 
 
