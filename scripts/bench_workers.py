@@ -44,7 +44,19 @@ def timed_run(folder: Path, workers: int, points: int) -> tuple[float, float, Pa
     """Return the seconds of the whole command and of its points, and the file."""
     output = folder / f"{workers}.h5"
     axis = f"--axis=-1:1:{points}"
-    command = [sys.executable, "-m", "surfaceviz", "slice", "--quiet", "--overwrite", "--no-plot", axis, axis]
+    command = [
+        sys.executable,
+        "-m",
+        "surfaceviz",
+        "slice",
+        "--quiet",
+        "--overwrite",
+        "--no-plot",
+        axis,
+        axis,
+        "--engine=eager",
+        "--batch=128",
+    ]
     begun = time.perf_counter()
     subprocess.run([*command, f"--workers={workers}", "-o", str(output)], check=True, stderr=subprocess.DEVNULL)
     whole = time.perf_counter() - begun
@@ -77,7 +89,8 @@ def signal_seconds(folder: Path, signum: signal.Signals) -> float:
 def snapshot_share(points: int) -> float:
     """Return the share of a serial run's time that snapshots take."""
     from surfaceviz.grid import Axis  # noqa: PLC0415
-    from surfaceviz.pipeline.plan import Request, make_plan  # noqa: PLC0415  torch is not needed before
+    from surfaceviz.pipeline.plan import make_plan  # noqa: PLC0415  torch is not needed before
+    from surfaceviz.pipeline.request import Request  # noqa: PLC0415
     from surfaceviz.pipeline.run import run  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ class Split:
         if self.given:
             return list(self.given)
         return [_rows(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
+
+    def head(self, count: int) -> Split:
+        """Return the first ``count`` samples, or the batches that hold them; the fingerprint stays the whole's."""
+        if count >= self.count:
+            return self
+        if self.given:
+            each = max(1, self.count // len(self.given))
+            kept = self.given[: math.ceil(count / each)]
+            return Split(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
+        return Split(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
 
     def mapped(self, function: Callable[[Tree], Tree]) -> Split:
         """Return the split with a function applied to its trees (to move or to cast them)."""

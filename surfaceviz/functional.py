@@ -6,57 +6,26 @@ The user's model is borrowed, never changed: its tensors are swapped for ours by
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from surfaceviz.errors import ProblemError, SurfacevizError, place_of
 from surfaceviz.interrupt import shielded
 from surfaceviz.losses import Measured, PerSample
 from surfaceviz.parameters import named_tensors
 from surfaceviz.problem import Problem
+from surfaceviz.sections import Section
+from surfaceviz.tally import Tallies, tally
 from surfaceviz.tree import leaves
 
-Batches = Mapping[str, Sequence[Any]]  # split -> its batches
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """A metric of one split: its mean, and each sample's share in the deviation from it.
-
-    ``residuals`` are r_i = (v_i - R w_i) / W for R = sum v / sum w and W = sum w: the linearised
-    deviation of the ratio, whose squares add up to its variance. None without per-sample values.
-    """
-
-    mean: float
-    residuals: Tensor | None = None  # (n,) float64
-
-    @property
-    def stderr(self) -> float:
-        """The standard error of the mean over samples, as draws from their population."""
-        return self._spread(self.residuals)
-
-    def rise_stderr(self, centre: Tally) -> float:
-        """Return the standard error of the paired difference to ``centre``."""
-        if self.residuals is None or centre.residuals is None:
-            return math.nan
-        return self._spread(self.residuals - centre.residuals.to(self.residuals))
-
-    def _spread(self, residuals: Tensor | None) -> float:
-        n = 0 if residuals is None else len(residuals)
-        if residuals is None or n < 2 or not math.isfinite(self.mean):  # noqa: PLR2004
-            return math.nan
-        return math.sqrt(n / (n - 1) * float(residuals.square().sum()))
-
-
-Tallies = dict[str, Tally]  # <split>_<metric> -> tally
+State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
+Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
 
 
 class Pass:
@@ -64,28 +33,31 @@ class Pass:
 
     Args:
         problem: whose model is borrowed.
-        batches: split -> batches, on the device and in the dtype of the weights.
+        sections: the splits' batches, on the device and in the dtype of the weights.
+        call: what measures batches with a state; by default `eager`.
     """
 
-    def __init__(self, problem: Problem, batches: Batches) -> None:
-        self._host = _Host(problem)
-        self._batches = batches
-        self._inputs = [leaf for split in batches.values() for leaf in leaves(list(split))]
+    def __init__(self, problem: Problem, sections: Sequence[Section], call: Call | None = None) -> None:
+        self._call = call or eager(problem)
+        self._sections = sections
+        self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
         self._versions = self._input_versions()
 
-    def __call__(self, state: Mapping[str, Tensor]) -> Tallies:
+    def __call__(self, state: Any) -> Tallies:
         """Return the tallies with the weights and buffers in ``state``, by the model's own names.
 
         Buffers that the model writes to are written to in ``state``. Torch's random numbers start
-        from one seed at each pass, so that a loss that draws some is one function of the weights.
+        from one seed for each section, so that a loss that draws some is one function of the weights.
 
         Raises:
             ProblemError: the model, the loss or a metric raised, or wrote into its input.
         """
         tallies: Tallies = {}
-        for split, batches in self._batches.items():
-            for metric, parts in self._measured(split, batches, state).items():
-                tallies[f"{split}_{metric}"] = _tally(parts, f"{split}_{metric}")
+        for section in self._sections:
+            parts = measured(self._call, section.title, section.batches, state)
+            by_metric = {metric: tally(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()}
+            for i, split in enumerate(section.names):
+                tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
         if self._input_versions() != self._versions:
             raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
         return tallies
@@ -93,40 +65,38 @@ class Pass:
     def _input_versions(self) -> list[int]:
         return [tensor._version for tensor in self._inputs]  # noqa: SLF001  torch has no public counter
 
-    def recalibrate(self, state: Mapping[str, Tensor], batches: Sequence[Any]) -> None:
-        """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
-        Cumulative averages over the batches in order, dropout off; a short last batch is left out, for
-        its statistics would count as a whole one's.
-        """
-        sizes = [len(leaves(batch)[0]) for batch in batches]
-        if len(batches) > 1 and sizes[-1] < sizes[0]:
-            batches = batches[:-1]
-        norms = batch_norms(self._host.model)
-        own_names = {id(named.tensor): named.own_name for named in named_tensors(self._host.model).values()}
-        for norm in norms:
-            for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
-                if buffer is not None:
-                    state[own_names[id(buffer)]].fill_(start)
-        with _learning(norms):
-            self._measured("train, for batch norm,", batches, state)
+def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
+    """Return metric -> what each batch gave.
 
-    def _measured(self, split: str, batches: Sequence[Any], state: Mapping[str, Tensor]) -> dict[str, list[Measured]]:
-        torch.manual_seed(0)
-        try:
-            with torch.enable_grad():  # a loss may differentiate; nothing here requires a gradient by itself
-                measured: list[dict[str, Measured]] = functional_call(
-                    self._host, {f"model.{name}": tensor for name, tensor in state.items()}, (batches,)
-                )
-        except SurfacevizError:
-            raise
-        except Exception as error:
-            raise ProblemError(
-                f"measuring split {split} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
-            ) from error
-        if any(part.keys() != measured[0].keys() for part in measured):
-            raise ProblemError(f"measuring split {split} gave other names from batch to batch; give the same each time")
-        return {metric: [part[metric] for part in measured] for metric in measured[0]}
+    Raises:
+        ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
+    """
+    torch.manual_seed(0)
+    try:
+        with torch.enable_grad():  # a loss may differentiate; nothing here requires a gradient by itself
+            parts = call(state, batches)
+    except SurfacevizError:
+        raise
+    except Exception as error:
+        raise ProblemError(
+            f"measuring split {title} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
+        ) from error
+    if any(part.keys() != parts[0].keys() for part in parts):
+        raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
+    return {metric: [part[metric] for part in parts] for metric in parts[0]}
+
+
+def eager(problem: Problem) -> Call:
+    """Return the function that measures batches with a state, the model's tensors being swapped for a while."""
+    host = _Host(problem)
+
+    def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+        result: list[dict[str, Measured]] = functional_call(host, swapped, (batches,))
+        return result
+
+    return call
 
 
 class _Host(nn.Module):
@@ -138,34 +108,65 @@ class _Host(nn.Module):
         self._measure = problem.measure
 
     def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [{k: _detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
 
 
-def _detached(measured: Measured) -> Measured:
-    if isinstance(measured, PerSample):
-        return PerSample(measured.values.detach().double(), measured.weights.detach().double())
-    total, weight = (x.detach().double() if isinstance(x, Tensor) else x for x in measured)
+def outputs(problem: Problem) -> Callable[[State, Any], Any]:
+    """Return the function that gives the model's outputs on a batch with a state."""
+    host = _Outputs(problem)
+
+    def call(state: State, batch: Any) -> Any:
+        return functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+
+    return call
+
+
+class _Outputs(nn.Module):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.model = problem.model
+        self._outputs = problem.outputs
+
+    def forward(self, batch: Any) -> Any:
+        return self._outputs(self.model, batch)
+
+
+def detached(given: Measured) -> Measured:
+    """Return sums in float64, without a graph."""
+    if isinstance(given, PerSample):
+        return PerSample(given.values.detach().double(), given.weights.detach().double())
+    total, weight = (x.detach().double() if isinstance(x, Tensor) else x for x in given)
     return total, weight
 
 
-def _tally(parts: list[Measured], name: str) -> Tally:
-    samples = [part for part in parts if isinstance(part, PerSample)]
-    if len(samples) == len(parts):
-        values, weights = torch.cat([p.values for p in samples]), torch.cat([p.weights for p in samples])
-        weight = weights.sum()
-        mean = values.sum() / weight
-        return Tally(float(mean), (values - mean * weights) / weight)
-    pairs = [part for part in parts if not isinstance(part, PerSample)]
-    if len(pairs) != len(parts):
-        raise ProblemError(f"{name}: some batches gave (sum, weight), others values for each sample; give one kind")
-    total = math.fsum(finite) if all(map(math.isfinite, finite := [float(t) for t, _ in pairs])) else sum(finite)
-    weight_sum = math.fsum(float(w) for _, w in pairs)
-    return Tally(total / weight_sum if weight_sum else math.nan)
+def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
+    """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
+
+    Cumulative averages over the batches in order, dropout off; a short last batch is left out, for
+    its statistics would count as a whole one's.
+    """
+    sizes = [len(leaves(batch)[0]) for batch in batches]
+    if len(batches) > 1 and sizes[-1] < sizes[0]:
+        batches = batches[:-1]
+    norms = batch_norms(problem.model)
+    own_names = {id(named.tensor): named.own_name for named in named_tensors(problem.model).values()}
+    for norm in norms:
+        for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
+            if buffer is not None:
+                state[own_names[id(buffer)]].fill_(start)
+    with _learning(norms):
+        measured(eager(problem), "train, for batch norm,", batches, state)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     """Return the batch norms that keep running statistics."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+
+
+def coupling_norms(model: nn.Module) -> list[_NormBase]:
+    """Return the batch norms that keep no running statistics, so that a sample's output depends on its batch."""
+    norms = (module for module in model.modules() if isinstance(module, _NormBase) and module.running_mean is None)
+    return [norm for norm in norms if "InstanceNorm" not in type(norm).__name__]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records import MISSING, FloatArray
+from surfaceviz.records import EVALUATED, FloatArray
 
 # A coordinate this close to 0, as a share of the range, is the rounding of 0.
 _ZERO = 1e-12
@@ -70,6 +70,37 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoAxis:
+    """``count`` equally spaced coordinates over a symmetric range that is yet to be found."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        Axis(-1.0, 1.0, self.count)  # checks the count
+
+    def __str__(self) -> str:
+        return f"auto:{self.count}"
+
+    def over(self, reach: float) -> Axis:
+        """Return the axis from -reach to reach."""
+        return Axis(-reach, reach, self.count)
+
+
+def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
+    """Return the axis that ``"MIN:MAX:NUM"``, ``"auto:NUM"`` or ``(MIN, MAX, NUM)`` means.
+
+    >>> parse_axis("auto:25")
+    AutoAxis(count=25)
+    """
+    if not (isinstance(given, str) and given.startswith("auto")):
+        return Axis.parse(given)
+    _, _, count = given.partition(":")
+    if not count.isdecimal():
+        raise ValueError(f"axis {given!r}: expected auto:NUM, such as auto:51")
+    return AutoAxis(int(count))
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Points that one worker evaluates at a stretch."""
 
@@ -77,19 +108,33 @@ class Chunk:
     coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
 
 
-def missing_chunks(axes: Sequence[FloatArray], origin: NDArray[np.uint8], size: int) -> list[Chunk]:
-    """Return the missing points in C order, ``size`` to a chunk.
+def chunks(
+    axes: Sequence[FloatArray], indices: NDArray[np.intp], origin: NDArray[np.uint8], size: int, group: int = 1
+) -> list[Chunk]:
+    """Return the points among ``indices`` that are not evaluated yet, ``size`` to a chunk.
 
-    >>> missing_chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
+    Args:
+        axes: coordinates.
+        indices: flat, C order, what is to be done in all.
+        origin: of the grid's points.
+        size: points to a chunk, at most.
+        group: points that are evaluated at once: counted from the first of ``indices``, so that the groups
+            of a continued run are those of an undisturbed one; a group comes whole, or not at all.
+
+    >>> chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.arange(4), np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
     Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)))
     """
-    missing = np.flatnonzero(origin.reshape(-1) == MISSING)
-    places = np.unravel_index(missing, origin.shape)
+    missing = origin.reshape(-1)[indices] != EVALUATED
+    if group > 1:
+        starts = np.arange(0, len(indices), group)
+        missing = np.repeat(np.logical_or.reduceat(missing, starts), group)[: len(indices)] if len(indices) else missing
+    left = indices[missing]
+    places = np.unravel_index(left, origin.shape)
     coordinates = list(zip(*(axis[i].tolist() for axis, i in zip(axes, places, strict=True)), strict=True))
-    indices = missing.tolist()
+    flat, size = left.tolist(), max(group, size // group * group)
     return [
-        Chunk(tuple(indices[start : start + size]), tuple(coordinates[start : start + size]))
-        for start in range(0, len(indices), size)
+        Chunk(tuple(flat[start : start + size]), tuple(coordinates[start : start + size]))
+        for start in range(0, len(flat), size)
     ]
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,23 +19,11 @@ from surfaceviz.errors import ProblemError
 from surfaceviz.tree import leaves
 
 
-@dataclass(frozen=True, slots=True)
-class PerSample:
-    """The numerator and the weight of each sample of a batch; the mean is their sums' ratio.
-
-    Raises:
-        ProblemError: the two are not of one shape (n,), and would be broadcast.
-    """
+class PerSample(NamedTuple):
+    """The numerator and the weight of each sample of a batch; the mean is their sums' ratio."""
 
     values: Tensor  # (n,)
     weights: Tensor  # (n,)
-
-    def __post_init__(self) -> None:
-        if self.values.ndim != 1 or self.values.shape != self.weights.shape:
-            raise ProblemError(
-                f"PerSample has values of shape {tuple(self.values.shape)} and weights of shape "
-                f"{tuple(self.weights.shape)}; expected (n,) for both"
-            )
 
 
 Scalar = Tensor | float
@@ -46,6 +33,9 @@ LossLike: TypeAlias = str | nn.Module | Callable[[Any, Any], Any]
 
 # Above so many classes float64 logits would double a language model's memory for nothing.
 _WIDEST_DOUBLE = 4096
+
+# Up to so many classes, samples along the last axis make the softmax several times faster on a CPU.
+_NARROW = 64
 
 # torch's losses whose mean is over all elements.
 _ELEMENTWISE = (
@@ -130,12 +120,19 @@ def cross_entropy(
     """
     logits = wide(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
-    if targets.is_floating_point():
-        targets = targets.to(logits)
+    soft = targets.is_floating_point()
+    targets = targets.to(logits) if soft else targets.long()
+    narrow = logits.ndim == 2 and logits.shape[1] <= _NARROW  # noqa: PLR2004  (n, C)
     each = functional.cross_entropy(
-        logits, targets, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="none"
+        logits.T.contiguous()[None] if narrow else logits,
+        (targets.T if soft else targets)[None] if narrow else targets,
+        weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction="none",
     )
-    if targets.is_floating_point():
+    each = each[0] if narrow else each
+    if soft:
         return PerSample(_sums(each), _sums(torch.ones_like(each)))
     return PerSample(_sums(each), _class_weights(targets, weight, ignore_index, each))
 
@@ -189,8 +186,17 @@ def accuracy(outputs: Tensor, targets: Tensor, *, ignore_index: int = -100) -> P
     A prediction from logits with a NaN is wrong, whatever ``argmax`` makes of it.
     """
     counted = targets != ignore_index
-    right = (outputs.argmax(1) == targets) & counted & ~outputs.isnan().any(1)
-    return PerSample(_sums(right.double()), _sums(counted.double()))
+    if outputs.ndim == 2 and outputs.shape[1] <= _NARROW:  # noqa: PLR2004  (n, C)
+        predicted = _first_largest(outputs.T.contiguous())
+    else:
+        predicted = outputs.argmax(1).where(~outputs.isnan().any(1), -1)
+    return PerSample(_sums(((predicted == targets) & counted).double()), _sums(counted.double()))
+
+
+def _first_largest(logits: Tensor) -> Tensor:
+    """Return the argmax over the first axis, several times faster than torch's on a CPU; C where there is a NaN."""
+    number = torch.arange(len(logits), device=logits.device).to(torch.int32)[:, None]
+    return torch.where(logits == logits.amax(0), number, len(logits)).amin(0)
 
 
 def suits_accuracy(outputs: Any, targets: Any) -> bool:

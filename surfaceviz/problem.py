@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from surfaceviz import data as data_module
 from surfaceviz.errors import ProblemError
-from surfaceviz.losses import LossLike, Measured, accuracy, loss_measure, metric_measure, suits_accuracy
+from surfaceviz.losses import LossLike, Measured, PerSample, accuracy, loss_measure, metric_measure, suits_accuracy
 from surfaceviz.parameters import FilterAxes, unwrap
 from surfaceviz.tree import map_tensors
 
@@ -75,6 +76,7 @@ class Problem:
         self.rules = dict(rules or {})
         self.name = name
         self._loss = None if loss is None else loss_measure(loss)
+        self._known_loss = isinstance(loss, str) or type(loss).__module__.startswith("torch.")
         self._shifts = loss == "next_token"
         self._ignore_index = getattr(loss, "ignore_index", -100)
         if "loss" in (metrics or {}):
@@ -112,6 +114,41 @@ class Problem:
             return None
         return int((targets.unique() != self._ignore_index).sum())
 
+    def outputs(self, model: nn.Module, batch: Any) -> Any:
+        """Return what the loss is taken of: the model's outputs, or their ``logits``."""
+        return _logits(self._forward(model, _parts(batch)[0]))
+
+    def uninformed(self, split: data_module.Split, outputs: Any) -> float | None:
+        """Return the loss of knowing nothing: a uniform guess of the class, or the mean prediction; the lower.
+
+        None where the loss is one's own, or taken of other things than tensors.
+
+        Args:
+            split: the samples.
+            outputs: the outputs for one of them, which tell their shape.
+        """
+        targets = _parts(split.rows)[1]
+        if self._loss is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+            return None
+        shape = (len(targets), *outputs.shape[1:])
+        classes = outputs.shape[-1 if self._shifts else 1] if outputs.ndim > 1 else 1
+        guesses = [torch.full(shape, -math.log(classes), dtype=torch.float64, device=outputs.device)]
+        if targets.is_floating_point() and targets.shape == shape:
+            guesses.append(targets.double().mean(0, keepdim=True).expand(shape))
+        measured = [self._loss(guess, targets) for guess in guesses]
+        losses = [float(m.values.sum() / m.weights.sum()) for m in measured if isinstance(m, PerSample)]
+        return min((loss for loss in losses if loss > 0), default=None)
+
+    @property
+    def judges_outputs(self) -> bool:
+        """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
+        return self._loss is not None
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether the loss is one of torch's, taken of outputs whose meaning is known."""
+        return self._loss is not None and self._known_loss
+
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
         """Return a batch on ``device`` with floating inputs in ``dtype``, targets in float32 or wider."""
         inputs = map_tensors(lambda t: _cast(t, dtype, device), batch)
@@ -124,16 +161,22 @@ class Problem:
         """Return metric name -> sums on one batch; ``"loss"`` is always among them.
 
         Raises:
-            ProblemError: the batch has no targets, or the given ``measure`` gives no ``"loss"``.
+            ProblemError: the batch has no targets, or the given ``measure`` gives no ``"loss"``, or values and
+                weights of samples that would be broadcast.
         """
         if self._measure is not None:
             measured = dict(self._measure(model, batch))
             if "loss" not in measured:
                 raise ProblemError(f"measure gave {sorted(measured)}; expected a 'loss' among them")
+            for name, value in measured.items():
+                _check_samples(name, value)
             return measured
+        return self.judge(self.outputs(model, batch), batch)
+
+    def judge(self, outputs: Any, batch: Any) -> dict[str, Measured]:
+        """Return metric name -> sums of outputs against a batch's targets."""
         assert self._loss is not None
-        inputs, targets = _parts(batch)
-        outputs = _logits(self._forward(model, inputs))
+        targets = _parts(batch)[1]
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
@@ -149,6 +192,14 @@ def _refuse_ambiguous(splits: Iterable[str]) -> None:
         for other in splits:
             if other.startswith(f"{one}_"):
                 raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
+
+
+def _check_samples(name: str, value: Measured) -> None:
+    if isinstance(value, PerSample) and (value.values.ndim != 1 or value.values.shape != value.weights.shape):
+        raise ProblemError(
+            f"{name}: PerSample has values of shape {tuple(value.values.shape)} and weights of shape "
+            f"{tuple(value.weights.shape)}; expected (n,) for both"
+        )
 
 
 def _parts(batch: Any) -> tuple[Any, Any]:

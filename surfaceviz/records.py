@@ -14,6 +14,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
+CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,33 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """What fresh random points said about the interpolated ones.
+
+    Attributes:
+        tolerance: what an error was compared with.
+        count: how many points were taken; 0 where nothing is left to interpolate.
+        over: how many of them were over the tolerance in any of the losses.
+        share_upper95: the bound on the share over the tolerance among the points that stay interpolated, with 95%
+            confidence for all audits of the run together.
+        worst: the largest error seen; infinite where a point had diverged.
+        confidence: of this audit alone, 1 - 0.05 / 2^j for the j-th.
+    """
+
+    tolerance: float
+    count: int
+    over: int
+    share_upper95: float
+    worst: float
+    confidence: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether at most 10% are over, by the bound."""
+        return self.share_upper95 <= CLAIMED_SHARE
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A 1-D or 2-D cut through the loss.
 
@@ -63,6 +91,7 @@ class Slice:
         centre: ``<split>_<metric>`` -> the value at theta itself.
         directions: one for each dimension.
         marks: models that lie on the slice, theta apart.
+        audit: of the interpolated points, once a refinement has ended.
         provenance: what made it: command, problem, fingerprints, seed, dtype, engine, ...
     """
 
@@ -75,6 +104,7 @@ class Slice:
     rise_stderr: Mapping[str, FloatArray] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    audit: Audit | None = None
 
     @property
     def ndim(self) -> int:
@@ -90,6 +120,11 @@ class Slice:
     def done(self) -> int:
         """The number of points that have a value."""
         return int(np.count_nonzero(self.origin))
+
+    @property
+    def evaluated(self) -> int:
+        """The number of points that were evaluated."""
+        return int(np.count_nonzero(self.origin == EVALUATED))
 
     @property
     def complete(self) -> bool:
@@ -132,7 +167,12 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
     )
     shape = " x ".join(map(str, surface.shape))
-    rows = [("grid", f"{shape} points: {ranges}; {surface.done} done")]
+    done = f"{surface.done} done"
+    if surface.evaluated < surface.done:
+        done = f"{surface.evaluated} evaluated, {surface.done - surface.evaluated} interpolated"
+    rows = [("grid", f"{shape} points: {ranges}; {done}")]
+    if surface.audit is not None:
+        rows.append(("audit", describe_audit(surface.audit)))
     rows += [("centre", f"{name} {value:.6g}") for name, value in surface.centre.items()]
     for name, array in surface.values.items():
         finite = array[np.isfinite(array)]
@@ -151,6 +191,16 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         )
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
     return rows
+
+
+def describe_audit(audit: Audit) -> str:
+    """Return what an audit says, in words."""
+    if audit.count == 0:
+        return "every point was evaluated"
+    return (
+        f"{audit.over} of {audit.count} fresh points over {audit.tolerance:g}: with 95% confidence at most "
+        f"{audit.share_upper95:.1%} of the interpolated ones are; worst error {audit.worst:.2g}"
+    )
 
 
 def _describe_direction(direction: Direction) -> str:

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError, StoreError
-from surfaceviz.records import AXIS_NAMES, Direction, FloatArray, Mark, Slice
+from surfaceviz.records import AXIS_NAMES, Audit, Direction, FloatArray, Mark, Slice
 
 SCHEMA_VERSION = 1
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; above it directions are not kept, and made again from their seed
@@ -93,6 +94,10 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
                     group.create_dataset(name, data=array)
         if surface.marks:
             _encode_marks(file.create_group("points"), surface.marks)
+        if surface.audit is not None:
+            audit = file.create_group("audit")
+            for field in fields(surface.audit):
+                audit.attrs[field.name] = getattr(surface.audit, field.name)
     return buffer.getvalue()
 
 
@@ -154,6 +159,7 @@ def read(path: str | Path) -> Slice:
             rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
             marks=_marks(file["points"]) if "points" in file else (),
             provenance={k: _scalar(v) for k, v in file.attrs.items() if k != "schema_version"},
+            audit=_audit(file["audit"]) if "audit" in file else None,
         )
 
 
@@ -254,6 +260,14 @@ def _marks(group: h5py.Group) -> tuple[Mark, ...]:
         Mark(name, tuple(map(float, coordinates[i])), {key: float(array[i]) for key, array in arrays.items()})
         for i, name in enumerate(names)
     )
+
+
+def _audit(group: h5py.Group) -> Audit:
+    attrs = {key: _scalar(value) for key, value in group.attrs.items()}
+    return Audit(
+        float(attrs["tolerance"]), int(attrs["count"]), int(attrs["over"]), float(attrs["share_upper95"]),
+        float(attrs["worst"]), float(attrs["confidence"]),
+    )  # fmt: skip
 
 
 def _scalar(value: Any) -> str | int | float:

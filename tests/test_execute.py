@@ -19,8 +19,8 @@ EVERYWHERE = [Workers(1), Workers(2, "fork"), Workers(3, "fork"), Workers(2, "sp
 
 
 def _all(make: Callable[[], Function], chunks: Sequence[int], workers: Workers) -> list[Done[int, int]]:
-    with map_unordered(make, chunks, workers) as results:
-        return list(results)
+    with map_unordered(make, workers) as run:
+        return list(run(chunks))
 
 
 def _square(x: int) -> int:

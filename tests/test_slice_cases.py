@@ -265,8 +265,9 @@ def test_metrics_of_ones_own_and_problems_that_can_not_be(tmp_path: Path) -> Non
         Problem(oracles.net(), oracles.images())
     with pytest.raises(ValueError, match="a metric can't be called 'loss'"):
         Problem(oracles.net(), oracles.images(), "mse", metrics={"loss": worst})
+    broadcast = PerSample(torch.ones(3, 1), torch.ones(3))
     with pytest.raises(ProblemError, match=r"PerSample has values of shape \(3, 1\) and weights of shape \(3,\)"):
-        PerSample(torch.ones(3, 1), torch.ones(3))
+        oracles.cut(Problem(oracles.net(), oracles.images(), measure=lambda _m, _b: {"loss": broadcast}), [(-1, 1, 3)])
     with pytest.raises(ProblemError, match="'val' and 'val_b' would mix up names"):
         Problem(oracles.net(), {"val": oracles.images(), "val_b": oracles.images()}, "mse")
     with pytest.raises(ProblemError, match="no split 'valid'; the problem has train, test"):

@@ -67,6 +67,7 @@ def slice(  # noqa: A001  the field's word for a cut
     device: options.Device = "auto",
     engine: options.Engine = None,
     batch: options.Batch = None,
+    tol: options.Tol = None,
     data: options.Data = None,
     workers: options.Workers = "auto",
     overwrite: options.Overwrite = False,
@@ -82,14 +83,15 @@ def slice(  # noqa: A001  the field's word for a cut
     count = _workers(workers)
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.directions import RandomSpec
-    from surfaceviz.grid import Axis
-    from surfaceviz.pipeline.plan import Request, make_plan
+    from surfaceviz.grid import parse_axis
+    from surfaceviz.pipeline.plan import make_plan
     from surfaceviz.pipeline.report import still
+    from surfaceviz.pipeline.request import Request
     from surfaceviz.pipeline.run import run
 
     request = Request(
         problem=problem,
-        axes=tuple(Axis.parse(given) for given in axis) if axis else None,
+        axes=tuple(parse_axis(given) for given in axis) if axis else None,
         weights=weights,
         data=data,
         random=RandomSpec(seed, normalise, ignore, orthogonal),
@@ -101,8 +103,9 @@ def slice(  # noqa: A001  the field's word for a cut
         bn=bn,
         dtype=dtype,
         device=device,
-        engine=engine,
+        engine=None if engine == "auto" else engine,
         batch_size=batch,
+        tolerance=tol,
         output=output,
         default_output=output is None,
         overwrite=overwrite,

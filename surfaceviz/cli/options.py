@@ -18,7 +18,10 @@ Weights = Annotated[
 ]
 Axis = Annotated[
     list[str] | None,
-    typer.Option(metavar="MIN:MAX:NUM", help="Once: a curve; twice: a surface [-1:1:25 twice]."),
+    typer.Option(
+        metavar="MIN:MAX:NUM",
+        help="Once: a curve; twice: a surface [-1:1:25 twice]. auto:NUM: where the loss rises to that of a guess.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Of the random directions.")]
 Normalise = Annotated[
@@ -43,12 +46,21 @@ Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].
 Samples = Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")]
 Bn = Annotated[Literal["fixed", "recalibrate"], typer.Option(help="Batch norms' running statistics.")]
 Dtype = Annotated[
-    Literal["float64", "float32", "bf16", "float16"] | None,
-    typer.Option(help="Compute in this [float32; float64 for a float64 model]."),
+    Literal["float64", "float32", "tf32", "bf16", "float16", "auto"] | None,
+    typer.Option(
+        help="Compute in this [float32; float64 for a float64 model]. auto: the fastest that is exact enough."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")]
-Engine = Annotated[Literal["eager"] | None, typer.Option(help="How points are evaluated [eager].")]
-Batch = Annotated[int | None, typer.Option(help="Samples in a batch [128].")]
+Engine = Annotated[
+    Literal["auto", "eager", "folded", "compiled", "vmapped"] | None,
+    typer.Option(help="How points are evaluated [auto: measured]."),
+]
+Batch = Annotated[int | None, typer.Option(help="Samples in a batch, at most [measured].")]
+Tol = Annotated[
+    float | None,
+    typer.Option(help="Evaluate coarse to fine, and interpolate the rest within this relative error, audited [all]."),
+]
 Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")]
 Workers = Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")]

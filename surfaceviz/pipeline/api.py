@@ -9,9 +9,10 @@ from pathlib import Path
 from surfaceviz import render
 from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import Interrupted
-from surfaceviz.grid import Axis
+from surfaceviz.grid import parse_axis
 from surfaceviz.listener import Listener, Quiet
-from surfaceviz.pipeline.plan import Request, make_plan
+from surfaceviz.pipeline.plan import make_plan
+from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.run import run
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
@@ -41,6 +42,7 @@ def slice(  # noqa: A001  the field's word for a cut
     device: str = "auto",
     engine: str | None = None,
     batch_size: int | None = None,
+    tol: float | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
@@ -49,8 +51,9 @@ def slice(  # noqa: A001  the field's word for a cut
 
     Args:
         problem: a `Problem`, or its name as on the command line.
-        axes: (min, max, num) or ``"MIN:MAX:NUM"`` for each dimension; by default 25 x 25 over [-1, 1]^2,
-            and fitted to the models with ``toward``.
+        axes: (min, max, num) or ``"MIN:MAX:NUM"`` for each dimension, or ``"auto:NUM"`` for the range over
+            which the loss rises to that of a guess; by default 25 x 25 over [-1, 1]^2, and fitted to the
+            models with ``toward``.
         seed: of the random directions.
         output: the HDF5 file; the same call goes on from what it holds. None keeps the slice in memory.
         weights: ``FILE[:KEY]``; by default the problem's own.
@@ -64,10 +67,12 @@ def slice(  # noqa: A001  the field's word for a cut
         splits: names; all by default.
         samples: the size of a seeded subset of each split.
         bn: ``fixed`` running statistics, or ``recalibrate`` at each point.
-        dtype: float64, float32, bf16 or float16; by default float64 for such a model, else float32.
+        dtype: float64, float32, tf32, bf16 or float16; by default float64 for such a model, else float32;
+            ``auto``: the fastest whose error is under a tenth of the tolerance.
         device: as torch names it; ``auto`` takes a GPU where there is one.
-        engine: how points are evaluated; ``eager``.
-        batch_size: samples in a batch; 128 by default.
+        engine: eager, folded, compiled or vmapped; None measures which is done soonest.
+        batch_size: samples in a batch, at most; None measures that as well.
+        tol: the relative error up to which points may be interpolated, audited; None evaluates all.
         workers: local processes of one thread each; None takes one a core where the work is worth it.
         overwrite: start anew whatever the output holds.
         listener: told what happens; by default warnings go to `warnings`.
@@ -89,7 +94,7 @@ def slice(  # noqa: A001  the field's word for a cut
     listener = listener or Quiet()
     request = Request(
         problem=problem,
-        axes=None if axes is None else tuple(map(Axis.parse, axes)),
+        axes=None if axes is None else tuple(map(parse_axis, axes)),
         weights=weights,
         data=data,
         random=RandomSpec(seed, normalise, ignore, orthogonal),
@@ -101,8 +106,9 @@ def slice(  # noqa: A001  the field's word for a cut
         bn=bn,
         dtype=dtype,
         device=device,
-        engine=engine,
+        engine=None if engine == "auto" else engine,
         batch_size=batch_size,
+        tolerance=tol,
         output=None if output is None else Path(output),
         overwrite=overwrite,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from surfaceviz import store
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import Point
+from surfaceviz.evaluate import Values
 from surfaceviz.interrupt import shielded
-from surfaceviz.records import EVALUATED, Direction, FloatArray, Mark, Slice
+from surfaceviz.records import EVALUATED, INTERPOLATED, Audit, Direction, FloatArray, Mark, Slice
 
 SNAPSHOT_SECONDS = 3.0
 SNAPSHOT_SHARE = 0.015  # of the run's time at the most, so that all of it stays under 2%
@@ -32,7 +32,7 @@ class Board:
     def __init__(
         self,
         axes: Sequence[FloatArray],
-        centre: Point,
+        centre: Values,
         *,
         directions: Sequence[Direction],
         marks: Sequence[Mark],
@@ -40,9 +40,10 @@ class Board:
         before: Slice | None = None,
     ) -> None:
         _check_names(list(centre.values))
+        self.audit: Audit | None = None
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
-        self._centre, self._directions, self._marks = dict(centre.values), tuple(directions), tuple(marks)
+        self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)
         shape = tuple(len(axis) for axis in axes)
         kept = before if before is not None else Slice(self.axes, {}, np.zeros(shape, np.uint8), {})
         self.origin = kept.origin.copy()
@@ -50,26 +51,46 @@ class Board:
         self._stderr = _arrays(centre.stderr, kept.stderr, shape)
         self._rise = _arrays(centre.rise_stderr, kept.rise_stderr, shape)
 
-    def put(self, index: int, point: Point) -> None:
-        """Enter a point at flat index ``index``; its origin last."""
-        for arrays, values in (
-            (self._values, point.values),
-            (self._stderr, point.stderr),
-            (self._rise, point.rise_stderr),
+    @property
+    def centre(self) -> Mapping[str, float]:
+        """The values at theta itself."""
+        return self._centre
+
+    def put(self, indices: Sequence[int], values: Values) -> None:
+        """Enter points at flat indices; their origin last."""
+        for arrays, given in (
+            (self._values, values.values),
+            (self._stderr, values.stderr),
+            (self._rise, values.rise_stderr),
         ):
-            for name, value in values.items():
-                arrays[name].flat[index] = value
-        self.origin.flat[index] = EVALUATED
+            for name, value in given.items():
+                arrays[name].flat[list(indices)] = value
+        self.origin.flat[list(indices)] = EVALUATED
+
+    def at(self, indices: NDArray[np.intp]) -> dict[str, FloatArray]:
+        """Return the values at flat indices."""
+        return {name: array.flat[indices] for name, array in self._values.items()}
+
+    def interpolate(self, filled: Mapping[str, FloatArray]) -> None:
+        """Take over whole surfaces wherever no point was evaluated; standard errors there are unknown."""
+        rest = self.origin != EVALUATED
+        for name, array in filled.items():
+            self._values[name][rest] = array[rest]
+        for arrays in (self._stderr, self._rise):
+            for array in arrays.values():
+                array[rest] = np.nan
+        self.origin[rest] = INTERPOLATED
 
     def surface(self) -> Slice:
         """Return the slice so far (its arrays are the board's own)."""
         return Slice(
             self.axes, self._values, self.origin, self._centre, self._directions,
             self._stderr, self._rise, self._marks, dict(self.provenance),
+            self.audit,
         )  # fmt: skip
 
 
-def _arrays(like: Mapping[str, float], kept: Mapping[str, FloatArray], shape: tuple[int, ...]) -> dict[str, FloatArray]:
+def _arrays(like: Iterable[str], kept: Mapping[str, FloatArray], shape: tuple[int, ...]) -> dict[str, FloatArray]:
     return {name: kept[name].copy() if name in kept else np.full(shape, np.nan) for name in like}
 
 

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
-import torch
-from torch.nn.modules.batchnorm import _NormBase
 
-from surfaceviz.evaluate import Point
+from surfaceviz.evaluate import How
+from surfaceviz.functional import coupling_norms
 from surfaceviz.pipeline.plan import Plan
-from surfaceviz.records import Slice
+from surfaceviz.pipeline.settle import MOVING_SHARE, moving_share
+from surfaceviz.records import EVALUATED, Slice
 
 
-def before(plan: Plan, centre: Point) -> list[str]:
+def before(plan: Plan, how: How, centre: Mapping[str, float]) -> list[str]:
     """Return what is worth a warning once the centre is known."""
-    return [*_near_chance(plan, centre), *_held_variances(plan), *_unmoved(plan), *_coupled(plan)]
+    return [
+        *_near_chance(plan, centre),
+        *_held_variances(plan),
+        *_unmoved(plan),
+        *_coupled(plan, how),
+        *_standing(plan),
+    ]
 
 
 def after(plan: Plan, surface: Slice) -> list[str]:
     """Return where the slice lies lower than its centre; between models that is no surprise."""
     name = f"{plan.splits[0].name}_loss"
     losses, centre = surface.values[name], surface.centre[name]
+    losses = np.where(surface.origin == EVALUATED, losses, np.nan)
     lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
     if plan.request.toward or not lower.any():
         return []
     index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
     where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
     line = (
-        f"{int(lower.sum())} of {losses.size} points lie lower than the centre in {name} ({centre:.6g}), the lowest "
-        f"{losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
+        f"{int(lower.sum())} of {surface.evaluated} points lie lower than the centre in {name} ({centre:.6g}), the "
+        f"lowest {losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
     )
     return [line]
 
 
-def _near_chance(plan: Plan, centre: Point) -> list[str]:
+def _near_chance(plan: Plan, centre: Mapping[str, float]) -> list[str]:
     lines = []
     for split in plan.splits:
-        classes, accuracy = plan.problem.classes(split), centre.values.get(f"{split.name}_accuracy")
+        classes, accuracy = plan.problem.classes(split), centre.get(f"{split.name}_accuracy")
         if classes and classes > 1 and accuracy is not None and accuracy < 1.2 / classes:
             lines.append(
                 f"the {split.name} accuracy at the centre, {accuracy:.3f}, is near chance (1 in {classes}): "
@@ -77,15 +85,21 @@ def _unmoved(plan: Plan) -> list[str]:
     return lines
 
 
-def _coupled(plan: Plan) -> list[str]:
-    modules = plan.problem.model.modules()
-    norms = [m for m in modules if isinstance(m, _NormBase) and m.running_mean is None and not _is_instance_norm(m)]
+def _coupled(plan: Plan, how: How) -> list[str]:
+    norms = coupling_norms(plan.problem.model)
     line = (
         f"{len(norms)} batch norms keep no running statistics: the loss depends on how samples fall into batches of "
-        f"{plan.batch_size}"
+        f"{how.batch_size}"
     )
     return [line] if norms else []
 
 
-def _is_instance_norm(module: torch.nn.Module) -> bool:
-    return "InstanceNorm" in type(module).__name__
+def _standing(plan: Plan) -> list[str]:
+    """Say where the dtype is too coarse for the grid, so that the picture is a comb."""
+    if plan.dtype not in ("bf16", "float16") or (share := moving_share(plan, plan.dtype)) >= MOVING_SHARE:
+        return []
+    line = (
+        f"only {share:.0%} of the moving weights change from one point to the next in {plan.dtype}: the picture will "
+        "be a comb; take a larger range, fewer points or --dtype float32"
+    )
+    return [line]

@@ -13,7 +13,6 @@ import torch
 
 from surfaceviz import store
 from surfaceviz.errors import StoreError
-from surfaceviz.evaluate import Point
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.records import Slice
@@ -70,9 +69,9 @@ def same_values(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
     )
 
 
-def compare_centres(plan: Plan, before: Slice, centre: Point, listener: Listener) -> str:
+def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], listener: Listener) -> str:
     """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
-    for name, value in centre.values.items():
+    for name, value in centre.items():
         old = before.centre.get(name, math.nan)
         if not (math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7) or (math.isnan(value) and math.isnan(old))):
             raise StoreError(
@@ -80,7 +79,7 @@ def compare_centres(plan: Plan, before: Slice, centre: Point, listener: Listener
                 "write to another file by -o, or --overwrite"
             )
     same = [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]
-    if same and same_values(centre.values, before.centre):
+    if same and same_values(centre, before.centre):
         return str(before.provenance.get("rounding", ""))
     listener.warn(
         "the centre or a direction differs from the file's within rounding (another machine or torch), and so will the "
@@ -101,7 +100,8 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "seconds": 0.0,
     }
     if before is not None:
-        made |= {key: before.provenance[key] for key in made if key in before.provenance}
+        kept = [*made, "engine_timings", "dtype_reason", "range_level", "samples_reason"]
+        made |= {key: before.provenance[key] for key in kept if key in before.provenance}
     if plan.cosine is not None:
         made["cosine"] = plan.cosine
     return made | plan.identity | ({"rounding": rounding} if rounding else {})

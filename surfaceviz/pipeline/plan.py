@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from surfaceviz import checkpoints, directions, evaluate, store
 from surfaceviz.data import Split, combined_sha256
-from surfaceviz.errors import CheckpointError, ProblemError, StoreError
-from surfaceviz.evaluate import Evaluator
+from surfaceviz.errors import CheckpointError, ProblemError
+from surfaceviz.evaluate import How, World
 from surfaceviz.functional import batch_norms
-from surfaceviz.grid import Axis, fitted
+from surfaceviz.grid import AutoAxis, Axis, fitted
 from surfaceviz.parameters import Filters, filters_of, fingerprint, moving, named_tensors
+from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.problem import Problem
 
@@ -26,68 +27,7 @@ PLANE = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
 LINE = (Axis(-0.5, 1.5, 41),)  # between two models; the range of Goodfellow et al. with room on both sides
 _MARGIN = 0.25  # around three models, as a share of their extent
 
-_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked for, checked as far as that goes without building anything.
-
-    ``dtype``, ``engine`` and ``batch_size`` are None where the user leaves them open.
-    """
-
-    problem: str | Problem
-    axes: tuple[Axis, ...] | None = None
-    weights: str | None = None
-    data: str | None = None
-    random: directions.RandomSpec = field(default_factory=directions.RandomSpec)
-    only: tuple[str, ...] = ()
-    freeze: tuple[str, ...] = ()
-    toward: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
-    samples: int | None = None
-    bn: str = "fixed"
-    dtype: str | None = None
-    device: str = "auto"
-    engine: str | None = None
-    batch_size: int | None = None
-    output: Path | None = None
-    default_output: bool = False  # write to the problem's name in the current folder
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what can be seen to be wrong before anything is built."""
-        _one_of("engine", self.engine, (None, *evaluate.ENGINES))
-        _one_of("dtype", self.dtype, (None, *evaluate.DTYPES))
-        _one_of("bn", self.bn, evaluate.BN_MODES)
-        if self.axes is not None and len(self.axes) not in (1, 2):
-            raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
-        if len(self.toward) > 2:  # noqa: PLR2004
-            raise ValueError(f"a line leads toward 1 model, a plane toward 2, got {len(self.toward)}")
-        if self.toward and self.axes is not None and len(self.axes) != len(self.toward):
-            raise ValueError(
-                f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
-            )
-        if self.toward and (self.only or self.freeze or self.random != directions.RandomSpec(self.random.seed)):
-            raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
-        for name, value in (("samples", self.samples), ("batch", self.batch_size)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.orthogonal_alone:
-            raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
-        if self.output is not None and self.output.suffix.lower() in _PICTURES:
-            raise ValueError(
-                f"{self.output}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5"
-            )
-        if self.output is not None and not self.output.absolute().parent.is_dir():
-            raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
-
-    @property
-    def orthogonal_alone(self) -> bool:
-        """Whether there is but one direction to be orthogonal."""
-        return self.random.orthogonal and self.axes is not None and len(self.axes) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +47,24 @@ class Plan:
     axes: tuple[Axis, ...]
     splits: list[Split]
     calibration: Split | None
-    dtype: str
+    dtype: str  # "auto" until it is settled
     device: torch.device
-    engine: str
-    batch_size: int
+    how: How | None  # None until it is settled
     output: Path | None
+
+    @property
+    def points(self) -> int:
+        """The number of points of the grid."""
+        return math.prod(axis.count for axis in self.axes)
 
     @property
     def settled(self) -> Request:
         """The request with nothing left open, for a worker that makes this plan again."""
+        assert self.how is not None
         return replace(
-            self.request, dtype=self.dtype, engine=self.engine, batch_size=self.batch_size, device=str(self.device),
-            output=None, default_output=False,
+            self.request, axes=self.axes if self.request.axes else None, dtype=self.dtype, engine=self.how.engine,
+            batch_size=self.how.batch_size, group=self.how.group, device=str(self.device), output=None,
+            default_output=False,
         )  # fmt: skip
 
     @property
@@ -132,6 +78,7 @@ class Plan:
             "weights_sha256": fingerprint(self.theta),
             "data_sha256": combined_sha256(data),
             "axes": " ".join(map(str, self.axes)),
+            "tolerance": "none" if request.tolerance is None else request.tolerance,
             "splits": ",".join(split.name for split in self.splits),
             "samples": "all" if request.samples is None else request.samples,
             "seed": request.random.seed if random else "none",
@@ -144,8 +91,7 @@ class Plan:
             "bn": request.bn,
             "dtype": self.dtype,
             "device": self.device.type,
-            "engine": self.engine,
-            "batch_size": self.batch_size,
+            **({} if self.how is None else _stored(self.how)),
         }
 
     @property
@@ -161,25 +107,27 @@ class Plan:
         """What is done to every parameter, in words."""
         return dict(self.directions[0].record.rule)
 
-    def evaluator(self) -> Evaluator:
-        """Return the evaluator of this plan's points."""
-        dtype = evaluate.DTYPES[self.dtype]
-        own_names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
+    def world(self, dtype: str | None = None) -> World:
+        """Return what the points of this plan are made of, in its dtype or another."""
+        dtype = dtype or self.dtype
 
-        def batches(split: Split) -> list[Any]:
-            there = split.mapped(lambda tree: self.problem.cast(tree, dtype, self.device))
-            return there.batches(self.batch_size)
+        def there(split: Split) -> Split:
+            return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
-        return Evaluator(
+        return World(
             self.problem,
-            names=own_names,
+            names={name: named.own_name for name, named in named_tensors(self.problem.model).items()},
             theta=self.theta,
             directions=[direction.tensors for direction in self.directions],
-            batches={split.name: batches(split) for split in self.splits},
-            dtype=self.dtype,
+            splits=[there(split) for split in self.splits],
+            dtype=dtype,
             device=self.device,
-            calibration=None if self.calibration is None else batches(self.calibration),
+            calibration=None if self.calibration is None else there(self.calibration),
         )
+
+
+def _stored(how: How) -> dict[str, str | int]:
+    return {"engine": how.engine, "batch_size": how.batch_size, "group": how.group}
 
 
 def make_plan(request: Request, say: Say) -> Plan:
@@ -193,12 +141,15 @@ def make_plan(request: Request, say: Say) -> Plan:
     output = Path(f"{_file_name(name)}.h5") if request.default_output else request.output
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
     device = _device(request.device)
-    dtype = request.dtype or str(before.get("dtype", evaluate.default_dtype(problem.model)))
+    usual = evaluate.default_dtype(problem.model)
+    asked = None if request.dtype == "auto" and before else request.dtype
+    dtype = asked or str(before.get("dtype", usual))
     # Along a line the difference of two models is added back: in float32 what is small beside it would be lost.
-    theta = _theta(problem, request.weights, "float64" if request.toward else dtype, say)
+    theta = _theta(problem, request.weights, "float64" if request.toward else usual if dtype == "auto" else dtype, say)
     filters = filters_of(problem.model, problem.rules)
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
+    axes: tuple[Axis | AutoAxis, ...]
     others = [_mastered(checkpoints.read_weights(f, problem.model, say), "float64") for f in request.toward]
     if others:
         moves = parameters
@@ -211,19 +162,41 @@ def make_plan(request: Request, say: Say) -> Plan:
     splits = [problem.load(name, samples=request.samples) for name in dict.fromkeys(names)]
     return Plan(
         request, problem, name, theta, filters, moves, made, marks, [fingerprint(o) for o in others],
-        _differing(theta, others), axes, splits,
-        _calibration(request, problem, splits), dtype, device, request.engine or str(before.get("engine", "eager")),
-        request.batch_size or int(before.get("batch_size", evaluate.EAGER_BATCH)), output,
+        _differing(theta, others), _concrete(axes, before), splits,
+        _calibration(request, problem, splits), dtype, device, _how(request, before), output,
     )  # fmt: skip
+
+
+def _how(request: Request, before: Mapping[str, str | int | float]) -> How | None:
+    """Return the engine of the file that is gone on from, but for what is asked otherwise; None where it is open."""
+    if before:
+        return How(
+            request.engine or str(before.get("engine", "eager")),
+            request.batch_size or int(before.get("batch_size", 0)),
+            request.group or int(before.get("group", 1)),
+        )
+    if request.engine and request.batch_size and request.group:
+        return How(request.engine, request.batch_size, request.group)
+    return None
+
+
+def _concrete(axes: Sequence[Axis | AutoAxis], before: Mapping[str, str | int | float]) -> tuple[Axis, ...]:
+    """Return axes with ranges: of those to be found, the file's, or one to begin with."""
+    found = [Axis.parse(text) for text in str(before.get("axes", "")).split()]
+    if len(found) != len(axes):
+        found = [Axis(-1.0, 1.0, axis.count) for axis in axes]
+    return tuple(
+        f if isinstance(axis, AutoAxis) and axis.count == f.count else _as_axis(axis)
+        for axis, f in zip(axes, found, strict=True)
+    )
+
+
+def _as_axis(axis: Axis | AutoAxis) -> Axis:
+    return axis.over(1.0) if isinstance(axis, AutoAxis) else axis
 
 
 def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "slice"
-
-
-def _one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(k for k in known if k)}, got {value!r}")
 
 
 def _device(given: str) -> torch.device:
@@ -258,12 +231,12 @@ def _mastered(state: dict[str, Tensor], dtype: str) -> dict[str, Tensor]:
 
 def _toward(
     request: Request, theta: dict[str, Tensor], others: list[dict[str, Tensor]], parameters: list[str]
-) -> tuple[list[directions.Direction], list[tuple[str, tuple[float, ...]]], tuple[Axis, ...]]:
+) -> tuple[list[directions.Direction], list[tuple[str, tuple[float, ...]]], tuple[Axis | AutoAxis, ...]]:
     names = [Path(given).name for given in request.toward]
     if len(others) == 1:
         return [directions.line(theta, others[0], names[0])], [(names[0], (1.0,))], request.axes or LINE
     made, places = directions.plane(theta, others[0], others[1], parameters, (names[0], names[1]))
-    axes = request.axes or tuple(fitted(places, [25, 25], margin=_MARGIN))
+    axes: tuple[Axis | AutoAxis, ...] = request.axes or tuple(fitted(places, [25, 25], margin=_MARGIN))
     return made, list(zip(names, places, strict=True)), axes
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from pathlib import Path
 
 from torch import Tensor
 
-from surfaceviz import store
+from surfaceviz import evaluate, store
 from surfaceviz.data import Split
 from surfaceviz.directions import zero_filters
 from surfaceviz.errors import StoreError
+from surfaceviz.evaluate import Evaluator, How
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
 from surfaceviz.pipeline.identity import refuse_other
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.run import Outcome, worker_count
-from surfaceviz.records import AXIS_NAMES
+from surfaceviz.records import AXIS_NAMES, describe_audit
 from surfaceviz.tree import leaves
 
 Rows = list[tuple[str, str]]
@@ -35,6 +35,8 @@ def closing_lines(outcome: Outcome, picture: Path | None) -> Rows:
         rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
     ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
     shape = " x ".join(map(str, surface.shape))
+    if surface.audit is not None:
+        rows.append(("audit", describe_audit(surface.audit)))
     rows.append(
         (
             "range",
@@ -63,21 +65,26 @@ def still(plan: Plan) -> list[str]:
 def estimate(plan: Plan, workers: int | None) -> Rows:
     """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
     with borrowed(plan.problem.model, plan.device):
-        evaluator = plan.evaluator()
+        world = plan.world(evaluate.default_dtype(plan.problem.model) if plan.dtype == "auto" else plan.dtype)
+        how = plan.how or How.of(plan.request.engine or "eager", plan.request.batch_size)
+        evaluator = Evaluator(world, how)
         evaluator.centre()  # warms up
         begun = time.monotonic()
-        evaluator(tuple(axis.maximum for axis in plan.axes))
-        seconds = time.monotonic() - begun
-    points = math.prod(axis.count for axis in plan.axes)
+        evaluator([tuple(axis.maximum for axis in plan.axes)])
+        seconds = (time.monotonic() - begun) / how.group
+    points = plan.points
     processes = worker_count(workers, points, points * seconds)
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     each = f"{processes} process{'es' if processes > 1 else ''}"
     rows = [
         ("points", f"{' x '.join(str(axis.count) for axis in plan.axes)} = {points}, each of {samples} samples"),
-        ("axes", ", ".join(map(str, plan.axes))),
+        ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
         ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{each}"),
-        ("time", f"{seconds:.3g} s a point; about {points * seconds / processes:.0f} s with {each}"),
+        (
+            "time",
+            f"{seconds:.3g} s a point; at most about {points * seconds / processes:.0f} s with {each}, " + how.engine,
+        ),
         ("output", _output(plan)),
     ]
     rows += [("still", line) for line in still(plan)]

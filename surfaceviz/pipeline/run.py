@@ -14,27 +14,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import surfaceviz.lock
-from surfaceviz import store
+from surfaceviz import evaluate, store
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
-from surfaceviz.evaluate import Evaluator, Point
-from surfaceviz.execute import Workers, can_fork, cores, map_unordered
+from surfaceviz.evaluate import Evaluator, How, Values, tensor_float
+from surfaceviz.execute import Run, Workers, can_fork, cores, keep_memory, map_unordered
 from surfaceviz.functional import borrowed
-from surfaceviz.grid import Chunk, missing_chunks
+from surfaceviz.grid import Chunk, chunks
 from surfaceviz.interrupt import interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline import caveats
 from surfaceviz.pipeline.board import Board, Snapshots
+from surfaceviz.pipeline.course import Course, course
 from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other, same_values
-from surfaceviz.pipeline.plan import Plan, Request, make_plan
-from surfaceviz.records import Mark, Slice
+from surfaceviz.pipeline.plan import Plan, make_plan
+from surfaceviz.pipeline.request import Request
+from surfaceviz.pipeline.settle import loss_levels, settle
+from surfaceviz.records import EVALUATED, Mark, Slice
 
 _CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
-_CHUNKS_EACH = 8  # so many chunks a worker at least, that all end together
+_CHUNKS_EACH = 8  # so many chunks a worker at least in a round, that all end together
 _WORTH_WORKERS = 4.0  # seconds of work that starting processes pays for
 
-Evaluate = Callable[[Chunk], list[Point]]
+Evaluate = Callable[[Chunk], Values]
 
 _for_life = ExitStack()  # what a worker process borrows, it never gives back
 
@@ -80,90 +84,126 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
 
 def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listener, command: str) -> Outcome:
     started = time.monotonic()
-    with borrowed(plan.problem.model, plan.device):
-        evaluator = plan.evaluator()
-        centre, seconds = _timed_centre(evaluator)
+    keep_memory()
+    with borrowed(plan.problem.model, plan.device), tensor_float(plan.dtype, plan.device):
+        centre = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How()).centre().first
         _say_centre(plan, centre, listener)
+        levels = loss_levels(plan, centre)
+        plan, evaluator, noted = settle(plan, levels, workers or cores(), listener)
+        assert plan.how is not None
+        values, seconds = _timed_centre(evaluator)
+        centre = values.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
-        if before is not None and before.complete:
+        if before is not None and _finished(plan, before):
             listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
             return Outcome(before, plan.output, 0, 0.0, 0.0)
-        for line in caveats.before(plan, centre):
+        for line in caveats.before(plan, plan.how, centre):
             listener.warn(line)
-        marks = [Mark(name, place, evaluator(place).values) for name, place in plan.marks]
-        axes = [axis.coordinates() for axis in plan.axes]
+        marks = [Mark(name, place, evaluator([place]).first) for name, place in plan.marks]
+        noted |= provenance(plan, command, before, rounding) | _unsampled(values)
         board = Board(
-            axes, centre, directions=[d.record for d in plan.directions], marks=marks,
-            provenance=provenance(plan, command, before, rounding) | _unsampled(centre), before=before,
+            [axis.coordinates() for axis in plan.axes], values, directions=[d.record for d in plan.directions],
+            marks=marks, provenance=noted, before=before,
         )  # fmt: skip
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
-        where = _workers(plan, workers, seconds * int(np.sum(board.origin == 0)), listener)
-        size = _chunk_size(seconds, int(np.sum(board.origin == 0)), where.count)
-        fresh = _fill(plan, evaluator, board, snapshots, where, size, listener)
+        left = board.origin.size - np.count_nonzero(board.origin == EVALUATED)
+        where = _workers(plan, workers, seconds * left, listener)
+        way = course(plan, board, levels, listener)
+        fresh = _Filling(plan, evaluator, board, snapshots, where, seconds, listener).fill(way)
     for line in caveats.after(plan, board.surface()):
         listener.warn(line)
     return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
 
 
-def _unsampled(centre: Point) -> dict[str, str]:
+def _finished(plan: Plan, before: Slice) -> bool:
+    return before.complete and (plan.request.tolerance is None or before.audit is not None)
+
+
+def _unsampled(centre: Values) -> dict[str, str]:
     """Return the note that metrics without a value for each sample have no standard error."""
     without = [name for name in centre.values if name not in centre.stderr]
     return {"stderr": f"none for {', '.join(without)}: no values for each sample"} if without else {}
 
 
-def _fill(
-    plan: Plan,
-    evaluator: Evaluator,
-    board: Board,
-    snapshots: Snapshots,
-    where: Workers,
-    size: int,
-    listener: Listener,
-) -> int:
-    """Evaluate the missing points into the board and return their number."""
-    chunks = missing_chunks(board.axes, board.origin, size)
-    total, fresh, begun = board.origin.size, 0, time.monotonic()
-    counts: Counter[str] = Counter(json.loads(str(board.provenance["worker_points"])))
-    before = float(board.provenance["seconds"])
+class _Filling:
+    """Evaluates the missing points of a course into a board, with snapshots."""
 
-    def update() -> None:
-        board.provenance["worker_points"] = json.dumps(counts)
-        board.provenance["seconds"] = before + time.monotonic() - begun
+    def __init__(
+        self,
+        plan: Plan,
+        evaluator: Evaluator,
+        board: Board,
+        snapshots: Snapshots,
+        where: Workers,
+        seconds: float,
+        listener: Listener,
+    ) -> None:
+        self._plan, self._evaluator, self._board, self._snapshots = plan, evaluator, board, snapshots
+        self._where, self._seconds, self._listener = where, seconds, listener
+        self._counts: Counter[str] = Counter(json.loads(str(board.provenance["worker_points"])))
+        self._before, self._begun = float(board.provenance["seconds"]), time.monotonic()
+        self._fresh = 0
 
-    snapshots.save()  # whatever is wrong with the file shows before the work
-    try:
-        with map_unordered(_make(plan, evaluator, where), chunks, where) as results:
-            listener.advance(total - sum(len(c.indices) for c in chunks), total, 0)
-            for done in results:
-                for index, point in zip(done.chunk.indices, done.result, strict=True):
-                    board.put(index, point)
-                counts[str(done.worker)] += len(done.chunk.indices)
-                fresh += len(done.chunk.indices)
-                listener.advance(int(np.count_nonzero(board.origin)), total, fresh)
-                snapshots.save_if_due(update)
-        update()
-        snapshots.save()
-    except StoreError:
-        raise  # another try to write would only hide it
-    except BaseException as error:
-        with shielded(and_raise=False):
-            update()
-            snapshots.save()
-        if isinstance(error, Interrupted):
-            raise Interrupted(error.signum, _left_off(plan, board, error.signum)) from None
-        raise
-    return fresh
+    def fill(self, way: Course) -> int:
+        """Return the number of points evaluated."""
+        self._save()  # whatever is wrong with the file shows before the work
+        try:
+            with map_unordered(_make(self._plan, self._evaluator, self._where), self._where) as run:
+                self._advance()
+                for indices in way.rounds():
+                    self._round(indices, run, way)
+            self._save()
+        except StoreError:
+            raise  # another try to write would only hide it
+        except BaseException as error:
+            with shielded(and_raise=False):
+                way.paint()
+                self._save()
+            if isinstance(error, Interrupted):
+                raise Interrupted(error.signum, _left_off(self._plan, self._board, error.signum)) from None
+            raise
+        return self._fresh
+
+    def _round(self, indices: NDArray[np.intp], run: Run[Chunk, Values], way: Course) -> None:
+        group = self._evaluator.group
+        size = _chunk_size(self._seconds, len(indices), self._where.count)
+        for done in run(chunks(self._board.axes, indices, self._board.origin, size, group)):
+            known = self._done
+            self._board.put(done.chunk.indices, done.result)
+            self._counts[str(done.worker)] += len(done.chunk.indices)
+            self._fresh += self._done - known
+            self._advance()
+            self._snapshots.save_if_due(partial(self._prepare, way))
+
+    @property
+    def _done(self) -> int:
+        return int(np.count_nonzero(self._board.origin == EVALUATED))
+
+    def _advance(self) -> None:
+        self._listener.advance(self._done, self._board.origin.size, self._fresh)
+
+    def _prepare(self, way: Course) -> None:
+        way.paint()
+        self._update()
+
+    def _update(self) -> None:
+        self._board.provenance["worker_points"] = json.dumps(self._counts)
+        self._board.provenance["seconds"] = self._before + time.monotonic() - self._begun
+
+    def _save(self) -> None:
+        self._update()
+        self._snapshots.save()
 
 
 def _make(plan: Plan, evaluator: Evaluator, where: Workers) -> Callable[[], Evaluate]:
     if where.count > 1 and where.method == "spawn":
-        return partial(_build, plan.settled, plan.identity, evaluator.centre().values)
+        return partial(_build, plan.settled, plan.identity, evaluator.centre().first)
     return lambda: partial(_evaluate, evaluator)
 
 
-def _evaluate(evaluator: Evaluator, chunk: Chunk) -> list[Point]:
-    return [evaluator(coordinates) for coordinates in chunk.coordinates]
+def _evaluate(evaluator: Evaluator, chunk: Chunk) -> Values:
+    return evaluator(chunk.coordinates)
 
 
 def _build(request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]) -> Evaluate:
@@ -176,8 +216,10 @@ def _build(request: Request, identity: Mapping[str, str | int | float], centre: 
     torch.set_num_threads(1)
     differing = [key for key, value in plan.identity.items() if identity[key] != value]
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
-    evaluator = plan.evaluator()
-    here = evaluator.centre().values
+    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
+    assert plan.how is not None
+    evaluator = Evaluator(plan.world(), plan.how)
+    here = evaluator.centre().first
     if differing or not same_values(here, centre):
         what = ", ".join(differing) or "the values at the centre"
         raise ProblemError(
@@ -187,7 +229,7 @@ def _build(request: Request, identity: Mapping[str, str | int | float], centre: 
     return partial(_evaluate, evaluator)
 
 
-def _timed_centre(evaluator: Evaluator) -> tuple[Point, float]:
+def _timed_centre(evaluator: Evaluator) -> tuple[Values, float]:
     """Return the centre's values and the seconds of one point, warmed up where that is quick."""
     begun = time.monotonic()
     centre = evaluator.centre()
@@ -196,12 +238,11 @@ def _timed_centre(evaluator: Evaluator) -> tuple[Point, float]:
         begun = time.monotonic()
         centre = evaluator.centre()
         seconds = time.monotonic() - begun
-    return centre, seconds
+    return centre, seconds / evaluator.group
 
 
 def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:
-    points = math.prod(axis.count for axis in plan.axes)
-    count = worker_count(asked, points, seconds)
+    count = worker_count(asked, plan.points, seconds)
     if count > 1 and plan.device.type != "cpu":
         listener.say(f"one process, on {plan.device}: workers share out a CPU's cores")
         return Workers()
@@ -224,18 +265,16 @@ def _chunk_size(seconds: float, points: int, workers: int) -> int:
     return max(1, min(int(_CHUNK_SECONDS / max(seconds, 1e-6)), points // (_CHUNKS_EACH * workers)))
 
 
-def _say_centre(plan: Plan, centre: Point, listener: Listener) -> None:
+def _say_centre(plan: Plan, centre: Mapping[str, float], listener: Listener) -> None:
     for split in plan.splits:
-        shown = {
-            k.removeprefix(f"{split.name}_"): v for k, v in centre.values.items() if k.startswith(f"{split.name}_")
-        }
+        shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
         listener.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
         if not math.isfinite(shown["loss"]):
             raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; nothing to cut around")
 
 
 def _left_off(plan: Plan, board: Board, signum: int) -> str:
-    done = f"{np.count_nonzero(board.origin)} of {board.origin.size} points"
+    done = f"{np.count_nonzero(board.origin == EVALUATED)} of {board.origin.size} points"
     stop = Interrupted(signum).args[0]
     if plan.output is None:
         return f"{stop} after {done}; nothing was written"

@@ -1,0 +1,210 @@
+"""Choosing an engine and its sizes by measuring them on real points."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate.evaluator import Evaluator, Values, World
+from surfaceviz.evaluate.how import How
+from surfaceviz.evaluate.place import Coordinates
+from surfaceviz.evaluate.precision import disagreement
+
+# Ours, from ResNet-20, a small CNN and an MLP on two cores.
+_WORTH_CHOOSING = 2.0  # seconds of work of a process; below, whatever is chosen
+_SOON = 3.0  # seconds of starting that are no waiting
+_SHARE = 0.05  # of the work that may go into measuring what needs no compiling
+_STARTING = {"eager": 0.0, "folded": 2.0, "vmapped": 6.0, "compiled": 30.0}  # seconds, with nothing in torch's cache
+_GAIN = {"eager": 0.3, "folded": 0.3, "vmapped": 0.6, "compiled": 0.3}  # the share of the remaining time it may save
+_SAMPLES = 2048  # so many are enough to time an engine
+_CPU_BATCHES = (480, 128, 32)  # caches decide
+_GPU_BATCHES = (512, 2048, 8192)  # occupancy does
+_ACTIVATIONS = 16 * 480  # weight sets times samples of a vmapped group
+_LARGEST_GROUP = 64
+_TIMING = 0.15  # seconds of repetition at least
+
+
+@dataclass(slots=True)
+class Chosen:
+    """An engine, what was measured to choose it, and what is to be said."""
+
+    how: How
+    seconds: dict[str, float] = field(default_factory=dict)  # engine -> a point
+    notes: list[str] = field(default_factory=list)
+    evaluator: Evaluator | None = None  # of the whole world, where one was made
+
+
+def choose(
+    world: World,
+    places: Sequence[Coordinates],
+    *,
+    points: float,
+    engine: str | None = None,
+    batch_size: int | None = None,
+    compiling: bool = True,
+) -> Chosen:
+    """Return the engine with which ``points`` points are done soonest, the compiling included.
+
+    An engine whose losses differ from the eager one's beyond rounding, or which can't run the problem, is
+    left out; if it was asked for, the eager one takes its place.
+
+    Args:
+        world: what the points are made of.
+        places: two or three real points of the slice.
+        points: how many each process has to do.
+        engine: the one to take; None measures all.
+        batch_size: the size to take; None measures some.
+        compiling: whether engines that take long to start are measured.
+    """
+    trials = _Trials(world, places)
+    chosen = Chosen(How.of("eager", batch_size))
+    if engine == "eager" and batch_size is not None:
+        return chosen
+    if engine not in (None, "eager"):
+        return _asked(trials, chosen, engine, batch_size)
+    chosen.seconds[str(chosen.how)] = best = trials.seconds(chosen.how)
+    if best * points < _WORTH_CHOOSING:
+        return chosen
+    begun = time.monotonic()
+    for family in _families(world, engine, batch_size):
+        previous = math.inf
+        for how in family:
+            if _STARTING[how.engine] > _SOON and not compiling:
+                break
+            seconds = _tried(trials, how, best * points, time.monotonic() - begun, chosen)
+            if seconds is None or seconds > previous:
+                break
+            previous = seconds
+            if seconds < best:
+                best, chosen.how, chosen.evaluator = seconds, how, trials.last
+    return chosen
+
+
+def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen) -> float | None:
+    """Return the seconds of a point; None where trying would not pay, or the engine can't do it."""
+    starting = _STARTING[how.engine]
+    if starting > _GAIN[how.engine] * work or (starting <= _SOON and spent > _SHARE * work + starting):
+        return None
+    try:
+        if how.engine == "vmapped" and not trials.worth_batching(how):
+            return None
+        seconds = trials.seconds(how)
+    except _OtherLossesError as error:
+        chosen.notes.append(f"engine {how.engine} is left out: {error}")
+        return None
+    except ProblemError:  # what it can't do is no news where it was not asked for
+        return None
+    chosen.seconds[str(how)] = seconds
+    return seconds
+
+
+def _asked(trials: _Trials, chosen: Chosen, engine: str | None, batch_size: int | None) -> Chosen:
+    """Return the asked-for engine, its best batch size where none is given, or the eager one where it fails."""
+    assert engine is not None
+    sizes = [batch_size] if batch_size or engine != "folded" else list(_CPU_BATCHES)
+    for size in sizes:
+        how = _sized(trials.world, How.of(engine, size))
+        try:
+            chosen.seconds[str(how)] = seconds = trials.seconds(how)
+        except ProblemError as error:
+            chosen.notes.append(f"engine {engine} can't do this ({_first_line(error)}); eager it is")
+            return chosen
+        if seconds <= min(chosen.seconds.values()):
+            chosen.how, chosen.evaluator = how, trials.last
+    return chosen
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:160]
+
+
+def _families(world: World, engine: str | None, batch_size: int | None) -> Iterator[list[How]]:
+    """Yield engines in sizes to be tried one after another as long as they get faster, the promising ones first."""
+    on_cpu = world.device.type == "cpu"
+    sizes = [batch_size] if batch_size else list(_CPU_BATCHES if on_cpu else _GPU_BATCHES)
+    usual = How.of("eager", batch_size).batch_size
+    if engine is None and on_cpu:
+        yield [How("folded", size) for size in sizes if size < 2 * world.samples or size == min(sizes)]
+    for size in sizes:
+        if size != usual:
+            yield [How("eager", size)]
+    if engine is None and world.calibration is None:
+        yield [_sized(world, How.of("vmapped", batch_size))]
+    if engine is None:
+        yield [How.of("compiled", batch_size)]
+
+
+def _sized(world: World, how: How) -> How:
+    """Return a vmapped engine with as many weight sets at once as a core's cache bears."""
+    if how.engine != "vmapped":
+        return how
+    room = _ACTIVATIONS // _even(world.samples, how.batch_size)
+    return replace(how, group=min(_LARGEST_GROUP, 2 ** max(2, room.bit_length() - 1)))
+
+
+def _even(samples: int, size: int) -> int:
+    return math.ceil(samples / math.ceil(samples / size))
+
+
+class _OtherLossesError(ProblemError):
+    """An engine computes something else than the eager one."""
+
+
+class _Trials:
+    """Times engines on real points, and compares their losses with the eager engine's."""
+
+    def __init__(self, world: World, places: Sequence[Coordinates]) -> None:
+        self.world = world
+        self._short = world.shortened(_SAMPLES)
+        self._places = list(places)
+        self._reference: Values | None = None
+        self.last: Evaluator | None = None  # the last that was timed, where it measures all samples
+
+    def seconds(self, how: How) -> float:
+        """Return the seconds that a point takes.
+
+        Raises:
+            ProblemError: the engine can't do it, or gives other losses than the eager one.
+        """
+        evaluator = Evaluator(self._short, how)
+        self.last = evaluator if self._short.samples == self.world.samples else None
+        values = evaluator(self._places)  # compiles and warms up
+        self._compare(how, values)
+        lot = (self._places * evaluator.group)[: evaluator.group] if evaluator.group > 1 else self._places[:1]
+        seconds = _quickest(lambda: evaluator(lot)) / len(lot)
+        return seconds * self.world.samples / self._short.samples
+
+    def worth_batching(self, how: How) -> bool:
+        """Return whether several weight sets at once gain anything, told by a few, not compiled."""
+        few = self.world.shortened(min(_SAMPLES, how.batch_size))
+        one = Evaluator(few, How("eager", how.batch_size))
+        several = Evaluator(few, replace(how, engine="unfused"))
+        lot = (self._places * how.group)[: how.group]
+        several(lot)
+        return _quickest(lambda: several(lot)) / how.group < _quickest(lambda: one(lot[:1]))
+
+    def _compare(self, how: How, values: Values) -> None:
+        if self._reference is None:
+            self._reference = values if how.engine == "eager" else Evaluator(self._short, How())(self._places)
+        for name, losses in values.values.items():
+            if not name.endswith("_loss"):
+                continue
+            for loss, other in zip(self._reference.values[name], losses, strict=True):
+                both = math.isfinite(loss) and math.isfinite(other)
+                if (both and disagreement(loss, other, self.world.dtype) > 1) or math.isnan(loss) != math.isnan(other):
+                    raise _OtherLossesError(f"it gives {name} {other:.9g} where the eager engine gives {loss:.9g}")
+
+
+def _quickest(function: Callable[[], object]) -> float:
+    """Return the shortest of several times, in seconds."""
+    best, begun = math.inf, time.perf_counter()
+    for repetition in range(20):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+        if time.perf_counter() - begun > _TIMING and repetition:
+            break
+    return best

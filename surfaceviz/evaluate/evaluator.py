@@ -1,0 +1,185 @@
+"""Points of a slice, evaluated by an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfaceviz.data import Split
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate import calls
+from surfaceviz.evaluate.how import How
+from surfaceviz.evaluate.place import Coordinates, Placer, Stacker
+from surfaceviz.functional import Call, Pass, coupling_norms, outputs, recalibrate
+from surfaceviz.problem import Problem
+from surfaceviz.records import FloatArray
+from surfaceviz.sections import Section, apart, in_a_row
+from surfaceviz.tally import Tallies
+
+_FEW = 2  # samples that tell what a model and a loss give; one is too few for a batch norm
+
+BN_MODES = ("fixed", "recalibrate")
+
+Arrays = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values at k points, by ``<split>_<metric>``, shapes (k,); standard errors only where samples have values."""
+
+    values: Arrays
+    stderr: Arrays = field(default_factory=dict)
+    rise_stderr: Arrays = field(default_factory=dict)
+
+    @property
+    def first(self) -> dict[str, float]:
+        """The values at the first point."""
+        return {name: float(array[0]) for name, array in self.values.items()}
+
+    @classmethod
+    def joined(cls, parts: Sequence[Values]) -> Values:
+        """Return the values of several lots of points, one after another."""
+        return cls(*(_concatenated([getattr(part, kind) for part in parts]) for kind in cls.__slots__))
+
+
+def _concatenated(parts: Sequence[Arrays]) -> dict[str, FloatArray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the points of a slice are made of.
+
+    Attributes:
+        problem: what is measured.
+        names: canonical tensor name -> the model's own name.
+        theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
+        directions: one mapping for each axis; tensors that stay still are absent.
+        splits: data, on the device, in the dtype.
+        dtype: a key of `DTYPES`.
+        device: where to compute.
+        calibration: batches from which batch norms' statistics are recomputed at each point; None keeps
+            those of theta.
+    """
+
+    problem: Problem
+    names: Mapping[str, str]
+    theta: Mapping[str, Tensor]
+    directions: Sequence[Mapping[str, Tensor]]
+    splits: Sequence[Split]
+    dtype: str
+    device: torch.device
+    calibration: Split | None = None
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of a point."""
+        return sum(split.count for split in self.splits)
+
+    def shortened(self, samples: int) -> World:
+        """Return the world with at most so many samples in all, the first of each split."""
+        share = min(1.0, samples / max(self.samples, 1))
+        return replace(self, splits=[split.head(max(1, round(split.count * share))) for split in self.splits])
+
+
+def uninformed_loss(world: World, split: Split) -> float | None:
+    """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
+    if not world.problem.has_outputs or split.given:
+        return None
+    place = Placer(world.names, world.theta, world.directions, world.dtype, world.device)
+    with torch.no_grad():
+        at_centre = outputs(world.problem)(place((0.0,) * len(world.directions)), split.head(_FEW).rows)
+    return world.problem.uninformed(split, at_centre)
+
+
+class Evaluator:
+    """Evaluates points of a slice, each from theta anew, so that no point depends on another.
+
+    Args:
+        world: what the points are made of.
+        how: the engine and its sizes.
+    """
+
+    def __init__(self, world: World, how: How) -> None:
+        self.group = how.group
+        self._problem, self._axes = world.problem, len(world.directions)
+        given = (world.names, world.theta, world.directions, world.dtype, world.device)
+        self._place = Placer(*given)
+        self._stack = Stacker(*given) if how.engine in ("vmapped", "unfused") else None
+        self._pass = Pass(world.problem, _sections(world, how, self._place), self._call(how))
+        calibration = world.calibration
+        self._calibration = None if calibration is None else calibration.batches(how.batch_size)
+        self._centre: Tallies | None = None
+
+    def _call(self, how: How) -> Call | None:
+        if self._stack is not None:
+            return calls.vmapped(self._problem, self._stack.moving, compiled=how.engine == "vmapped")
+        makers = {"folded": calls.folded, "compiled": calls.compiled}
+        return makers[how.engine](self._problem) if how.engine in makers else None
+
+    def centre(self) -> Values:
+        """Return the values at theta itself, to which rises are then referred."""
+        self._centre = None
+        tallies = self._tallies([(0.0,) * self._axes])
+        self._centre = tallies
+        return self._values(tallies, 1)
+
+    def __call__(self, places: Sequence[Coordinates]) -> Values:
+        """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
+
+        Raises:
+            ProblemError: the problem's own code raised; the coordinates are named.
+        """
+        parts = []
+        for start in range(0, len(places), self.group):
+            lot = places[start : start + self.group]
+            try:
+                parts.append(self._values(self._tallies(lot), len(lot)))
+            except ProblemError as error:
+                where = ", ".join(f"{x:g}" for x in lot[0])
+                raise ProblemError(f"at ({where}): {error}") from error
+        return Values.joined(parts)
+
+    def _tallies(self, lot: Sequence[Coordinates]) -> Tallies:
+        if self._stack is not None:  # always a whole group, for which the engine was compiled
+            return self._pass(self._stack([*lot, *[lot[-1]] * (self.group - len(lot))]))
+        state = self._place(lot[0])
+        if self._calibration is not None:
+            recalibrate(self._problem, state, self._calibration)
+        return self._pass(state)
+
+    def _values(self, tallies: Tallies, count: int) -> Values:
+        centre = self._centre or tallies
+        errors = {name: tally.stderr for name, tally in tallies.items()}
+        rises = {name: tally.rise_stderr(centre[name].first) for name, tally in tallies.items()}
+        return Values(
+            {name: _array(tally.mean, count) for name, tally in tallies.items()},
+            {name: _array(each, count) for name, each in errors.items() if each is not None},
+            {name: _array(each, count) for name, each in rises.items() if each is not None},
+        )
+
+
+def _array(each: Tensor, count: int) -> FloatArray:
+    array: FloatArray = each[:count].cpu().numpy()
+    return array
+
+
+def _sections(world: World, how: How, place: Placer) -> list[Section]:
+    """Return batches of one size where samples stand for themselves, else those of each split as they are."""
+    splits = world.splits
+    if how.engine == "eager" or any(split.given for split in splits) or coupling_norms(world.problem.model):
+        return apart(splits, how.batch_size)
+    if not _sampled(world, place):
+        return apart(splits, how.batch_size)
+    return in_a_row(splits, how.batch_size)
+
+
+def _sampled(world: World, place: Placer) -> bool:
+    """Return whether every metric has a value for each sample."""
+    few = [split.head(_FEW) for split in world.splits]
+    tallies = Pass(world.problem, apart(few, _FEW))(place((0.0,) * len(world.directions)))
+    return all(tally.residuals is not None for tally in tallies.values())

@@ -1,0 +1,243 @@
+"""A `torch.compile` backend for CPUs: batch norms folded into convolutions, these in oneDNN's own layout.
+
+In eval mode a batch norm after a convolution is a scale and a shift of its filters:
+
+    w'_i = w_i g_i / sqrt(v_i + eps),   b'_i = (b_i - m_i) g_i / sqrt(v_i + eps) + beta_i
+
+Weights are folded and laid out once a point, not once a batch; activations stay in the blocked layout from
+one convolution to the next, and rectifiers and sums work in place. No code is generated, so nothing is
+waited for. Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2; the rest is ours.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional
+
+_RELU = (functional.relu, torch.relu, torch.relu_)
+_ADD = (operator.add, operator.iadd, torch.add)
+_POOL = (functional.max_pool2d, torch.max_pool2d)
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+class NothingToFoldError(RuntimeError):
+    """The graph has no convolution that this backend knows."""
+
+
+def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
+    """Return the graph's function with its convolutions in oneDNN's layout.
+
+    Raises:
+        NothingToFoldError: it has none, or torch was built without oneDNN.
+    """
+    if not torch.backends.mkldnn.is_available():
+        raise NothingToFoldError("this torch has no oneDNN")
+    graph = module.graph
+    blocked: set[fx.Node] = set()  # nodes whose value is in oneDNN's layout
+    for node in list(graph.nodes):
+        _rewrite(graph, node, blocked)
+    if not blocked:
+        raise NothingToFoldError("no convolution to fold")
+    for node in blocked:
+        _give_dense(graph, node, blocked)
+    graph.lint()
+    module.recompile()
+    return module.forward
+
+
+def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
+    if _is_convolution(node):
+        _rewrite_convolution(graph, node, blocked)
+    elif node.op == "call_function" and node.target in _ADD:
+        _rewrite_sum(graph, node, blocked)
+    elif node.op == "call_function" and node.args and node.args[0] in blocked:
+        first = node.args[0]
+        assert isinstance(first, fx.Node)
+        if node.target in _RELU:
+            _replace(graph, node, blocked, functional.relu_ if len(first.users) == 1 else functional.relu, (first,))
+        elif node.target in _POOL and not node.kwargs.get("return_indices", False):
+            kept = {key: value for key, value in node.kwargs.items() if key != "return_indices"}
+            _replace(graph, node, blocked, torch.max_pool2d, node.args, kept)
+
+
+def _rewrite_sum(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
+    """Add in the blocked layout where one term has it already, in place where nobody else needs that term."""
+    terms = [term for term in node.args if isinstance(term, fx.Node)]
+    if len(terms) != 2 or node.kwargs or not any(term in blocked for term in terms):  # noqa: PLR2004
+        return
+    values = [_value(term) for term in terms]
+    if values[0].shape != values[1].shape or values[0].dtype != values[1].dtype:
+        return
+    terms = [term if term in blocked else _blocked(graph, node, term) for term in terms]
+    free = next((term for term in terms if len(term.users) == (1 if term in blocked else 0)), None)
+    if free is None:
+        _replace(graph, node, blocked, torch.add, tuple(terms))
+    else:
+        _replace(graph, node, blocked, Tensor.add_, (free, terms[1] if free is terms[0] else terms[0]))
+
+
+def _blocked(graph: fx.Graph, node: fx.Node, term: fx.Node) -> fx.Node:
+    """Return an ordinary tensor's node in the blocked layout."""
+    with graph.inserting_before(node):
+        new = graph.call_function(_to_blocked, (term,))
+    new.meta = dict(term.meta)
+    return new
+
+
+def _to_blocked(x: Tensor) -> Tensor:
+    return x if x.is_mkldnn else x.contiguous().to_mkldnn()
+
+
+def _is_convolution(node: fx.Node) -> bool:
+    if node.op != "call_function" or node.target is not torch.conv2d or node.kwargs:
+        return False
+    x, weight, bias, _, padding, *_ = _arguments(node)
+    settled = isinstance(weight, fx.Node) and weight.op == "placeholder"
+    settled &= bias is None or (isinstance(bias, fx.Node) and bias.op == "placeholder")
+    if not settled or isinstance(padding, str) or not isinstance(x, fx.Node):
+        return False
+    value, filters = _value(x), _value(weight)
+    return value.dtype in _DTYPES and value.dtype == filters.dtype and value.ndim == 4 and value.device.type == "cpu"  # noqa: PLR2004
+
+
+def _rewrite_convolution(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
+    x, weight, bias, stride, padding, dilation, groups = _arguments(node)
+    last, norm = node, _norm_after(node)
+    statistics: tuple[Any, ...] = ()
+    convolution = _Convolution(_pair(stride), _pair(padding), _pair(dilation), groups)
+    if norm is not None:
+        last, statistics = norm, norm.args[1:5]
+        convolution.eps = _batch_norm_arguments(norm)["eps"]
+    _replace(graph, last, blocked, convolution, (x, weight, bias, *statistics))
+    if last is not node:
+        graph.erase_node(node)
+
+
+def _arguments(node: fx.Node) -> list[Any]:
+    """Return a convolution's input, weight, bias, stride, padding, dilation and groups."""
+    return [*node.args, *(None, None, None, 1, 0, 1, 1)[len(node.args) :]]
+
+
+def _norm_after(node: fx.Node) -> fx.Node | None:
+    """Return the batch norm that is a convolution's only user, in eval mode, its statistics being inputs."""
+    user = next(iter(node.users))
+    if len(node.users) != 1 or user.target is not functional.batch_norm or user.args[0] is not node:
+        return None
+    given = _batch_norm_arguments(user)
+    inputs = [given[key] for key in ("running_mean", "running_var", "weight", "bias")]
+    known = all(each is None or (isinstance(each, fx.Node) and each.op == "placeholder") for each in inputs)
+    return user if known and inputs[0] is not None and given["training"] is False and len(user.args) >= 5 else None  # noqa: PLR2004
+
+
+def _batch_norm_arguments(node: fx.Node) -> dict[str, Any]:
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    defaults = {"weight": None, "bias": None, "training": False, "momentum": 0.1, "eps": 1e-5}
+    return defaults | dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+
+
+def _replace(
+    graph: fx.Graph,
+    node: fx.Node,
+    blocked: set[fx.Node],
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+) -> None:
+    with graph.inserting_before(node):
+        new = graph.call_function(target, args, kwargs)
+    new.meta = dict(node.meta)
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
+    blocked.add(new)
+
+
+def _give_dense(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
+    """Let users that don't know the blocked layout have the value as an ordinary tensor."""
+    strangers = [user for user in node.users if user not in blocked]
+    if strangers:
+        with graph.inserting_after(node):
+            dense = graph.call_function(_dense, (node,))
+        for user in strangers:
+            user.replace_input_with(node, dense)
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.to_dense()
+
+
+def _value(node: fx.Node) -> Tensor:
+    value: Tensor = node.meta["example_value"]
+    return value
+
+
+def _pair(given: Any) -> list[int]:
+    return list(given) if isinstance(given, tuple | list) else [given, given]
+
+
+@dataclass(eq=False)
+class _Convolution:
+    """A convolution that keeps its filters, folded and laid out, until their tensors are written to."""
+
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    groups: int
+    eps: float = 0.0
+    __name__: str = "convolution"
+    _made_of: tuple[Any, ...] = ()
+    _weight: Tensor | None = None
+    _bias: Tensor | None = None
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None) -> Tensor:
+        x = _to_blocked(x)
+        tensors = [t for t in (weight, bias, *statistics) if t is not None]
+        made_of = (x.shape, *((id(t), t._version) for t in tensors))  # noqa: SLF001  torch has no public counter
+        if made_of != self._made_of:
+            self._weight, self._bias = self._prepared(x, weight, bias, *statistics)
+            self._made_of = made_of
+        assert self._weight is not None
+        y: Tensor = functional.conv2d(
+            x, self._weight, self._bias, self.stride, self.padding, self.dilation, self.groups
+        )
+        return y
+
+    def _prepared(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        if statistics:
+            weight, bias = _folded(weight, bias, *statistics, eps=self.eps)
+        reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # noqa: SLF001  torch.utils.mkldnn does likewise
+        laid_out = reorder(
+            weight.contiguous().to_mkldnn(), self.padding, self.stride, self.dilation, self.groups, list(x.shape)
+        )
+        return laid_out, None if bias is None else bias.to_mkldnn()
+
+
+def _folded(
+    weight: Tensor,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    gain: Tensor | None,
+    shift: Tensor | None,
+    *,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """Return w' and b' in the dtype of w, computed in float32 or wider."""
+    assert mean is not None
+    assert variance is not None
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    scale = torch.rsqrt(variance.to(wide) + eps)
+    if gain is not None:
+        scale = scale * gain.to(wide)
+    moved = -mean.to(wide) if bias is None else bias.to(wide) - mean.to(wide)
+    moved = moved * scale
+    if shift is not None:
+        moved = moved + shift.to(wide)
+    return (weight.to(wide) * scale.view(-1, 1, 1, 1)).to(weight.dtype), moved.to(weight.dtype)

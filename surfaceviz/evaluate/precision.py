@@ -1,0 +1,63 @@
+"""The dtypes in which a slice can be computed, and how far their values may lie from exact ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,  # weights and activations in float32, products in TensorFloat-32 where a GPU has it
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+# The share of the loss (of 0.01 where that is less) by which an engine may differ from the eager one: products
+# summed in another order. Half precisions: 8 and 11 bits through some twenty layers.
+_AGREEMENT = {"float64": 1e-9, "float32": 1e-5, "tf32": 1e-2, "bf16": 5e-2, "float16": 1e-2}
+
+
+def default_dtype(model: nn.Module) -> str:
+    """Return ``float64`` for a model that has such parameters, else ``float32``.
+
+    A half-precision model is evaluated in float32 unless asked otherwise: between close points of a slice
+    most of its own weights would not change, and the curve would be a comb.
+    """
+    return "float64" if any(p.dtype == torch.float64 for p in model.parameters()) else "float32"
+
+
+def master_dtype(dtype: str) -> torch.dtype:
+    """Return the dtype in which weights are perturbed: float32 or wider.
+
+    >>> master_dtype("bf16")
+    torch.float32
+    """
+    return torch.promote_types(DTYPES[dtype], torch.float32)
+
+
+def disagreement(loss: float, other: float, dtype: str) -> float:
+    """Return how far two engines' losses at a point lie apart, in units of what ``dtype`` may; over 1 is wrong.
+
+    >>> disagreement(2.0, 2.00001, "float32") < 1 < disagreement(2.0, 2.0001, "float32")
+    True
+    """
+    return abs(loss - other) / (_AGREEMENT[dtype] * max(abs(loss), 1e-2))
+
+
+@contextmanager
+def tensor_float(dtype: str, device: torch.device) -> Iterator[None]:
+    """Let a GPU round the factors of float32 products to TensorFloat-32 for ``tf32``, and for nothing else."""
+    if device.type != "cuda":
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = dtype == "tf32"
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

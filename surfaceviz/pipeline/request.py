@@ -1,0 +1,88 @@
+"""What the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from surfaceviz import directions, evaluate
+from surfaceviz.errors import StoreError
+from surfaceviz.grid import AutoAxis, Axis
+from surfaceviz.problem import Problem
+
+_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for, checked as far as that goes without building anything.
+
+    ``dtype``, ``engine`` and ``batch_size`` are None where the user leaves them open; ``tolerance`` is None
+    where every point is to be evaluated.
+    """
+
+    problem: str | Problem
+    axes: tuple[Axis | AutoAxis, ...] | None = None
+    weights: str | None = None
+    data: str | None = None
+    random: directions.RandomSpec = field(default_factory=directions.RandomSpec)
+    only: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+    toward: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    samples: int | None = None
+    bn: str = "fixed"
+    dtype: str | None = None
+    device: str = "auto"
+    engine: str | None = None
+    batch_size: int | None = None
+    group: int | None = None
+    tolerance: float | None = None
+    output: Path | None = None
+    default_output: bool = False  # write to the problem's name in the current folder
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what can be seen to be wrong before anything is built."""
+        _one_of("engine", self.engine, (None, *evaluate.ENGINES))
+        _one_of("dtype", self.dtype, (None, "auto", *evaluate.DTYPES))
+        _one_of("bn", self.bn, evaluate.BN_MODES)
+        if self.axes is not None and len(self.axes) not in (1, 2):
+            raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
+        for name, value in (("samples", self.samples), ("batch", self.batch_size)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self._check_toward()
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
+        if self.orthogonal_alone:
+            raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
+        if self.output is not None and self.output.suffix.lower() in _PICTURES:
+            raise ValueError(
+                f"{self.output}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5"
+            )
+        if self.output is not None and not self.output.absolute().parent.is_dir():
+            raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
+
+    def _check_toward(self) -> None:
+        if len(self.toward) > 2:  # noqa: PLR2004
+            raise ValueError(f"a line leads toward 1 model, a plane toward 2, got {len(self.toward)}")
+        if self.toward and self.axes is not None and len(self.axes) != len(self.toward):
+            raise ValueError(
+                f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
+            )
+        if self.toward and (self.only or self.freeze or self.random != directions.RandomSpec(self.random.seed)):
+            raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
+        if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
+            raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
+
+    @property
+    def orthogonal_alone(self) -> bool:
+        """Whether there is but one direction to be orthogonal."""
+        return self.random.orthogonal and self.axes is not None and len(self.axes) == 1
+
+
+def _one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(k for k in known if k)}, got {value!r}")

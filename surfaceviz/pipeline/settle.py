@@ -1,0 +1,189 @@
+"""Settling by measurement what the user left open: the range, the dtype, the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from surfaceviz import evaluate
+from surfaceviz.evaluate import Chosen, Evaluator, How, World
+from surfaceviz.grid import AutoAxis
+from surfaceviz.listener import Listener
+from surfaceviz.pipeline.plan import Plan
+from surfaceviz.records import FloatArray
+from surfaceviz.refine import Measure
+
+Noted = dict[str, str | int | float]
+
+_TOLERANCE = 0.05  # of the refinement that a run without one is measured by
+_SHARE_OF_TOLERANCE = 0.1  # that a dtype's error may take
+_CALIBRATION = 6  # points
+MOVING_SHARE = 0.9  # of the weights must change from one grid point to the next
+_EVALUATED_SHARE = 0.15  # of a refined grid, for an estimate of the work
+_REDUCED = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}
+_RISE = 10.0  # times the centre's loss: the level of a range where a guess loses less
+_SMALLEST, _LARGEST = 2.0**-14, 2.0**10  # a range is looked for between these
+_BISECTIONS = 3  # in the logarithm: to 9% of a range
+
+
+def settle(
+    plan: Plan, levels: Mapping[str, float], processes: int, listener: Listener
+) -> tuple[Plan, Evaluator, Noted]:
+    """Return the plan with nothing left open, its evaluator, and what is to be stored of how that was settled."""
+    noted: Noted = {}
+    if any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ()):
+        plan = _with_range(plan, levels, noted, listener)
+    if plan.dtype == "auto":
+        plan = _with_dtype(plan, levels, noted, listener)
+    if plan.how is not None:
+        return plan, Evaluator(plan.world(), plan.how), noted
+    chosen = _engine(plan, processes, noted, listener)
+    plan = replace(plan, how=chosen.how)
+    return plan, chosen.evaluator or Evaluator(plan.world(), chosen.how), noted
+
+
+def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
+    """Return, for each loss, the level above which a picture need not be told apart.
+
+    The larger of ten times the centre's loss and that of a uniform guess or of the mean prediction; with a loss of
+    one's own, which has no such guess, the centre's plus nine times its size (1 for a centre of 0). Ours.
+    """
+    levels = {}
+    world = plan.world(evaluate.default_dtype(plan.problem.model))
+    for split in world.splits:
+        name = f"{split.name}_loss"
+        guess = evaluate.uninformed_loss(world, split)
+        at = centre[name]
+        risen = at + (_RISE - 1) * abs(at) if at else 1.0
+        levels[name] = risen if guess is None else max(_RISE * at, guess)
+    return levels
+
+
+def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, listener: Listener) -> Plan:
+    """Return the plan with one symmetric range for all axes to be found: the widest that one of their halves needs."""
+    evaluator = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How())
+    name = f"{plan.splits[0].name}_loss"
+    asked = plan.request.axes
+    assert asked is not None
+    reaches: list[float] = []
+    for k, axis in enumerate(asked):
+        for sign in (1.0, -1.0) if isinstance(axis, AutoAxis) else ():
+            unit = tuple(sign if i == k else 0.0 for i in range(len(asked)))
+
+            def risen(reach: float, unit: tuple[float, ...] = unit) -> bool:
+                loss = evaluator([tuple(reach * x for x in unit)]).first[name]
+                return not loss < levels[name]
+
+            reaches += [reach] if (reach := _reach(risen)) else []
+    reach = float(f"{max(reaches):.2g}") if reaches else 1.0
+    if reaches:
+        listener.say(f"range: {-reach:g} .. {reach:g}, over which {name} rises to {levels[name]:.4g}")
+    else:
+        listener.warn(f"{name} does not rise to {levels[name]:.4g} anywhere up to {_LARGEST:g}: the range is -1 .. 1")
+    noted["range_level"] = levels[name]
+    found = tuple(a.over(reach) if isinstance(a, AutoAxis) else a for a in asked)
+    return replace(plan, axes=found)
+
+
+def _reach(risen: Callable[[float], bool]) -> float | None:
+    """Return about the smallest distance at which ``risen``, to 9%; None where it is not up to the largest."""
+    outer = 1.0
+    if risen(outer):
+        while outer > _SMALLEST and risen(outer / 2):
+            outer /= 2
+    else:
+        while not risen(outer := 2 * outer):
+            if outer >= _LARGEST:
+                return None
+    inner = outer / 2
+    for _ in range(_BISECTIONS):
+        middle = (inner * outer) ** 0.5
+        inner, outer = (inner, middle) if risen(middle) else (middle, outer)
+    return outer
+
+
+def _engine(plan: Plan, processes: int, noted: Noted, listener: Listener) -> Chosen:
+    request = plan.request
+    points = plan.points * (1.0 if request.tolerance is None else _EVALUATED_SHARE)
+    chosen = evaluate.choose(
+        plan.world(), _some_places(plan, 2), points=points / processes, engine=request.engine,
+        batch_size=request.batch_size,
+    )  # fmt: skip
+    for note in chosen.notes:
+        (listener.warn if request.engine else listener.say)(note)
+    if len(chosen.seconds) > 1:
+        listener.say(f"engine: {chosen.how} ({_rates(chosen.seconds)})")
+    if chosen.seconds:
+        noted["engine_timings"] = json.dumps({k: float(f"{v:.3g}") for k, v in chosen.seconds.items()})
+    return chosen
+
+
+def _rates(seconds: Mapping[str, float]) -> str:
+    fastest = sorted(seconds.items(), key=lambda item: item[1])
+    return "s a point: " + "; ".join(f"{name} {s:.3g}" for name, s in fastest[:4])
+
+
+def _some_places(plan: Plan, count: int) -> list[tuple[float, ...]]:
+    """Return some grid points between the centre and the rim, the same for the same grid."""
+    axes = [axis.coordinates() for axis in plan.axes]
+    random = np.random.Generator(np.random.Philox(key=1))
+    middle = [slice(len(a) // 4, max(len(a) // 4 + 1, 3 * len(a) // 4)) for a in axes]
+    return [tuple(float(random.choice(a[m])) for a, m in zip(axes, middle, strict=True)) for _ in range(count)]
+
+
+def _with_dtype(plan: Plan, levels: Mapping[str, float], noted: Noted, listener: Listener) -> Plan:
+    """Return the plan in the fastest dtype whose error is under a tenth of the tolerance and whose weights move."""
+    usual = evaluate.default_dtype(plan.problem.model)
+    places = [*_some_places(plan, _CALIBRATION), (0.0,) * len(plan.axes)]
+    exact = Evaluator(plan.world(usual), How())(places).values
+    limit = _SHARE_OF_TOLERANCE * (plan.request.tolerance or _TOLERANCE)
+    taken, why = usual, []
+    for dtype in _REDUCED.get(plan.device.type, ()):
+        there = plan.world(dtype)
+        if (share := moving_share(plan, dtype)) < MOVING_SHARE:
+            why.append(f"{dtype}: only {share:.0%} of the weights change from point to point")
+            continue
+        values = Evaluator(there, How())(places).values
+        error = max(_error(exact[name], values[name], levels[name]) for name in levels)
+        if error > limit:
+            why.append(f"{dtype}: an error of {error:.2g}, over {limit:.2g}")
+        elif _faster(plan.world(taken), there, places[0]):
+            taken = dtype
+            why.append(f"{dtype}: an error of {error:.2g}, faster")
+        else:
+            why.append(f"{dtype}: slower")
+    listener.say(f"dtype: {taken} ({'; '.join(why) or 'no other to try'})")
+    noted["dtype_reason"] = "; ".join(why)
+    return replace(plan, dtype=taken)
+
+
+def _error(exact: FloatArray, other: FloatArray, level: float) -> float:
+    measure = Measure.of(exact, level=level, centre=float(exact[-1]))
+    return float(np.nan_to_num(measure.error(other, exact), nan=np.inf).max())
+
+
+def _faster(now: World, other: World, place: Sequence[float]) -> bool:
+    seconds = []
+    for world in (now, other):
+        chosen = evaluate.choose(world, [tuple(place)], points=np.inf, compiling=False)
+        seconds.append(min(chosen.seconds.values()))
+    return seconds[1] < seconds[0]
+
+
+def moving_share(plan: Plan, dtype: str) -> float:
+    """Return the share of the moving weights that differ between neighbouring grid points, the least over the axes."""
+    low = evaluate.DTYPES[dtype]
+    shares = []
+    for axis, direction in zip(plan.axes, plan.directions, strict=True):
+        spacing = (axis.maximum - axis.minimum) / (axis.count - 1)
+        changed = total = 0
+        for name, step in direction.tensors.items():
+            moves = step != 0
+            ends = [(plan.theta[name] + t * step).to(low) for t in (axis.minimum, axis.minimum + spacing)]
+            changed += int(((ends[0] != ends[1]) & moves).sum())
+            total += int(moves.sum())
+        shares.append(changed / max(total, 1))
+    return min(shares)

@@ -1,0 +1,52 @@
+"""Whole surfaces from the points evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from surfaceviz.records import FloatArray
+from surfaceviz.refine.interpolant import IntArray, predict
+from surfaceviz.refine.measure import Measure
+
+
+def fill(
+    axes: Sequence[FloatArray],
+    indices: IntArray,
+    values: Mapping[str, FloatArray],
+    *,
+    measures: Mapping[str, Measure] | None = None,
+) -> dict[str, FloatArray]:
+    """Return each of ``values`` (n,), known at the flat ``indices`` (n,), on the whole grid, in the grid's shape.
+
+    Those named in ``measures`` are interpolated in the measure's variable, where they may grow by orders of
+    magnitude; the others as they are, and clipped to the range of what is known. Known points keep their value.
+    A point that has no finite value is left out, so that an array is filled from the finite ones alone; without
+    any the rest is NaN.
+
+    >>> fill([np.array([0.0, 1.0, 2.0])], np.array([0, 2]), {"accuracy": np.array([0.5, 1.0])})["accuracy"].tolist()
+    [0.5, 0.75, 1.0]
+    """
+    shape = tuple(len(axis) for axis in axes)
+    rest = np.setdiff1d(np.arange(np.prod(shape)), indices)
+    filled = {}
+    for name, known in values.items():
+        whole = np.full(int(np.prod(shape)), np.nan)
+        whole[indices] = known
+        finite = np.isfinite(known)
+        if finite.any():
+            measure = (measures or {}).get(name)
+            whole[rest] = _between(axes, indices[finite], known[finite], rest, measure)
+        filled[name] = whole.reshape(shape)
+    return filled
+
+
+def _between(
+    axes: Sequence[FloatArray], indices: IntArray, known: FloatArray, rest: IntArray, measure: Measure | None
+) -> FloatArray:
+    if measure is None:
+        mean = predict(axes, indices, known[:, None], rest).mean[:, 0]
+        return np.clip(mean, known.min(), known.max())
+    u = measure.flatten(known)
+    return measure.unflatten(predict(axes, indices, u[:, None], rest).mean[:, 0], float(u.max()))

@@ -1,0 +1,96 @@
+"""Sums over batches into means, and how much each sample deviates from them; for several weight sets at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.losses import Measured, PerSample
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A metric of one split for k weight sets: its means, and each sample's share in the deviation from them.
+
+    ``residuals`` are r_i = (v_i - R w_i) / W for R = sum v / sum w and W = sum w: the linearised
+    deviation of the ratio, whose squares add up to its variance. None without per-sample values.
+    """
+
+    mean: Tensor  # (k,) float64
+    residuals: Tensor | None = None  # (k, n) float64
+
+    @property
+    def first(self) -> Tally:
+        """The tally of the first weight set."""
+        return Tally(self.mean[:1], None if self.residuals is None else self.residuals[:1])
+
+    @property
+    def stderr(self) -> Tensor | None:
+        """The standard errors of the means over samples, as draws from their population, shape (k,)."""
+        return None if self.residuals is None else self._spread(self.residuals)
+
+    def rise_stderr(self, centre: Tally) -> Tensor | None:
+        """Return the standard errors of the paired differences to ``centre`` (of one weight set), shape (k,)."""
+        if self.residuals is None or centre.residuals is None:
+            return None
+        return self._spread(self.residuals - centre.residuals.to(self.residuals))
+
+    def _spread(self, residuals: Tensor) -> Tensor:
+        n = residuals.shape[1]
+        if n < 2:  # noqa: PLR2004
+            return torch.full_like(self.mean, math.nan)
+        spread: Tensor = math.sqrt(n / (n - 1)) * torch.linalg.vector_norm(residuals, dim=1)
+        return spread.where(self.mean.isfinite(), math.nan)
+
+
+Tallies = dict[str, Tally]  # <split>_<metric> -> tally
+
+
+def tally_samples(values: Tensor, weights: Tensor) -> Tally:
+    """Return the tally of per-sample numerators and weights, shapes (k, n)."""
+    weight = weights.sum(1, keepdim=True)
+    mean = values.sum(1, keepdim=True) / weight
+    return Tally(mean[:, 0], torch.addcmul(values, mean, weights, value=-1).div_(weight))
+
+
+def tally_sums(pairs: Sequence[tuple[float, float]]) -> Tally:
+    """Return the tally of (sum, weight) pairs, one for each batch."""
+    totals = [total for total, _ in pairs]
+    total = math.fsum(totals) if all(map(math.isfinite, totals)) else sum(totals)
+    weight = math.fsum(weight for _, weight in pairs)
+    return Tally(torch.tensor([total / weight if weight else math.nan], dtype=torch.float64))
+
+
+def tally(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[Tally]:
+    """Return a metric's tally for each of the splits that lie one after another in ``parts``.
+
+    Args:
+        parts: what each batch gave; samples have shape (n,), or (k, n) for k weight sets.
+        counts: the splits' numbers of samples, () for one split of whatever number; what lies behind them
+            only fills the last batch.
+        name: for the message.
+
+    Raises:
+        ProblemError: some batches gave sums, others values for each sample.
+    """
+    samples = [part for part in parts if isinstance(part, PerSample)]
+    if len(samples) == len(parts):
+        values = torch.cat([_rows(part.values) for part in samples], 1)
+        weights = torch.cat([_rows(part.weights) for part in samples], 1)
+        counts = counts or [values.shape[1]]
+        sizes = [*counts, values.shape[1] - sum(counts)]
+        return [
+            tally_samples(v, w) for v, w in zip(values.split(sizes, 1)[:-1], weights.split(sizes, 1)[:-1], strict=True)
+        ]
+    if samples:
+        raise ProblemError(f"{name}: some batches gave (sum, weight), others values for each sample; give one kind")
+    return [tally_sums([(float(total), float(weight)) for total, weight in parts])]
+
+
+def _rows(samples: Tensor) -> Tensor:
+    return samples if samples.ndim > 1 else samples[None]

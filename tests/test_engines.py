@@ -1,0 +1,251 @@
+"""Baseline: numpy's closed form of a quadratic, and the eager engine in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from surfaceviz import evaluate
+from surfaceviz.evaluate import Evaluator, How, World, calls, choose
+from surfaceviz.evaluate.folded import NothingToFoldError, fold
+from surfaceviz.functional import borrowed, eager
+from surfaceviz.grid import Axis
+from surfaceviz.parameters import named_tensors
+from surfaceviz.pipeline.plan import make_plan
+from surfaceviz.pipeline.request import Request
+from surfaceviz.problem import Problem
+
+PLACES = [(0.3, -0.2), (0.0, 0.0), (-0.7, 0.5), (1.0, 1.0), (0.1, 0.9)]
+FAST = [How("folded", 20), How("compiled", 20), How("vmapped", 20, 4), How("unfused", 64, 2)]
+
+
+class Everything(nn.Module):
+    """What the folded engine rewrites, and what it must leave alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.down = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
+        self.down_norm = nn.BatchNorm2d(16)
+        self.short = nn.Conv2d(8, 16, 1, stride=2)
+        self.wide = nn.Conv2d(16, 16, 3, padding=2, dilation=2, groups=4)
+        self.plain_norm = nn.BatchNorm2d(16, affine=False)
+        self.same = nn.Conv2d(16, 16, 3, padding="same")
+        self.fc = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.stem(x)))
+        y = self.down_norm(self.down(x))
+        kept = y.clone()  # a second user: no adding in place
+        z = functional.relu(y + self.short(x))
+        z = z + self.plain_norm(self.wide(z)) + kept
+        z = z + z
+        z = functional.max_pool2d(functional.gelu(self.same(z)), 2)
+        out: Tensor = self.fc(z.mean((2, 3)) + 0.1 * functional.relu(self.wide(kept)).sum((2, 3)))
+        return out
+
+
+def _world(problem: Problem, dtype: str = "float32", **options: Any) -> World:
+    axes = (Axis(-1, 1, 5), Axis(-1, 1, 5))
+    plan = make_plan(Request(problem, axes=axes, dtype=dtype, **options), lambda _line: None)
+    plan.problem.model.eval()
+    return plan.world()
+
+
+def _everything() -> Problem:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = Everything()
+        for _ in range(4):
+            model(torch.randn(16, 1, 6, 6) + 1)
+    return Problem(model.eval(), {"train": oracles.images(50), "test": oracles.images(17)}, "cross_entropy")
+
+
+def _mlp() -> Problem:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.Tanh(), nn.Linear(16, 3))
+    return Problem(model, {"train": oracles.images(50), "test": oracles.images(17)}, "cross_entropy")
+
+
+PROBLEMS = {"net": oracles.net_problem, "everything": _everything, "mlp": _mlp}
+
+
+@pytest.mark.parametrize("how", FAST, ids=str)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_engine_agrees_with_the_eager_one_in_float64(name: str, how: How) -> None:
+    if how.engine == "folded" and name == "mlp":
+        pytest.skip("nothing to fold; see the test of that")
+    exact = Evaluator(_world(PROBLEMS[name](), "float64"), How("eager", 7))
+    world = _world(PROBLEMS[name]())
+    with borrowed(world.problem.model, world.device):
+        evaluator = Evaluator(world, how)
+        exact.centre()
+        evaluator.centre()
+        expected, got = exact(PLACES), evaluator(PLACES)
+    for metric, values in expected.values.items():
+        if metric.endswith("_loss"):
+            assert np.all(np.abs(got.values[metric] - values) <= 1e-5 * np.maximum(np.abs(values), 1e-2)), metric
+        else:
+            np.testing.assert_allclose(got.values[metric], values, atol=1e-12)  # counts of samples
+        np.testing.assert_allclose(got.stderr[metric], expected.stderr[metric], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(got.rise_stderr[metric], expected.rise_stderr[metric], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [How("compiled", 20), How("vmapped", 20, 4)], ids=str)
+@pytest.mark.parametrize("splits", [1, 2])
+def test_engines_give_the_closed_form_of_a_quadratic(how: How, splits: int) -> None:
+    model, x, y = oracles.regression()
+    quadratic = oracles.Quadratic(model, x, y)
+    data = {"train": (x, y), "test": (x[:9], y[:9])}
+    problem = Problem(model, dict(list(data.items())[:splits]), "mse")
+    world = _world(problem, "float64")
+    evaluator = Evaluator(world, how)
+    got = evaluator(PLACES).values["train_loss"]
+    flat = [quadratic.flat(dict(direction)) for direction in world.directions]
+    expected = [quadratic.at(a * flat[0] + b * flat[1]) for a, b in PLACES]
+    np.testing.assert_allclose(got, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("how", FAST, ids=str)
+def test_a_point_has_the_same_bits_alone_and_in_company(how: How) -> None:
+    world = _world(oracles.net_problem())
+    with borrowed(world.problem.model, world.device):
+        evaluator = Evaluator(world, how)
+        together = evaluator(PLACES[: how.group])
+        again = evaluator(PLACES[: how.group])
+    for metric, values in together.values.items():
+        np.testing.assert_array_equal(again.values[metric], values)
+
+
+def test_a_whole_slice_with_a_fixed_engine_has_equal_bits_whatever_the_workers() -> None:
+    torch.set_num_threads(1)
+    for engine in ("folded", "vmapped"):
+        fixed: Any = {"engine": engine, "batch_size": 32}
+        one, two = (
+            oracles.cut(oracles.net_problem(), [(-1, 1, 7), (0, 1, 5)], workers=workers, **fixed) for workers in (1, 2)
+        )
+        assert one.provenance["engine"] == engine
+        for metric, values in one.values.items():
+            np.testing.assert_array_equal(two.values[metric], values)
+
+
+def test_engine_and_group_are_read_back_from_the_file() -> None:
+    first = oracles.cut(oracles.net_problem(), [(-1, 1, 7)], output="a.h5", engine="vmapped", batch_size=32)
+    assert (first.provenance["engine"], first.provenance["group"]) == ("vmapped", 64)
+    recorder = oracles.Recorder()
+    again = oracles.cut(oracles.net_problem(), [(-1, 1, 7)], output="a.h5", listener=recorder)
+    assert again.provenance["group"] == 64
+    assert any("complete already" in line for line in recorder.said)
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(36, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x.flatten(1))
+        return y if float(y.detach().sum()) > 0 else 2 * y  # a value decides: no graph holds it
+
+
+@pytest.mark.parametrize("engine", ["compiled", "vmapped", "folded"])
+def test_an_engine_that_can_not_do_it_gives_way_to_the_eager_one_with_a_line(engine: str) -> None:
+    problem = Problem(Branching(), oracles.images(20), "cross_entropy")
+    recorder = oracles.Recorder()
+    surface = oracles.cut(problem, [(-1, 1, 5)], engine=engine, listener=recorder)
+    assert surface.provenance["engine"] == "eager"
+    assert any(f"engine {engine} can't do this" in line and "eager it is" in line for line in recorder.warned)
+    np.testing.assert_array_equal(
+        surface.values["train_loss"], oracles.cut(problem, [(-1, 1, 5)], engine="eager").values["train_loss"]
+    )
+
+
+def test_a_loss_with_autograd_inside_is_left_to_the_eager_engine_or_right() -> None:
+    def measure(model: nn.Module, batch: Any) -> dict[str, Any]:
+        x = batch[0].detach().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+        return {"loss": (slope.square().sum(), float(len(x)))}
+
+    problem = Problem(
+        nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), (torch.randn(12, 2),), measure=measure
+    )
+    eager = oracles.cut(problem, [(-1, 1, 5)], engine="eager")
+    compiled = oracles.cut(problem, [(-1, 1, 5)], engine="compiled")
+    np.testing.assert_allclose(compiled.values["train_loss"], eager.values["train_loss"], rtol=1e-5)
+
+
+def test_samples_that_depend_on_their_batch_are_never_filled_up() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 3))
+    problem = Problem(model, oracles.images(50), "cross_entropy")
+    eager = oracles.cut(problem, [(-1, 1, 5)], engine="eager", batch_size=20)
+    compiled = oracles.cut(problem, [(-1, 1, 5)], engine="compiled", batch_size=20)
+    assert compiled.provenance["engine"] == "compiled"
+    np.testing.assert_allclose(compiled.values["train_loss"], eager.values["train_loss"], rtol=1e-5)
+
+
+def test_a_mean_of_ones_own_has_no_samples_and_is_right_in_every_engine() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets)
+
+    problem = Problem(oracles.net(), {"train": oracles.images(50), "test": oracles.images(17)}, loss)
+    eager = oracles.cut(problem, [(-1, 1, 5)], engine="eager", batch_size=50)
+    for engine in ("folded", "compiled"):
+        other = oracles.cut(problem, [(-1, 1, 5)], engine=engine, batch_size=20)
+        assert other.provenance["engine"] == engine
+        for metric in ("train_loss", "test_loss"):
+            np.testing.assert_allclose(other.values[metric], eager.values[metric], rtol=1e-5)
+
+
+def test_an_engine_with_other_losses_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(problem: Problem) -> Any:
+        call = eager(problem)
+        return lambda state, batches: call({name: 1.01 * t for name, t in state.items()}, batches)
+
+    monkeypatch.setattr(calls, "folded", wrong)
+    world = _world(_mlp())
+    chosen = choose(world, PLACES[:2], points=10, engine="folded")
+    assert chosen.how.engine == "eager"
+    assert "where the eager engine gives" in chosen.notes[0]
+
+
+def test_small_jobs_are_not_worth_choosing_for_and_large_ones_take_the_fastest() -> None:
+    world = _world(oracles.net_problem())
+    with borrowed(world.problem.model, world.device):
+        small = choose(world, PLACES[:2], points=10)
+        large = choose(world, PLACES[:2], points=1e9)
+    assert (small.how, len(small.seconds)) == (How("eager", 128), 1)
+    assert large.seconds[str(large.how)] == min(large.seconds.values())
+    assert {name.split(",")[0] for name in large.seconds} == set(evaluate.ENGINES)
+
+
+def test_weights_and_memory_stay_the_models_own() -> None:
+    problem = oracles.net_problem()
+    before = {name: named.tensor.clone() for name, named in named_tensors(problem.model).items()}
+    for engine in evaluate.ENGINES:
+        oracles.cut(problem, [(-1, 1, 3)], engine=engine)
+    for name, named in named_tensors(problem.model).items():
+        assert torch.equal(named.tensor, before[name])
+
+
+def test_a_graph_without_convolutions_is_nothing_to_fold() -> None:
+    module = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(NothingToFoldError, match="no convolution to fold"):
+        fold(module, [])
+
+
+def test_bf16_is_within_its_own_rounding() -> None:
+    exact, coarse = _world(oracles.net_problem()), _world(oracles.net_problem(), "bf16")
+    for how in (How("eager", 20), How("folded", 20)):
+        with borrowed(coarse.problem.model, coarse.device):
+            got = Evaluator(coarse, how)(PLACES).values["train_loss"]
+        expected = Evaluator(exact, How())(PLACES).values["train_loss"]
+        np.testing.assert_allclose(got, expected, rtol=0.05)
+        assert not np.array_equal(got, expected)
