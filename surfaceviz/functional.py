@@ -72,7 +72,7 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
     Raises:
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
     """
-    torch.manual_seed(0)
+    _reseed()
     try:
         with torch.enable_grad():  # a loss may differentiate; nothing here requires a gradient by itself
             parts = call(state, batches)
@@ -85,6 +85,13 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
     if any(part.keys() != parts[0].keys() for part in parts):
         raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
     return {metric: [part[metric] for part in parts] for metric in parts[0]}
+
+
+def _reseed() -> None:
+    """Start torch's random numbers anew; `torch.manual_seed` would note a traceback for a GPU that is never used."""
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
 
 
 def eager(problem: Problem) -> Call:

@@ -139,10 +139,10 @@ def test_a_whole_slice_with_a_fixed_engine_has_equal_bits_whatever_the_workers()
 
 def test_engine_and_group_are_read_back_from_the_file() -> None:
     first = oracles.cut(oracles.net_problem(), [(-1, 1, 7)], output="a.h5", engine="vmapped", batch_size=32)
-    assert (first.provenance["engine"], first.provenance["group"]) == ("vmapped", 64)
+    assert (first.provenance["engine"], first.provenance["group"]) == ("vmapped", 256)
     recorder = oracles.Recorder()
     again = oracles.cut(oracles.net_problem(), [(-1, 1, 7)], output="a.h5", listener=recorder)
-    assert again.provenance["group"] == 64
+    assert again.provenance["group"] == 256
     assert any("complete already" in line for line in recorder.said)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz.evaluate.folded import fold
+from surfaceviz.evaluate.stacked import stacked_function
 from surfaceviz.evaluate.straight import Backend, compile_straight
 from surfaceviz.functional import Call, State, detached, eager, outputs
 from surfaceviz.losses import Measured
@@ -36,31 +37,43 @@ def folded(problem: Problem) -> Call:
     return compiled(problem, fold)
 
 
-def vmapped(problem: Problem, moving: Collection[str], *, compiled: bool = True) -> Call:
-    """Return the call for states whose ``moving`` tensors have a leading axis; values are then (k, n).
+class Vmapped:
+    """Measures states whose ``moving`` tensors have a leading axis; values are then (k, n).
 
-    The batching is `torch.func.vmap`'s. The model is compiled, unless asked otherwise (to see what it is worth); a
-    loss of its outputs is not, for torch's own softmax is several times faster than a compiled one.
+    A chain of linear layers is run by `stacked`; the batching of others is `torch.func.vmap`'s, compiled unless asked
+    otherwise (to see what it is worth). A loss of outputs is never compiled, for torch's own softmax is several times
+    faster than a compiled one.
     """
-    whole = not problem.judges_outputs
-    function: Any = eager(problem) if whole else outputs(problem)
 
-    def several(state: State, batch: Any) -> Any:
-        def one(moved: dict[str, Tensor]) -> Any:
-            return function({**still, **moved}, [batch])[0] if whole else function({**still, **moved}, batch)
+    def __init__(self, problem: Problem, moving: Collection[str], *, compiled: bool = True) -> None:
+        self._problem, self._moving = problem, moving
+        self._whole = not problem.judges_outputs
+        self._function: Any = eager(problem) if self._whole else outputs(problem)
+        self._general = compile_straight(self._several, "inductor") if compiled else self._several
+        self._way: Any = self._general if self._whole else None  # how outputs come about; None until it is known
 
-        still = {name: tensor for name, tensor in state.items() if name not in moving}
-        return torch.vmap(one)({name: state[name] for name in moving})
+    @property
+    def waits(self) -> bool:
+        """Whether code is to be compiled first."""
+        return self._way is self._general
 
-    def judged(each: Any, batch: Any) -> dict[str, Measured]:
-        return {metric: detached(part) for metric, part in problem.judge(each, batch).items()}
-
-    fast = compile_straight(several, "inductor") if compiled else several
-
-    def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        made = [fast(state, batch) for batch in batches]
-        if whole:
+    def __call__(self, state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        """Return what each batch gives."""
+        if self._way is None:
+            one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
+            self._way = stacked_function(self._function, self._moving, one, batches[0]) or self._general
+        made = [self._way(state, batch) for batch in batches]
+        if self._whole:
             return made
-        return [torch.vmap(partial(judged, batch=batch))(each) for each, batch in zip(made, batches, strict=True)]
+        return [torch.vmap(partial(self._judged, batch))(each) for each, batch in zip(made, batches, strict=True)]
 
-    return run
+    def _several(self, state: State, batch: Any) -> Any:
+        def one(moved: dict[str, Tensor]) -> Any:
+            return self._function({**still, **moved}, [batch] if self._whole else batch)
+
+        still = {name: tensor for name, tensor in state.items() if name not in self._moving}
+        made = torch.vmap(one)({name: state[name] for name in self._moving})
+        return made[0] if self._whole else made
+
+    def _judged(self, batch: Any, each: Any) -> dict[str, Measured]:
+        return {metric: detached(part) for metric, part in self._problem.judge(each, batch).items()}

@@ -12,18 +12,18 @@ from surfaceviz.evaluate.evaluator import Evaluator, Values, World
 from surfaceviz.evaluate.how import How
 from surfaceviz.evaluate.place import Coordinates
 from surfaceviz.evaluate.precision import disagreement
+from surfaceviz.functional import coupling_norms
 
 # Ours, from ResNet-20, a small CNN and an MLP on two cores.
 _WORTH_CHOOSING = 2.0  # seconds of work of a process; below, whatever is chosen
-_SOON = 3.0  # seconds of starting that are no waiting
 _SHARE = 0.05  # of the work that may go into measuring what needs no compiling
 _STARTING = {"eager": 0.0, "folded": 2.0, "vmapped": 6.0, "compiled": 30.0}  # seconds, with nothing in torch's cache
 _GAIN = {"eager": 0.3, "folded": 0.3, "vmapped": 0.6, "compiled": 0.3}  # the share of the remaining time it may save
 _SAMPLES = 2048  # so many are enough to time an engine
 _CPU_BATCHES = (480, 128, 32)  # caches decide
 _GPU_BATCHES = (512, 2048, 8192)  # occupancy does
-_ACTIVATIONS = 16 * 480  # weight sets times samples of a vmapped group
-_LARGEST_GROUP = 64
+_ACTIVATIONS = 32 * 480  # weight sets times samples of a vmapped group
+_LARGEST_GROUP = 256
 _TIMING = 0.15  # seconds of repetition at least
 
 
@@ -72,7 +72,7 @@ def choose(
     for family in _families(world, engine, batch_size):
         previous = math.inf
         for how in family:
-            if _STARTING[how.engine] > _SOON and not compiling:
+            if how.engine == "compiled" and not compiling:
                 break
             seconds = _tried(trials, how, best * points, time.monotonic() - begun, chosen)
             if seconds is None or seconds > previous:
@@ -86,10 +86,15 @@ def choose(
 def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen) -> float | None:
     """Return the seconds of a point; None where trying would not pay, or the engine can't do it."""
     starting = _STARTING[how.engine]
-    if starting > _GAIN[how.engine] * work or (starting <= _SOON and spent > _SHARE * work + starting):
-        return None
     try:
-        if how.engine == "vmapped" and not trials.worth_batching(how):
+        if how.engine == "vmapped":
+            batching = trials.batching(how)
+            starting = 0.0 if batching.stacks else starting
+            if batching.gain < 1:
+                return None
+        if starting > _GAIN[how.engine] * work:
+            return None
+        if how.engine in ("eager", "folded") and spent > _SHARE * work + starting:
             return None
         seconds = trials.seconds(how)
     except _OtherLossesError as error:
@@ -153,6 +158,12 @@ class _OtherLossesError(ProblemError):
     """An engine computes something else than the eager one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batching:
+    gain: float  # times as fast as one after another
+    stacks: bool  # without compiling
+
+
 class _Trials:
     """Times engines on real points, and compares their losses with the eager engine's."""
 
@@ -160,7 +171,8 @@ class _Trials:
         self.world = world
         self._short = world.shortened(_SAMPLES)
         self._places = list(places)
-        self._reference: Values | None = None
+        self._coupled = bool(coupling_norms(world.problem.model)) or any(split.given for split in world.splits)
+        self._references: dict[int, Values] = {}  # by batch size, where that makes a difference
         self.last: Evaluator | None = None  # the last that was timed, where it measures all samples
 
     def seconds(self, how: How) -> float:
@@ -177,22 +189,25 @@ class _Trials:
         seconds = _quickest(lambda: evaluator(lot)) / len(lot)
         return seconds * self.world.samples / self._short.samples
 
-    def worth_batching(self, how: How) -> bool:
-        """Return whether several weight sets at once gain anything, told by a few, not compiled."""
+    def batching(self, how: How) -> _Batching:
+        """Return what several weight sets at once gain, told by a few samples, not compiled."""
         few = self.world.shortened(min(_SAMPLES, how.batch_size))
         one = Evaluator(few, How("eager", how.batch_size))
         several = Evaluator(few, replace(how, engine="unfused"))
         lot = (self._places * how.group)[: how.group]
         several(lot)
-        return _quickest(lambda: several(lot)) / how.group < _quickest(lambda: one(lot[:1]))
+        gain = how.group * _quickest(lambda: one(lot[:1])) / _quickest(lambda: several(lot))
+        return _Batching(gain, several.stacks)
 
     def _compare(self, how: How, values: Values) -> None:
-        if self._reference is None:
-            self._reference = values if how.engine == "eager" else Evaluator(self._short, How())(self._places)
+        size = how.batch_size if self._coupled else 0
+        if size not in self._references:
+            reference = Evaluator(self._short, How("eager", how.batch_size)) if how.engine != "eager" else None
+            self._references[size] = values if reference is None else reference(self._places)
         for name, losses in values.values.items():
             if not name.endswith("_loss"):
                 continue
-            for loss, other in zip(self._reference.values[name], losses, strict=True):
+            for loss, other in zip(self._references[size].values[name], losses, strict=True):
                 both = math.isfinite(loss) and math.isfinite(other)
                 if (both and disagreement(loss, other, self.world.dtype) > 1) or math.isnan(loss) != math.isnan(other):
                     raise _OtherLossesError(f"it gives {name} {other:.9g} where the eager engine gives {loss:.9g}")

@@ -110,16 +110,22 @@ class Evaluator:
         given = (world.names, world.theta, world.directions, world.dtype, world.device)
         self._place = Placer(*given)
         self._stack = Stacker(*given) if how.engine in ("vmapped", "unfused") else None
-        self._pass = Pass(world.problem, _sections(world, how, self._place), self._call(how))
+        self._call = self._made(how)
+        self._pass = Pass(world.problem, _sections(world, how, self._place), self._call)
         calibration = world.calibration
         self._calibration = None if calibration is None else calibration.batches(how.batch_size)
         self._centre: Tallies | None = None
 
-    def _call(self, how: How) -> Call | None:
+    def _made(self, how: How) -> Call | None:
         if self._stack is not None:
-            return calls.vmapped(self._problem, self._stack.moving, compiled=how.engine == "vmapped")
+            return calls.Vmapped(self._problem, self._stack.moving, compiled=how.engine == "vmapped")
         makers = {"folded": calls.folded, "compiled": calls.compiled}
         return makers[how.engine](self._problem) if how.engine in makers else None
+
+    @property
+    def stacks(self) -> bool:
+        """Whether several weight sets are run at once with nothing to be compiled; known after the first points."""
+        return isinstance(self._call, calls.Vmapped) and not self._call.waits
 
     def centre(self) -> Values:
         """Return the values at theta itself, to which rises are then referred."""

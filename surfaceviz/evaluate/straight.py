@@ -7,11 +7,13 @@ what the tensors hold: once it is known which input of the graph is which tensor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from surfaceviz.tree import leaves
 
@@ -19,10 +21,30 @@ State = Mapping[str, Tensor]
 Measuring = Callable[[State, Any], Any]  # -> measurements, or outputs
 Compiled = Callable[..., Any]
 Backend = Callable[[fx.GraphModule, Any], Compiled]
+Source = str | int  # the name of a tensor of the state, or the number of one of the batch
 
 
-def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
-    """Return ``function(state, batch)`` compiled, once for each shape of batch.
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A graph that torch.compile made, and what it gave when it first ran.
+
+    Attributes:
+        compiled: what the backend made of it.
+        sources: where each of its inputs comes from; None where one is no tensor of state and batch.
+        outputs: the tensors that it gave.
+        result: what the function gave that the graph was made from.
+        guarded: that function, compiled.
+    """
+
+    compiled: Compiled
+    sources: list[Source] | None
+    outputs: Sequence[Tensor]
+    result: Any
+    guarded: Measuring
+
+
+def capture(function: Measuring, backend: Backend | str, state: State, batch: Any) -> Capture:
+    """Return the graph of ``function`` for tensors of these shapes, having run it once.
 
     A graph break is an error, for what lies outside the graph would be slow.
     """
@@ -34,52 +56,60 @@ def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
 
         def call(*inputs: Any) -> Any:
             outputs = compiled(*inputs)
-            ran.append((compiled, inputs, outputs))
+            ran[:] = [(compiled, inputs, outputs)]
             return outputs
 
         return call
 
-    # torch keeps what it compiled by code object, and no more than a few each: a problem gets one of its own.
-    function.__code__ = function.__code__.replace()
-    guarded: Measuring = torch.compile(function, backend=recording, dynamic=False, fullgraph=True)
+    # torch keeps what it compiled by code object, and no more than a few each: this has one of its own.
+    def one(state: State, batch: Any) -> Any:
+        return function(state, batch)
+
+    one.__code__ = one.__code__.replace()
+    guarded: Measuring = torch.compile(one, backend=recording, dynamic=False, fullgraph=True)
+    result = guarded(state, batch)
+    ((compiled, inputs, outputs),) = ran
+    return Capture(compiled, _sources(inputs, state, batch), outputs, result, guarded)
+
+
+def _sources(inputs: Sequence[Any], state: State, batch: Any) -> list[Source] | None:
+    known: dict[int, Source] = {id(tensor): name for name, tensor in state.items()}
+    known |= {id(leaf): number for number, leaf in enumerate(leaves(batch))}
+    return [known[id(x)] for x in inputs] if all(id(x) in known for x in inputs) else None
+
+
+def arguments(sources: Sequence[Source], state: State, batch: Any) -> list[Tensor]:
+    """Return the inputs of a captured graph."""
+    rows = leaves(batch)
+    return [state[source] if isinstance(source, str) else rows[source] for source in sources]
+
+
+def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
+    """Return ``function(state, batch)`` compiled, once for each shape of batch, and called without guards."""
     known: dict[tuple[Any, ...], Measuring] = {}
 
     def run(state: State, batch: Any) -> Any:
         shape = tuple(leaf.shape for leaf in leaves(batch))
         if shape in known:
             return known[shape](state, batch)
-        ran.clear()
-        measured = guarded(state, batch)
-        known[shape] = (_straight(*ran[0], state, batch, measured) if len(ran) == 1 else None) or guarded
-        ran.clear()
-        return measured
+        captured = capture(function, backend, state, batch)
+        known[shape] = _straight(captured) or captured.guarded
+        return captured.result
 
     return run
 
 
-def _straight(
-    compiled: Compiled,
-    inputs: tuple[Any, ...],
-    outputs: Any,
-    state: State,
-    batch: Any,
-    measured: Any,
-) -> Measuring | None:
+def _straight(captured: Capture) -> Measuring | None:
     """Return the graph as a function of state and batch; None where an input or a result is none of theirs."""
-    names = {id(tensor): name for name, tensor in state.items()}
-    numbers = {id(leaf): number for number, leaf in enumerate(leaves(batch))}
-    places = {id(tensor): place for place, tensor in enumerate(outputs)}
-    sources = [names.get(id(x), numbers.get(id(x))) for x in inputs]
-    if any(source is None for source in sources):
-        return None
-    flat, shape = torch.utils._pytree.tree_flatten(measured)  # noqa: SLF001
-    if any(id(leaf) not in places for leaf in flat):
+    places = {id(tensor): place for place, tensor in enumerate(captured.outputs)}
+    flat, shape = tree_flatten(captured.result)
+    sources, compiled = captured.sources, captured.compiled
+    if sources is None or any(id(leaf) not in places for leaf in flat):
         return None
     results = [places[id(leaf)] for leaf in flat]
 
     def call(state: State, batch: Any) -> Any:
-        rows = leaves(batch)
-        out = compiled(*[state[s] if isinstance(s, str) else rows[s] for s in sources])  # type: ignore[index]
-        return torch.utils._pytree.tree_unflatten([out[place] for place in results], shape)  # noqa: SLF001
+        out = compiled(*arguments(sources, state, batch))
+        return tree_unflatten([out[place] for place in results], shape)
 
     return call
