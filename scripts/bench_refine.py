@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_slice import Contender
 
 import surfaceviz
-from bench_slice import Contender
 from surfaceviz.listener import Quiet
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.refine import Goal, Measure, Refined, refinement
@@ -143,8 +143,12 @@ def coverage() -> tuple[dict[str, Any], bool]:
             }  # fmt: skip
             print(json.dumps(row), flush=True)
             rows.append(row)
-    covered = sum(row["covered"] for row in rows)
-    summary = {"covered": covered, "of": len(rows), "median_share": statistics.median(r["share"] for r in rows)}  # type: ignore[type-var]
+    covered = sum(bool(row["covered"]) for row in rows)
+    summary = {
+        "covered": covered,
+        "of": len(rows),
+        "median_share": statistics.median(float(str(r["share"])) for r in rows),
+    }
     print(json.dumps(summary))
     return {**summary, "surfaces": rows}, covered >= COVERED
 
@@ -167,7 +171,7 @@ def picture_time(rounds: int) -> tuple[dict[str, Any], bool]:
         "engine": surface.provenance["engine"],
     }  # fmt: skip
     print(json.dumps(figures))
-    return figures, figures["ratio"] >= TIMES[0]  # type: ignore[operator]
+    return figures, figures["ratio"] >= TIMES[0]
 
 
 def main() -> int:

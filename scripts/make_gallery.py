@@ -50,6 +50,15 @@ PICTURES = (
         ("surfaceviz plot skip.h5 plain.h5 --of test_accuracy --kind heat -o accuracy.png",),
     ),
     Picture(
+        "refined.png",
+        "The plane of the first picture on 101 x 101 points, over the range that was found for it: the dots were "
+        "evaluated, the rest is interpolated, and audited.",
+        (
+            "surfaceviz slice resnet20-digits --axis auto:101 --axis auto:101 --tol 0.05 -o refined.h5",
+            "surfaceviz plot refined.h5 --points -o refined.png",
+        ),
+    ),
+    Picture(
         "curve.png",
         "One direction through the ResNet-20: loss of both splits with the standard error of its rise, accuracy "
         "on the second axis.",

@@ -171,12 +171,16 @@ class Problem:
             for name, value in measured.items():
                 _check_samples(name, value)
             return measured
-        return self.judge(self.outputs(model, batch), batch)
+        return self.judge(self.outputs(model, batch), self.targets(batch))
 
-    def judge(self, outputs: Any, batch: Any) -> dict[str, Measured]:
-        """Return metric name -> sums of outputs against a batch's targets."""
+    @staticmethod
+    def targets(batch: Any) -> Any:
+        """Return what a batch's outputs are compared with."""
+        return _parts(batch)[1]
+
+    def judge(self, outputs: Any, targets: Any) -> dict[str, Measured]:
+        """Return metric name -> sums of outputs against targets."""
         assert self._loss is not None
-        targets = _parts(batch)[1]
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]

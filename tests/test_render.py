@@ -208,3 +208,15 @@ def test_plot_takes_records_and_files() -> None:
     store.write(Path("a.h5"), _surface())
     surfaceviz.plot(_surface(), "a.h5", output="a.svg", kind="lines")
     assert Path("a.svg").exists()
+
+
+def test_points_that_were_evaluated_are_dotted_where_they_lie() -> None:
+    surface = _surface((9, 5))
+    surface.origin[:] = 2
+    surface.origin[2, 3] = surface.origin[7, 1] = 1
+    (ax,) = _axes(render.draw([surface], points=True))
+    (dots,) = [line for line in ax.lines if line.get_label() == "evaluated"]
+    places = [(surface.axes[0][i], surface.axes[1][j]) for i, j in ((2, 3), (7, 1))]
+    np.testing.assert_allclose(np.asarray(dots.get_xydata()), places)
+    (plain,) = _axes(render.draw([surface]))
+    assert not [line for line in plain.lines if line.get_label() == "evaluated"]

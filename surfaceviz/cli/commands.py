@@ -150,6 +150,7 @@ def plot(
     kind: Annotated[Kind, typer.Option(help="Of surfaces.")] = "filled",
     levels: Annotated[Scale, typer.Option(help="Spacing of levels, or the scale of a curve.")] = "auto",
     of: Annotated[str | None, typer.Option(metavar="SPLIT_METRIC", help="What to draw [the loss].")] = None,
+    points: Annotated[bool, typer.Option("--points", help="Dot the points that were evaluated.")] = False,
     debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
@@ -160,7 +161,7 @@ def plot(
     render.check_format(picture)
     surfaces = [read(path) for path in files]
     names = [path.stem for path in files]
-    render.save(render.draw(surfaces, kind=kind, levels=levels, of=of, names=names), picture)
+    render.save(render.draw(surfaces, kind=kind, levels=levels, of=of, names=names, points=points), picture)
     typer.echo(f"picture: {picture}")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from surfaceviz.evaluate.folded import fold
 from surfaceviz.evaluate.stacked import stacked_function
 from surfaceviz.evaluate.straight import Backend, compile_straight
 from surfaceviz.functional import Call, State, detached, eager, outputs
-from surfaceviz.losses import Measured
+from surfaceviz.losses import Measured, PerSample
 from surfaceviz.problem import Problem
 
 
@@ -63,9 +62,7 @@ class Vmapped:
             one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
             self._way = stacked_function(self._function, self._moving, one, batches[0]) or self._general
         made = [self._way(state, batch) for batch in batches]
-        if self._whole:
-            return made
-        return [torch.vmap(partial(self._judged, batch))(each) for each, batch in zip(made, batches, strict=True)]
+        return made if self._whole else [self._judged(*each) for each in zip(made, batches, strict=True)]
 
     def _several(self, state: State, batch: Any) -> Any:
         def one(moved: dict[str, Tensor]) -> Any:
@@ -75,5 +72,21 @@ class Vmapped:
         made = torch.vmap(one)({name: state[name] for name in self._moving})
         return made[0] if self._whole else made
 
-    def _judged(self, batch: Any, each: Any) -> dict[str, Measured]:
-        return {metric: detached(part) for metric, part in self._problem.judge(each, batch).items()}
+    def _judged(self, made: Any, batch: Any) -> dict[str, Measured]:
+        """Return the measurements of the outputs of all sets: as so many more samples, where samples stand alone."""
+        targets = self._problem.targets(batch)
+        if isinstance(made, Tensor) and isinstance(targets, Tensor) and made.ndim == 3:  # noqa: PLR2004  (k, n, C)
+            sets, n, classes = made.shape
+            flat = (
+                made.permute(2, 0, 1).reshape(classes, sets * n).T
+            )  # classes first in memory, as the softmax likes it
+            repeated = targets.expand(sets, *targets.shape).flatten(0, 1)
+            parts = self._problem.judge(flat, repeated)
+            if all(isinstance(part, PerSample) for part in parts.values()):
+                alone = {name: cast("PerSample", detached(part)) for name, part in parts.items()}
+                return {n_: PerSample(p.values.view(sets, n), p.weights.view(sets, n)) for n_, p in alone.items()}
+        return torch.vmap(lambda each: _all_detached(self._problem.judge(each, targets)))(made)
+
+
+def _all_detached(parts: dict[str, Measured]) -> dict[str, Measured]:
+    return {metric: detached(part) for metric, part in parts.items()}

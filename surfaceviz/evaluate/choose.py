@@ -24,6 +24,7 @@ _CPU_BATCHES = (480, 128, 32)  # caches decide
 _GPU_BATCHES = (512, 2048, 8192)  # occupancy does
 _ACTIVATIONS = 32 * 480  # weight sets times samples of a vmapped group
 _LARGEST_GROUP = 256
+_WORTH_BATCHING = 1.5  # times as fast, uncompiled: convolutions gain less, and lose it again compiled
 _TIMING = 0.15  # seconds of repetition at least
 
 
@@ -74,7 +75,8 @@ def choose(
         for how in family:
             if how.engine == "compiled" and not compiling:
                 break
-            seconds = _tried(trials, how, best * points, time.monotonic() - begun, chosen)
+            spent = time.monotonic() - begun if len(chosen.seconds) > 1 else 0.0
+            seconds = _tried(trials, how, best * points, spent, chosen)
             if seconds is None or seconds > previous:
                 break
             previous = seconds
@@ -90,11 +92,11 @@ def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen)
         if how.engine == "vmapped":
             batching = trials.batching(how)
             starting = 0.0 if batching.stacks else starting
-            if batching.gain < 1:
+            if batching.gain < (1.0 if batching.stacks else _WORTH_BATCHING):
                 return None
         if starting > _GAIN[how.engine] * work:
             return None
-        if how.engine in ("eager", "folded") and spent > _SHARE * work + starting:
+        if how.engine in ("eager", "folded") and spent and spent + starting > _SHARE * work:
             return None
         seconds = trials.seconds(how)
     except _OtherLossesError as error:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
-_RELU = (functional.relu, torch.relu, torch.relu_)
+_RELU = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
 _ADD = (operator.add, operator.iadd, torch.add)
+_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.setitem)
 _POOL = (functional.max_pool2d, torch.max_pool2d)
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -54,32 +55,46 @@ def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]
 def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
     if _is_convolution(node):
         _rewrite_convolution(graph, node, blocked)
-    elif node.op == "call_function" and node.target in _ADD:
+    elif node.target in _ADD and not node.kwargs:
         _rewrite_sum(graph, node, blocked)
-    elif node.op == "call_function" and node.args and node.args[0] in blocked:
+    elif node.args and node.args[0] in blocked:
         first = node.args[0]
         assert isinstance(first, fx.Node)
         if node.target in _RELU:
-            _replace(graph, node, blocked, functional.relu_ if len(first.users) == 1 else functional.relu, (first,))
+            alone = len(first.users) == 1 or _writes(node)
+            _replace(graph, node, blocked, functional.relu_ if alone else functional.relu, (first,))
         elif node.target in _POOL and not node.kwargs.get("return_indices", False):
             kept = {key: value for key, value in node.kwargs.items() if key != "return_indices"}
             _replace(graph, node, blocked, torch.max_pool2d, node.args, kept)
+        elif _writes(node) and len(first.users) > 1:
+            raise NothingToFoldError(f"{node.target} writes into what others read")
+
+
+def _writes(node: fx.Node) -> bool:
+    """Return whether an operation writes into its first argument."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    named = name.endswith("_") and not name.endswith("__")
+    return named or node.target in _IN_PLACE or bool(node.kwargs.get("inplace")) or node.args[1:2] == (True,)
 
 
 def _rewrite_sum(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
     """Add in the blocked layout where one term has it already, in place where nobody else needs that term."""
     terms = [term for term in node.args if isinstance(term, fx.Node)]
-    if len(terms) != 2 or node.kwargs or not any(term in blocked for term in terms):  # noqa: PLR2004
+    if len(terms) != 2 or not any(term in blocked for term in terms):  # noqa: PLR2004
         return
     values = [_value(term) for term in terms]
     if values[0].shape != values[1].shape or values[0].dtype != values[1].dtype:
         return
-    terms = [term if term in blocked else _blocked(graph, node, term) for term in terms]
-    free = next((term for term in terms if len(term.users) == (1 if term in blocked else 0)), None)
+    if _writes(node) and terms[0] not in blocked and len(terms[0].users) > 1:
+        return
+    converted = [term if term in blocked else _blocked(graph, node, term) for term in terms]
+    pairs = zip(converted, terms, strict=True)
+    alone = (new for new, term in pairs if new is not term or len(term.users) == 1)
+    free = converted[0] if _writes(node) else next(alone, None)
     if free is None:
-        _replace(graph, node, blocked, torch.add, tuple(terms))
+        _replace(graph, node, blocked, torch.add, tuple(converted))
     else:
-        _replace(graph, node, blocked, Tensor.add_, (free, terms[1] if free is terms[0] else terms[0]))
+        _replace(graph, node, blocked, Tensor.add_, (free, converted[1] if free is converted[0] else converted[0]))
 
 
 def _blocked(graph: fx.Graph, node: fx.Node, term: fx.Node) -> fx.Node:
@@ -158,13 +173,14 @@ def _replace(
 
 
 def _give_dense(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
-    """Let users that don't know the blocked layout have the value as an ordinary tensor."""
-    strangers = [user for user in node.users if user not in blocked]
-    if strangers:
-        with graph.inserting_after(node):
+    """Let users that don't know the blocked layout have the value as an ordinary tensor.
+
+    Each gets it as it is when they read it, for others may have written into it by then.
+    """
+    for user in [user for user in node.users if user not in blocked]:
+        with graph.inserting_before(user):
             dense = graph.call_function(_dense, (node,))
-        for user in strangers:
-            user.replace_input_with(node, dense)
+        user.replace_input_with(node, dense)
 
 
 def _dense(x: Tensor) -> Tensor:

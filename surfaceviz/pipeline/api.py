@@ -129,6 +129,7 @@ def plot(
     kind: str = "filled",
     levels: str = "auto",
     of: str | None = None,
+    points: bool = False,
 ) -> render.Picture:
     """Return a figure of one or several slices, all 1-D or all 2-D.
 
@@ -138,6 +139,7 @@ def plot(
         kind: for surfaces: ``lines``, ``filled`` or ``heat``.
         levels: ``linear``, ``log``, or ``auto``: log where a loss spans more than a factor of 20.
         of: ``<split>_<metric>``; by default the loss of the first split (curves: of all).
+        points: whether the evaluated points of surfaces are dotted.
 
     Raises:
         ValueError: nothing to draw, mixed dimensions, unknown kind, levels or metric.
@@ -146,7 +148,7 @@ def plot(
     """
     records = [record if isinstance(record, Slice) else read(record) for record in slices]
     names = [str(i + 1) if isinstance(given, Slice) else Path(given).stem for i, given in enumerate(slices)]
-    figure = render.draw(records, kind=kind, levels=levels, of=of, names=names)
+    figure = render.draw(records, kind=kind, levels=levels, of=of, names=names, points=points)
     if output is not None:
         render.save(figure, Path(output))
     return figure

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.path import Path
 
-from surfaceviz.records import MISSING, FloatArray, Slice
+from surfaceviz.records import EVALUATED, MISSING, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.levels import Levels
 
@@ -19,7 +19,9 @@ _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 
 
-def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str = "filled") -> ScalarMappable:
+def draw_contour(
+    ax: Axes, surface: Slice, name: str, levels: Levels, kind: str = "filled", *, points: bool = False
+) -> ScalarMappable:
     """Draw ``values[name]``, alpha to the right and beta upwards, and return what a colour bar needs.
 
     Points that diverged are hatched grey, missing ones plain grey.
@@ -30,6 +32,7 @@ def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str 
         name: ``<split>_<metric>``.
         levels: what lines are drawn at and colours run over.
         kind: one of `KINDS`.
+        points: whether the points that were evaluated are dotted.
     """
     alpha, beta = surface.axes
     if min(surface.shape) < 2:  # noqa: PLR2004  no line runs through a single row
@@ -47,6 +50,9 @@ def draw_contour(ax: Axes, surface: Slice, name: str, levels: Levels, kind: str 
         mappable = ax.contour(alpha, beta, z, places, cmap=style.MAP, norm=norm, linewidths=1.1)
         roomy = [place for place, path in zip(places, mappable.get_paths(), strict=True) if _is_roomy(path, surface)]
         ax.clabel(mappable, roomy, fontsize=7, fmt=levels.label, colors="#333333")
+    if points:
+        x, y = (axis[i] for axis, i in zip(surface.axes, np.nonzero(surface.origin == EVALUATED), strict=True))
+        ax.plot(x, y, ".", color="#111111", markersize=2.2, markeredgewidth=0, label="evaluated", zorder=4)
     _draw_marks(ax, surface)
     _finish(ax, surface, cells=kind == "heat")
     return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)

@@ -36,6 +36,7 @@ def draw(
     levels: str = "auto",
     of: str | None = None,
     names: Sequence[str] | None = None,
+    points: bool = False,
 ) -> Picture:
     """Return a figure of slices: curves overlaid, surfaces side by side with one set of levels.
 
@@ -45,6 +46,7 @@ def draw(
         levels: auto, linear or log.
         of: ``<split>_<metric>``; by default the loss: of the first split, for curves of all.
         names: what tells slices of one problem apart, such as their files' names.
+        points: whether the points of surfaces that were evaluated, not interpolated, are dotted.
 
     Raises:
         ValueError: no slice, mixed dimensions, unknown kind, levels or metric.
@@ -62,7 +64,7 @@ def draw(
     with style.applied():
         if surfaces[0].ndim == 1:
             return _curves(surfaces, levels, of)
-        return _surfaces(surfaces, kind, levels, of or _first_loss(surfaces))
+        return _surfaces(surfaces, kind, levels, of or _first_loss(surfaces), points=points)
 
 
 def _told_apart(surfaces: Sequence[Slice], names: Sequence[str]) -> list[Slice]:
@@ -82,7 +84,7 @@ def _first_loss(surfaces: Sequence[Slice]) -> str:
     raise ValueError("these slices share no loss: name what to draw")
 
 
-def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Picture:
+def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str, *, points: bool) -> Picture:
     chosen = levels_module.choose([surface.values[name] for surface in surfaces], _scale(scale, name))
     height = max(panel_height(surface) for surface in surfaces)
     columns = min(len(surfaces), 4)
@@ -90,7 +92,7 @@ def _surfaces(surfaces: Sequence[Slice], kind: str, scale: str, name: str) -> Pi
     figure = Picture(figsize=(0.9 + 3.9 * columns, (0.6 + 3.3 * height) * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for ax, surface in zip(grid.flat, surfaces, strict=False):
-        mappable = draw_contour(ax, surface, name, chosen, kind)
+        mappable = draw_contour(ax, surface, name, chosen, kind, points=points)
     for ax in grid.flat[len(surfaces) :]:
         ax.set_visible(False)
     bar = figure.colorbar(mappable, ax=list(grid.flat), shrink=0.85, pad=0.02)
