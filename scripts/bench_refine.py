@@ -67,9 +67,9 @@ class Silent(Quiet):
 
 
 LISTED = (
-    [Surface("resnet20-digits", 100 + i, RANGES[i], 41) for i in range(7)]
-    + [Surface("resnet20-plain-digits", 110 + i, RANGES[i], 41) for i in range(7)]
-    + [Surface("cnn-fashion", 120 + i, RANGES[i], 41, samples=500) for i in range(7)]
+    [Surface("resnet20-digits", 100 + i, RANGES[i], 31) for i in range(7)]
+    + [Surface("resnet20-plain-digits", 110 + i, RANGES[i], 31) for i in range(7)]
+    + [Surface("cnn-fashion", 120 + i, RANGES[i], 31, samples=500) for i in range(7)]
     + [Surface("mlp-digits", 130 + i, RANGES[i % 7], 51) for i in range(19)]
 )
 

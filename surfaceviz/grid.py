@@ -94,8 +94,8 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
     """
     if not (isinstance(given, str) and given.startswith("auto")):
         return Axis.parse(given)
-    _, _, count = given.partition(":")
-    if not count.isdecimal():
+    word, _, count = given.partition(":")
+    if word != "auto" or not count.isdecimal():
         raise ValueError(f"axis {given!r}: expected auto:NUM, such as auto:51")
     return AutoAxis(int(count))
 

@@ -18,9 +18,11 @@ class _State:
 
     shields = 0
     pending: int | None = None
+    seen: int | None = None  # since `interruptible` began
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
+    _State.seen = signum
     if _State.shields:
         _State.pending = signum
     else:
@@ -39,6 +41,7 @@ def interruptible() -> Iterator[None]:
         return
     usual = (signal.SIG_DFL, signal.default_int_handler)
     previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
+    _State.seen = None
     for signum in previous:
         signal.signal(signum, _handle)
     try:
@@ -46,6 +49,12 @@ def interruptible() -> Iterator[None]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+def check() -> None:
+    """Raise `Interrupted` for a signal whose exception was lost, as in a finaliser that Python happened to run."""
+    if _State.seen is not None and not _State.shields:
+        raise Interrupted(_State.seen)
 
 
 @contextmanager

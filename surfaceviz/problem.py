@@ -17,6 +17,23 @@ from surfaceviz.tree import map_tensors
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
 
+_GUESSED = 2**22  # numbers of a guess at a time
+
+# What is guessed by whoever knows nothing, by loss: a class, the targets' mean, or the logit of that.
+_GUESSES: dict[Any, str] = {
+    "cross_entropy": "class",
+    "next_token": "class",
+    nn.CrossEntropyLoss: "class",
+    nn.NLLLoss: "class",
+    "mse": "mean",
+    nn.MSELoss: "mean",
+    nn.L1Loss: "mean",
+    nn.SmoothL1Loss: "mean",
+    nn.HuberLoss: "mean",
+    nn.BCELoss: "mean",
+    nn.BCEWithLogitsLoss: "logit",
+}
+
 BatchMeasure = Callable[[nn.Module, Any], Mapping[str, Measured]]
 
 
@@ -76,7 +93,7 @@ class Problem:
         self.rules = dict(rules or {})
         self.name = name
         self._loss = None if loss is None else loss_measure(loss)
-        self._known_loss = isinstance(loss, str) or type(loss).__module__.startswith("torch.")
+        self._guess = _GUESSES.get(loss if isinstance(loss, str) else type(loss))
         self._shifts = loss == "next_token"
         self._ignore_index = getattr(loss, "ignore_index", -100)
         if "loss" in (metrics or {}):
@@ -119,35 +136,38 @@ class Problem:
         return _logits(self._forward(model, _parts(batch)[0]))
 
     def uninformed(self, split: data_module.Split, outputs: Any) -> float | None:
-        """Return the loss of knowing nothing: a uniform guess of the class, or the mean prediction; the lower.
+        """Return the loss of knowing nothing: of a uniform guess of the class, or of the mean of the targets.
 
-        None where the loss is one's own, or taken of other things than tensors.
+        None where the loss is none of torch's classification and regression losses, or the targets are none of its.
 
         Args:
             split: the samples.
-            outputs: the outputs for one of them, which tell their shape.
+            outputs: the outputs for a few of them, which tell their shape.
         """
-        targets = _parts(split.rows)[1]
-        if self._loss is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        targets = self.targets(split.rows)
+        if self._guess is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
             return None
-        shape = (len(targets), *outputs.shape[1:])
-        classes = outputs.shape[-1 if self._shifts else 1] if outputs.ndim > 1 else 1
-        guesses = [torch.full(shape, -math.log(classes), dtype=torch.float64, device=outputs.device)]
-        if targets.is_floating_point() and targets.shape == shape:
-            guesses.append(targets.double().mean(0, keepdim=True).expand(shape))
-        measured = [self._loss(guess, targets) for guess in guesses]
-        losses = [float(m.values.sum() / m.weights.sum()) for m in measured if isinstance(m, PerSample)]
-        return min((loss for loss in losses if loss > 0), default=None)
+        shape = tuple(outputs.shape[1:])
+        if self._guess == "class":
+            classes = shape[-1 if self._shifts else 0] if shape else 1
+            guess = torch.full(shape, -math.log(classes), dtype=torch.float64, device=outputs.device)
+        elif targets.is_floating_point() and tuple(targets.shape[1:]) == shape:
+            mean = targets.double().mean(0)
+            guess = torch.logit(mean, eps=1e-12) if self._guess == "logit" else mean
+        else:
+            return None
+        assert self._loss is not None
+        total = weight = 0.0
+        for some in targets.split(max(1, _GUESSED // max(guess.numel(), 1))):
+            part = self._loss(guess.expand(len(some), *shape), some)
+            assert isinstance(part, PerSample)
+            total, weight = total + float(part.values.sum()), weight + float(part.weights.sum())
+        return total / weight if weight and total > 0 else None
 
     @property
     def judges_outputs(self) -> bool:
         """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
         return self._loss is not None
-
-    @property
-    def has_outputs(self) -> bool:
-        """Whether the loss is one of torch's, taken of outputs whose meaning is known."""
-        return self._loss is not None and self._known_loss
 
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
         """Return a batch on ``device`` with floating inputs in ``dtype``, targets in float32 or wider."""

@@ -58,12 +58,15 @@ def tally_samples(values: Tensor, weights: Tensor) -> Tally:
     return Tally(mean[:, 0], torch.addcmul(values, mean, weights, value=-1).div_(weight))
 
 
-def tally_sums(pairs: Sequence[tuple[float, float]]) -> Tally:
-    """Return the tally of (sum, weight) pairs, one for each batch."""
-    totals = [total for total, _ in pairs]
-    total = math.fsum(totals) if all(map(math.isfinite, totals)) else sum(totals)
-    weight = math.fsum(weight for _, weight in pairs)
-    return Tally(torch.tensor([total / weight if weight else math.nan], dtype=torch.float64))
+def tally_sums(pairs: Sequence[tuple[float | Tensor, float | Tensor]]) -> Tally:
+    """Return the tally of (sum, weight) pairs, one for each batch; numbers, or tensors (k,) for k weight sets."""
+    if any(isinstance(x, Tensor) and x.ndim for pair in pairs for x in pair):
+        total, weight = (sum(torch.as_tensor(pair[i], dtype=torch.float64) for pair in pairs) for i in (0, 1))
+        return Tally(torch.atleast_1d(torch.as_tensor(total / weight)))
+    totals = [float(total) for total, _ in pairs]
+    summed = math.fsum(totals) if all(map(math.isfinite, totals)) else sum(totals)
+    weights = math.fsum(float(weight) for _, weight in pairs)
+    return Tally(torch.tensor([summed / weights if weights else math.nan], dtype=torch.float64))
 
 
 def tally(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[Tally]:
@@ -89,7 +92,7 @@ def tally(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[T
         ]
     if samples:
         raise ProblemError(f"{name}: some batches gave (sum, weight), others values for each sample; give one kind")
-    return [tally_sums([(float(total), float(weight)) for total, weight in parts])]
+    return [tally_sums([(total, weight) for total, weight in parts])]
 
 
 def _rows(samples: Tensor) -> Tensor:

@@ -165,3 +165,24 @@ def test_losses_that_can_not_be_are_refused() -> None:
         _centre(_linear(1), (X[:10], VALUES[:10, 0]), "mse", 10)
     with pytest.raises(ProblemError, match=r"gave a tensor of shape \(53, 3\) for a batch of 53"):
         _centre(_linear(3), (X, VALUES), lambda outputs, targets: outputs - targets, 100)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "expected"),
+    [
+        ("cross_entropy", torch.arange(12) % 3, math.log(3)),
+        (nn.NLLLoss(), torch.arange(12) % 3, math.log(3)),
+        ("mse", torch.arange(36.0).reshape(12, 3) / 36, None),
+        (nn.BCELoss(), torch.eye(3).repeat(4, 1), -(math.log(1 / 3) + 2 * math.log(2 / 3)) / 3),
+        (nn.BCEWithLogitsLoss(), torch.eye(3).repeat(4, 1), -(math.log(1 / 3) + 2 * math.log(2 / 3)) / 3),
+    ],
+    ids=str,
+)
+def test_who_knows_nothing_loses_as_much_as_in_closed_form(loss: Any, targets: Tensor, expected: float | None) -> None:
+    problem = Problem(nn.Linear(2, 3), (torch.zeros(12, 2), targets), loss)
+    split = problem.load("train")
+    if expected is None:
+        expected = float((targets - targets.mean(0)).square().mean())
+    assert problem.uninformed(split, torch.zeros(2, 3)) == pytest.approx(expected, rel=1e-6)
+    own = Problem(nn.Linear(2, 3), (torch.zeros(12, 2), targets), lambda o, t: o.sum())
+    assert own.uninformed(split, torch.zeros(2, 3)) is None

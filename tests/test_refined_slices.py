@@ -96,7 +96,7 @@ def _counting(act: Any) -> Problem:
     return _mlp(measure)
 
 
-FIXED: Any = {"tol": 0.05, "engine": "eager", "batch_size": 128}
+FIXED: Any = {"tol": 0.05, "engine": "eager", "batch_size": 128, "workers": 1}  # signals are sent to this process
 
 
 @pytest.mark.parametrize("moment", [20, 45, 80, 110])

@@ -17,14 +17,15 @@ from surfaceviz.functional import coupling_norms
 # Ours, from ResNet-20, a small CNN and an MLP on two cores.
 _WORTH_CHOOSING = 2.0  # seconds of work of a process; below, whatever is chosen
 _SHARE = 0.05  # of the work that may go into measuring what needs no compiling
-_STARTING = {"eager": 0.0, "folded": 2.0, "vmapped": 6.0, "compiled": 30.0}  # seconds, with nothing in torch's cache
+_STARTING = {"eager": 0.0, "folded": 2.0, "vmapped": 0.5, "compiled": 30.0}  # seconds, with nothing in torch's cache
 _GAIN = {"eager": 0.3, "folded": 0.3, "vmapped": 0.6, "compiled": 0.3}  # the share of the remaining time it may save
+_FEW = 8  # samples are enough to see a graph
 _SAMPLES = 2048  # so many are enough to time an engine
 _CPU_BATCHES = (480, 128, 32)  # caches decide
 _GPU_BATCHES = (512, 2048, 8192)  # occupancy does
-_ACTIVATIONS = 32 * 480  # weight sets times samples of a vmapped group
+_ACTIVATIONS = 2**14  # weight sets times samples of a vmapped group
 _LARGEST_GROUP = 256
-_WORTH_BATCHING = 1.5  # times as fast, uncompiled: convolutions gain less, and lose it again compiled
+_STACKED_BYTES = 2**27  # of a group's weights
 _TIMING = 0.15  # seconds of repetition at least
 
 
@@ -89,11 +90,8 @@ def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen)
     """Return the seconds of a point; None where trying would not pay, or the engine can't do it."""
     starting = _STARTING[how.engine]
     try:
-        if how.engine == "vmapped":
-            batching = trials.batching(how)
-            starting = 0.0 if batching.stacks else starting
-            if batching.gain < (1.0 if batching.stacks else _WORTH_BATCHING):
-                return None
+        if how.engine == "vmapped" and not trials.stacks(how):
+            return None  # torch.func.vmap over convolutions takes long to compile, much memory, and loses
         if starting > _GAIN[how.engine] * work:
             return None
         if how.engine in ("eager", "folded") and spent and spent + starting > _SHARE * work:
@@ -117,7 +115,8 @@ def _asked(trials: _Trials, chosen: Chosen, engine: str | None, batch_size: int 
         try:
             chosen.seconds[str(how)] = seconds = trials.seconds(how)
         except ProblemError as error:
-            chosen.notes.append(f"engine {engine} can't do this ({_first_line(error)}); eager it is")
+            if chosen.how.engine == "eager":
+                chosen.notes.append(f"engine {engine} can't do this ({_first_line(error)}); eager it is")
             return chosen
         if seconds <= min(chosen.seconds.values()):
             chosen.how, chosen.evaluator = how, trials.last
@@ -149,7 +148,9 @@ def _sized(world: World, how: How) -> How:
     if how.engine != "vmapped":
         return how
     room = _ACTIVATIONS // _even(world.samples, how.batch_size)
-    return replace(how, group=min(_LARGEST_GROUP, 2 ** max(2, room.bit_length() - 1)))
+    held = sum(tensor.numel() * tensor.element_size() for tensor in world.theta.values())
+    room = min(room, _LARGEST_GROUP, _STACKED_BYTES // max(held, 1))
+    return replace(how, group=2 ** max(1, room.bit_length() - 1))
 
 
 def _even(samples: int, size: int) -> int:
@@ -158,12 +159,6 @@ def _even(samples: int, size: int) -> int:
 
 class _OtherLossesError(ProblemError):
     """An engine computes something else than the eager one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Batching:
-    gain: float  # times as fast as one after another
-    stacks: bool  # without compiling
 
 
 class _Trials:
@@ -191,15 +186,11 @@ class _Trials:
         seconds = _quickest(lambda: evaluator(lot)) / len(lot)
         return seconds * self.world.samples / self._short.samples
 
-    def batching(self, how: How) -> _Batching:
-        """Return what several weight sets at once gain, told by a few samples, not compiled."""
-        few = self.world.shortened(min(_SAMPLES, how.batch_size))
-        one = Evaluator(few, How("eager", how.batch_size))
-        several = Evaluator(few, replace(how, engine="unfused"))
-        lot = (self._places * how.group)[: how.group]
-        several(lot)
-        gain = how.group * _quickest(lambda: one(lot[:1])) / _quickest(lambda: several(lot))
-        return _Batching(gain, several.stacks)
+    def stacks(self, how: How) -> bool:
+        """Return whether several weight sets can be run at once with nothing to be compiled, told by two."""
+        few = Evaluator(self.world.shortened(_FEW), replace(how, engine="unfused", group=2))
+        few((self._places * 2)[:2])
+        return few.stacks
 
     def _compare(self, how: How, values: Values) -> None:
         size = how.batch_size if self._coupled else 0
@@ -210,8 +201,8 @@ class _Trials:
             if not name.endswith("_loss"):
                 continue
             for loss, other in zip(self._references[size].values[name], losses, strict=True):
-                both = math.isfinite(loss) and math.isfinite(other)
-                if (both and disagreement(loss, other, self.world.dtype) > 1) or math.isnan(loss) != math.isnan(other):
+                finite = math.isfinite(loss), math.isfinite(other)
+                if finite[0] != finite[1] or (all(finite) and disagreement(loss, other, self.world.dtype) > 1):
                     raise _OtherLossesError(f"it gives {name} {other:.9g} where the eager engine gives {loss:.9g}")
 
 

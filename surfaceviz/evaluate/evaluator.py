@@ -88,7 +88,7 @@ class World:
 
 def uninformed_loss(world: World, split: Split) -> float | None:
     """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
-    if not world.problem.has_outputs or split.given:
+    if not world.problem.judges_outputs or split.given:
         return None
     place = Placer(world.names, world.theta, world.directions, world.dtype, world.device)
     with torch.no_grad():
@@ -105,6 +105,8 @@ class Evaluator:
     """
 
     def __init__(self, world: World, how: How) -> None:
+        if how.group > 1 and world.calibration is not None:
+            raise ProblemError("several weight sets at once can't recalibrate batch norms")
         self.group = how.group
         self._problem, self._axes = world.problem, len(world.directions)
         given = (world.names, world.theta, world.directions, world.dtype, world.device)

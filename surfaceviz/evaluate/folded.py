@@ -11,6 +11,8 @@ waited for. Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2;
 
 from __future__ import annotations
 
+import copy
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ _RELU = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "re
 _ADD = (operator.add, operator.iadd, torch.add)
 _IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.setitem)
 _POOL = (functional.max_pool2d, torch.max_pool2d)
+_DECADES = 25.0  # by which filters may grow from the first point, in all layers together, with no chance of overflow
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -39,6 +42,7 @@ def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]
     """
     if not torch.backends.mkldnn.is_available():
         raise NothingToFoldError("this torch has no oneDNN")
+    as_it_was = fx.GraphModule(module, copy.deepcopy(module.graph))
     graph = module.graph
     blocked: set[fx.Node] = set()  # nodes whose value is in oneDNN's layout
     for node in list(graph.nodes):
@@ -49,7 +53,14 @@ def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]
         _give_dense(graph, node, blocked)
     graph.lint()
     module.recompile()
-    return module.forward
+    convolutions = [node.target for node in blocked if isinstance(node.target, _Convolution)]
+
+    def run(*inputs: Tensor) -> Any:
+        outputs = module.forward(*inputs)
+        # oneDNN's rectifier and pooling make 0 of a NaN: where anything might overflow, torch's own are used.
+        return outputs if sum(c.growth for c in convolutions) < _DECADES else as_it_was.forward(*inputs)
+
+    return run
 
 
 def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
@@ -63,11 +74,17 @@ def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
         if node.target in _RELU:
             alone = len(first.users) == 1 or _writes(node)
             _replace(graph, node, blocked, functional.relu_ if alone else functional.relu, (first,))
-        elif node.target in _POOL and not node.kwargs.get("return_indices", False):
+        elif node.target in _POOL and _is_plain_pool(node):
             kept = {key: value for key, value in node.kwargs.items() if key != "return_indices"}
             _replace(graph, node, blocked, torch.max_pool2d, node.args, kept)
         elif _writes(node) and len(first.users) > 1:
             raise NothingToFoldError(f"{node.target} writes into what others read")
+
+
+def _is_plain_pool(node: fx.Node) -> bool:
+    """Return whether a pooling gives no indices and has no dilation."""
+    dilation = node.args[4] if len(node.args) > 4 else node.kwargs.get("dilation", 1)  # noqa: PLR2004
+    return dilation in (1, (1, 1)) and len(node.args) < 7 and not node.kwargs.get("return_indices", False)  # noqa: PLR2004
 
 
 def _writes(node: fx.Node) -> bool:
@@ -207,6 +224,8 @@ class _Convolution:
     eps: float = 0.0
     __name__: str = "convolution"
     _made_of: tuple[Any, ...] = ()
+    growth: float = 0.0  # decades by which the largest weight has grown from the first point; never below 0
+    _first: float | None = None
     _weight: Tensor | None = None
     _bias: Tensor | None = None
 
@@ -228,6 +247,9 @@ class _Convolution:
     ) -> tuple[Tensor, Tensor | None]:
         if statistics:
             weight, bias = _folded(weight, bias, *statistics, eps=self.eps)
+        size = math.log10(max(float(weight.abs().amax()), 1e-30)) if weight.isfinite().all() else math.inf
+        self._first = size if self._first is None else self._first
+        self.growth = max(0.0, size - self._first) if math.isfinite(size) else math.inf
         reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # noqa: SLF001  torch.utils.mkldnn does likewise
         laid_out = reorder(
             weight.contiguous().to_mkldnn(), self.padding, self.stride, self.dilation, self.groups, list(x.shape)

@@ -18,7 +18,7 @@ class How:
     Attributes:
         engine: ``eager`` runs the model as it is; ``folded`` has batch norms folded into convolutions and
             runs these in oneDNN's own layout (CPUs); ``compiled`` is `torch.compile`; ``vmapped`` evaluates
-            several weight sets at once, compiled.
+            several weight sets at once. (``unfused`` is the last with nothing compiled, for measuring.)
         batch_size: samples in a batch, at most: all engines but ``eager`` even it out over the splits.
         group: weight sets at once; 1 but for ``vmapped``.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from surfaceviz.tree import leaves
+from surfaceviz.tree import leaves, map_leaves
 
 State = Mapping[str, Tensor]
 Measuring = Callable[[State, Any], Any]  # -> measurements, or outputs
@@ -85,18 +85,23 @@ def arguments(sources: Sequence[Source], state: State, batch: Any) -> list[Tenso
 
 
 def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
-    """Return ``function(state, batch)`` compiled, once for each shape of batch, and called without guards."""
-    known: dict[tuple[Any, ...], Measuring] = {}
+    """Return ``function(state, batch)`` compiled, once for each kind of batch, and called without guards."""
+    known: dict[str, Measuring] = {}
 
     def run(state: State, batch: Any) -> Any:
-        shape = tuple(leaf.shape for leaf in leaves(batch))
-        if shape in known:
-            return known[shape](state, batch)
+        kind = repr(map_leaves(_kind, batch))
+        if kind in known:
+            return known[kind](state, batch)
         captured = capture(function, backend, state, batch)
-        known[shape] = _straight(captured) or captured.guarded
+        known[kind] = _straight(captured) or captured.guarded
         return captured.result
 
     return run
+
+
+def _kind(leaf: Any) -> Any:
+    """Return what a graph depends on: of a tensor not the numbers, of others their value."""
+    return (leaf.shape, leaf.stride(), leaf.dtype) if isinstance(leaf, Tensor) else leaf
 
 
 def _straight(captured: Capture) -> Measuring | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from surfaceviz.interrupt import shielded
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.board import Board
 from surfaceviz.pipeline.plan import Plan
@@ -78,9 +79,9 @@ class Refinement:
             self._interpolate(self._filled, np.sort(np.concatenate(self._known)))
 
     def _finish(self, refined: Refined) -> None:
-        self._board.audit = refined.audit
-        self._filled = None
-        self._interpolate(refined.filled, refined.evaluated)
+        with shielded():  # a file with an audit is a finished one
+            self._interpolate(refined.filled, refined.evaluated)
+            self._filled, self._board.audit = None, refined.audit
         self._listener.say(f"audit: {describe_audit(refined.audit)}")
 
     def _interpolate(self, filled: Mapping[str, FloatArray], known: Indices) -> None:

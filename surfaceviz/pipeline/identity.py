@@ -100,8 +100,9 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "seconds": 0.0,
     }
     if before is not None:
-        kept = [*made, "engine_timings", "dtype_reason", "range_level", "samples_reason"]
+        kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level"]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
     if plan.cosine is not None:
         made["cosine"] = plan.cosine
+    made.setdefault("engine_asked", plan.request.engine or "auto")
     return made | plan.identity | ({"rounding": rounding} if rounding else {})

@@ -145,7 +145,8 @@ def make_plan(request: Request, say: Say) -> Plan:
     asked = None if request.dtype == "auto" and before else request.dtype
     dtype = asked or str(before.get("dtype", usual))
     # Along a line the difference of two models is added back: in float32 what is small beside it would be lost.
-    theta = _theta(problem, request.weights, "float64" if request.toward else usual if dtype == "auto" else dtype, say)
+    moves_in = "float64" if request.toward or "float64" in (usual, dtype) else "float32"
+    theta = _theta(problem, request.weights, moves_in, say)
     filters = filters_of(problem.model, problem.rules)
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
@@ -170,8 +171,9 @@ def make_plan(request: Request, say: Say) -> Plan:
 def _how(request: Request, before: Mapping[str, str | int | float]) -> How | None:
     """Return the engine of the file that is gone on from, but for what is asked otherwise; None where it is open."""
     if before:
+        same = request.engine in (None, before.get("engine_asked"))  # what was asked may not have been possible
         return How(
-            request.engine or str(before.get("engine", "eager")),
+            str(before.get("engine", "eager")) if same else str(request.engine),
             request.batch_size or int(before.get("batch_size", 0)),
             request.group or int(before.get("group", 1)),
         )

@@ -23,7 +23,7 @@ from surfaceviz.evaluate import Evaluator, How, Values, tensor_float
 from surfaceviz.execute import Run, Workers, can_fork, cores, keep_memory, map_unordered
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk, chunks
-from surfaceviz.interrupt import interruptible, shielded
+from surfaceviz.interrupt import check, interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline import caveats
 from surfaceviz.pipeline.board import Board, Snapshots
@@ -85,12 +85,17 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
 def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listener, command: str) -> Outcome:
     started = time.monotonic()
     keep_memory()
-    with borrowed(plan.problem.model, plan.device), tensor_float(plan.dtype, plan.device):
+    with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How()).centre().first
         _say_centre(plan, centre, listener)
         levels = loss_levels(plan, centre)
-        plan, evaluator, noted = settle(plan, levels, workers or cores(), listener)
+        if before is None:
+            plan, evaluator, noted = settle(plan, levels, workers or cores(), listener)
+        else:
+            evaluator, noted = None, {}
+        stack.enter_context(tensor_float(plan.dtype, plan.device))
         assert plan.how is not None
+        evaluator = evaluator or Evaluator(plan.world(), plan.how)
         values, seconds = _timed_centre(evaluator)
         centre = values.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
@@ -174,6 +179,7 @@ class _Filling:
             self._counts[str(done.worker)] += len(done.chunk.indices)
             self._fresh += self._done - known
             self._advance()
+            check()
             self._snapshots.save_if_due(partial(self._prepare, way))
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from surfaceviz import evaluate
-from surfaceviz.evaluate import Chosen, Evaluator, How, World
+from surfaceviz.evaluate import Chosen, Evaluator, How
 from surfaceviz.grid import AutoAxis
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
@@ -31,18 +32,18 @@ _BISECTIONS = 3  # in the logarithm: to 9% of a range
 
 def settle(
     plan: Plan, levels: Mapping[str, float], processes: int, listener: Listener
-) -> tuple[Plan, Evaluator, Noted]:
-    """Return the plan with nothing left open, its evaluator, and what is to be stored of how that was settled."""
+) -> tuple[Plan, Evaluator | None, Noted]:
+    """Return the plan with nothing left open, its evaluator if there is one yet, and what is to be stored of it."""
     noted: Noted = {}
     if any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ()):
         plan = _with_range(plan, levels, noted, listener)
     if plan.dtype == "auto":
         plan = _with_dtype(plan, levels, noted, listener)
     if plan.how is not None:
-        return plan, Evaluator(plan.world(), plan.how), noted
-    chosen = _engine(plan, processes, noted, listener)
-    plan = replace(plan, how=chosen.how)
-    return plan, chosen.evaluator or Evaluator(plan.world(), chosen.how), noted
+        return plan, None, noted
+    with evaluate.tensor_float(plan.dtype, plan.device):
+        chosen = _engine(plan, processes, noted, listener)
+    return replace(plan, how=chosen.how), chosen.evaluator, noted
 
 
 def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
@@ -51,6 +52,8 @@ def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
     The larger of ten times the centre's loss and that of a uniform guess or of the mean prediction; with a loss of
     one's own, which has no such guess, the centre's plus nine times its size (1 for a centre of 0). Ours.
     """
+    if not needs_levels(plan):
+        return {}
     levels = {}
     world = plan.world(evaluate.default_dtype(plan.problem.model))
     for split in world.splits:
@@ -60,6 +63,12 @@ def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
         risen = at + (_RISE - 1) * abs(at) if at else 1.0
         levels[name] = risen if guess is None else max(_RISE * at, guess)
     return levels
+
+
+def needs_levels(plan: Plan) -> bool:
+    """Return whether anything is settled or refined by the height of a loss."""
+    found = any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ())
+    return found or plan.dtype == "auto" or plan.request.tolerance is not None
 
 
 def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, listener: Listener) -> Plan:
@@ -78,7 +87,7 @@ def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, listener:
                 return not loss < levels[name]
 
             reaches += [reach] if (reach := _reach(risen)) else []
-    reach = float(f"{max(reaches):.2g}") if reaches else 1.0
+    reach = _rounded_up(max(reaches)) if reaches else 1.0
     if reaches:
         listener.say(f"range: {-reach:g} .. {reach:g}, over which {name} rises to {levels[name]:.4g}")
     else:
@@ -86,6 +95,16 @@ def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, listener:
     noted["range_level"] = levels[name]
     found = tuple(a.over(reach) if isinstance(a, AutoAxis) else a for a in asked)
     return replace(plan, axes=found)
+
+
+def _rounded_up(reach: float) -> float:
+    """Return the next number of two digits.
+
+    >>> _rounded_up(0.8123), _rounded_up(0.5), _rounded_up(14.2)
+    (0.82, 0.5, 15.0)
+    """
+    unit = 10.0 ** (math.floor(math.log10(reach)) - 1)
+    return float(f"{math.ceil(reach / unit - 1e-9) * unit:.3g}")
 
 
 def _reach(risen: Callable[[float], bool]) -> float | None:
@@ -141,16 +160,18 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], noted: Noted, listener:
     exact = Evaluator(plan.world(usual), How())(places).values
     limit = _SHARE_OF_TOLERANCE * (plan.request.tolerance or _TOLERANCE)
     taken, why = usual, []
-    for dtype in _REDUCED.get(plan.device.type, ()):
+    reduced = _REDUCED.get(plan.device.type, ())
+    for dtype in ("float32", *reduced) if usual == "float64" else reduced:
         there = plan.world(dtype)
         if (share := moving_share(plan, dtype)) < MOVING_SHARE:
             why.append(f"{dtype}: only {share:.0%} of the weights change from point to point")
             continue
-        values = Evaluator(there, How())(places).values
+        with evaluate.tensor_float(dtype, plan.device):
+            values = Evaluator(there, How())(places).values
         error = max(_error(exact[name], values[name], levels[name]) for name in levels)
         if error > limit:
             why.append(f"{dtype}: an error of {error:.2g}, over {limit:.2g}")
-        elif _faster(plan.world(taken), there, places[0]):
+        elif _faster(plan, taken, dtype, places[:1]):
             taken = dtype
             why.append(f"{dtype}: an error of {error:.2g}, faster")
         else:
@@ -165,11 +186,16 @@ def _error(exact: FloatArray, other: FloatArray, level: float) -> float:
     return float(np.nan_to_num(measure.error(other, exact), nan=np.inf).max())
 
 
-def _faster(now: World, other: World, place: Sequence[float]) -> bool:
+def _faster(plan: Plan, now: str, other: str, places: Sequence[tuple[float, ...]]) -> bool:
+    """Return whether the other dtype is faster than the one taken, each with the engine that suits it."""
     seconds = []
-    for world in (now, other):
-        chosen = evaluate.choose(world, [tuple(place)], points=np.inf, compiling=False)
-        seconds.append(min(chosen.seconds.values()))
+    for dtype in (now, other):
+        with evaluate.tensor_float(dtype, plan.device):
+            chosen = evaluate.choose(
+                plan.world(dtype), places, points=plan.points, engine=plan.request.engine,
+                batch_size=plan.request.batch_size, compiling=False,
+            )  # fmt: skip
+        seconds.append(chosen.seconds.get(str(chosen.how), np.inf))
     return seconds[1] < seconds[0]
 
 
