@@ -58,7 +58,7 @@ def keep_memory() -> None:
     """Let this process keep what it frees, where the C library is glibc.
 
     By default large blocks go back to the system as they are freed, and the next ones come as zeroed pages, one
-    fault each: convolutions with megabytes of output then take up to four times as long.
+    fault each, which convolutions with megabytes of output spend much of their time on.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
