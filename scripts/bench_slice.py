@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ TARGETS = {
     "mlp-digits-64": (4.5, 15.0),
 }
 PROBLEMS = ("resnet20-digits", "resnet20-32", "resnet20-32 bf16", "cnn-28", "mlp-digits", "mlp-digits-64")
+
+_for_life = ExitStack()  # what a process borrows, it never gives back
 
 Point = Callable[[], int]  # evaluates some points and returns their number
 
@@ -150,7 +153,7 @@ def surfaceviz(problem: Problem, dtype: str, kind: str) -> tuple[Point, str]:
     keep_memory()
     axes = (Axis(-1, 1, 101), Axis(-1, 1, 101))
     plan = make_plan(Request(problem, axes=axes, dtype=dtype), lambda _line: None)
-    borrowed(problem.model, torch.device("cpu")).__enter__()  # for the life of this process
+    _for_life.enter_context(borrowed(problem.model, torch.device("cpu")))
     world = plan.world()
     how = choose(world, [(0.1, 0.2), (-0.2, 0.1)], points=10_000).how if kind == "auto" else ENGINES[kind]
     evaluator = Evaluator(world, how)

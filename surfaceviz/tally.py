@@ -44,8 +44,8 @@ class Tally:
         n = residuals.shape[1]
         if n < 2:  # noqa: PLR2004
             return torch.full_like(self.mean, math.nan)
-        spread: Tensor = math.sqrt(n / (n - 1)) * torch.linalg.vector_norm(residuals, dim=1)
-        return spread.where(self.mean.isfinite(), math.nan)
+        spread: Tensor = torch.linalg.vector_norm(residuals, dim=1).mul_(math.sqrt(n / (n - 1)))
+        return spread.add_(self.mean * 0)  # NaN where the mean diverged
 
 
 Tallies = dict[str, Tally]  # <split>_<metric> -> tally
@@ -83,8 +83,7 @@ def tally(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[T
     """
     samples = [part for part in parts if isinstance(part, PerSample)]
     if len(samples) == len(parts):
-        values = torch.cat([_rows(part.values) for part in samples], 1)
-        weights = torch.cat([_rows(part.weights) for part in samples], 1)
+        values, weights = _in_a_row([p.values for p in samples]), _in_a_row([p.weights for p in samples])
         counts = counts or [values.shape[1]]
         sizes = [*counts, values.shape[1] - sum(counts)]
         return [
@@ -95,5 +94,7 @@ def tally(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[T
     return [tally_sums([(total, weight) for total, weight in parts])]
 
 
-def _rows(samples: Tensor) -> Tensor:
-    return samples if samples.ndim > 1 else samples[None]
+def _in_a_row(parts: Sequence[Tensor]) -> Tensor:
+    """Return the samples of all batches, (k, n); those of one batch are not copied."""
+    rows = [part if part.ndim > 1 else part[None] for part in parts]
+    return rows[0] if len(rows) == 1 else torch.cat(rows, 1)

@@ -133,7 +133,7 @@ class Evaluator:
         """Return the values at theta itself, to which rises are then referred."""
         self._centre = None
         tallies = self._tallies([(0.0,) * self._axes])
-        self._centre = tallies
+        self._centre = {name: tally.first for name, tally in tallies.items()}
         return self._values(tallies, 1)
 
     def __call__(self, places: Sequence[Coordinates]) -> Values:
@@ -161,9 +161,9 @@ class Evaluator:
         return self._pass(state)
 
     def _values(self, tallies: Tallies, count: int) -> Values:
-        centre = self._centre or tallies
+        centre = self._centre or {name: tally.first for name, tally in tallies.items()}
         errors = {name: tally.stderr for name, tally in tallies.items()}
-        rises = {name: tally.rise_stderr(centre[name].first) for name, tally in tallies.items()}
+        rises = {name: tally.rise_stderr(centre[name]) for name, tally in tallies.items()}
         return Values(
             {name: _array(tally.mean, count) for name, tally in tallies.items()},
             {name: _array(each, count) for name, each in errors.items() if each is not None},

@@ -25,6 +25,7 @@ _POINTWISE = (
     torch.relu, torch.tanh, torch.sigmoid, functional.relu, functional.tanh, functional.sigmoid, functional.gelu,
     functional.silu, functional.leaky_relu, functional.elu, functional.softplus, functional.hardtanh, functional.selu,
 )  # fmt: skip
+_RELU = (torch.relu, functional.relu, "relu")
 _SUM = (operator.add, operator.iadd, torch.add)
 _FLAT = (torch.flatten,)
 
@@ -147,6 +148,8 @@ def _evaluated(node: fx.Node, values: dict[fx.Node, Any], sets: int) -> Any:
     if node.target in _FLAT and isinstance(node.args[0], fx.Node) and isinstance(values[node.args[0]], Tensor):
         return values[node.args[0]]  # features are flat already
     arguments, keywords = fx.map_arg((node.args, node.kwargs), lambda n: _plain(values[n]))
+    if node.target in _RELU and _is_linear(node.all_input_nodes[0]) and len(node.all_input_nodes[0].users) == 1:
+        return arguments[0].relu_()  # nobody else reads it
     if node.op == "call_method":
         return _rewrapped(getattr(arguments[0], str(node.target))(*arguments[1:], **keywords), node, values)
     assert callable(node.target)
