@@ -19,6 +19,7 @@ _WORTH_CHOOSING = 2.0  # seconds of work of a process; below, whatever is chosen
 _SHARE = 0.05  # of the work that may go into measuring what needs no compiling
 _STARTING = {"eager": 0.0, "folded": 2.0, "vmapped": 0.5, "compiled": 30.0}  # seconds, with nothing in torch's cache
 _GAIN = {"eager": 0.3, "folded": 0.3, "vmapped": 0.6, "compiled": 0.3}  # the share of the remaining time it may save
+_OF_LINEAR = 2  # dimensions of a linear layer's weight
 _FEW = 8  # samples are enough to see a graph
 _SAMPLES = 2048  # so many are enough to time an engine
 _CPU_BATCHES = (480, 128, 32)  # caches decide
@@ -89,11 +90,11 @@ def choose(
 def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen) -> float | None:
     """Return the seconds of a point; None where trying would not pay, or the engine can't do it."""
     starting = _STARTING[how.engine]
+    if starting > _GAIN[how.engine] * work:
+        return None
     try:
         if how.engine == "vmapped" and not trials.stacks(how):
             return None  # torch.func.vmap over convolutions takes long to compile, much memory, and loses
-        if starting > _GAIN[how.engine] * work:
-            return None
         if how.engine in ("eager", "folded") and spent and spent + starting > _SHARE * work:
             return None
         seconds = trials.seconds(how)
@@ -188,6 +189,9 @@ class _Trials:
 
     def stacks(self, how: How) -> bool:
         """Return whether several weight sets can be run at once with nothing to be compiled, told by two."""
+        theta = self.world.theta
+        if any(theta[name].ndim > _OF_LINEAR for direction in self.world.directions for name in direction):
+            return False  # at no cost: tracing a ResNet takes seconds
         few = Evaluator(self.world.shortened(_FEW), replace(how, engine="unfused", group=2))
         few((self._places * 2)[:2])
         return few.stacks
