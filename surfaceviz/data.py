@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
@@ -21,6 +22,7 @@ from surfaceviz.tree import Tree, leaves, map_leaves, map_tensors, update_digest
 _CHUNK = 512  # samples of a data set that are collated at a time
 _AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read a second time to see that they stay
 _AGAIN_BATCHES = 4
+_NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given batches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,17 @@ class Split:
             kept = self.given[: math.ceil(count / each)]
             return Split(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
         return Split(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
+
+    def subset(self, samples: int) -> Split:
+        """Return the seeded subset of so many samples that `load` gives; the fingerprint stays the whole's.
+
+        Raises:
+            ProblemError: the batches must stay as they came.
+        """
+        if self.given:
+            raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
+        index = _chosen(self.count, samples)
+        return self if index is None else Split(self.name, samples, self.sha256, _rows(self.rows, index))
 
     def mapped(self, function: Callable[[Tree], Tree]) -> Split:
         """Return the split with a function applied to its trees (to move or to cast them)."""
@@ -145,8 +158,12 @@ def _chosen(count: int, samples: int | None) -> Tensor | None:
     """Return the sorted indices of the subset, or None for all."""
     if samples is None or samples >= count:
         return None
-    priorities = np.fromiter(itertools.islice(_priorities(), count), np.float64, count)
-    return torch.from_numpy(np.sort(np.argpartition(priorities, samples - 1)[:samples]))
+    return torch.from_numpy(np.sort(order(count)[:samples]))
+
+
+def order(count: int) -> NDArray[np.intp]:
+    """Return the samples in the order in which growing subsets take them in."""
+    return np.argsort(np.fromiter(itertools.islice(_priorities(), count), np.float64, count), kind="stable")
 
 
 def _subset_arrays(name: str, tree: Tree, samples: int | None) -> Tree:
@@ -182,7 +199,7 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
     if isinstance(source, Iterator):
         raise ProblemError(f"split {name} is a one-shot iterator; give a list or a loader that starts again")
     if samples is not None and as_given:
-        raise ProblemError(f"split {name}: a subset of samples needs a loss on samples, not measure= on given batches")
+        raise ProblemError(f"split {name}: {_NO_SUBSET}")
     batches = [_tensors(batch) for batch in source] if samples is None else _thinned(name, source, samples)
     if not batches:
         raise ProblemError(f"split {name} is empty")

@@ -15,8 +15,8 @@ class Listener(Protocol):
     def warn(self, line: str) -> None:
         """Take a line that the user should not miss."""
 
-    def advance(self, done: int, total: int, fresh: int) -> None:
-        """Take the progress: points done of total, ``fresh`` of them in this run."""
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        """Take the progress: points done of total (None: not known), ``fresh`` of them in this run."""
 
 
 class Quiet:
@@ -29,5 +29,5 @@ class Quiet:
         """Warn with the line."""
         warnings.warn(line, stacklevel=2)
 
-    def advance(self, done: int, total: int, fresh: int) -> None:
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
         """Drop the progress."""

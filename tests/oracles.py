@@ -144,7 +144,7 @@ class Recorder:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.warned: list[str] = []
-        self.progress: list[tuple[int, int, int]] = []
+        self.progress: list[tuple[int, int | None, int]] = []
 
     def say(self, line: str) -> None:
         self.said.append(line)
@@ -152,7 +152,7 @@ class Recorder:
     def warn(self, line: str) -> None:
         self.warned.append(line)
 
-    def advance(self, done: int, total: int, fresh: int) -> None:
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
         self.progress.append((done, total, fresh))
 
 

@@ -80,7 +80,7 @@ def slice(  # noqa: A001  the field's word for a cut
 
     The same command goes on from where it was stopped.
     """
-    count = _workers(workers)
+    count = _number("workers", workers)
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.directions import RandomSpec
     from surfaceviz.grid import parse_axis
@@ -99,7 +99,7 @@ def slice(  # noqa: A001  the field's word for a cut
         freeze=tuple(freeze or ()),
         toward=tuple(toward or ()),
         splits=tuple(split or ()),
-        samples=samples,
+        samples="auto" if samples == "auto" else None if samples is None else _number("samples", samples),
         bn=bn,
         dtype=dtype,
         device=device,
@@ -165,11 +165,12 @@ def plot(
     typer.echo(f"picture: {picture}")
 
 
-def _workers(given: str) -> int | None:
+def _number(name: str, given: str) -> int | None:
+    """Return a number of at least 1; None for ``auto``."""
     if given == "auto":
         return None
     if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"workers: expected a number of at least 1, or auto, got {given!r}")
+        raise ValueError(f"{name}: expected a number of at least 1, or auto, got {given!r}")
     return int(given)
 
 

@@ -43,7 +43,12 @@ Toward = Annotated[
     ),
 ]
 Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].")]
-Samples = Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples of each split.")]
+Samples = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto", help="Use a seeded subset of so many samples of each split; auto: as few as --tol bears."
+    ),
+]
 Bn = Annotated[Literal["fixed", "recalibrate"], typer.Option(help="Batch norms' running statistics.")]
 Dtype = Annotated[
     Literal["float64", "float32", "tf32", "bf16", "float16", "auto"] | None,

@@ -47,27 +47,29 @@ class Terminal:
         """Print a line of warning."""
         self._errors.print(f"warning: {line}", markup=False)
 
-    def advance(self, done: int, total: int, fresh: int) -> None:
-        """Show points done, rate and time left."""
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        """Show points done, rate and time left, where it is known how many there are."""
         if self._quiet:
             return
         if fresh == 0:
             self._started = self._told = time.monotonic()
             if done:
-                self.say(f"going on from {done} of {total} points")
+                self.say(f"going on from {done}{f' of {total}' if total else ''} points")
         rate = fresh / max(time.monotonic() - self._started, 1e-9)
         if self._console.is_terminal:
             self._draw(done, total, rate)
         elif fresh and (time.monotonic() - self._told > _LINE_SECONDS or done == total):
             self._told = time.monotonic()
-            self.say(f"{done}/{total} points, {rate:.3g}/s, {_duration((total - done) / rate)} left")
+            left = f", {_duration((total - done) / rate)} left" if total else ""
+            self.say(f"{done}{f'/{total}' if total else ''} points, {rate:.3g}/s{left}")
             sys.stdout.flush()
 
-    def _draw(self, done: int, total: int, rate: float) -> None:
+    def _draw(self, done: int, total: int | None, rate: float) -> None:
         if self._bar is None:
+            left = [TimeRemainingColumn(), TextColumn("left")] if total else []
             self._bar = Progress(
-                TextColumn("points"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(), TextColumn("left"), console=self._console,
+                TextColumn("points"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), *left,
+                console=self._console,
             )  # fmt: skip
             self._bar.start()
             self._bar.add_task("points", total=total, completed=done, rate="")

@@ -136,6 +136,21 @@ class Evaluator:
         self._centre = {name: tally.first for name, tally in tallies.items()}
         return self._values(tallies, 1)
 
+    def sampled(self, place: Coordinates) -> tuple[Values, Arrays]:
+        """Return the values at a point, and each sample's share in how much its rises deviate from their means.
+
+        The second, by name, has shape (n,): over a subset of m samples, n/m times the sum is the error of the
+        subset's rise. A metric without a value for each sample has none. `centre` comes first.
+        """
+        assert self._centre is not None
+        tallies = self._tallies([place])
+        shares = {}
+        for name, tally in tallies.items():
+            here, centre = tally.residuals, self._centre[name].residuals
+            if here is not None and centre is not None:
+                shares[name] = (here[0] - centre[0]).cpu().numpy()
+        return self._values(tallies, 1), shares
+
     def __call__(self, places: Sequence[Coordinates]) -> Values:
         """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
 

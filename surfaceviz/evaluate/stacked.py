@@ -148,12 +148,17 @@ def _evaluated(node: fx.Node, values: dict[fx.Node, Any], sets: int) -> Any:
     if node.target in _FLAT and isinstance(node.args[0], fx.Node) and isinstance(values[node.args[0]], Tensor):
         return values[node.args[0]]  # features are flat already
     arguments, keywords = fx.map_arg((node.args, node.kwargs), lambda n: _plain(values[n]))
-    if node.target in _RELU and _is_linear(node.all_input_nodes[0]) and len(node.all_input_nodes[0].users) == 1:
-        return arguments[0].relu_()  # nobody else reads it
+    if node.target in _RELU and _read_once(node.all_input_nodes[0]):
+        return cast("Tensor", arguments[0]).relu_()
     if node.op == "call_method":
         return _rewrapped(getattr(arguments[0], str(node.target))(*arguments[1:], **keywords), node, values)
     assert callable(node.target)
     return _rewrapped(node.target(*arguments, **keywords), node, values)
+
+
+def _read_once(node: fx.Node) -> bool:
+    """Return whether a node's value is a linear layer's alone, which may be written into."""
+    return _is_linear(node) and len(node.users) == 1
 
 
 def _plain(value: Any) -> Any:

@@ -36,7 +36,7 @@ def slice(  # noqa: A001  the field's word for a cut
     freeze: Names = (),
     toward: Names = (),
     splits: Names = (),
-    samples: int | None = None,
+    samples: int | str | None = None,
     bn: str = "fixed",
     dtype: str | None = None,
     device: str = "auto",
@@ -65,7 +65,7 @@ def slice(  # noqa: A001  the field's word for a cut
         freeze: patterns of parameters that stay still.
         toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
         splits: names; all by default.
-        samples: the size of a seeded subset of each split.
+        samples: the size of a seeded subset of each split; ``auto``: as few as ``tol`` bears, audits on all.
         bn: ``fixed`` running statistics, or ``recalibrate`` at each point.
         dtype: float64, float32, tf32, bf16 or float16; by default float64 for such a model, else float32;
             ``auto``: the fastest whose error is under a tenth of the tolerance.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +19,19 @@ from surfaceviz.refine import Goal, Refined, fill, refinement
 Indices = NDArray[np.intp]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Points to evaluate: flat indices, and whether on all samples where otherwise a subset does."""
+
+    indices: Indices
+    whole: bool = False
+
+
 class Course(Protocol):
     """Which points to evaluate, and what the others are."""
 
-    def rounds(self) -> Iterator[Indices]:
-        """Yield flat indices; when the next are asked for, the values of the last are on the board."""
+    def rounds(self) -> Iterator[Asked]:
+        """Yield points; when the next are asked for, the values of the last are on the board."""
 
     def paint(self) -> None:
         """Bring what is interpolated on the board up to date, for a snapshot."""
@@ -34,9 +43,9 @@ class Everything:
     def __init__(self, board: Board) -> None:
         self._count = board.origin.size
 
-    def rounds(self) -> Iterator[Indices]:
+    def rounds(self) -> Iterator[Asked]:
         """Yield all points, once."""
-        yield np.arange(self._count)
+        yield Asked(np.arange(self._count))
 
     def paint(self) -> None:
         """Do nothing: nothing is interpolated."""
@@ -53,14 +62,15 @@ class Refinement:
         self._known: list[Indices] = []  # the rounds that have been evaluated
         self._filled: Mapping[str, FloatArray] | None = None
 
-    def rounds(self) -> Iterator[Indices]:
+    def rounds(self) -> Iterator[Asked]:
         """Yield the points of each round, and leave the whole surface on the board."""
         course = refinement(self._board.axes, self._goal)
         asked = next(course)
         audits = 0
         while True:
             self._filled = asked.filled
-            yield asked.indices
+            # An audit is of the whole; so are the points after one that failed, as the subset may be the reason.
+            yield Asked(asked.indices, whole=audits > 0 or asked.purpose == "audit")
             self._known.append(asked.indices)
             values = self._board.at(asked.indices)
             try:

@@ -100,7 +100,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "seconds": 0.0,
     }
     if before is not None:
-        kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level"]
+        kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level", "samples_reason"]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
     if plan.cosine is not None:
         made["cosine"] = plan.cosine

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +51,7 @@ class Plan:
     dtype: str  # "auto" until it is settled
     device: torch.device
     how: How | None  # None until it is settled
+    subset: int | None  # samples of each split on which points are evaluated; None: all that were loaded
     output: Path | None
 
     @property
@@ -63,8 +65,8 @@ class Plan:
         assert self.how is not None
         return replace(
             self.request, axes=self.axes if self.request.axes else None, dtype=self.dtype, engine=self.how.engine,
-            batch_size=self.how.batch_size, group=self.how.group, device=str(self.device), output=None,
-            default_output=False,
+            batch_size=self.how.batch_size, group=self.how.group, subset=self.subset, device=str(self.device),
+            output=None, default_output=False,
         )  # fmt: skip
 
     @property
@@ -81,6 +83,7 @@ class Plan:
             "tolerance": "none" if request.tolerance is None else request.tolerance,
             "splits": ",".join(split.name for split in self.splits),
             "samples": "all" if request.samples is None else request.samples,
+            **({"subset": self.subset or "all"} if request.samples == "auto" else {}),
             "seed": request.random.seed if random else "none",
             "normalise": request.random.normalise if random else "none",
             "ignore": request.random.ignore if random else "none",
@@ -107,9 +110,10 @@ class Plan:
         """What is done to every parameter, in words."""
         return dict(self.directions[0].record.rule)
 
-    def world(self, dtype: str | None = None) -> World:
-        """Return what the points of this plan are made of, in its dtype or another."""
+    def world(self, dtype: str | None = None, *, whole: bool = False) -> World:
+        """Return what the points of this plan are made of, in its dtype or another; ``whole``: on all samples."""
         dtype = dtype or self.dtype
+        few = None if whole else self.subset
 
         def there(split: Split) -> Split:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
@@ -119,7 +123,7 @@ class Plan:
             names={name: named.own_name for name, named in named_tensors(self.problem.model).items()},
             theta=self.theta,
             directions=[direction.tensors for direction in self.directions],
-            splits=[there(split) for split in self.splits],
+            splits=[there(split if few is None else split.subset(few)) for split in self.splits],
             dtype=dtype,
             device=self.device,
             calibration=None if self.calibration is None else there(self.calibration),
@@ -160,11 +164,11 @@ def make_plan(request: Request, say: Say) -> Plan:
         axes = request.axes or PLANE
         made = directions.random_directions(theta, filters, moves, request.random, count=len(axes))
     names = list(request.splits) or problem.splits
-    splits = [problem.load(name, samples=request.samples) for name in dict.fromkeys(names)]
+    splits = [problem.load(name, samples=request.limit) for name in dict.fromkeys(names)]
     return Plan(
         request, problem, name, theta, filters, moves, made, marks, [fingerprint(o) for o in others],
         _differing(theta, others), _concrete(axes, before), splits,
-        _calibration(request, problem, splits), dtype, device, _how(request, before), output,
+        _calibration(request, problem, splits), dtype, device, _how(request, before), _subset(request, before), output,
     )  # fmt: skip
 
 
@@ -180,6 +184,12 @@ def _how(request: Request, before: Mapping[str, str | int | float]) -> How | Non
     if request.engine and request.batch_size and request.group:
         return How(request.engine, request.batch_size, request.group)
     return None
+
+
+def _subset(request: Request, before: Mapping[str, str | int | float]) -> int | None:
+    """Return the samples that the file to go on from was content with; None where it is open, or all."""
+    found = before.get("subset") if request.samples == "auto" else None
+    return request.subset or (int(found) if isinstance(found, int | np.integer) else None)
 
 
 def _concrete(axes: Sequence[Axis | AutoAxis], before: Mapping[str, str | int | float]) -> tuple[Axis, ...]:
@@ -256,4 +266,4 @@ def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) ->
         raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave it out")
     name = "train" if "train" in problem.splits else problem.splits[0]
     loaded = next((split for split in splits if split.name == name), None)
-    return loaded or problem.load(name, samples=request.samples)
+    return loaded or problem.load(name, samples=request.limit)

@@ -31,7 +31,8 @@ class Request:
     freeze: tuple[str, ...] = ()
     toward: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
-    samples: int | None = None
+    samples: int | str | None = None  # "auto": as few as the tolerance bears
+    subset: int | None = None  # how many those are, where it is known
     bn: str = "fixed"
     dtype: str | None = None
     device: str = "auto"
@@ -50,7 +51,11 @@ class Request:
         _one_of("bn", self.bn, evaluate.BN_MODES)
         if self.axes is not None and len(self.axes) not in (1, 2):
             raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
-        for name, value in (("samples", self.samples), ("batch", self.batch_size)):
+        if isinstance(self.samples, str) and self.samples != "auto":
+            raise ValueError(f"samples: expected a number, or auto, got {self.samples!r}")
+        if self.samples == "auto" and self.tolerance is None:
+            raise ValueError("samples auto takes as few as a tolerance bears; give tol as well, or a number of samples")
+        for name, value in (("samples", self.limit), ("batch", self.batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._check_toward()
@@ -76,6 +81,11 @@ class Request:
             raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
         if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
             raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
+
+    @property
+    def limit(self) -> int | None:
+        """The number of samples that were asked for; None for all, of which a subset may then do."""
+        return self.samples if isinstance(self.samples, int) else None
 
     @property
     def orthogonal_alone(self) -> bool:

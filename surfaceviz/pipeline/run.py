@@ -6,15 +6,13 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 import surfaceviz.lock
 from surfaceviz import evaluate, store
@@ -27,20 +25,16 @@ from surfaceviz.interrupt import check, interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline import caveats
 from surfaceviz.pipeline.board import Board, Snapshots
-from surfaceviz.pipeline.course import Course, course
-from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other, same_values
-from surfaceviz.pipeline.plan import Plan, make_plan
-from surfaceviz.pipeline.request import Request
+from surfaceviz.pipeline.course import Asked, Course, course
+from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other
+from surfaceviz.pipeline.plan import Plan
+from surfaceviz.pipeline.points import Points, made
 from surfaceviz.pipeline.settle import loss_levels, settle
 from surfaceviz.records import EVALUATED, Mark, Slice
 
 _CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
 _CHUNKS_EACH = 8  # so many chunks a worker at least in a round, that all end together
 _WORTH_WORKERS = 4.0  # seconds of work that starting processes pays for
-
-Evaluate = Callable[[Chunk], Values]
-
-_for_life = ExitStack()  # what a worker process borrows, it never gives back
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +89,26 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
             evaluator, noted = None, {}
         stack.enter_context(tensor_float(plan.dtype, plan.device))
         assert plan.how is not None
-        evaluator = evaluator or Evaluator(plan.world(), plan.how)
-        values, seconds = _timed_centre(evaluator)
-        centre = values.first
+        points = Points(plan, evaluator)
+        centre = points.centre.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
         if before is not None and _finished(plan, before):
             listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
             return Outcome(before, plan.output, 0, 0.0, 0.0)
         for line in caveats.before(plan, plan.how, centre):
             listener.warn(line)
-        marks = [Mark(name, place, evaluator([place]).first) for name, place in plan.marks]
-        noted |= provenance(plan, command, before, rounding) | _unsampled(values)
+        marks = [Mark(name, place, points.on_all(place)) for name, place in plan.marks]
+        noted |= provenance(plan, command, before, rounding) | _unsampled(points.centre)
         board = Board(
-            [axis.coordinates() for axis in plan.axes], values, directions=[d.record for d in plan.directions],
+            [axis.coordinates() for axis in plan.axes], points.centre, directions=[d.record for d in plan.directions],
             marks=marks, provenance=noted, before=before,
         )  # fmt: skip
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
         left = board.origin.size - np.count_nonzero(board.origin == EVALUATED)
-        where = _workers(plan, workers, seconds * left, listener)
+        where = _workers(plan, workers, points.seconds * left, listener)
         way = course(plan, board, levels, listener)
-        fresh = _Filling(plan, evaluator, board, snapshots, where, seconds, listener).fill(way)
+        fresh = _Filling(plan, points, board, snapshots, where, listener).fill(way)
     for line in caveats.after(plan, board.surface()):
         listener.warn(line)
     return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
@@ -137,15 +130,14 @@ class _Filling:
     def __init__(
         self,
         plan: Plan,
-        evaluator: Evaluator,
+        points: Points,
         board: Board,
         snapshots: Snapshots,
         where: Workers,
-        seconds: float,
         listener: Listener,
     ) -> None:
-        self._plan, self._evaluator, self._board, self._snapshots = plan, evaluator, board, snapshots
-        self._where, self._seconds, self._listener = where, seconds, listener
+        self._plan, self._points, self._board, self._snapshots = plan, points, board, snapshots
+        self._where, self._listener = where, listener
         self._counts: Counter[str] = Counter(json.loads(str(board.provenance["worker_points"])))
         self._before, self._begun = float(board.provenance["seconds"]), time.monotonic()
         self._fresh = 0
@@ -154,10 +146,10 @@ class _Filling:
         """Return the number of points evaluated."""
         self._save()  # whatever is wrong with the file shows before the work
         try:
-            with map_unordered(_make(self._plan, self._evaluator, self._where), self._where) as run:
+            with map_unordered(made(self._plan, self._points, self._where), self._where) as run:
                 self._advance()
-                for indices in way.rounds():
-                    self._round(indices, run, way)
+                for asked in way.rounds():
+                    self._round(asked, run, way)
             self._save()
         except StoreError:
             raise  # another try to write would only hide it
@@ -170,10 +162,10 @@ class _Filling:
             raise
         return self._fresh
 
-    def _round(self, indices: NDArray[np.intp], run: Run[Chunk, Values], way: Course) -> None:
-        group = self._evaluator.group
-        size = _chunk_size(self._seconds, len(indices), self._where.count)
-        for done in run(chunks(self._board.axes, indices, self._board.origin, size, group)):
+    def _round(self, asked: Asked, run: Run[Chunk, Values], way: Course) -> None:
+        size = _chunk_size(self._points.seconds, len(asked.indices), self._where.count)
+        board, group = self._board, self._points.group
+        for done in run(chunks(board.axes, asked.indices, board.origin, size, group, whole=asked.whole)):
             known = self._done
             self._board.put(done.chunk.indices, done.result)
             self._counts[str(done.worker)] += len(done.chunk.indices)
@@ -187,7 +179,8 @@ class _Filling:
         return int(np.count_nonzero(self._board.origin == EVALUATED))
 
     def _advance(self) -> None:
-        self._listener.advance(self._done, self._board.origin.size, self._fresh)
+        known = self._plan.request.tolerance is None  # how many a refinement takes shows at its end
+        self._listener.advance(self._done, self._board.origin.size if known else None, self._fresh)
 
     def _prepare(self, way: Course) -> None:
         way.paint()
@@ -200,51 +193,6 @@ class _Filling:
     def _save(self) -> None:
         self._update()
         self._snapshots.save()
-
-
-def _make(plan: Plan, evaluator: Evaluator, where: Workers) -> Callable[[], Evaluate]:
-    if where.count > 1 and where.method == "spawn":
-        return partial(_build, plan.settled, plan.identity, evaluator.centre().first)
-    return lambda: partial(_evaluate, evaluator)
-
-
-def _evaluate(evaluator: Evaluator, chunk: Chunk) -> Values:
-    return evaluator(chunk.coordinates)
-
-
-def _build(request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]) -> Evaluate:
-    """Return the function of a worker process, which makes the plan anew and never gives the model back.
-
-    Raises:
-        ProblemError: the plan came out otherwise than in the first process.
-    """
-    plan = make_plan(request, lambda _line: None)
-    torch.set_num_threads(1)
-    differing = [key for key, value in plan.identity.items() if identity[key] != value]
-    _for_life.enter_context(borrowed(plan.problem.model, plan.device))
-    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
-    assert plan.how is not None
-    evaluator = Evaluator(plan.world(), plan.how)
-    here = evaluator.centre().first
-    if differing or not same_values(here, centre):
-        what = ", ".join(differing) or "the values at the centre"
-        raise ProblemError(
-            f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "
-            "(seed it), or use --workers 1"
-        )
-    return partial(_evaluate, evaluator)
-
-
-def _timed_centre(evaluator: Evaluator) -> tuple[Values, float]:
-    """Return the centre's values and the seconds of one point, warmed up where that is quick."""
-    begun = time.monotonic()
-    centre = evaluator.centre()
-    seconds = time.monotonic() - begun
-    if seconds < 1:
-        begun = time.monotonic()
-        centre = evaluator.centre()
-        seconds = time.monotonic() - begun
-    return centre, seconds / evaluator.group
 
 
 def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:

@@ -14,6 +14,7 @@ from surfaceviz.evaluate import Chosen, Evaluator, How
 from surfaceviz.grid import AutoAxis
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
+from surfaceviz.pipeline.sampling import fewest
 from surfaceviz.records import FloatArray
 from surfaceviz.refine import Measure
 
@@ -22,6 +23,7 @@ Noted = dict[str, str | int | float]
 _TOLERANCE = 0.05  # of the refinement that a run without one is measured by
 _SHARE_OF_TOLERANCE = 0.1  # that a dtype's error may take
 _CALIBRATION = 6  # points
+_SAMPLING = 12  # points likewise, where the samples are a subset
 MOVING_SHARE = 0.9  # of the weights must change from one grid point to the next
 _EVALUATED_SHARE = 0.15  # of a refined grid, for an estimate of the work
 _REDUCED = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}
@@ -37,6 +39,8 @@ def settle(
     noted: Noted = {}
     if any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ()):
         plan = _with_range(plan, levels, noted, listener)
+    if plan.request.samples == "auto" and plan.subset is None:
+        plan = _with_subset(plan, levels, noted, listener)
     if plan.dtype == "auto":
         plan = _with_dtype(plan, levels, noted, listener)
     if plan.how is not None:
@@ -124,6 +128,26 @@ def _reach(risen: Callable[[float], bool]) -> float | None:
     return outer
 
 
+def _with_subset(plan: Plan, levels: Mapping[str, float], noted: Noted, listener: Listener) -> Plan:
+    """Return the plan with as few samples as the tolerance bears, where that saves anything."""
+    tolerance = plan.request.tolerance
+    assert tolerance is not None
+    counts = {f"{split.name}_loss": split.count for split in plan.splits}
+    largest = max(counts.values())
+    needed = None
+    if not any(split.given for split in plan.splits) and plan.points * _EVALUATED_SHARE > 2 * _SAMPLING:
+        evaluator = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How())
+        needed = fewest(evaluator, _some_places(plan, _SAMPLING, widely=True), levels, counts, tolerance)
+    if needed is None:
+        noted["samples_reason"] = f"all {largest}: fewer would save nothing, or be off by over a third of {tolerance:g}"
+    else:
+        noted["samples_reason"] = (
+            f"{needed} of {largest}, whose losses are off by a third of {tolerance:g} at most; audits take all"
+        )
+    listener.say(f"samples: {noted['samples_reason']}")
+    return replace(plan, subset=needed)
+
+
 def _engine(plan: Plan, processes: int, noted: Noted, listener: Listener) -> Chosen:
     request = plan.request
     points = plan.points * (1.0 if request.tolerance is None else _EVALUATED_SHARE)
@@ -145,11 +169,12 @@ def _rates(seconds: Mapping[str, float]) -> str:
     return "s a point: " + "; ".join(f"{name} {s:.3g}" for name, s in fastest[:4])
 
 
-def _some_places(plan: Plan, count: int) -> list[tuple[float, ...]]:
-    """Return some grid points between the centre and the rim, the same for the same grid."""
+def _some_places(plan: Plan, count: int, *, widely: bool = False) -> list[tuple[float, ...]]:
+    """Return some grid points between the centre and the rim, or from all over, the same for the same grid."""
     axes = [axis.coordinates() for axis in plan.axes]
     random = np.random.Generator(np.random.Philox(key=1))
-    middle = [slice(len(a) // 4, max(len(a) // 4 + 1, 3 * len(a) // 4)) for a in axes]
+    quarter = [0 if widely else len(a) // 4 for a in axes]
+    middle = [slice(q, max(q + 1, len(a) - q)) for a, q in zip(axes, quarter, strict=True)]
     return [tuple(float(random.choice(a[m])) for a, m in zip(axes, middle, strict=True)) for _ in range(count)]
 
 

@@ -1,0 +1,102 @@
+"""Evaluating the points of a plan: on a subset of its samples, or on all of them; here, or in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate import Evaluator, Values, tensor_float
+from surfaceviz.execute import Workers
+from surfaceviz.functional import borrowed
+from surfaceviz.grid import Chunk
+from surfaceviz.pipeline.identity import same_values
+from surfaceviz.pipeline.plan import Plan, make_plan
+from surfaceviz.pipeline.request import Request
+
+_for_life = ExitStack()  # what a worker process borrows, it never gives back
+
+
+class Points:
+    """Evaluates chunks of points.
+
+    Where the plan has a subset of the samples, points are evaluated on it unless asked otherwise, and their losses
+    are shifted so that the centre's is that of all samples: it is rises that a subset tells well.
+
+    Args:
+        plan: with nothing left open.
+        evaluator: of the plan's world, where there is one already.
+
+    Attributes:
+        group: points that are evaluated at once.
+        centre: the values at theta, on all samples.
+        seconds: that a point takes.
+    """
+
+    def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
+        assert plan.how is not None
+        self._few = evaluator or Evaluator(plan.world(), plan.how)
+        self._all = self._few if plan.subset is None else Evaluator(plan.world(whole=True), plan.how)
+        self._shift: dict[str, float] = {}
+        self.group = plan.how.group
+        self.centre, self.seconds = _timed_centre(self._few)
+        self.seconds /= self.group
+        if self._all is not self._few:
+            few, self.centre = self.centre.first, self._all.centre()
+            self._shift = {k: loss - few[k] for k, loss in self.centre.first.items() if k.endswith("_loss")}
+
+    def __call__(self, chunk: Chunk) -> Values:
+        """Return the values at the chunk's points."""
+        if chunk.whole:
+            return self._all(chunk.coordinates)
+        values = self._few(chunk.coordinates)
+        moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
+        return Values({**values.values, **moved}, values.stderr, values.rise_stderr)
+
+    def on_all(self, place: Sequence[float]) -> dict[str, float]:
+        """Return the values at one point, on all samples."""
+        return self._all([place]).first
+
+
+def _timed_centre(evaluator: Evaluator) -> tuple[Values, float]:
+    """Return the centre's values and the seconds that they took, warmed up where that is quick."""
+    begun = time.monotonic()
+    centre = evaluator.centre()
+    seconds = time.monotonic() - begun
+    if seconds < 1:
+        begun = time.monotonic()
+        centre = evaluator.centre()
+        seconds = time.monotonic() - begun
+    return centre, seconds
+
+
+def made(plan: Plan, points: Points, where: Workers) -> Callable[[], Callable[[Chunk], Values]]:
+    """Return what makes the function of a worker."""
+    if where.count > 1 and where.method == "spawn":
+        return partial(_build, plan.settled, plan.identity, points.centre.first)
+    return lambda: points
+
+
+def _build(request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]) -> Points:
+    """Return the function of a worker process, which makes the plan anew and never gives the model back.
+
+    Raises:
+        ProblemError: the plan came out otherwise than in the first process.
+    """
+    plan = make_plan(request, lambda _line: None)
+    torch.set_num_threads(1)
+    differing = [key for key, value in plan.identity.items() if identity[key] != value]
+    _for_life.enter_context(borrowed(plan.problem.model, plan.device))
+    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
+    points = Points(plan)
+    if differing or not same_values(points.centre.first, centre):
+        what = ", ".join(differing) or "the values at the centre"
+        raise ProblemError(
+            f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "
+            "(seed it), or use --workers 1"
+        )
+    return points
