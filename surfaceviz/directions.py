@@ -121,15 +121,14 @@ def random_directions(
     Raises:
         DirectionError: nothing moves: all tensors are gains, or of norm 0.
     """
-    made = [{name: _one(theta[name], filters[name], name, axis, spec) for name in moving} for axis in range(count)]
-    if spec.orthogonal and count > 1:
-        made[1] = {
-            name: _orthogonal(eta, made[0][name], theta[name], filters[name], spec) for name, eta in made[1].items()
-        }
+    made: list[dict[str, Tensor]] = [{} for _ in range(count)]
+    for name in moving:  # tensor by tensor, as float64 takes twice the room
+        for tensors, d in zip(made, _of_tensor(theta[name], filters[name], name, count, spec), strict=True):
+            if d.any():
+                tensors[name] = d.to(theta[name].dtype)
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
     directions = []
-    for raw in made:
-        tensors = {name: d.to(theta[name].dtype) for name, d in raw.items() if d.any()}
+    for tensors in made:
         if not tensors:
             raise DirectionError(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
@@ -140,6 +139,14 @@ def random_directions(
         )
         directions.append(Direction(record, tensors))
     return directions
+
+
+def _of_tensor(w: Tensor, filters: Filters, name: str, count: int, spec: RandomSpec) -> list[Tensor]:
+    """Return the part of each direction in one tensor, float64."""
+    made = [_one(w, filters, name, axis, spec) for axis in range(count)]
+    if spec.orthogonal and count > 1:
+        made[1] = _orthogonal(made[1], made[0], w, filters, spec)
+    return made
 
 
 def _one(w: Tensor, filters: Filters, name: str, axis: int, spec: RandomSpec) -> Tensor:

@@ -55,7 +55,7 @@ Run = Callable[[Sequence[ChunkT]], Iterator[Done[ChunkT, ResultT]]]
 
 
 def keep_memory() -> None:
-    """Let this process keep what it frees, where the C library is glibc.
+    """Let this process keep what it frees from now on, where the C library is glibc; it stays so.
 
     By default large blocks go back to the system as they are freed, and the next ones come as zeroed pages, one
     fault each, which convolutions with megabytes of output spend much of their time on.
@@ -63,6 +63,7 @@ def keep_memory() -> None:
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    libc.malloc_trim(0)  # what was freed before goes back
     libc.mallopt(mmap_threshold, 1 << 30)
     libc.mallopt(trim_threshold, (1 << 31) - 1)
     libc.mallopt(top_pad, 64 << 20)

@@ -52,14 +52,23 @@ def _row(splits: Sequence[Split], size: int) -> Section:
     total = sum(split.count for split in splits)
     number = math.ceil(total / size)
     size = math.ceil(total / number)
-    columns = zip(*(leaves(split.rows) for split in splits), strict=True)
-    filled = iter([_filled(parts, number * size) for parts in columns])
-    rows = map_tensors(lambda _: next(filled), splits[0].rows)
-    batches = tuple(map_tensors(lambda t, i=i: t[i * size : (i + 1) * size], rows) for i in range(number))  # type: ignore[misc]
-    return Section(tuple(s.name for s in splits), tuple(s.count for s in splits), batches)
+    columns = list(zip(*(leaves(split.rows) for split in splits), strict=True))
+    batches = []
+    for batch in range(number):
+        cut = iter([_cut(parts, batch * size, size) for parts in columns])
+        batches.append(map_tensors(lambda _, cut=cut: next(cut), splits[0].rows))  # type: ignore[misc]
+    return Section(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
 
 
-def _filled(parts: Sequence[Tensor], total: int) -> Tensor:
-    """Return the parts in a row, filled up to ``total`` rows with copies of the last."""
-    last = parts[-1][-1:]
-    return torch.cat([*parts, last.expand(total - sum(map(len, parts)), *last.shape[1:])])
+def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:
+    """Return ``size`` rows of the parts in a row: a view where they lie in one; behind the end, copies of the last."""
+    pieces, offset = [], 0
+    for part in parts:
+        piece = part[max(start - offset, 0) : max(start + size - offset, 0)]
+        pieces += [piece] if len(piece) else []
+        offset += len(part)
+    missing = size - sum(map(len, pieces))
+    if missing:
+        last = parts[-1][-1:]
+        pieces.append(last.expand(missing, *last.shape[1:]))
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import Evaluator, How, World, calls, choose
-from surfaceviz.evaluate.folded import NothingToFoldError, fold
+from surfaceviz.evaluate.folded import Folding, NothingToFoldError
 from surfaceviz.functional import borrowed, eager
 from surfaceviz.grid import Axis
 from surfaceviz.parameters import named_tensors
@@ -119,7 +119,7 @@ PROBLEMS = {"net": oracles.net_problem, "everything": _everything, "in_place": _
 def test_every_engine_agrees_with_the_eager_one_in_float64(name: str, how: How) -> None:
     exact = Evaluator(_world(PROBLEMS[name](), "float64"), How("eager", 7))
     world = _world(PROBLEMS[name]())
-    with borrowed(world.problem.model, world.device):
+    with borrowed(world.problem.model, world.place.device):
         evaluator = Evaluator(world, how)
         exact.centre()
         evaluator.centre()
@@ -143,7 +143,7 @@ def test_engines_give_the_closed_form_of_a_quadratic(how: How, splits: int) -> N
     world = _world(problem, "float64")
     evaluator = Evaluator(world, how)
     got = evaluator(PLACES).values["train_loss"]
-    flat = [quadratic.flat(dict(direction)) for direction in world.directions]
+    flat = [quadratic.flat(dict(direction)) for direction in world.place.directions]
     expected = [quadratic.at(a * flat[0] + b * flat[1]) for a, b in PLACES]
     np.testing.assert_allclose(got, expected, rtol=1e-10)
 
@@ -151,7 +151,7 @@ def test_engines_give_the_closed_form_of_a_quadratic(how: How, splits: int) -> N
 @pytest.mark.parametrize("how", FAST, ids=str)
 def test_a_point_has_the_same_bits_alone_and_in_company(how: How) -> None:
     world = _world(oracles.net_problem())
-    with borrowed(world.problem.model, world.device):
+    with borrowed(world.problem.model, world.place.device):
         evaluator = Evaluator(world, how)
         together = evaluator(PLACES[: how.group])
         again = evaluator(PLACES[: how.group])
@@ -256,7 +256,7 @@ def test_an_engine_with_other_losses_is_left_out(monkeypatch: pytest.MonkeyPatch
 )
 def test_small_jobs_are_not_worth_choosing_for_and_large_ones_take_the_fastest(name: str, tried: set[str]) -> None:
     world = _world(PROBLEMS[name]())
-    with borrowed(world.problem.model, world.device):
+    with borrowed(world.problem.model, world.place.device):
         small = choose(world, PLACES[:2], points=10)
         large = choose(world, PLACES[:2], points=1e9)
     assert (small.how, len(small.seconds)) == (How("eager", 128), 1)
@@ -276,13 +276,13 @@ def test_the_models_own_weights_stay_as_they_are() -> None:
 def test_a_graph_without_convolutions_is_nothing_to_fold() -> None:
     module = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(2, 2)))
     with pytest.raises(NothingToFoldError, match="no convolution to fold"):
-        fold(module, [])
+        Folding()(module, [])
 
 
 def test_bf16_is_within_its_own_rounding() -> None:
     exact, coarse = _world(oracles.net_problem()), _world(oracles.net_problem(), "bf16")
     for how in (How("eager", 20), How("folded", 20)):
-        with borrowed(coarse.problem.model, coarse.device):
+        with borrowed(coarse.problem.model, coarse.place.device):
             got = Evaluator(coarse, how)(PLACES).values["train_loss"]
         expected = Evaluator(exact, How())(PLACES).values["train_loss"]
         np.testing.assert_allclose(got, expected, rtol=0.05)

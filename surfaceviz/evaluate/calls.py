@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from surfaceviz.evaluate.folded import fold
+from surfaceviz.evaluate.folded import Folding
 from surfaceviz.evaluate.stacked import stacked_function
 from surfaceviz.evaluate.straight import Backend, compile_straight
 from surfaceviz.functional import Call, State, detached, eager, outputs
@@ -33,7 +33,16 @@ def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
 
 def folded(problem: Problem) -> Call:
     """Return the call with batch norms folded into convolutions, in oneDNN's own layout."""
-    return compiled(problem, fold)
+    folding = Folding()
+    call = compiled(problem, folding)
+
+    def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        try:
+            return call(state, batches)
+        finally:
+            folding.forget()
+
+    return run
 
 
 class Vmapped:

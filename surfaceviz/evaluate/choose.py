@@ -110,7 +110,7 @@ def _tried(trials: _Trials, how: How, work: float, spent: float, chosen: Chosen)
 def _asked(trials: _Trials, chosen: Chosen, engine: str | None, batch_size: int | None) -> Chosen:
     """Return the asked-for engine, its best batch size where none is given, or the eager one where it fails."""
     assert engine is not None
-    sizes = [batch_size] if batch_size or engine != "folded" else list(_CPU_BATCHES)
+    sizes = [batch_size] if batch_size or engine != "folded" else _differing(_CPU_BATCHES, trials.world.samples)
     for size in sizes:
         how = _sized(trials.world, How.of(engine, size))
         try:
@@ -130,11 +130,11 @@ def _first_line(error: Exception) -> str:
 
 def _families(world: World, engine: str | None, batch_size: int | None) -> Iterator[list[How]]:
     """Yield engines in sizes to be tried one after another as long as they get faster, the promising ones first."""
-    on_cpu = world.device.type == "cpu"
+    on_cpu = world.place.device.type == "cpu"
     sizes = [batch_size] if batch_size else list(_CPU_BATCHES if on_cpu else _GPU_BATCHES)
     usual = How.of("eager", batch_size).batch_size
     if engine is None and on_cpu:
-        yield [How("folded", size) for size in sizes if size < 2 * world.samples or size == min(sizes)]
+        yield [How("folded", size) for size in _differing(sizes, world.samples)]
     for size in sizes:
         if size != usual:
             yield [How("eager", size)]
@@ -149,9 +149,14 @@ def _sized(world: World, how: How) -> How:
     if how.engine != "vmapped":
         return how
     room = _ACTIVATIONS // _even(world.samples, how.batch_size)
-    held = sum(tensor.numel() * tensor.element_size() for tensor in world.theta.values())
+    held = sum(tensor.numel() * tensor.element_size() for tensor in world.place.still.values())
     room = min(room, _LARGEST_GROUP, _STACKED_BYTES // max(held, 1))
     return replace(how, group=2 ** max(1, room.bit_length() - 1))
+
+
+def _differing(sizes: Sequence[int], samples: int) -> list[int]:
+    """Return the sizes that make different batches of so many samples."""
+    return list({_even(samples, size): size for size in sizes}.values())
 
 
 def _even(samples: int, size: int) -> int:
@@ -189,8 +194,7 @@ class _Trials:
 
     def stacks(self, how: How) -> bool:
         """Return whether several weight sets can be run at once with nothing to be compiled, told by two."""
-        theta = self.world.theta
-        if any(theta[name].ndim > _OF_LINEAR for direction in self.world.directions for name in direction):
+        if any(tensor.ndim > _OF_LINEAR for tensor in self.world.place.base.values()):
             return False  # at no cost: tracing a ResNet takes seconds
         few = Evaluator(self.world.shortened(_FEW), replace(how, engine="unfused", group=2))
         few((self._places * 2)[:2])
@@ -206,7 +210,7 @@ class _Trials:
                 continue
             for loss, other in zip(self._references[size].values[name], losses, strict=True):
                 finite = math.isfinite(loss), math.isfinite(other)
-                if finite[0] != finite[1] or (all(finite) and disagreement(loss, other, self.world.dtype) > 1):
+                if finite[0] != finite[1] or (all(finite) and disagreement(loss, other, self.world.place.dtype) > 1):
                     raise _OtherLossesError(f"it gives {name} {other:.9g} where the eager engine gives {loss:.9g}")
 
 

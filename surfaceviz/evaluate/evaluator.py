@@ -56,23 +56,15 @@ class World:
 
     Attributes:
         problem: what is measured.
-        names: canonical tensor name -> the model's own name.
-        theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
-        directions: one mapping for each axis; tensors that stay still are absent.
+        place: makes the weights of a point, in a dtype, on a device.
         splits: data, on the device, in the dtype.
-        dtype: a key of `DTYPES`.
-        device: where to compute.
         calibration: batches from which batch norms' statistics are recomputed at each point; None keeps
             those of theta.
     """
 
     problem: Problem
-    names: Mapping[str, str]
-    theta: Mapping[str, Tensor]
-    directions: Sequence[Mapping[str, Tensor]]
+    place: Placer
     splits: Sequence[Split]
-    dtype: str
-    device: torch.device
     calibration: Split | None = None
 
     @property
@@ -82,7 +74,9 @@ class World:
 
     def shortened(self, samples: int) -> World:
         """Return the world with at most so many samples in all, the first of each split."""
-        share = min(1.0, samples / max(self.samples, 1))
+        if samples >= self.samples:
+            return self
+        share = samples / self.samples
         return replace(self, splits=[split.head(max(1, round(split.count * share))) for split in self.splits])
 
 
@@ -90,9 +84,8 @@ def uninformed_loss(world: World, split: Split) -> float | None:
     """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
     if not world.problem.judges_outputs or split.given:
         return None
-    place = Placer(world.names, world.theta, world.directions, world.dtype, world.device)
     with torch.no_grad():
-        at_centre = outputs(world.problem)(place((0.0,) * len(world.directions)), split.head(_FEW).rows)
+        at_centre = outputs(world.problem)(world.place.centre, split.head(_FEW).rows)
     return world.problem.uninformed(split, at_centre)
 
 
@@ -108,12 +101,10 @@ class Evaluator:
         if how.group > 1 and world.calibration is not None:
             raise ProblemError("several weight sets at once can't recalibrate batch norms")
         self.group = how.group
-        self._problem, self._axes = world.problem, len(world.directions)
-        given = (world.names, world.theta, world.directions, world.dtype, world.device)
-        self._place = Placer(*given)
-        self._stack = Stacker(*given) if how.engine in ("vmapped", "unfused") else None
+        self._problem, self._place = world.problem, world.place
+        self._stack = Stacker(world.place) if how.engine in ("vmapped", "unfused") else None
         self._call = self._made(how)
-        self._pass = Pass(world.problem, _sections(world, how, self._place), self._call)
+        self._pass = Pass(world.problem, _sections(world, how), self._call)
         calibration = world.calibration
         self._calibration = None if calibration is None else calibration.batches(how.batch_size)
         self._centre: Tallies | None = None
@@ -132,7 +123,7 @@ class Evaluator:
     def centre(self) -> Values:
         """Return the values at theta itself, to which rises are then referred."""
         self._centre = None
-        tallies = self._tallies([(0.0,) * self._axes])
+        tallies = self._tallies([(0.0,) * len(self._place.directions)])
         self._centre = {name: tally.first for name, tally in tallies.items()}
         return self._values(tallies, 1)
 
@@ -191,18 +182,18 @@ def _array(each: Tensor, count: int) -> FloatArray:
     return array
 
 
-def _sections(world: World, how: How, place: Placer) -> list[Section]:
+def _sections(world: World, how: How) -> list[Section]:
     """Return batches of one size where samples stand for themselves, else those of each split as they are."""
     splits = world.splits
     if how.engine == "eager" or any(split.given for split in splits) or coupling_norms(world.problem.model):
         return apart(splits, how.batch_size)
-    if not _sampled(world, place):
+    if not _sampled(world):
         return apart(splits, how.batch_size)
     return in_a_row(splits, how.batch_size)
 
 
-def _sampled(world: World, place: Placer) -> bool:
+def _sampled(world: World) -> bool:
     """Return whether every metric has a value for each sample."""
     few = [split.head(_FEW) for split in world.splits]
-    tallies = Pass(world.problem, apart(few, _FEW))(place((0.0,) * len(world.directions)))
+    tallies = Pass(world.problem, apart(few, _FEW))(world.place.centre)
     return all(tally.residuals is not None for tally in tallies.values())

@@ -34,12 +34,29 @@ class NothingToFoldError(RuntimeError):
     """The graph has no convolution that this backend knows."""
 
 
-def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
-    """Return the graph's function with its convolutions in oneDNN's layout.
+class Folding:
+    """The backend; it knows the convolutions that it made."""
 
-    Raises:
-        NothingToFoldError: it has none, or torch was built without oneDNN.
-    """
+    def __init__(self) -> None:
+        self._convolutions: list[_Convolution] = []
+
+    def __call__(self, module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
+        """Return the graph's function with its convolutions in oneDNN's layout.
+
+        Raises:
+            NothingToFoldError: it has none, or torch was built without oneDNN.
+        """
+        run, convolutions = _fold(module)
+        self._convolutions += convolutions
+        return run
+
+    def forget(self) -> None:
+        """Let go of a point's folded filters, a copy of the weights."""
+        for convolution in self._convolutions:
+            convolution.forget()
+
+
+def _fold(module: fx.GraphModule) -> tuple[Callable[..., Any], list[_Convolution]]:
     if not torch.backends.mkldnn.is_available():
         raise NothingToFoldError("this torch has no oneDNN")
     as_it_was = fx.GraphModule(module, copy.deepcopy(module.graph))
@@ -60,7 +77,7 @@ def fold(module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]
         # oneDNN's rectifier and pooling make 0 of a NaN: where anything might overflow, torch's own are used.
         return outputs if sum(c.growth for c in convolutions) < _DECADES else as_it_was.forward(*inputs)
 
-    return run
+    return run, convolutions
 
 
 def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
@@ -241,6 +258,9 @@ class _Convolution:
             x, self._weight, self._bias, self.stride, self.padding, self.dilation, self.groups
         )
         return y
+
+    def forget(self) -> None:
+        self._made_of, self._weight, self._bias = (), None, None
 
     def _prepared(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None

@@ -15,6 +15,8 @@ Coordinates = Sequence[float]
 class Placer:
     """Makes the weights of a point in working tensors, from theta anew, so that no point depends on another.
 
+    The working tensors, one copy of the weights, are made for the first point.
+
     Args:
         names: canonical tensor name -> the model's own name.
         theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
@@ -31,69 +33,92 @@ class Placer:
         dtype: str,
         device: torch.device,
     ) -> None:
-        moving = sorted({name for direction in directions for name in direction})
-        self._base = [theta[name].to(device) for name in moving]
-        self._still = [_cast(tensor, dtype, device) for tensor in theta.values()]
-        work = {name: tensor.clone() for name, tensor in zip(theta, self._still, strict=True)}
-        self._work = list(work.values())
-        self._cast = [work[name] for name in moving]
-        self.state = {names[name]: tensor for name, tensor in work.items()}
-        # Weights move in the master dtype and are then cast; where that is one dtype, in place.
-        wide = {
-            n: work[n] if work[n].dtype == theta[n].dtype else torch.empty_like(theta[n], device=device) for n in moving
-        }
-        self._moved = list(wide.values())
-        self._steps = [([wide[n] for n in d], [t.to(device) for t in d.values()]) for d in directions]
-        # A running variance has no meaning below 0, where a line beyond its ends would lead it.
-        self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
+        self.names, self.dtype, self.device = names, dtype, device
+        self.moving = sorted({name for direction in directions for name in direction})
+        self.base = {name: theta[name].to(device) for name in self.moving}
+        self.still = {name: self.cast(tensor) for name, tensor in theta.items()}
+        self.directions = [{name: t.to(device) for name, t in direction.items()} for direction in directions]
+        self._work: _Work | None = None
 
     def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
         """Return the state there, by the model's own names, theta's own buffers in it; overwritten by the next."""
-        torch._foreach_copy_(self._work, self._still)
+        self._work = self._work or _Work(self)
+        return self._work.moved(coordinates)
+
+    @property
+    def centre(self) -> dict[str, Tensor]:
+        """The state at theta itself; overwritten by the next."""
+        return self((0.0,) * len(self.directions))
+
+    def cast(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device, in the dtype; the same one where it is already."""
+        return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype)
+
+
+class _Work:
+    """A placer's working tensors."""
+
+    def __init__(self, placer: Placer) -> None:
+        self._base, self._still = list(placer.base.values()), list(placer.still.values())
+        work = {name: tensor.clone() for name, tensor in placer.still.items()}
+        self._all = list(work.values())
+        self._cast = [work[name] for name in placer.moving]
+        self._state = {placer.names[name]: tensor for name, tensor in work.items()}
+        # Weights move in the master dtype and are then cast; where that is one dtype, in place.
+        wide = {n: work[n] if work[n].dtype == b.dtype else torch.empty_like(b) for n, b in placer.base.items()}
+        self._moved = list(wide.values())
+        self._steps = [([wide[n] for n in d], list(d.values())) for d in placer.directions]
+        # A running variance has no meaning below 0, where a line beyond its ends would lead it.
+        self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
+
+    def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
+        torch._foreach_copy_(self._all, self._still)
         torch._foreach_copy_(self._moved, self._base)
         for coordinate, (targets, direction) in zip(coordinates, self._steps, strict=True):
             torch._foreach_add_(targets, direction, alpha=coordinate)
         for variance in self._variances:
             variance.clamp_(min=0)
         torch._foreach_copy_(self._cast, self._moved)
-        return self.state
+        return self._state
 
 
 class Stacker:
     """Makes the weights of several points at once: what moves gets a leading axis.
 
-    Args: as of `Placer`.
+    Args:
+        placer: of single points.
     """
 
-    def __init__(
-        self,
-        names: Mapping[str, str],
-        theta: Mapping[str, Tensor],
-        directions: Sequence[Mapping[str, Tensor]],
-        dtype: str,
-        device: torch.device,
-    ) -> None:
-        self._dtype, self._device = dtype, device
-        self._steps = [{names[name]: t.to(device) for name, t in d.items()} for d in directions]
-        self.moving = {names[name] for direction in directions for name in direction}
-        self._base = {names[n]: t.to(device) for n, t in theta.items() if names[n] in self.moving}
-        self._still = {names[n]: _cast(t, dtype, device) for n, t in theta.items() if names[n] not in self.moving}
+    def __init__(self, placer: Placer) -> None:
+        self._placer, self._names = placer, placer.names
+        self.moving = {self._names[name] for name in placer.moving}
+        self._work: dict[str, Tensor] = {}
 
     def __call__(self, places: Sequence[Coordinates]) -> dict[str, Tensor]:
-        """Return the states at ``places``, by the model's own names: k sets of what moves, one of what does not."""
+        """Return the states at ``places``, by the model's own names: k sets of what moves, one of what does not.
+
+        Overwritten by the next, where there are as many.
+        """
         along = [torch.tensor(c, dtype=torch.float64) for c in zip(*places, strict=True)]
-        state = {name: tensor.clone() for name, tensor in self._still.items()}
-        for name, base in self._base.items():
-            moved = base.expand(len(places), *base.shape)
-            for coordinates, direction in zip(along, self._steps, strict=True):
-                if name in direction:
-                    step = coordinates.to(direction[name]).view(-1, *[1] * base.ndim)
-                    moved = torch.addcmul(moved, step, direction[name])
-            if name.endswith("running_var"):
-                moved = moved.clamp(min=0)
-            state[name] = _cast(moved, self._dtype, self._device)
+        state = {self._names[n]: t.clone() for n, t in self._placer.still.items() if n not in self._placer.base}
+        for name, base in self._placer.base.items():
+            shape = (len(places), *base.shape)
+            work = self._work.get(name)
+            if work is None or work.shape != shape:
+                work = self._work[name] = self._placer.still[name].new_empty(shape)
+            self._write(work, name, along)
+            state[self._names[name]] = work
         return state
 
-
-def _cast(tensor: Tensor, dtype: str, device: torch.device) -> Tensor:
-    return tensor.to(device=device, dtype=DTYPES[dtype] if tensor.is_floating_point() else tensor.dtype)
+    def _write(self, work: Tensor, name: str, along: Sequence[Tensor]) -> None:
+        """Write a tensor of all points, moved in the master dtype; where that is another, by way of it."""
+        base = self._placer.base[name]
+        moved = work if work.dtype == base.dtype else torch.empty_like(work, dtype=base.dtype)
+        moved.copy_(base.expand_as(moved))
+        for coordinates, direction in zip(along, self._placer.directions, strict=True):
+            if name in direction:
+                moved.addcmul_(coordinates.to(base).view(-1, *[1] * base.ndim), direction[name])
+        if name.endswith("running_var"):
+            moved.clamp_(min=0)
+        if moved is not work:
+            work.copy_(moved)

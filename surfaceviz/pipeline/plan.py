@@ -16,7 +16,7 @@ from torch import Tensor
 from surfaceviz import checkpoints, directions, evaluate, store
 from surfaceviz.data import Split, combined_sha256
 from surfaceviz.errors import CheckpointError, ProblemError
-from surfaceviz.evaluate import How, World
+from surfaceviz.evaluate import How, Placer, World
 from surfaceviz.functional import batch_norms
 from surfaceviz.grid import AutoAxis, Axis, fitted
 from surfaceviz.parameters import Filters, filters_of, fingerprint, moving, named_tensors
@@ -118,15 +118,12 @@ class Plan:
         def there(split: Split) -> Split:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
+        names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         return World(
             self.problem,
-            names={name: named.own_name for name, named in named_tensors(self.problem.model).items()},
-            theta=self.theta,
-            directions=[direction.tensors for direction in self.directions],
-            splits=[there(split if few is None else split.subset(few)) for split in self.splits],
-            dtype=dtype,
-            device=self.device,
-            calibration=None if self.calibration is None else there(self.calibration),
+            Placer(names, self.theta, [direction.tensors for direction in self.directions], dtype, self.device),
+            [there(split if few is None else split.subset(few)) for split in self.splits],
+            None if self.calibration is None else there(self.calibration),
         )
 
 
