@@ -25,7 +25,7 @@ def _held() -> int:
     """Return the bytes of all tensors, each storage counted once."""
     storages = {}
     for each in gc.get_objects():
-        if type(each) in (Tensor, nn.Parameter):
+        if type(each) in (Tensor, nn.Parameter) and not torch._C._functorch.is_functorch_wrapped_tensor(each):
             size = each.numel() * each.element_size() if each.is_mkldnn else each.untyped_storage().nbytes()
             storages[id(each) if each.is_mkldnn else each.untyped_storage().data_ptr()] = size
     return sum(storages.values())
