@@ -340,3 +340,23 @@ def test_several_weight_sets_do_not_recalibrate_batch_norms() -> None:
     options: Any = {"engine": "vmapped", "bn": "recalibrate", "listener": recorder}
     assert oracles.cut(oracles.net_problem(), [(-1, 1, 3)], **options).provenance["engine"] == "eager"
     assert any("can't recalibrate batch norms" in line for line in recorder.warned)
+
+
+def test_what_was_compiled_for_timing_is_used_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[int] = []
+    fold = Folding.__call__
+    monkeypatch.setattr(Folding, "__call__", lambda self, *given: (compiled.append(1), fold(self, *given))[1])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        data = {"a": (torch.randn(2900, 1, 6, 6), torch.randint(3, (2900,))), "b": oracles.images(33)}
+    problem = Problem(oracles.net(), data, "cross_entropy")
+    world = _world(problem)
+    with borrowed(problem.model, torch.device("cpu")):
+        chosen = choose(world, PLACES[:1], points=10, engine="folded", batch_size=480)
+        assert chosen.evaluator is not None
+        values = chosen.evaluator(PLACES)
+        expected = Evaluator(world, How("eager", 480))(PLACES)
+    assert compiled == [1]
+    for name, array in expected.values.items():
+        np.testing.assert_allclose(values.values[name], array, rtol=1e-5)
+    assert world.shortened(1000).samples == 1000

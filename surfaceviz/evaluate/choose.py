@@ -172,11 +172,17 @@ class _Trials:
 
     def __init__(self, world: World, places: Sequence[Coordinates]) -> None:
         self.world = world
-        self._short = world.shortened(_SAMPLES)
         self._places = list(places)
         self._coupled = bool(coupling_norms(world.problem.model)) or any(split.given for split in world.splits)
-        self._references: dict[int, Values] = {}  # by batch size, where that makes a difference
-        self.last: Evaluator | None = None  # the last that was timed, where it measures all samples
+        self._references: dict[tuple[int, int], Values] = {}  # by samples, and batch size where it makes a difference
+        self._last: tuple[Evaluator, World] | None = None
+
+    @property
+    def last(self) -> Evaluator:
+        """The evaluator that was timed last, on all samples."""
+        assert self._last is not None
+        evaluator, short = self._last
+        return evaluator if short is self.world else evaluator.on(self.world)
 
     def seconds(self, how: How) -> float:
         """Return the seconds that a point takes.
@@ -184,13 +190,19 @@ class _Trials:
         Raises:
             ProblemError: the engine can't do it, or gives other losses than the eager one.
         """
-        evaluator = Evaluator(self._short, how)
-        self.last = evaluator if self._short.samples == self.world.samples else None
+        short = self._short(how)
+        evaluator = Evaluator(short, how)
+        self._last = evaluator, short
         values = evaluator(self._places)  # compiles and warms up
-        self._compare(how, values)
+        self._compare(how, values, short)
         lot = (self._places * evaluator.group)[: evaluator.group] if evaluator.group > 1 else self._places[:1]
         seconds = _quickest(lambda: evaluator(lot)) / len(lot)
-        return seconds * self.world.samples / self._short.samples
+        return seconds * self.world.samples / short.samples
+
+    def _short(self, how: How) -> World:
+        """Return the world with enough samples to time an engine, in batches of the size that it has on all."""
+        size = _even(self.world.samples, how.batch_size)
+        return self.world.shortened(max(1, _SAMPLES // size) * size)
 
     def stacks(self, how: How) -> bool:
         """Return whether several weight sets can be run at once with nothing to be compiled, told by two."""
@@ -200,15 +212,15 @@ class _Trials:
         few((self._places * 2)[:2])
         return few.stacks
 
-    def _compare(self, how: How, values: Values) -> None:
-        size = how.batch_size if self._coupled else 0
-        if size not in self._references:
-            reference = Evaluator(self._short, How("eager", how.batch_size)) if how.engine != "eager" else None
-            self._references[size] = values if reference is None else reference(self._places)
+    def _compare(self, how: How, values: Values, short: World) -> None:
+        key = short.samples, how.batch_size if self._coupled else 0
+        if key not in self._references:
+            reference = Evaluator(short, How("eager", how.batch_size)) if how.engine != "eager" else None
+            self._references[key] = values if reference is None else reference(self._places)
         for name, losses in values.values.items():
             if not name.endswith("_loss"):
                 continue
-            for loss, other in zip(self._references[size].values[name], losses, strict=True):
+            for loss, other in zip(self._references[key].values[name], losses, strict=True):
                 finite = math.isfinite(loss), math.isfinite(other)
                 if finite[0] != finite[1] or (all(finite) and disagreement(loss, other, self.world.place.dtype) > 1):
                     raise _OtherLossesError(f"it gives {name} {other:.9g} where the eager engine gives {loss:.9g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -73,11 +74,13 @@ class World:
         return sum(split.count for split in self.splits)
 
     def shortened(self, samples: int) -> World:
-        """Return the world with at most so many samples in all, the first of each split."""
+        """Return the world with so many samples in all (one of each split at the least), the first of each split."""
         if samples >= self.samples:
             return self
-        share = samples / self.samples
-        return replace(self, splits=[split.head(max(1, round(split.count * share))) for split in self.splits])
+        counts = [max(1, split.count * samples // self.samples) for split in self.splits]
+        largest = max(range(len(counts)), key=counts.__getitem__)
+        counts[largest] += max(0, samples - sum(counts))
+        return replace(self, splits=[split.head(n) for split, n in zip(self.splits, counts, strict=True)])
 
 
 def uninformed_loss(world: World, split: Split) -> float | None:
@@ -100,14 +103,24 @@ class Evaluator:
     def __init__(self, world: World, how: How) -> None:
         if how.group > 1 and world.calibration is not None:
             raise ProblemError("several weight sets at once can't recalibrate batch norms")
-        self.group = how.group
+        self.group, self._how = how.group, how
         self._problem, self._place = world.problem, world.place
         self._stack = Stacker(world.place) if how.engine in ("vmapped", "unfused") else None
         self._call = self._made(how)
-        self._pass = Pass(world.problem, _sections(world, how), self._call)
-        calibration = world.calibration
-        self._calibration = None if calibration is None else calibration.batches(how.batch_size)
         self._centre: Tallies | None = None
+        self._take(world)
+
+    def _take(self, world: World) -> None:
+        self._pass = Pass(world.problem, _sections(world, self._how), self._call)
+        calibration = world.calibration
+        self._calibration = None if calibration is None else calibration.batches(self._how.batch_size)
+
+    def on(self, world: World) -> Evaluator:
+        """Return this evaluator on more or fewer samples; for batches of one shape nothing is compiled anew."""
+        other = copy.copy(self)
+        other._centre = None  # noqa: SLF001  of this very class
+        other._take(world)  # noqa: SLF001
+        return other
 
     def _made(self, how: How) -> Call | None:
         if self._stack is not None:
