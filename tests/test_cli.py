@@ -250,6 +250,14 @@ def test_no_arguments_show_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) > 10
 
 
+def test_dry_run_times_the_engine_that_a_run_would_take(capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, taken in (("folded", "folded"), ("vmapped", "vmapped")):
+        assert _slice("mine.py:problem", *SMALL, "--dry-run", f"--engine={asked}") == 0
+        assert f"process, {taken}" in capsys.readouterr().out
+    assert _slice("mlp-digits", "--dry-run", "--engine=folded") == 0  # nothing to fold: a run falls back
+    assert "process, eager" in capsys.readouterr().out
+
+
 def test_dry_run_tells_of_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     assert _slice("mine.py:problem", *SMALL, "--quiet") == 0
     assert _slice("mine.py:problem", *SMALL, "--seed=1", "--dry-run") == 0

@@ -345,7 +345,12 @@ def test_several_weight_sets_do_not_recalibrate_batch_norms() -> None:
 def test_what_was_compiled_for_timing_is_used_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[int] = []
     fold = Folding.__call__
-    monkeypatch.setattr(Folding, "__call__", lambda self, *given: (compiled.append(1), fold(self, *given))[1])
+
+    def counting(folding: Folding, *given: Any) -> Any:
+        compiled.append(1)
+        return fold(folding, *given)
+
+    monkeypatch.setattr(Folding, "__call__", counting)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         data = {"a": (torch.randn(2900, 1, 6, 6), torch.randint(3, (2900,))), "b": oracles.images(33)}

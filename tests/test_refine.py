@@ -248,16 +248,22 @@ def test_a_narrow_plane_takes_few_points() -> None:
     assert len(run.result.evaluated) < 0.07 * truth.size
 
 
-def test_the_audited_interpolant_is_kept() -> None:
+def test_the_audited_interpolant_is_kept_below_the_level_and_goes_through_all_points_above() -> None:
     axes = _axes(51, 51)
     truth, goal = _on(axes, _hills), _goal(axes, _hills)
     run = _refine(axes, {"loss": truth}, goal)
     fitted = run.result.fitted
     assert np.array_equal(np.setdiff1d(run.result.evaluated, fitted), run.rounds[-1].indices)
-    known = truth.ravel()[fitted]
-    measure = Measure.of(known, level=goal.levels["loss"], centre=goal.centre["loss"])
-    again = fill(axes, fitted, {"loss": known}, measures={"loss": measure})["loss"].ravel()
-    assert np.array_equal(again[_rest(run)], run.result.filled["loss"].ravel()[_rest(run)])
+    audited, later = (
+        fill(axes, indices, {"loss": truth.ravel()[indices]}, measures={"loss": measure})["loss"].ravel()[_rest(run)]
+        for indices in (fitted, run.result.evaluated)
+        for measure in [Measure.of(truth.ravel()[indices], level=goal.levels["loss"], centre=goal.centre["loss"])]
+    )
+    final, level = run.result.filled["loss"].ravel()[_rest(run)], goal.levels["loss"]
+    above = (audited > level) & (later > level)
+    assert 100 < np.count_nonzero(above) < len(above) - 100
+    assert np.array_equal(final[~above], audited[~above])
+    assert np.array_equal(final[above], later[above])
 
 
 def test_a_failed_audit_leads_to_more_points() -> None:

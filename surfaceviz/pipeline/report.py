@@ -12,7 +12,7 @@ from surfaceviz import evaluate, store
 from surfaceviz.data import Split
 from surfaceviz.directions import zero_filters
 from surfaceviz.errors import StoreError
-from surfaceviz.evaluate import Evaluator, How
+from surfaceviz.evaluate import Evaluator, How, World
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
 from surfaceviz.pipeline.identity import refuse_other
@@ -66,11 +66,11 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
     with borrowed(plan.problem.model, plan.device):
         world = plan.world(evaluate.default_dtype(plan.problem.model) if plan.dtype == "auto" else plan.dtype)
-        how = plan.how or How.of(plan.request.engine or "eager", plan.request.batch_size)
-        evaluator = Evaluator(world, how)
+        corner = tuple(axis.maximum for axis in plan.axes)
+        how, evaluator = _engine(plan, world, corner)
         evaluator.centre()  # warms up
         begun = time.monotonic()
-        evaluator([tuple(axis.maximum for axis in plan.axes)])
+        evaluator([corner] * how.group)
         seconds = (time.monotonic() - begun) / how.group
     points = plan.points
     processes = worker_count(workers, points, points * seconds)
@@ -90,6 +90,16 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     rows += [("still", line) for line in still(plan)]
     kinds = named_tensors(plan.problem.model)
     return rows + [("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()]
+
+
+def _engine(plan: Plan, world: World, place: tuple[float, ...]) -> tuple[How, Evaluator]:
+    """Return the engine that was asked for, or the one that a run would fall back to; eager where none was."""
+    request = plan.request
+    how = plan.how or How.of("eager", request.batch_size)
+    if plan.how is not None or request.engine in (None, "eager"):
+        return how, Evaluator(world, how)
+    chosen = evaluate.choose(world, [place], points=plan.points, engine=request.engine, batch_size=request.batch_size)
+    return chosen.how, chosen.evaluator or Evaluator(world, chosen.how)
 
 
 def _output(plan: Plan) -> str:

@@ -48,7 +48,8 @@ class Refined:
     Attributes:
         filled: name of each loss -> the grid; points evaluated as they came, the others interpolated.
         evaluated: (n,) flat indices of the points evaluated, sorted.
-        fitted: (<= n,) those of them that the interpolant goes through: all but the last audit's, and no diverged ones.
+        fitted: (<= n,) those of them that the interpolant goes through, below the level: all but the last audit's, and
+            no diverged ones.
         audit: the last audit, which passed; of no points where nothing is left to interpolate.
         failed: the audits before it: too many points over the tolerance, or one that had diverged.
         measures: name of each loss -> the measure of its errors, by all points evaluated.
@@ -67,7 +68,7 @@ def refinement(axes: Sequence[FloatArray], goal: Goal) -> Generator[Round, Mappi
 
     Each round is answered, by `send`, with name -> losses (k,) at its indices, in their order. What is asked depends
     on the arguments and the answers alone: a run is continued by answering again from what is stored. After a passed
-    audit the interpolant stays the one that was audited.
+    audit the interpolant stays the one that was audited, but above the level, which it is not judged by.
 
     Raises:
         ValueError: not one or two axes, an axis of fewer than 2 points, an answer of another shape.
@@ -96,7 +97,8 @@ def refinement(axes: Sequence[FloatArray], goal: Goal) -> Generator[Round, Mappi
             report = auditing.judge(errors, left, tolerance=goal.tolerance, number=len(failed) + 1)
             # A diverged point leads to its neighbours, whatever the bound.
             if report.passed and np.isfinite(report.worst):
-                return _refined(goal, known, fitted, with_values(view.filled, asked, answer), report, failed)
+                filled = _repainted(with_values(view.filled, asked, answer), look(axes, goal, known).filled, goal)
+                return _refined(goal, known, fitted, filled, report, failed)
             failed.append(report)
         else:
             last = [*last, _Hits.among(errors > goal.tolerance, view.chance_at(asked))][-_MEMORY:]
@@ -157,6 +159,16 @@ def _errors(
     errors = [m.error(filled[name].ravel()[asked], truth[name]) for name, m in measures.items()]
     worst: FloatArray = np.maximum.reduce(errors)
     return worst
+
+
+def _repainted(filled: Mapping[str, FloatArray], again: Mapping[str, FloatArray], goal: Goal) -> dict[str, FloatArray]:
+    """Return the audited grids with what was interpolated anew wherever both lie above the level.
+
+    There all values count as one, so that nothing audited changes; but the audit's own points, which the audited
+    interpolant does not go through, would stand out of the picture.
+    """
+    above = {name: (filled[name] > level) & (again[name] > level) for name, level in goal.levels.items()}
+    return {name: np.where(above[name], again[name], array) for name, array in filled.items()}
 
 
 def _refined(
