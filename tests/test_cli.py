@@ -148,6 +148,19 @@ def test_two_workers_give_the_bits_of_one(fork: bool, monkeypatch: pytest.Monkey
     assert sum(counts.values()) == 36
 
 
+def test_a_refined_run_by_a_fast_engine_gives_the_same_bits_where_workers_build_it_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "can_fork", lambda: False)
+    how = ["--axis=-1:1:15", "--axis=-1:1:14", "--tol=0.1", "--samples=auto", "--engine=folded", "--batch=30"]
+    assert _slice("mine.py:problem", *how, "--workers=1", "-o", "one.h5", "--quiet") == 0
+    assert _slice("mine.py:problem", *how, "--workers=2", "-o", "two.h5", "--quiet") == 0
+    one, two = store.read("one.h5"), store.read("two.h5")
+    assert (one.provenance["engine"], one.provenance["subset"]) == ("folded", "all")
+    for name in one.values:
+        np.testing.assert_array_equal(one.values[name], two.values[name])
+
+
 def test_a_factory_that_gives_other_weights_each_time_is_found_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,43 @@ def _mlp() -> Problem:
     return Problem(model, {"train": oracles.images(50), "test": oracles.images(17)}, "cross_entropy")
 
 
-PROBLEMS = {"net": oracles.net_problem, "everything": _everything, "in_place": _in_place, "mlp": _mlp}
+def _soft() -> Problem:
+    x, y = oracles.images(50)
+    soft = 0.9 * functional.one_hot(y, 3) + 0.1 / 3
+    return Problem(oracles.net(), {"train": (x, soft), "test": (x[:17], soft[:17])}, "cross_entropy")
+
+
+def _dense() -> Problem:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 3, 1))
+        model(torch.randn(16, 1, 6, 6) + 1)
+        labels = torch.randint(3, (50, 6, 6))
+    labels[::7] = -100
+    return Problem(model.eval(), (oracles.images(50)[0], labels), "cross_entropy")
+
+
+class Keyed(nn.Module):
+    """Takes keywords and gives a mapping with logits, as Hugging Face's models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = oracles.net()
+
+    def forward(self, *, pixels: Tensor, scale: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.net(pixels * scale[:, None, None, None])}
+
+
+def _keyed() -> Problem:
+    x, y = oracles.images(50)
+    scale = torch.linspace(0.5, 1.5, 50)
+    return Problem(Keyed(), {"train": {"pixels": x, "scale": scale, "labels": y}}, "cross_entropy")
+
+
+PROBLEMS = {
+    "net": oracles.net_problem, "everything": _everything, "in_place": _in_place, "mlp": _mlp, "soft": _soft,
+    "dense": _dense, "keyed": _keyed,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

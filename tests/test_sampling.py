@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from surfaceviz import data, store
+from surfaceviz.pipeline import run
 from surfaceviz.pipeline.sampling import enough_samples
 from surfaceviz.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice
@@ -87,6 +89,25 @@ def test_bits_do_not_depend_on_workers_and_a_file_is_gone_on_from() -> None:
     recorder = oracles.Recorder()
     oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=recorder)
     assert any("complete already" in line for line in recorder.said)
+
+
+LARGE = """
+def large():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = torch.nn.Linear(6, 4)
+        x = torch.randn(20_000, 6)
+        y = (model(x) + 0.3 * torch.randn(20_000, 4)).detach()
+    return surfaceviz.Problem(model, (x, y), "mse")
+"""
+
+
+def test_workers_that_build_it_anew_take_the_same_subset(monkeypatch: pytest.MonkeyPatch) -> None:
+    oracles.write_factory(Path(), LARGE)
+    monkeypatch.setattr(run, "can_fork", lambda: False)
+    one, two = (oracles.cut("mine.py:large", AXES, **{**AUTO, "workers": n}) for n in (1, 2))
+    assert one.provenance["subset"] == two.provenance["subset"] != "all"
+    np.testing.assert_array_equal(one.values["train_loss"], two.values["train_loss"])
 
 
 def test_few_samples_are_all_taken() -> None:

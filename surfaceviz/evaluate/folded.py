@@ -108,7 +108,8 @@ def _writes(node: fx.Node) -> bool:
     """Return whether an operation writes into its first argument."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     named = name.endswith("_") and not name.endswith("__")
-    return named or node.target in _IN_PLACE or bool(node.kwargs.get("inplace")) or node.args[1:2] == (True,)
+    flagged = node.kwargs.get("inplace") or (len(node.args) > 1 and node.args[1] is True)  # an axis 1 is no flag
+    return named or node.target in _IN_PLACE or bool(flagged)
 
 
 def _rewrite_sum(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
