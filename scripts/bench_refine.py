@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_slice import Contender
+from contenders import Contender
 
 import surfaceviz
 from surfaceviz.listener import Quiet
