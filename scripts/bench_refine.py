@@ -1,15 +1,16 @@
 """How many points a refined picture takes, how true it is, and how soon it is there.
 
-    python scripts/bench_refine.py [--parts shares coverage time] [--json FILE]
+    python scripts/bench_refine.py [--parts time shares coverage samples] [--json FILE]
 
 * shares: both shipped ResNets over [-1, 1]^2 on 51 x 51 and 101 x 101 points, tolerances 0.02 and 0.05: the share of
   points evaluated, the audits among them, and the true errors of the others against the full grid;
 * coverage: on 40 listed surfaces that nothing was tuned on, how often the audit's bound covers the true share;
 * time: ``surfaceviz slice`` with ``--tol 0.05`` against the full grid by a plain loop (two processes of one thread,
-  points per second as in bench_slice.py).
+  points per second as in bench_slice.py);
+* samples: ``--samples auto`` against all samples, for an MLP trained on the 60,000 images of Fashion-MNIST.
 
 Full grids are cut by surfaceviz itself and kept in build/refine; a refinement is then answered from them, which gives
-what a run gives. cnn-fashion needs the data set (README).
+what a run gives. cnn-fashion and the last part need the data set (README).
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import Contender
+import torch
+from contenders import Contender, machine
+from torch import nn
 
 import surfaceviz
 from surfaceviz.listener import Quiet
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.refine import Goal, Measure, Refined, refinement
+from surfaceviz.zoo.datasets import idx_folder
+from surfaceviz.zoo.training import Recipe, train
 
 KEPT = Path(__file__).parent.parent / "build" / "refine"
 CLASSES = 10
@@ -174,17 +179,56 @@ def picture_time(rounds: int) -> tuple[dict[str, Any], bool]:
     return figures, figures["ratio"] >= TIMES[0]
 
 
+def fashion_mlp() -> surfaceviz.Problem:
+    """Return a 784-64-10 ReLU network trained on Fashion-MNIST, with its training split."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data = idx_folder(splits=("train",))["train"]
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+        train(model, data, Recipe(epochs=5, batch_size=256), generator=torch.Generator().manual_seed(0))
+    return surfaceviz.Problem(model, {"train": data}, "cross_entropy")
+
+
+def samples(tolerance: float = 0.05, points: int = 51) -> tuple[dict[str, Any], bool]:
+    """Return what as few samples as the tolerance bears cost and how far they are off, against all samples."""
+    problem, axes = fashion_mlp(), [(-1, 1, points), (-1, 1, points)]
+    few, on_all, full = (
+        _timed(problem, axes, tol=tol, samples=number)
+        for tol, number in ((tolerance, "auto"), (tolerance, None), (None, None))
+    )
+    seconds = [each[1] for each in (few, on_all, full)]
+    truth, surface = full[0].values["train_loss"].ravel(), few[0]
+    level = max(10 * surface.centre["train_loss"], float(np.log(CLASSES)))
+    measure = Measure.of(truth, level=level, centre=surface.centre["train_loss"])
+    off = measure.error(surface.values["train_loss"].ravel(), truth)
+    figures: dict[str, Any] = {
+        "samples": surface.provenance["subset"], "of": problem.load("train").count,
+        "evaluated": [each[0].evaluated for each in (few, on_all)], "seconds": seconds,
+        "time_saved": 1 - seconds[0] / seconds[1], "percentile95": float(np.percentile(off, 95)),
+        "share_over": float(np.mean(off > tolerance)),
+    }  # fmt: skip
+    print(json.dumps(figures))
+    return figures, figures["percentile95"] <= tolerance
+
+
+def _timed(problem: surfaceviz.Problem, axes: Any, **options: Any) -> tuple[Slice, float]:
+    begun = time.perf_counter()
+    surface = surfaceviz.slice(problem, axes, listener=Silent(), **options)
+    return surface, time.perf_counter() - begun
+
+
 def main() -> int:
     """Print and write the figures; return 0 where all are what they must be."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--parts", nargs="+", default=["time", "shares", "coverage"])
+    parser.add_argument("--parts", nargs="+", default=["time", "shares", "coverage", "samples"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(asked.json.read_text()) if asked.json and asked.json.exists() else {}
+    results["machine"] = machine()
     met = True
-    parts = {"time": lambda: picture_time(asked.rounds), "shares": shares, "coverage": coverage}
+    parts = {"time": lambda: picture_time(asked.rounds), "shares": shares, "coverage": coverage, "samples": samples}
     for part in asked.parts:
         results[part], fine = parts[part]()
         met &= fine
