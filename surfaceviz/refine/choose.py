@@ -17,7 +17,7 @@ from surfaceviz.refine.measure import Measure
 _START = {1: 9, 2: 5}  # points along each axis; 4 and 5 come out alike, 7 and 9 cost 5-20% more
 _GROWTH = 0.07  # of the points evaluated, in a round; twice that costs at most 2% more points
 _LATER, _GROWTH_LATER = 800, 0.15  # where so many are evaluated, rounds grow, as they take longer to plan
-_FEWEST = 5  # points in a round
+_FEWEST = 8  # points in a round, so that as many workers have one each; 5 to 8 take as many in all, 12 take 5% more
 # A new point makes others certain up to this many times their own distance to what is known; 1 to 3 are alike.
 _REACH = 2.0
 # Ours: above sqrt(2), so that all 8 neighbours of a diverged point are evaluated.
