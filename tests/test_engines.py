@@ -378,6 +378,57 @@ def test_several_weight_sets_do_not_recalibrate_batch_norms() -> None:
     assert any("can't recalibrate batch norms" in line for line in recorder.warned)
 
 
+def test_growth_counts_from_the_centre_whatever_comes_first() -> None:
+    """24 layers whose activations overflow at some points; oneDNN's rectifier would make 0 of a NaN."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [part for _ in range(24) for part in (nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.ReLU())]
+        model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+        data = (torch.randn(16, 3, 8, 8).repeat(1, 3, 1, 1)[:, :8], torch.arange(16) % 4)
+    world = _world(Problem(model, data, "cross_entropy"))
+    places = [(10.0, 0.0), (100.0, 0.0), (0.5, 0.0)]
+    with borrowed(model, torch.device("cpu")):
+        expected = Evaluator(world, How("eager", 16))(places).values["train_loss"]
+        values = Evaluator(world, How("folded", 16))(places).values["train_loss"]
+    assert np.isnan(expected).tolist() == [False, True, False]
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_recalibration_takes_the_same_batches_whatever_the_engine() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data = (torch.randn(1000, 1, 6, 6), torch.randint(3, (1000,)))
+    problem = Problem(oracles.net(), data, "cross_entropy")
+    world = _world(problem, bn="recalibrate")
+    with borrowed(problem.model, torch.device("cpu")):
+        chosen = choose(world, PLACES[:2], points=1e5, compiling=False)
+        losses = [Evaluator(world, How("eager", size))(PLACES[:1]).first["train_loss"] for size in (32, 128, 480)]
+    assert chosen.notes == []
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-7)
+
+
+@pytest.mark.parametrize("engine", ["vmapped", "unfused"])
+def test_a_batchs_mean_can_be_taken_of_several_weight_sets(engine: str) -> None:
+    """Also with a short last batch that a graph of the others does not fit."""
+
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(36, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.fc(x.view(x.shape[0], -1))
+            return out
+
+    problem = Problem(Viewed(), oracles.images(50), functional.cross_entropy)
+    world = _world(problem)
+    with borrowed(problem.model, torch.device("cpu")):
+        expected = Evaluator(world, How("eager", 30))(PLACES)
+        values = Evaluator(world, How(engine, 30, 2))(PLACES)
+    for name, array in expected.values.items():
+        np.testing.assert_allclose(values.values[name], array, rtol=1e-5)
+
+
 def test_what_was_compiled_for_timing_is_used_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[int] = []
     fold = Folding.__call__

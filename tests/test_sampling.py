@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from torch import nn
 
 from surfaceviz import data, store
-from surfaceviz.pipeline import run
+from surfaceviz.pipeline import run, settle
 from surfaceviz.pipeline.sampling import enough_samples
 from surfaceviz.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice
@@ -56,7 +58,7 @@ def test_a_subset_does_and_audits_are_on_all_samples(full: Slice) -> None:
     surface = oracles.cut(_regression(), AXES, **AUTO, listener=recorder)
     subset = surface.provenance["subset"]
     assert 1000 < int(subset) < 0.8 * SAMPLES
-    assert any(line.startswith(f"samples: {subset} of {SAMPLES}, whose losses are off by") for line in recorder.said)
+    assert any(line.startswith(f"samples: {subset} of {SAMPLES}, off by under a third of") for line in recorder.said)
     for name in ("train_loss", "test_loss"):
         assert np.mean(_errors(surface, full, name) > 0.05) < 0.05
     assert surface.centre == pytest.approx(full.centre, rel=1e-6)
@@ -89,6 +91,69 @@ def test_bits_do_not_depend_on_workers_and_a_file_is_gone_on_from() -> None:
     recorder = oracles.Recorder()
     oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=recorder)
     assert any("complete already" in line for line in recorder.said)
+
+
+class _Interrupting(oracles.Recorder):
+    """Interrupts its own process when so many points are done."""
+
+    def __init__(self, moment: int) -> None:
+        super().__init__()
+        self.moment = moment
+
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        if done >= self.moment and fresh:
+            self.moment = 10**9
+            os.kill(os.getpid(), signal.SIGINT)
+        super().advance(done, total, fresh)
+
+
+@pytest.mark.parametrize("moment", [10, 40, 70])
+def test_a_run_on_a_subset_that_is_cut_short_goes_on_to_the_same_bits(moment: int) -> None:
+    expected = oracles.cut(_regression(), AXES, **AUTO)
+    assert expected.evaluated > 75
+    with pytest.raises(KeyboardInterrupt):
+        oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=_Interrupting(moment))
+    recorder = oracles.Recorder()
+    again = oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=recorder)
+    assert any(line.startswith("centre, train: loss") for line in recorder.said)
+    np.testing.assert_array_equal(again.origin, expected.origin)
+    for name, array in expected.values.items():
+        np.testing.assert_array_equal(again.values[name], array)
+        np.testing.assert_array_equal(again.rise_stderr[name], expected.rise_stderr[name])
+
+
+@pytest.mark.parametrize("moment", [None, 30, 90])
+def test_a_subset_that_fails_its_audit_is_given_up(moment: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = oracles.cut(_regression(), AXES, **FIXED, tol=0.05)
+    monkeypatch.setattr(settle, "fewest", lambda *_given: 40)
+    recorder = oracles.Recorder()
+    if moment is not None:
+        with pytest.raises(KeyboardInterrupt):
+            oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=_Interrupting(moment))
+    surface = oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=recorder)
+    assert moment == 90 or any("does not stand up to an audit" in line for line in recorder.said)
+    assert surface.provenance["subset"] == "all"
+    assert str(surface.provenance["samples_reason"]).startswith("all: a subset did not stand up")
+    np.testing.assert_array_equal(surface.origin, expected.origin)
+    for name, array in expected.values.items():
+        np.testing.assert_array_equal(surface.values[name], array)
+    assert surface.audit == expected.audit
+    assert oracles.cut(_regression(), AXES, **AUTO, output="a.h5", listener=recorder).audit == expected.audit
+
+
+def test_of_a_point_on_a_subset_the_rise_has_a_standard_error() -> None:
+    surface = oracles.cut(_regression(), AXES, **AUTO)
+    known = surface.origin == EVALUATED
+    assert np.all(np.isfinite(surface.rise_stderr["train_loss"][known]))
+    assert surface.audit is not None
+    assert np.count_nonzero(np.isfinite(surface.stderr["train_loss"])) == surface.audit.count
+
+
+def test_samples_that_depend_on_their_batch_are_all_taken() -> None:
+    x, y = oracles.images(60)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.BatchNorm1d(3, track_running_stats=False))
+    surface = oracles.cut(Problem(model, (x, y), "cross_entropy"), AXES, tol=0.1, samples="auto", engine="eager")
+    assert str(surface.provenance["samples_reason"]).startswith("all 60: batch norms without running statistics")
 
 
 LARGE = """
@@ -157,6 +222,8 @@ def test_a_subset_is_the_one_that_loading_gives() -> None:
 def test_auto_without_a_tolerance_and_other_words_are_refused() -> None:
     with pytest.raises(ValueError, match="samples auto takes as few as a tolerance bears; give tol as well"):
         oracles.cut(_regression(), AXES, samples="auto")
+    with pytest.raises(ValueError, match="samples auto refers losses to one minimum; with toward"):
+        oracles.cut(_regression(), None, samples="auto", tol=0.05, toward="b.pt")
     with pytest.raises(ValueError, match="samples: expected a number, or auto, got 'some'"):
         oracles.cut(_regression(), AXES, samples="some")
 
@@ -168,4 +235,4 @@ def test_given_batches_stay_as_they_are() -> None:
         return {"loss": (model(batch[0]).square().sum(), 1.0)}
 
     surface = oracles.cut(Problem(oracles.net(), batches, measure=measure), AXES, tol=0.05, samples="auto")
-    assert surface.provenance["subset"] == "all"
+    assert surface.provenance["samples_reason"] == "all 50: batches stay as they are given"

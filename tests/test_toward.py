@@ -71,8 +71,8 @@ def test_a_plane_takes_each_models_own_loss() -> None:
 
 
 def test_recalibrated_statistics_are_those_of_the_moved_model() -> None:
-    """Baseline: the moved copy run in train mode over the same batches, cumulatively."""
-    model, data = oracles.net(), oracles.images(50)
+    """Baseline: the moved copy run in train mode over batches of 128, cumulatively."""
+    model, data = oracles.net(), oracles.images(300)
     surface = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], bn="recalibrate", batch_size=16)
     (made,) = oracles.make_directions(model, count=1)
     moved = copy.deepcopy(model)
@@ -82,8 +82,8 @@ def test_recalibrated_statistics_are_those_of_the_moved_model() -> None:
         moved.bn.reset_running_stats()
         moved.bn.momentum = None
         moved.bn.train()
-        for i in range(0, 48, 16):  # without the short last batch
-            moved(data[0][i : i + 16])
+        for i in (0, 128):  # without the short last batch
+            moved(data[0][i : i + 128])
         expected = float(functional.cross_entropy(moved.eval()(data[0]), data[1]))
     assert surface.values["train_loss"][2] == pytest.approx(expected, rel=1e-5)
     fixed = oracles.cut(Problem(model, data, "cross_entropy"), [(-1, 1, 3)], batch_size=16)

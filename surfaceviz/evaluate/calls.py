@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surfaceviz.evaluate.folded import Folding
 from surfaceviz.evaluate.stacked import stacked_function
-from surfaceviz.evaluate.straight import Backend, compile_straight
+from surfaceviz.evaluate.straight import Backend, compile_straight, kind_of
 from surfaceviz.functional import Call, State, detached, eager, outputs
 from surfaceviz.losses import Measured, PerSample
 from surfaceviz.problem import Problem
@@ -58,24 +58,30 @@ class Vmapped:
         self._whole = not problem.judges_outputs
         self._function: Any = eager(problem) if self._whole else outputs(problem)
         self._general = compile_straight(self._several, "inductor") if compiled else self._several
-        self._way: Any = self._general if self._whole else None  # how outputs come about; None until it is known
+        self._ways: dict[str, Any] = {}  # how outputs come about, by the kind of batch
 
     @property
     def waits(self) -> bool:
         """Whether code is to be compiled first."""
-        return self._way is self._general
+        return self._general in self._ways.values()
 
     def __call__(self, state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         """Return what each batch gives."""
-        if self._way is None:
-            one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
-            self._way = stacked_function(self._function, self._moving, one, batches[0]) or self._general
-        made = [self._way(state, batch) for batch in batches]
+        made = [self._way(state, batch)(state, batch) for batch in batches]
         return made if self._whole else [self._judged(*each) for each in zip(made, batches, strict=True)]
+
+    def _way(self, state: State, batch: Any) -> Any:
+        kind = kind_of(batch)
+        if kind not in self._ways:
+            one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
+            stacked = None if self._whole else stacked_function(self._function, self._moving, one, batch)
+            self._ways[kind] = stacked or self._general
+        return self._ways[kind]
 
     def _several(self, state: State, batch: Any) -> Any:
         def one(moved: dict[str, Tensor]) -> Any:
-            return self._function({**still, **moved}, [batch] if self._whole else batch)
+            given = self._function({**still, **moved}, [batch] if self._whole else batch)
+            return [_all_tensors(parts) for parts in given] if self._whole else given
 
         still = {name: tensor for name, tensor in state.items() if name not in self._moving}
         made = torch.vmap(one)({name: state[name] for name in self._moving})
@@ -94,8 +100,16 @@ class Vmapped:
             if all(isinstance(part, PerSample) for part in parts.values()):
                 alone = {name: cast("PerSample", detached(part)) for name, part in parts.items()}
                 return {n_: PerSample(p.values.view(sets, n), p.weights.view(sets, n)) for n_, p in alone.items()}
-        return torch.vmap(lambda each: _all_detached(self._problem.judge(each, targets)))(made)
+        return torch.vmap(lambda each: _all_tensors(self._problem.judge(each, targets)))(made)
 
 
-def _all_detached(parts: dict[str, Measured]) -> dict[str, Measured]:
-    return {metric: detached(part) for metric, part in parts.items()}
+def _all_tensors(parts: dict[str, Measured]) -> dict[str, Measured]:
+    """Return measurements detached; a sum or a weight that is a number becomes a tensor, as `torch.vmap` wants it."""
+    return {metric: _as_tensors(detached(part)) for metric, part in parts.items()}
+
+
+def _as_tensors(part: Measured) -> Measured:
+    if isinstance(part, PerSample):
+        return part
+    total, weight = (torch.as_tensor(x, dtype=torch.float64) for x in part)
+    return total, weight

@@ -15,13 +15,16 @@ from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import calls
 from surfaceviz.evaluate.how import How
 from surfaceviz.evaluate.place import Coordinates, Placer, Stacker
-from surfaceviz.functional import Call, Pass, coupling_norms, outputs, recalibrate
+from surfaceviz.functional import Call, Pass, coupling_norms, measured, outputs, recalibrate
 from surfaceviz.problem import Problem
 from surfaceviz.records import FloatArray
 from surfaceviz.sections import Section, apart, in_a_row
 from surfaceviz.tally import Tallies
 
 _FEW = 2  # samples that tell what a model and a loss give; one is too few for a batch norm
+
+# Statistics depend on how samples fall into batches: the same ones for every engine.
+_RECALIBRATION_BATCH = 128
 
 BN_MODES = ("fixed", "recalibrate")
 
@@ -111,15 +114,19 @@ class Evaluator:
         self._take(world)
 
     def _take(self, world: World) -> None:
-        self._pass = Pass(world.problem, _sections(world, self._how), self._call)
+        sections = _sections(world, self._how)
+        self._pass = Pass(world.problem, sections, self._call)
+        if self._call is not None and self._how.engine == "folded":  # filters grow from those of the first point
+            for section in sections:
+                measured(self._call, section.title, section.batches[:1], self._place.centre)
         calibration = world.calibration
-        self._calibration = None if calibration is None else calibration.batches(self._how.batch_size)
+        self._calibration = None if calibration is None else calibration.batches(_RECALIBRATION_BATCH)
 
     def on(self, world: World) -> Evaluator:
         """Return this evaluator on more or fewer samples; for batches of one shape nothing is compiled anew."""
         other = copy.copy(self)
         other._centre = None  # noqa: SLF001  of this very class
-        other._take(world)  # noqa: SLF001
+        other._take(replace(world, place=self._place))  # noqa: SLF001
         return other
 
     def _made(self, how: How) -> Call | None:

@@ -59,9 +59,10 @@ class _Work:
     """A placer's working tensors."""
 
     def __init__(self, placer: Placer) -> None:
-        self._base, self._still = list(placer.base.values()), list(placer.still.values())
+        self._base = list(placer.base.values())
+        self._still = [tensor for name, tensor in placer.still.items() if name not in placer.base]
         work = {name: tensor.clone() for name, tensor in placer.still.items()}
-        self._all = list(work.values())
+        self._standing = [work[name] for name in work if name not in placer.base]  # which the model may write to
         self._cast = [work[name] for name in placer.moving]
         self._state = {placer.names[name]: tensor for name, tensor in work.items()}
         # Weights move in the master dtype and are then cast; where that is one dtype, in place.
@@ -72,7 +73,7 @@ class _Work:
         self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
 
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
-        torch._foreach_copy_(self._all, self._still)
+        torch._foreach_copy_(self._standing, self._still)
         torch._foreach_copy_(self._moved, self._base)
         for coordinate, (targets, direction) in zip(coordinates, self._steps, strict=True):
             torch._foreach_add_(targets, direction, alpha=coordinate)

@@ -89,7 +89,7 @@ def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
     known: dict[str, Measuring] = {}
 
     def run(state: State, batch: Any) -> Any:
-        kind = repr(map_leaves(_kind, batch))
+        kind = kind_of(batch)
         if kind in known:
             return known[kind](state, batch)
         captured = capture(function, backend, state, batch)
@@ -99,9 +99,11 @@ def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
     return run
 
 
-def _kind(leaf: Any) -> Any:
-    """Return what a graph depends on: of a tensor not the numbers, of others their value."""
-    return (leaf.shape, leaf.stride(), leaf.dtype) if isinstance(leaf, Tensor) else leaf
+def kind_of(batch: Any) -> str:
+    """Return what a graph depends on: of tensors not the numbers, of others their value."""
+    return repr(
+        map_leaves(lambda leaf: (leaf.shape, leaf.stride(), leaf.dtype) if isinstance(leaf, Tensor) else leaf, batch)
+    )
 
 
 def _straight(captured: Capture) -> Measuring | None:

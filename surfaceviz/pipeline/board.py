@@ -14,7 +14,7 @@ from surfaceviz import store
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import Values
 from surfaceviz.interrupt import shielded
-from surfaceviz.records import EVALUATED, INTERPOLATED, Audit, Direction, FloatArray, Mark, Slice
+from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, Direction, FloatArray, Mark, Slice
 
 SNAPSHOT_SECONDS = 3.0
 SNAPSHOT_SHARE = 0.015  # of the run's time at the most, so that all of it stays under 2%
@@ -66,6 +66,13 @@ class Board:
             for name, value in given.items():
                 arrays[name].flat[list(indices)] = value
         self.origin.flat[list(indices)] = EVALUATED
+
+    def forget_all(self) -> None:
+        """Let go of all points."""
+        self.origin[...] = MISSING
+        for arrays in (self._values, self._stderr, self._rise):
+            for array in arrays.values():
+                array[...] = np.nan
 
     def at(self, indices: NDArray[np.intp]) -> dict[str, FloatArray]:
         """Return the values at flat indices."""

@@ -55,33 +55,52 @@ class Refinement:
     """Evaluates points coarse to fine and interpolates the rest.
 
     A run is continued by going through the same rounds again: points that are on the board are not evaluated anew.
+    Where a subset of the samples does for all but the audits, and one fails, or nothing is left to audit, the subset
+    is given up: its points are forgotten and the refinement begins anew on all samples.
     """
 
-    def __init__(self, board: Board, goal: Goal, listener: Listener) -> None:
-        self._board, self._goal, self._listener = board, goal, listener
+    def __init__(self, board: Board, goal: Goal, listener: Listener, *, subset: bool) -> None:
+        self._board, self._goal, self._listener, self._subset = board, goal, listener, subset
         self._known: list[Indices] = []  # the rounds that have been evaluated
         self._filled: Mapping[str, FloatArray] | None = None
 
     def rounds(self) -> Iterator[Asked]:
         """Yield the points of each round, and leave the whole surface on the board."""
+        if self._subset:
+            yield from self._refined(on_subset=True)
+            if self._board.audit is not None:
+                return
+            self._give_up_subset()
+        yield from self._refined(on_subset=False)
+
+    def _refined(self, *, on_subset: bool) -> Iterator[Asked]:
+        """Go through a refinement; without an audit to show for it on a subset, leave the board without one."""
         course = refinement(self._board.axes, self._goal)
-        asked = next(course)
-        audits = 0
+        asked, audits = next(course), 0
         while True:
             self._filled = asked.filled
-            # An audit is of the whole; so are the points after one that failed, as the subset may be the reason.
-            yield Asked(asked.indices, whole=audits > 0 or asked.purpose == "audit")
+            yield Asked(asked.indices, whole=not on_subset or asked.purpose == "audit")
             self._known.append(asked.indices)
-            values = self._board.at(asked.indices)
+            values, audited = self._board.at(asked.indices), asked.purpose == "audit"
             try:
-                followed_audit = asked.purpose == "audit"
                 asked = course.send({name: values[name] for name in self._goal.levels})
             except StopIteration as stop:
-                self._finish(stop.value)
+                if not on_subset or stop.value.audit.count:
+                    self._finish(stop.value)
                 return
-            if followed_audit:
+            if audited and on_subset:
+                return
+            if audited:
                 audits += 1
                 self._listener.say(f"audit {audits}: too many of the interpolated points are off; refining on")
+
+    def _give_up_subset(self) -> None:
+        with shielded():  # what is told of the samples and what is on the board belong together
+            self._board.forget_all()
+            self._board.provenance["subset"] = "all"
+            self._board.provenance["samples_reason"] = "all: a subset did not stand up to an audit on all samples"
+            self._known, self._filled = [], None
+        self._listener.say("samples: the subset does not stand up to an audit on all of them; all from the beginning")
 
     def paint(self) -> None:
         """Put the interpolant of the last whole round on the board."""
@@ -108,4 +127,4 @@ def course(plan: Plan, board: Board, levels: Mapping[str, float], listener: List
     if tolerance is None:
         return Everything(board)
     centre = {name: board.centre[name] for name in levels}
-    return Refinement(board, Goal(tolerance, dict(levels), centre), listener)
+    return Refinement(board, Goal(tolerance, dict(levels), centre), listener, subset=plan.subset is not None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import numpy as np
 import torch
 
 from surfaceviz.errors import ProblemError
@@ -25,7 +26,8 @@ class Points:
     """Evaluates chunks of points.
 
     Where the plan has a subset of the samples, points are evaluated on it unless asked otherwise, and their losses
-    are shifted so that the centre's is that of all samples: it is rises that a subset tells well.
+    and accuracies are shifted so that the centre's are those of all samples: it is rises that a subset tells well.
+    Of such a sum the standard error of the rise is known, that of the value is not: NaN.
 
     Args:
         plan: with nothing left open.
@@ -40,22 +42,26 @@ class Points:
     def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
         assert plan.how is not None
         self._few = evaluator or Evaluator(plan.world(), plan.how)
-        self._all = self._few if plan.subset is None else Evaluator(plan.world(whole=True), plan.how)
+        self._all = self._few if plan.subset is None else self._few.on(plan.world(whole=True))
         self._shift: dict[str, float] = {}
         self.group = plan.how.group
         self.centre, self.seconds = _timed_centre(self._few)
         self.seconds /= self.group
         if self._all is not self._few:
             few, self.centre = self.centre.first, self._all.centre()
-            self._shift = {k: loss - few[k] for k, loss in self.centre.first.items() if k.endswith("_loss")}
+            self._shift = {k: v - few[k] for k, v in self.centre.first.items() if k.endswith(("_loss", "_accuracy"))}
 
     def __call__(self, chunk: Chunk) -> Values:
         """Return the values at the chunk's points."""
         if chunk.whole:
             return self._all(chunk.coordinates)
         values = self._few(chunk.coordinates)
+        if not self._shift:
+            return values
         moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
-        return Values({**values.values, **moved}, values.stderr, values.rise_stderr)
+        within = {k: v.clip(0, 1) if k.endswith("_accuracy") else v for k, v in moved.items()}
+        unknown = {name: np.full_like(array, np.nan) for name, array in values.stderr.items()}
+        return Values({**values.values, **within}, unknown, values.rise_stderr)
 
     def on_all(self, place: Sequence[float]) -> dict[str, float]:
         """Return the values at one point, on all samples."""

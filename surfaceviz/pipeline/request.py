@@ -51,10 +51,7 @@ class Request:
         _one_of("bn", self.bn, evaluate.BN_MODES)
         if self.axes is not None and len(self.axes) not in (1, 2):
             raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
-        if isinstance(self.samples, str) and self.samples != "auto":
-            raise ValueError(f"samples: expected a number, or auto, got {self.samples!r}")
-        if self.samples == "auto" and self.tolerance is None:
-            raise ValueError("samples auto takes as few as a tolerance bears; give tol as well, or a number of samples")
+        self._check_samples()
         for name, value in (("samples", self.limit), ("batch", self.batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -69,6 +66,14 @@ class Request:
             )
         if self.output is not None and not self.output.absolute().parent.is_dir():
             raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
+
+    def _check_samples(self) -> None:
+        if isinstance(self.samples, str) and self.samples != "auto":
+            raise ValueError(f"samples: expected a number, or auto, got {self.samples!r}")
+        if self.samples == "auto" and self.tolerance is None:
+            raise ValueError("samples auto takes as few as a tolerance bears; give tol as well, or a number of samples")
+        if self.samples == "auto" and self.toward:
+            raise ValueError("samples auto refers losses to one minimum; with toward, give a number of samples or none")
 
     def _check_toward(self) -> None:
         if len(self.toward) > 2:  # noqa: PLR2004

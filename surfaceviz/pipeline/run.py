@@ -80,7 +80,7 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
     started = time.monotonic()
     keep_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
-        centre = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How()).centre().first
+        centre = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model), whole=True), How()).centre().first
         _say_centre(plan, centre, listener)
         levels = loss_levels(plan, centre)
         if before is None:

@@ -74,8 +74,8 @@ def enough_samples(shares: FloatArray, losses: FloatArray, measure: Measure, lim
     draws = np.array([_errors(shares, losses, measure, random.permutation(n), sizes) for _ in range(_DRAWS)])
     typical = np.sqrt(np.mean(draws**2, axis=(0, 1)))
     own = np.sqrt(np.mean(_errors(shares, losses, measure, order(n), sizes) ** 2, axis=0))
-    enough = int(np.argmax(np.maximum(typical, own) <= limit))  # of all samples both are 0
-    return int(sizes[enough])
+    enough = np.flatnonzero(np.maximum(typical, own) <= limit)
+    return int(sizes[enough[0]]) if enough.size else n
 
 
 def _errors(

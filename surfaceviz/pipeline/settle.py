@@ -11,6 +11,7 @@ import numpy as np
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import Chosen, Evaluator, How
+from surfaceviz.functional import coupling_norms
 from surfaceviz.grid import AutoAxis
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
@@ -59,7 +60,7 @@ def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
     if not needs_levels(plan):
         return {}
     levels = {}
-    world = plan.world(evaluate.default_dtype(plan.problem.model))
+    world = plan.world(evaluate.default_dtype(plan.problem.model), whole=True)
     for split in world.splits:
         name = f"{split.name}_loss"
         guess = evaluate.uninformed_loss(world, split)
@@ -133,19 +134,30 @@ def _with_subset(plan: Plan, levels: Mapping[str, float], noted: Noted, listener
     tolerance = plan.request.tolerance
     assert tolerance is not None
     counts = {f"{split.name}_loss": split.count for split in plan.splits}
-    largest = max(counts.values())
-    needed = None
-    if not any(split.given for split in plan.splits) and plan.points * _EVALUATED_SHARE > 2 * _SAMPLING:
+    largest, needed, reason = max(counts.values()), None, _inseparable(plan)
+    if not reason:
         evaluator = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model)), How())
         needed = fewest(evaluator, _some_places(plan, _SAMPLING, widely=True), levels, counts, tolerance)
+        reason = f"fewer would save nothing, or be off by over a third of {tolerance:g}"
     if needed is None:
-        noted["samples_reason"] = f"all {largest}: fewer would save nothing, or be off by over a third of {tolerance:g}"
+        noted["samples_reason"] = f"all {largest}: {reason}"
     else:
         noted["samples_reason"] = (
-            f"{needed} of {largest}, whose losses are off by a third of {tolerance:g} at most; audits take all"
+            f"{needed} of {largest}, off by under a third of {tolerance:g} in the root mean square; audits take all"
         )
     listener.say(f"samples: {noted['samples_reason']}")
     return replace(plan, subset=needed)
+
+
+def _inseparable(plan: Plan) -> str:
+    """Return why a subset of the samples is out of the question, if it is."""
+    if any(split.given for split in plan.splits):
+        return "batches stay as they are given"
+    if coupling_norms(plan.problem.model):
+        return "batch norms without running statistics couple the samples of a batch"
+    if plan.points * _EVALUATED_SHARE <= 2 * _SAMPLING:
+        return "so few points are not worth looking for fewer samples"
+    return ""
 
 
 def _engine(plan: Plan, processes: int, noted: Noted, listener: Listener) -> Chosen:
