@@ -73,7 +73,8 @@ class _Work:
         self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
 
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
-        torch._foreach_copy_(self._standing, self._still)
+        if self._standing:
+            torch._foreach_copy_(self._standing, self._still)
         torch._foreach_copy_(self._moved, self._base)
         for coordinate, (targets, direction) in zip(coordinates, self._steps, strict=True):
             torch._foreach_add_(targets, direction, alpha=coordinate)
