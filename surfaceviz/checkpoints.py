@@ -19,7 +19,18 @@ from surfaceviz.parameters import WRAPPERS, aliases, canonical_name, named_tenso
 Say = Callable[[str], None]
 
 # Where training scripts put the weights inside a checkpoint, the commonest first.
-_NESTS = ("state_dict", "model_state_dict", "model", "net", "module", "weights", "params", "ema")
+_NESTS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "module",
+    "weights",
+    "params",
+    "ema",
+    "model_ema",
+    "ema_state_dict",
+)
 _SHOWN = 4  # differences that a message names
 
 
@@ -69,13 +80,14 @@ def _unpickled(path: Path) -> Any:
         raise CheckpointError(_unsafe(path, str(error))) from None
     except Exception as error:
         # torch raises what the zip reader, the unpickler or a truncated stream happens to raise
-        raise CheckpointError(f"{path}: not readable as weights ({type(error).__name__}: {error})") from error
+        why = str(error).splitlines()[0] if str(error) else "it ends too soon"
+        raise CheckpointError(f"{path}: not readable as weights ({type(error).__name__}: {why})") from error
 
 
 def _unsafe(path: Path, error: str) -> str:
     match = re.search(r"GLOBAL ([\w.]+)", error)
     if match is None:
-        return f"{path}: not readable as weights ({error.splitlines()[0]})"
+        return f"{path}: not readable as weights: neither safetensors nor what torch.save writes"
     kept = "c.state_dict() if hasattr(c, 'state_dict') else {k: v for k, v in c.items() if hasattr(v, 'keys')}"
     converted = path.with_name(f"{path.stem}-weights.pt")
     return (
@@ -97,7 +109,8 @@ def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
     for part in key.split(".") if key else ():
         if not isinstance(tree, Mapping) or part not in tree:
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
-            raise CheckpointError(f"{path}: no entry {part!r} of {key!r}; there is {has}")
+            of = "" if part == key else f" of {key!r}"
+            raise CheckpointError(f"{path}: no entry {part!r}{of}; there is {has}")
         tree = tree[part]
     while not _is_state_dict(tree):
         nest = next((n for n in _NESTS if isinstance(tree, Mapping) and isinstance(tree.get(n), Mapping)), None)

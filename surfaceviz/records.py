@@ -138,6 +138,11 @@ class Slice:
         return noted.split(",") if noted else [k.removesuffix("_loss") for k in self.values if k.endswith("_loss")]
 
     @property
+    def unaudited(self) -> bool:
+        """Whether points are interpolated that no audit has vouched for yet."""
+        return self.audit is None and self.done > self.evaluated
+
+    @property
     def title(self) -> str:
         """The problem's name, for a picture."""
         return str(self.provenance.get("problem", ""))
@@ -173,6 +178,8 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     rows = [("grid", f"{shape} points: {ranges}; {done}")]
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit)))
+    if surface.unaudited:
+        rows.append(("audit", "none yet: the run is not finished, and what is interpolated may be far off"))
     rows += [("centre", f"{name} {value:.6g}") for name, value in surface.centre.items()]
     for name, array in surface.values.items():
         finite = array[np.isfinite(array)]
@@ -199,7 +206,7 @@ def describe_audit(audit: Audit) -> str:
         return "every point was evaluated"
     return (
         f"{audit.over} of {audit.count} fresh points over {audit.tolerance:g}: with 95% confidence at most "
-        f"{audit.share_upper95:.1%} of the interpolated ones are; worst error {audit.worst:.2g}"
+        f"{audit.share_upper95:.1%} of the interpolated ones are; worst of the {audit.count}: {audit.worst:.2g}"
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz import store
+from surfaceviz import render, store
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.losses import PerSample
 from surfaceviz.pipeline import board
@@ -74,6 +74,7 @@ def test_bits_do_not_depend_on_workers_and_the_file_has_the_audit() -> None:
     kept = store.read("a.h5")
     _same(one, kept)
     assert kept.audit == one.audit
+    assert not kept.unaudited
     assert dict(describe(kept))["audit"].startswith(f"{one.audit.over} of {one.audit.count} fresh points over 0.05")  # type: ignore[union-attr]
     recorder = oracles.Recorder()
     again = oracles.cut(_mlp(), AXES, tol=0.05, output="a.h5", listener=recorder)
@@ -111,13 +112,16 @@ def test_a_refinement_that_is_cut_short_goes_on_to_the_same_bits(moment: int, mo
         if number == moment:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt, match="the same command goes on from there"):
+    with pytest.raises(KeyboardInterrupt, match="evaluated points, not audited yet, are in a.h5; the same command"):
         oracles.cut(_counting(interrupt), AXES, output="a.h5", **FIXED)
     kept = store.read("a.h5")
     assert 0 < kept.evaluated < expected.evaluated
     if moment > 45:  # after the first round the file holds a whole picture
         assert kept.complete
         assert np.all(np.isfinite(kept.values["train_loss"]))
+        assert kept.unaudited
+        assert dict(describe(kept))["audit"].startswith("none yet: the run is not finished")
+        assert "unfinished, not audited" in render.draw([kept]).axes[0].get_title()
     again: list[int] = []
     _same(oracles.cut(_counting(again.append), AXES, output="a.h5", **FIXED), expected)
     assert len(again) < len(calls) - moment + 30  # what is in the file is not evaluated again

@@ -125,7 +125,9 @@ def _asked(trials: _Trials, chosen: Chosen, engine: str | None, batch_size: int 
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:160]
+    """Return what an error says, of a compiler's the line beneath the one that says that it raised."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[1 if len(lines) > 1 and lines[0].endswith("raised:") else 0][:160]
 
 
 def _families(world: World, engine: str | None, batch_size: int | None) -> Iterator[list[How]]:

@@ -67,8 +67,10 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     with borrowed(plan.problem.model, plan.device):
         world = plan.world(evaluate.default_dtype(plan.problem.model) if plan.dtype == "auto" else plan.dtype)
         corner = tuple(axis.maximum for axis in plan.axes)
+        begun = time.monotonic()
         how, evaluator = _engine(plan, world, corner)
         evaluator.centre()  # warms up
+        starting = time.monotonic() - begun
         begun = time.monotonic()
         evaluator([corner] * how.group)
         seconds = (time.monotonic() - begun) / how.group
@@ -77,13 +79,16 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     each = f"{processes} process{'es' if processes > 1 else ''}"
+    grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {points}" if len(plan.axes) > 1 else "")
+    some = "" if plan.request.tolerance is None else "; --tol takes a part of them, often a tenth"
     rows = [
-        ("points", f"{' x '.join(str(axis.count) for axis in plan.axes)} = {points}, each of {samples} samples"),
+        ("points", f"{grid}, each of {samples} samples{some}"),
         ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
         ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{each}"),
         (
             "time",
-            f"{seconds:.3g} s a point; at most about {points * seconds / processes:.0f} s with {each}, " + how.engine,
+            f"{seconds:.3g} s a point; at most about {starting + points * seconds / processes:.0f} s with {each}, "
+            + how.engine,
         ),
         ("output", _output(plan)),
     ]

@@ -228,7 +228,10 @@ def _say_centre(plan: Plan, centre: Mapping[str, float], listener: Listener) -> 
 
 
 def _left_off(plan: Plan, board: Board, signum: int) -> str:
-    done = f"{np.count_nonzero(board.origin == EVALUATED)} of {board.origin.size} points"
+    evaluated = np.count_nonzero(board.origin == EVALUATED)
+    done = f"{evaluated} of {board.origin.size} points"
+    if plan.request.tolerance is not None:
+        done = f"{evaluated} evaluated points, not audited yet,"
     stop = Interrupted(signum).args[0]
     if plan.output is None:
         return f"{stop} after {done}; nothing was written"

@@ -52,7 +52,8 @@ def draw_contour(
         ax.clabel(mappable, roomy, fontsize=7, fmt=levels.label, colors="#333333")
     if points:
         x, y = (axis[i] for axis, i in zip(surface.axes, np.nonzero(surface.origin == EVALUATED), strict=True))
-        ax.plot(x, y, ".", color="#111111", markersize=2.2, markeredgewidth=0, label="evaluated", zorder=4)
+        dots = {"markersize": 2.2, "markeredgewidth": 0, "zorder": 4, "clip_on": False}  # those of the rim are whole
+        ax.plot(x, y, ".", color="#111111", label="evaluated", **dots)  # type: ignore[arg-type]
     _draw_marks(ax, surface)
     _finish(ax, surface, cells=kind == "heat")
     return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)
@@ -115,7 +116,7 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_ylim(*_range(beta, cells=cells))
     ax.set_xlabel(axis_label(surface, 0))
     ax.set_ylabel(axis_label(surface, 1))
-    ax.set_title(surface.title)
+    ax.set_title(surface.title + ("\nunfinished, not audited" if surface.unaudited else ""))
     ax.spines[["top", "right"]].set_visible(True)
     if _has_equal_units(surface):
         ax.set_aspect("equal")
