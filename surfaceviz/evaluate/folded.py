@@ -12,15 +12,15 @@ waited for. Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2;
 from __future__ import annotations
 
 import copy
-import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.nn import functional
+
+from surfaceviz.evaluate.convolution import Convolution, to_blocked
 
 _RELU = (functional.relu, functional.relu_, torch.relu, torch.relu_, "relu", "relu_")
 _ADD = (operator.add, operator.iadd, torch.add)
@@ -38,7 +38,7 @@ class Folding:
     """The backend; it knows the convolutions that it made."""
 
     def __init__(self) -> None:
-        self._convolutions: list[_Convolution] = []
+        self._convolutions: list[Convolution] = []
 
     def __call__(self, module: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
         """Return the graph's function with its convolutions in oneDNN's layout.
@@ -56,7 +56,7 @@ class Folding:
             convolution.forget()
 
 
-def _fold(module: fx.GraphModule) -> tuple[Callable[..., Any], list[_Convolution]]:
+def _fold(module: fx.GraphModule) -> tuple[Callable[..., Any], list[Convolution]]:
     if not torch.backends.mkldnn.is_available():
         raise NothingToFoldError("this torch has no oneDNN")
     as_it_was = fx.GraphModule(module, copy.deepcopy(module.graph))
@@ -70,7 +70,7 @@ def _fold(module: fx.GraphModule) -> tuple[Callable[..., Any], list[_Convolution
         _give_dense(graph, node, blocked)
     graph.lint()
     module.recompile()
-    convolutions = [node.target for node in blocked if isinstance(node.target, _Convolution)]
+    convolutions = [node.target for node in blocked if isinstance(node.target, Convolution)]
 
     def run(*inputs: Tensor) -> Any:
         outputs = module.forward(*inputs)
@@ -135,13 +135,9 @@ def _rewrite_sum(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
 def _blocked(graph: fx.Graph, node: fx.Node, term: fx.Node) -> fx.Node:
     """Return an ordinary tensor's node in the blocked layout."""
     with graph.inserting_before(node):
-        new = graph.call_function(_to_blocked, (term,))
+        new = graph.call_function(to_blocked, (term,))
     new.meta = dict(term.meta)
     return new
-
-
-def _to_blocked(x: Tensor) -> Tensor:
-    return x if x.is_mkldnn else x.contiguous().to_mkldnn()
 
 
 def _is_convolution(node: fx.Node) -> bool:
@@ -160,7 +156,7 @@ def _rewrite_convolution(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) 
     x, weight, bias, stride, padding, dilation, groups = _arguments(node)
     last, norm = node, _norm_after(node)
     statistics: tuple[Any, ...] = ()
-    convolution = _Convolution(_pair(stride), _pair(padding), _pair(dilation), groups)
+    convolution = Convolution(_pair(stride), _pair(padding), _pair(dilation), groups)
     if norm is not None:
         last, statistics = norm, norm.args[1:5]
         convolution.eps = _batch_norm_arguments(norm)["eps"]
@@ -229,74 +225,3 @@ def _value(node: fx.Node) -> Tensor:
 
 def _pair(given: Any) -> list[int]:
     return list(given) if isinstance(given, tuple | list) else [given, given]
-
-
-@dataclass(eq=False)
-class _Convolution:
-    """A convolution that keeps its filters, folded and laid out, until their tensors are written to."""
-
-    stride: list[int]
-    padding: list[int]
-    dilation: list[int]
-    groups: int
-    eps: float = 0.0
-    __name__: str = "convolution"
-    _made_of: tuple[Any, ...] = ()
-    growth: float = 0.0  # decades by which the largest weight has grown from the first point; never below 0
-    _first: float | None = None
-    _weight: Tensor | None = None
-    _bias: Tensor | None = None
-
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None) -> Tensor:
-        x = _to_blocked(x)
-        tensors = [t for t in (weight, bias, *statistics) if t is not None]
-        made_of = (x.shape, *((id(t), t._version) for t in tensors))  # noqa: SLF001  torch has no public counter
-        if made_of != self._made_of:
-            self._weight, self._bias = self._prepared(x, weight, bias, *statistics)
-            self._made_of = made_of
-        assert self._weight is not None
-        y: Tensor = functional.conv2d(
-            x, self._weight, self._bias, self.stride, self.padding, self.dilation, self.groups
-        )
-        return y
-
-    def forget(self) -> None:
-        self._made_of, self._weight, self._bias = (), None, None
-
-    def _prepared(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        if statistics:
-            weight, bias = _folded(weight, bias, *statistics, eps=self.eps)
-        size = math.log10(max(float(weight.abs().amax()), 1e-30)) if weight.isfinite().all() else math.inf
-        self._first = size if self._first is None else self._first
-        self.growth = max(0.0, size - self._first) if math.isfinite(size) else math.inf
-        reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # noqa: SLF001  torch.utils.mkldnn does likewise
-        laid_out = reorder(
-            weight.contiguous().to_mkldnn(), self.padding, self.stride, self.dilation, self.groups, list(x.shape)
-        )
-        return laid_out, None if bias is None else bias.to_mkldnn()
-
-
-def _folded(
-    weight: Tensor,
-    bias: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    gain: Tensor | None,
-    shift: Tensor | None,
-    *,
-    eps: float,
-) -> tuple[Tensor, Tensor]:
-    """Return w' and b' in the dtype of w, computed in float32 or wider."""
-    assert mean is not None
-    assert variance is not None
-    wide = torch.promote_types(weight.dtype, torch.float32)
-    scale = torch.rsqrt(variance.to(wide) + eps)
-    if gain is not None:
-        scale = scale * gain.to(wide)
-    moved = -mean.to(wide) if bias is None else bias.to(wide) - mean.to(wide)
-    moved = moved * scale
-    if shift is not None:
-        moved = moved + shift.to(wide)
-    return (weight.to(wide) * scale.view(-1, 1, 1, 1)).to(weight.dtype), moved.to(weight.dtype)

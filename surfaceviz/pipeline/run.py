@@ -97,12 +97,8 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
             return Outcome(before, plan.output, 0, 0.0, 0.0)
         for line in caveats.before(plan, plan.how, centre):
             listener.warn(line)
-        marks = [Mark(name, place, points.on_all(place)) for name, place in plan.marks]
         noted |= provenance(plan, command, before, rounding) | _unsampled(points.centre)
-        board = Board(
-            [axis.coordinates() for axis in plan.axes], points.centre, directions=[d.record for d in plan.directions],
-            marks=marks, provenance=noted, before=before,
-        )  # fmt: skip
+        board = _board(plan, points, noted, before)
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
         left = board.origin.size - np.count_nonzero(board.origin == EVALUATED)
@@ -112,6 +108,14 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
     for line in caveats.after(plan, board.surface()):
         listener.warn(line)
     return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
+
+
+def _board(plan: Plan, points: Points, provenance: Mapping[str, str | int | float], before: Slice | None) -> Board:
+    marks = [Mark(name, place, points.on_all(place)) for name, place in plan.marks]
+    return Board(
+        [axis.coordinates() for axis in plan.axes], points.centre, directions=[d.record for d in plan.directions],
+        marks=marks, provenance=provenance, before=before,
+    )  # fmt: skip
 
 
 def _finished(plan: Plan, before: Slice) -> bool:
