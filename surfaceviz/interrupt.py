@@ -1,11 +1,13 @@
-"""SIGINT and SIGTERM as one exception that waits where a half-done thing must not be left."""
+"""SIGINT, SIGTERM and what other threads post, as exceptions that wait where a half-done thing must not be left."""
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from surfaceviz.errors import Interrupted
@@ -13,20 +15,41 @@ from surfaceviz.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+Action = Callable[[], None]  # raises, or does nothing
+
+
 class _State:
-    """How many shields are up, and the signal that arrived behind them."""
+    """How many shields are up, and what arrived behind them."""
 
     shields = 0
-    pending: int | None = None
+    pending: Action | None = None
+    posted: Action | None = None  # by another thread
     seen: int | None = None  # since `interruptible` began
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
-    _State.seen = signum
+    action, _State.posted = _State.posted, None
+    if action is None:
+        _State.seen = signum
+        action = partial(_raise, signum)
     if _State.shields:
-        _State.pending = signum
+        _State.pending = action
     else:
-        raise Interrupted(signum)
+        action()
+
+
+def _raise(signum: int) -> None:
+    raise Interrupted(signum)
+
+
+def post(action: Action) -> None:
+    """Have the main thread call ``action``, which raises, soon, as if a signal had arrived; from another thread.
+
+    Where the main thread is not `interruptible`, nothing happens.
+    """
+    if signal.getsignal(signal.SIGTERM) is _handle:
+        _State.posted = action
+        _thread.interrupt_main(signal.SIGTERM)
 
 
 @contextmanager
@@ -72,4 +95,4 @@ def shielded(*, and_raise: bool = True) -> Iterator[None]:
         if not _State.shields:
             _State.pending = None
     if and_raise and pending is not None and not _State.shields:
-        raise Interrupted(pending)
+        pending()

@@ -18,7 +18,7 @@ Function = Callable[[int], int]
 EVERYWHERE = [Workers(1), Workers(2, "fork"), Workers(3, "fork"), Workers(2, "spawn")]
 
 
-def _all(make: Callable[[], Function], chunks: Sequence[int], workers: Workers) -> list[Done[int, int]]:
+def _all(make: Callable[[int], Function], chunks: Sequence[int], workers: Workers) -> list[Done[int, int]]:
     with map_unordered(make, workers) as run:
         return list(run(chunks))
 
@@ -27,7 +27,7 @@ def _square(x: int) -> int:
     return x * x
 
 
-def _make() -> Function:
+def _make(_number: int) -> Function:
     return _square
 
 
@@ -50,7 +50,7 @@ def _failing(error: Exception, x: int) -> int:
     return x
 
 
-def _make_failing(error: Exception) -> Function:
+def _make_failing(error: Exception, _number: int) -> Function:
     return partial(_failing, error)
 
 
@@ -62,7 +62,7 @@ def test_errors_arrive_as_ours_with_the_workers_traceback() -> None:
         _all(partial(_make_failing, ZeroDivisionError("by three")), range(5), Workers(2, "fork"))
 
 
-def _make_broken() -> Function:
+def _make_broken(_number: int) -> Function:
     raise ProblemError("can't be built")
 
 
@@ -78,7 +78,7 @@ def _dying(folder: Path, times: int, x: int) -> int:
     return x
 
 
-def _make_dying(folder: Path, times: int) -> Function:
+def _make_dying(folder: Path, times: int, _number: int) -> Function:
     return partial(_dying, folder, times)
 
 
@@ -99,7 +99,7 @@ def _sleeping(folder: Path, _x: int) -> int:
     return 0
 
 
-def _make_sleeping(folder: Path) -> Function:
+def _make_sleeping(folder: Path, _number: int) -> Function:
     return partial(_sleeping, folder)
 
 

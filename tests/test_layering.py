@@ -18,7 +18,7 @@ LEVELS = {
     "parameters": 1,
     "losses": 1,
     "data": 1,
-    "execute": 1,
+    "execute": 2,
     "lock": 1,
     "store": 1,
     "render": 1,

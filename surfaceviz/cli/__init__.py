@@ -18,6 +18,9 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
+        from surfaceviz.execute import leave
+
+        leave(code)
         # The interpreter's own end would wait for threads and tear torch down, for a second or more.
         os._exit(code)
 
@@ -50,5 +53,10 @@ def _code(error: BaseException) -> int:
 
 
 def _tell(message: str, code: int) -> int:
-    print(f"surfaceviz: {' '.join(message.split())}", file=sys.stderr)
+    from surfaceviz.execute import launched, silent_code
+
+    place = launched()
+    if place is not None and place.rank:
+        return silent_code(code)
+    print(f"surfaceviz: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return code

@@ -13,7 +13,7 @@ from surfaceviz.cli import options
 
 if TYPE_CHECKING:
     from surfaceviz.cli.progress import Terminal
-    from surfaceviz.pipeline.plan import Plan
+    from surfaceviz.pipeline.request import Request
     from surfaceviz.pipeline.run import Outcome
 
 app = typer.Typer(
@@ -39,12 +39,18 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave."),
     ] = False,
 ) -> None:
     """See the loss surface of a neural network: slices around trained minima, drawn."""
+    from surfaceviz.execute import launched
+
+    place = launched()
+    if place is not None and place.rank and context.invoked_subcommand != "slice":
+        raise typer.Exit  # once is enough
 
 
 @app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
@@ -84,10 +90,8 @@ def slice(  # noqa: A001  the field's word for a cut
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.directions import RandomSpec
     from surfaceviz.grid import parse_axis
-    from surfaceviz.pipeline.plan import make_plan
-    from surfaceviz.pipeline.report import still
+    from surfaceviz.pipeline.ranks import cut
     from surfaceviz.pipeline.request import Request
-    from surfaceviz.pipeline.run import run
 
     request = Request(
         problem=problem,
@@ -111,14 +115,12 @@ def slice(  # noqa: A001  the field's word for a cut
         overwrite=overwrite,
     )
     with Terminal(quiet=quiet) as terminal:
-        plan = make_plan(request, terminal.say)
         if dry_run:
-            _print_estimate(plan, count)
+            _print_estimate(request, terminal, count)
             return
-        for line in still(plan):
-            terminal.say(line)
-        outcome = run(plan, workers=count, listener=terminal, command=_command_line())
-    _finish(outcome, terminal, draw=not no_plot)
+        outcome = cut(request, workers=count, listener=terminal, command=_command_line())
+    if outcome.path is not None:  # on rank 0
+        _finish(outcome, terminal, draw=not no_plot)
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
@@ -178,10 +180,15 @@ def _command_line() -> str:
     return shlex.join(["surfaceviz", *sys.argv[1:]])
 
 
-def _print_estimate(plan: Plan, workers: int | None) -> None:
+def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
+    from surfaceviz.execute import launched
+    from surfaceviz.pipeline.plan import make_plan
     from surfaceviz.pipeline.report import estimate
 
-    for label, text in estimate(plan, workers):
+    place = launched()
+    if place is not None and place.rank:
+        return
+    for label, text in estimate(make_plan(request, terminal.say), place.size if place else workers):
         typer.echo(f"{label:<10} {text}")
 
 

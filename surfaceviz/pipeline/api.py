@@ -11,9 +11,8 @@ from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import Interrupted
 from surfaceviz.grid import parse_axis
 from surfaceviz.listener import Listener, Quiet
-from surfaceviz.pipeline.plan import make_plan
+from surfaceviz.pipeline.ranks import cut
 from surfaceviz.pipeline.request import Request
-from surfaceviz.pipeline.run import run
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
 from surfaceviz.store import read
@@ -48,6 +47,9 @@ def slice(  # noqa: A001  the field's word for a cut
     listener: Listener | None = None,
 ) -> Slice:
     """Return a 1-D or 2-D slice of the loss around a minimum.
+
+    Under an MPI launcher this is a collective call: every rank makes it, with the same arguments, and gets the
+    whole slice; rank 0 alone writes and reports.
 
     Args:
         problem: a `Problem`, or its name as on the command line.
@@ -113,9 +115,7 @@ def slice(  # noqa: A001  the field's word for a cut
         overwrite=overwrite,
     )
     try:
-        return run(
-            make_plan(request, listener.say), workers=workers, listener=listener, command="surfaceviz.slice"
-        ).surface
+        return cut(request, workers=workers, listener=listener, command="surfaceviz.slice").surface
     except Interrupted as error:
         if error.signum == signal.SIGINT:
             raise KeyboardInterrupt(*error.args) from None

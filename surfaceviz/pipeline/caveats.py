@@ -7,11 +7,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from surfaceviz.directions import zero_filters
 from surfaceviz.evaluate import How
 from surfaceviz.functional import coupling_norms
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.settle import MOVING_SHARE, moving_share
 from surfaceviz.records import EVALUATED, Slice
+
+
+def still(plan: Plan) -> list[str]:
+    """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
+    if plan.request.toward:
+        return []
+    lines = []
+    frozen = len(plan.filters) - len(plan.moving)
+    if frozen:
+        lines.append(f"{frozen} of {len(plan.filters)} parameters are frozen and stay still")
+    zeros = zero_filters(plan.theta, plan.filters, plan.moving)
+    if zeros:
+        lines.append(f"{zeros} filters have norm 0 and stay still")
+    return lines
 
 
 def before(plan: Plan, how: How, centre: Mapping[str, float]) -> list[str]:

@@ -17,7 +17,7 @@ from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.records import Slice
 
-_ROUNDING = 1e-4  # of a centre on another kind of CPU; more means that something changed
+ROUNDING = 1e-4  # of a centre on another kind of CPU; more means that something changed
 
 
 def refuse_other(plan: Plan, before: Slice) -> None:
@@ -73,7 +73,7 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], list
     """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
     for name, value in centre.items():
         old = before.centre.get(name, math.nan)
-        if not (math.isclose(value, old, rel_tol=_ROUNDING, abs_tol=1e-7) or (math.isnan(value) and math.isnan(old))):
+        if not (math.isclose(value, old, rel_tol=ROUNDING, abs_tol=1e-7) or (math.isnan(value) and math.isnan(old))):
             raise StoreError(
                 f"{plan.output}: {name} at the centre is {value:.9g} now, {old:.9g} in the file: the code has changed; "
                 "write to another file by -o, or --overwrite"

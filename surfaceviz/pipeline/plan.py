@@ -65,8 +65,7 @@ class Plan:
         assert self.how is not None
         return replace(
             self.request, axes=self.axes if self.request.axes else None, dtype=self.dtype, engine=self.how.engine,
-            batch_size=self.how.batch_size, group=self.how.group, subset=self.subset, device=str(self.device),
-            output=None, default_output=False,
+            batch_size=self.how.batch_size, group=self.how.group, subset=self.subset, output=None, default_output=False,
         )  # fmt: skip
 
     @property
@@ -131,8 +130,13 @@ def _stored(how: How) -> dict[str, str | int]:
     return {"engine": how.engine, "batch_size": how.batch_size, "group": how.group}
 
 
-def make_plan(request: Request, say: Say) -> Plan:
+def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     """Return the plan for a request: builds the problem, reads weights and data, makes directions.
+
+    Args:
+        request: what was asked.
+        say: told where weights were found.
+        place: of this process among those of its node, which share out its devices.
 
     Raises:
         SurfacevizError: whatever of that fails, in one line.
@@ -141,7 +145,7 @@ def make_plan(request: Request, say: Say) -> Plan:
     name = problem.name or type(problem.model).__name__
     output = Path(f"{_file_name(name)}.h5") if request.default_output else request.output
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
-    device = _device(request.device)
+    device = _device(request.device, place)
     usual = evaluate.default_dtype(problem.model)
     asked = None if request.dtype == "auto" and before else request.dtype
     dtype = asked or str(before.get("dtype", usual))
@@ -208,14 +212,23 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "slice"
 
 
-def _device(given: str) -> torch.device:
+def _device(given: str, place: int) -> torch.device:
+    """Return the device of the process at a place of its node."""
     if given == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return torch.device("cuda", place % count) if count else torch.device("cpu")
+    devices = [_there(name) for name in given.split(",")]
+    if len({device.type for device in devices}) > 1:
+        raise ProblemError(f"devices {given}: values are the same bits on devices of one kind; name those of one")
+    return devices[place % len(devices)]
+
+
+def _there(name: str) -> torch.device:
     try:
-        device = torch.device(given)
+        device = torch.device(name.strip())
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ProblemError(f"device {given!r} is not to be had: {str(error).splitlines()[0]}") from error
+        raise ProblemError(f"device {name!r} is not to be had: {str(error).splitlines()[0]}") from error
     return device
 
 

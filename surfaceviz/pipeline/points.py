@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -12,7 +12,7 @@ import torch
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import Evaluator, Values, tensor_float
-from surfaceviz.execute import Workers
+from surfaceviz.execute import Make, Workers
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk
 from surfaceviz.pipeline.identity import same_values
@@ -80,20 +80,22 @@ def _timed_centre(evaluator: Evaluator) -> tuple[Values, float]:
     return centre, seconds
 
 
-def made(plan: Plan, points: Points, where: Workers) -> Callable[[], Callable[[Chunk], Values]]:
+def made(plan: Plan, points: Points, where: Workers) -> Make[Chunk, Values]:
     """Return what makes the function of a worker."""
     if where.count > 1 and where.method == "spawn":
         return partial(_build, plan.settled, plan.identity, points.centre.first)
-    return lambda: points
+    return lambda _number: points
 
 
-def _build(request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float]) -> Points:
+def _build(
+    request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float], number: int
+) -> Points:
     """Return the function of a worker process, which makes the plan anew and never gives the model back.
 
     Raises:
         ProblemError: the plan came out otherwise than in the first process.
     """
-    plan = make_plan(request, lambda _line: None)
+    plan = make_plan(request, lambda _line: None, place=number)
     torch.set_num_threads(1)
     differing = [key for key, value in plan.identity.items() if identity[key] != value]
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from surfaceviz import evaluate, store
 from surfaceviz.data import Split
-from surfaceviz.directions import zero_filters
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import Evaluator, How, World
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
+from surfaceviz.pipeline.caveats import still
 from surfaceviz.pipeline.identity import refuse_other
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.run import Outcome, worker_count
@@ -46,20 +46,6 @@ def closing_lines(outcome: Outcome, picture: Path | None) -> Rows:
     if "cosine" in surface.provenance:
         rows.append(("cosine", f"{round(float(surface.provenance['cosine']), 4) + 0.0:.4f} between the directions"))
     return rows
-
-
-def still(plan: Plan) -> list[str]:
-    """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
-    if plan.request.toward:
-        return []
-    lines = []
-    frozen = len(plan.filters) - len(plan.moving)
-    if frozen:
-        lines.append(f"{frozen} of {len(plan.filters)} parameters are frozen and stay still")
-    zeros = zero_filters(plan.theta, plan.filters, plan.moving)
-    if zeros:
-        lines.append(f"{zeros} filters have norm 0 and stay still")
-    return lines
 
 
 def estimate(plan: Plan, workers: int | None) -> Rows:

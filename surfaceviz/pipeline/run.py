@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +19,7 @@ import surfaceviz.lock
 from surfaceviz import evaluate, store
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.evaluate import Evaluator, How, Values, tensor_float
-from surfaceviz.execute import Run, Workers, can_fork, cores, keep_memory, map_unordered
+from surfaceviz.execute import Crew, Run, Workers, can_fork, cores, keep_memory, map_unordered
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk, chunks
 from surfaceviz.interrupt import check, interruptible, shielded
@@ -48,7 +49,26 @@ class Outcome:
     snapshot_seconds: float
 
 
-def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None, command: str = "") -> Outcome:
+class Company(Protocol):
+    """The other ranks of an MPI job, which a run is done with."""
+
+    crew: Crew
+
+    def meet(self, plan: Plan, centre: Mapping[str, float]) -> str:
+        """Compare what all have built; return a note for the file."""
+
+    def settle(self, plan: Plan) -> None:
+        """Tell them what was chosen."""
+
+
+def run(
+    plan: Plan,
+    *,
+    workers: int | None = 1,
+    listener: Listener | None = None,
+    command: str = "",
+    company: Company | None = None,
+) -> Outcome:
     """Evaluate what is missing of a plan and return the slice; with an output, every few seconds it is on disk.
 
     Args:
@@ -56,6 +76,7 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
         workers: processes; None chooses by the time of one point.
         listener: told what happens.
         command: for the file's provenance.
+        company: the other ranks, of whom this process is rank 0.
 
     Raises:
         StoreError: the file is another run's, or held by another, or can't be written.
@@ -67,28 +88,36 @@ def run(plan: Plan, *, workers: int | None = 1, listener: Listener | None = None
         raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {workers!r}")
     if plan.output is None:
         with interruptible():
-            return _run(plan, None, workers, listener, command)
+            return _run(plan, None, workers, listener, command, company)
     with interruptible(), surfaceviz.lock.held(plan.output):
         fresh_start = plan.request.overwrite or not plan.output.exists()
         before = None if fresh_start else store.read(plan.output)
         if before is not None:
             refuse_other(plan, before)
-        return _run(plan, before, workers, listener, command)
+        return _run(plan, before, workers, listener, command, company)
 
 
-def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listener, command: str) -> Outcome:
+def _run(
+    plan: Plan, before: Slice | None, workers: int | None, listener: Listener, command: str, company: Company | None
+) -> Outcome:
     started = time.monotonic()
     keep_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = Evaluator(plan.world(evaluate.default_dtype(plan.problem.model), whole=True), How()).centre().first
         _say_centre(plan, centre, listener)
+        for line in caveats.still(plan):
+            listener.say(line)
+        met = "" if company is None else company.meet(plan, centre)
         levels = loss_levels(plan, centre)
         if before is None:
-            plan, evaluator, noted = settle(plan, levels, workers or cores(), listener)
+            processes = (workers or cores()) if company is None else company.crew.size
+            plan, evaluator, noted = settle(plan, levels, processes, listener)
         else:
             evaluator, noted = None, {}
         stack.enter_context(tensor_float(plan.dtype, plan.device))
         assert plan.how is not None
+        if company is not None:
+            company.settle(plan)  # now, so that all build at the same time
         points = Points(plan, evaluator)
         centre = points.centre.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
@@ -97,12 +126,13 @@ def _run(plan: Plan, before: Slice | None, workers: int | None, listener: Listen
             return Outcome(before, plan.output, 0, 0.0, 0.0)
         for line in caveats.before(plan, plan.how, centre):
             listener.warn(line)
-        noted |= provenance(plan, command, before, rounding) | _unsampled(points.centre)
+        noted |= provenance(plan, command, before, rounding or met) | _unsampled(points.centre)
         board = _board(plan, points, noted, before)
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
         left = board.origin.size - np.count_nonzero(board.origin == EVALUATED)
-        where = _workers(plan, workers, points.seconds * left, listener)
+        crew = None if company is None else company.crew
+        where = Workers(crew.size, "mpi", crew) if crew else _workers(plan, workers, points.seconds * left, listener)
         way = course(plan, board, levels, listener)
         fresh = _Filling(plan, points, board, snapshots, where, listener).fill(way)
     for line in caveats.after(plan, board.surface()):

@@ -1,109 +1,25 @@
-"""One `map_unordered`: a serial loop, or local processes. It knows no loss."""
+"""Local processes, one for each core or device."""
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from surfaceviz.errors import SurfacevizError, WorkerError
-
-ChunkT = TypeVar("ChunkT")
-ResultT = TypeVar("ResultT")
-Make = Callable[[], Callable[[ChunkT], ResultT]]
+from surfaceviz.execute.machine import keep_memory
+from surfaceviz.execute.work import ChunkT, Done, Make, ResultT, Workers, portable
 
 _LIVES = 2  # a chunk whose worker dies is given once more
-
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """Where the work is done.
-
-    Attributes:
-        count: processes; 1 means this one.
-        method: how they start: ``fork`` takes over all that this one holds, at no cost in time or memory;
-            ``spawn`` builds everything anew.
-    """
-
-    count: int = 1
-    method: str = "spawn"
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[ChunkT, ResultT]):
-    """A chunk, its result, and the number of the worker that made it."""
-
-    chunk: ChunkT
-    result: ResultT
-    worker: int
-
-
-Run = Callable[[Sequence[ChunkT]], Iterator[Done[ChunkT, ResultT]]]
-
-
-def keep_memory() -> None:
-    """Let this process keep what it frees from now on, where the C library is glibc; it stays so.
-
-    By default large blocks go back to the system as they are freed, and the next ones come as zeroed pages, one
-    fault each, which convolutions with megabytes of output spend much of their time on.
-    """
-    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    libc.malloc_trim(0)  # what was freed before goes back
-    libc.mallopt(mmap_threshold, 1 << 30)
-    libc.mallopt(trim_threshold, (1 << 31) - 1)
-    libc.mallopt(top_pad, 64 << 20)
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def can_fork() -> bool:
-    """Return whether a process can be copied with all it holds: on Linux; macOS's libraries don't bear it."""
-    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
-
-
-@contextmanager
-def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run[ChunkT, ResultT]]:
-    """Give, for a ``with`` block, a function that yields each of some chunks with its result, in the order done.
-
-    It may be called again with more chunks, as results tell what to do next. Workers start with the block,
-    before the caller starts threads, which a fork would not carry over; they end with it at once, whatever
-    they do.
-
-    Args:
-        make: builds the function, once in each worker; picklable for ``spawn``.
-        workers: where.
-
-    Raises:
-        WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
-            a `SurfacevizError` arrives as it was.
-    """
-    if workers.count <= 1:
-        function = make()
-        yield lambda chunks: (Done(chunk, function(chunk), 0) for chunk in chunks)
-        return
-    pool = _Pool(make, workers)
-    try:
-        yield pool.run
-    finally:
-        pool.end()
 
 
 @dataclass(slots=True)
@@ -114,7 +30,7 @@ class _Worker:
     index: int | None = None  # of the chunk in work
 
 
-class _Pool(Generic[ChunkT, ResultT]):
+class Pool(Generic[ChunkT, ResultT]):
     """Worker processes, each with a pipe of its own; a chunk is handed out as one gets free."""
 
     def __init__(self, make: Make[ChunkT, ResultT], workers: Workers) -> None:
@@ -132,6 +48,7 @@ class _Pool(Generic[ChunkT, ResultT]):
             raise
 
     def run(self, chunks: Sequence[ChunkT]) -> Iterator[Done[ChunkT, ResultT]]:
+        """Yield each chunk with its result as it is done."""
         self._chunks, left = list(chunks), len(chunks)
         self._waiting, self._deaths = list(range(left))[::-1], Counter()
         for worker in self._workers:
@@ -145,6 +62,7 @@ class _Pool(Generic[ChunkT, ResultT]):
                     yield done
 
     def end(self) -> None:
+        """Kill the workers, whatever they do."""
         for worker in self._workers:
             worker.process.kill()  # they hold nothing that is not ours already
         for worker in self._workers:
@@ -155,7 +73,7 @@ class _Pool(Generic[ChunkT, ResultT]):
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(self._make, theirs), name=f"surfaceviz-{number}", daemon=True
+            target=_work, args=(self._make, number, theirs), name=f"surfaceviz-{number}", daemon=True
         )
         with warnings.catch_warnings():
             # Python 3.12 warns of forking beside threads; a worker touches neither theirs nor their locks.
@@ -210,7 +128,7 @@ def _last_words(code: int) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _work(make: Make[Any, Any], pipe: Connection) -> None:
+def _work(make: Make[Any, Any], number: int, pipe: Connection) -> None:
     """Build the function and answer each chunk by (result, None) or (None, error), until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -224,19 +142,11 @@ def _work(make: Make[Any, Any], pipe: Connection) -> None:
             return
         answer: tuple[Any, SurfacevizError | None]
         try:
-            function = function or make()
+            function = function or make(number)
             answer = (function(chunk), None)
         except Exception as error:  # noqa: BLE001  whatever it is, the parent shall know
-            answer = (None, _portable(error))
+            answer = (None, portable(error, "a worker"))
         pipe.send(answer)
-
-
-def _portable(error: Exception) -> SurfacevizError:
-    """Return an error that survives pickling, with the worker's traceback as a note."""
-    ours = error if isinstance(error, SurfacevizError) else WorkerError(f"{type(error).__name__}: {error}")
-    portable = type(ours)(str(ours))
-    portable.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
-    return portable
 
 
 def _follow_parent() -> None:

@@ -1,0 +1,234 @@
+"""Rank 0's side of an MPI job: it hands out chunks, and works on some itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from surfaceviz.errors import Interrupted, SurfacevizError, WorkerError
+from surfaceviz.execute.job import Job
+from surfaceviz.execute.work import ChunkT, Done, Function, ResultT
+
+# Ours, measured by scripts/bench_scaling.py.
+_PAUSES = 0.0002, 0.005  # seconds between two looks at the mail: just after some, and at most
+_AHEAD = 2  # chunks that a rank holds, so that it never waits for the next
+_WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for a rank that had none yet
+_GRACE = 3.0  # seconds that ranks have to say goodbye before they count as stuck
+_SILENCE = 30.0  # seconds without a word after which the user is told who is waited for
+
+Alarm = Callable[[Callable[[], None]], None]
+Warn = Callable[[str], None]
+
+
+class Crew:
+    """The other ranks of a job, as rank 0 sees them.
+
+    One thread does all the talking, so that they are served while this process works.
+
+    Args:
+        job: of which this process is rank 0.
+        alarm: called, in that thread, when a rank has failed, with what raises it in the main thread; `hear` and
+            `run` raise it otherwise.
+        warn: told of ranks that are waited for.
+    """
+
+    def __init__(self, job: Job, alarm: Alarm, warn: Warn) -> None:
+        self._job, self._alarm, self._warn = job, alarm, warn
+        self._others = range(1, job.size)
+        self._news = threading.Condition()  # guards all that follows
+        self._outbox: deque[tuple[int, str, Any]] = deque()
+        self._reports: dict[int, tuple[str, Any]] = {}  # rank -> host, content
+        self._hosts: dict[int, str] = {}
+        self._chunks: Sequence[Any] = ()
+        self._waiting: deque[int] = deque()  # chunks that nobody has
+        self._held: dict[int, list[int]] = {}  # rank that is ready -> the chunks it has
+        self._served: set[int] = set()
+        self._results: deque[tuple[int, int, Any]] = deque()  # chunk, rank, result
+        self._failure: SurfacevizError | None = None
+        self._armed = False  # whether a failure elsewhere is news: before `hear`, this process's own comes first
+        self._raised = False
+        self._gone: set[int] = set()
+        self._begun = 0.0
+        self._over = False
+        self._thread = threading.Thread(target=self._talk, name="surfaceviz-crew", daemon=True)
+        self._thread.start()
+
+    @property
+    def size(self) -> int:
+        """The number of ranks, this one included."""
+        return self._job.size
+
+    def tell(self, message: Any) -> None:
+        """Send a message to every rank."""
+        with self._news:
+            self._outbox += [(rank, "told", message) for rank in self._others]
+
+    def hear(self) -> list[tuple[str, Any]]:
+        """Return what each other rank reports, with its name, when all have.
+
+        Raises:
+            SurfacevizError: a rank has failed; it is named.
+        """
+        with self._news:
+            self._armed = True
+            while len(self._reports) < len(self._others):
+                self._wait(lambda: [r for r in self._others if r not in self._reports], "has not made this call yet")
+            reports = [(self._name(rank), self._reports[rank][1]) for rank in self._others]
+            self._reports = {}
+        return reports
+
+    def run(self, chunks: Sequence[ChunkT], function: Function[ChunkT, ResultT]) -> Iterator[Done[ChunkT, ResultT]]:
+        """Yield each chunk with its result as it is done, by this process or another."""
+        with self._news:
+            self._chunks, self._waiting = chunks, deque(range(len(chunks)))
+            self._begun = self._begun or time.monotonic()
+        left = len(chunks)
+        while left:
+            with self._news:
+                arrived, self._results = self._results, deque()
+                self._raise_failure()
+                mine = self._take() if not arrived else None
+                if not arrived and mine is None:
+                    self._wait(lambda: [rank for rank, held in self._held.items() if held], "is still at its points")
+            for index, rank, result in arrived:
+                left -= 1
+                yield Done(chunks[index], result, rank)
+            if mine is not None:
+                result = function(chunks[mine])
+                left -= 1
+                yield Done(chunks[mine], result, 0)
+
+    def _take(self) -> int | None:
+        """Return a chunk for this process, where one is left beside those kept for ranks that had none yet."""
+        return self._waiting.popleft() if len(self._waiting) > self._kept_for(0) else None
+
+    def _kept_for(self, rank: int) -> int:
+        if time.monotonic() - self._begun > _WAITS_FOR_ALL:
+            return 0
+        return sum(other not in self._served for other in self._others if other != rank)
+
+    def _wait(self, missing: Callable[[], list[int]], what: str) -> None:
+        """Wait for news; tell the user who is waited for where it takes long."""
+        begun = time.monotonic()
+        while not self._news.wait(0.1):
+            if self._failure is not None or self._results or (self._waiting and not self._kept_for(0)):
+                break
+            if time.monotonic() - begun > _SILENCE and (ranks := missing()):
+                begun = time.monotonic()
+                self._warn(f"waiting for {self._name(ranks[0])}, which {what}")
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None and not self._raised:
+            self._raised = True
+            raise self._failure
+
+    def _name(self, rank: int) -> str:
+        return f"rank {rank}" + (f" on {self._hosts[rank]}" if rank in self._hosts else "")
+
+    def end(self, error: BaseException | None) -> None:
+        """Let the ranks go; with an error, have them stop.
+
+        After a signal there is no time to wait for them; what is left to wait for is then the job's `parting`.
+        """
+        if error is not None:
+            with self._news:
+                self._raised = True
+                self._outbox = deque((rank, "stop", str(error)) for rank in self._others)
+        if isinstance(error, Interrupted):
+            self._job.parting = self._part
+        else:
+            self._part(told=error is not None)
+
+    def _part(self, *, told: bool = True) -> None:
+        """Wait for the ranks' goodbyes where they were told to stop; mark the job as stuck where one does not."""
+        self._job.parting = None
+        deadline = time.monotonic() + _GRACE
+        with self._news:
+            while told and len(self._gone) < len(self._others) and time.monotonic() < deadline:
+                self._news.wait(0.05)
+            self._job.stuck |= told and len(self._gone) < len(self._others)
+        self._over = True
+        self._thread.join(_GRACE if told else None)
+
+    def _talk(self) -> None:
+        try:
+            pause = _PAUSES[0]
+            while not (self._over and not self._outbox and (self._job.progress() or self._job.stuck)):
+                busy = self._receive() | self._send()
+                pause = _PAUSES[0] if busy else min(2 * pause, _PAUSES[1])
+                time.sleep(pause)
+        except Exception as error:  # noqa: BLE001  of the MPI library: the main thread raises it
+            self._fail(WorkerError(f"the MPI job has come apart: {type(error).__name__}: {error}"))
+            self._job.stuck = True
+
+    def _send(self) -> bool:
+        with self._news:
+            self._feed()
+            letters, self._outbox = self._outbox, deque()
+        for rank, kind, content in letters:
+            self._job.send(rank, kind, content)
+        self._job.progress()
+        return bool(letters)
+
+    def _feed(self) -> None:
+        """Give chunks to ranks that are ready: one each, and as long as there are plenty one more."""
+        for depth in range(1, _AHEAD + 1):
+            for rank, held in self._held.items():
+                spare = self._kept_for(rank) if depth == 1 else max(self._kept_for(rank), self._job.size)
+                if len(held) < depth and len(self._waiting) > spare:
+                    index = self._waiting.popleft()
+                    held.append(index)
+                    self._served.add(rank)
+                    self._outbox.append((rank, "chunk", (index, self._chunks[index])))
+
+    def _receive(self) -> bool:
+        some = False
+        while (message := self._job.receive()) is not None:
+            some = True
+            with self._news:
+                self._enter(*message)
+                self._feed()
+                self._news.notify_all()
+        return some
+
+    def _enter(self, rank: int, kind: str, content: Any) -> None:
+        if kind == "report":
+            self._hosts[rank], _ = self._reports[rank] = content
+        elif kind == "ready":
+            self._held[rank] = []
+        elif kind == "done":
+            index, result = content
+            self._held[rank].remove(index)
+            self._results.append((index, rank, result))
+        elif kind == "gone":
+            self._gone.add(rank)
+        elif kind == "failed":
+            self._hosts[rank], error = content
+            named = type(error)(f"{self._name(rank)}: {error}")
+            for note in getattr(error, "__notes__", ()):
+                named.add_note(note)
+            self._fail(named)
+
+    def _fail(self, error: SurfacevizError) -> None:
+        if self._failure is None:
+            self._failure = error
+            if self._armed:
+                self._alarm(self._raise_failure)
+
+
+@contextmanager
+def leading(job: Job, alarm: Alarm, warn: Warn) -> Iterator[Crew]:
+    """Lead the other ranks for a ``with`` block; an exception that leaves it ends their part as well."""
+    job.begin()
+    crew = Crew(job, alarm, warn)
+    try:
+        yield crew
+    except BaseException as error:
+        crew.end(error)
+        raise
+    crew.end(None)

@@ -1,0 +1,39 @@
+"""The one way to share work out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from surfaceviz.execute.local import Pool
+from surfaceviz.execute.work import ChunkT, Done, Make, ResultT, Run, Workers
+
+
+@contextmanager
+def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run[ChunkT, ResultT]]:
+    """Give, for a ``with`` block, a function that yields each of some chunks with its result, in the order done.
+
+    It may be called again with more chunks, as results tell what to do next. Local workers start with the block,
+    before the caller starts threads, which a fork would not carry over; they end with it at once, whatever
+    they do. The ranks of an MPI job have functions of their own (`Member.serve`); this process works beside them.
+
+    Args:
+        make: builds the function from a worker's number, once in each worker; picklable for ``spawn``.
+        workers: where.
+
+    Raises:
+        WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
+            a `SurfacevizError` arrives as it was.
+    """
+    if workers.crew is not None:
+        crew, function = workers.crew, make(0)
+        yield lambda chunks: crew.run(chunks, function)
+    elif workers.count <= 1:
+        function = make(0)
+        yield lambda chunks: (Done(chunk, function(chunk), 0) for chunk in chunks)
+    else:
+        pool = Pool(make, workers)
+        try:
+            yield pool.run
+        finally:
+            pool.end()

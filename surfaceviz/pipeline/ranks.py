@@ -1,0 +1,185 @@
+"""A run of all ranks of an MPI job: every rank makes the same call, rank 0 decides, writes and talks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from surfaceviz import evaluate, interrupt
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate import Evaluator, How, tensor_float
+from surfaceviz.execute import Crew, Job, Member, following, joined, keep_memory, leading
+from surfaceviz.functional import borrowed
+from surfaceviz.grid import Axis
+from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline.identity import ROUNDING, same_values
+from surfaceviz.pipeline.plan import Plan, make_plan
+from surfaceviz.pipeline.points import Points
+from surfaceviz.pipeline.request import Request
+from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.pipeline.run import Outcome, run
+from surfaceviz.problem import Problem
+from surfaceviz.records import Slice
+
+# Of a request, what each rank reads for itself: its content is compared, not its name.
+_OWN = ("problem", "weights", "data", "toward", "output", "default_output", "overwrite")
+_SHARED = ("weights_sha256", "data_sha256", "toward", "device")
+_DIFFERENT_CPUS = "ranks of different kinds of CPU: values agree within rounding"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What rank 0 was asked, and the dtype that its file may ask for."""
+
+    request: Request
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a rank has built, for rank 0 to compare with its own."""
+
+    shared: Mapping[str, str]
+    directions: tuple[str, ...]  # sha256
+    norms: tuple[float, ...]  # of the directions' tensors, which tell rounding from another direction
+    centre: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What rank 0 has measured and chosen, for every plan."""
+
+    axes: tuple[Axis, ...]
+    dtype: str
+    how: How
+    subset: int | None
+
+
+def cut(
+    request: Request, *, workers: int | None = None, listener: Listener | None = None, command: str = ""
+) -> Outcome:
+    """Plan and run a request: in this process and local ones, or, under an MPI launcher, with all ranks.
+
+    Then it is a collective call, and each rank returns the whole slice; only rank 0 writes and reports.
+
+    Raises:
+        ValueError: an option that can't be.
+        SurfacevizError: whatever goes wrong; on other ranks than the one where it did, `Dismissed`, or on
+            rank 0 with the rank's name.
+        Interrupted: as of `run`.
+    """
+    listener = listener or Quiet()
+    job = joined()
+    if job is None:
+        return run(make_plan(request, listener.say), workers=workers, listener=listener, command=command)
+    if workers not in (None, 1):
+        raise ValueError(f"workers: each of the {job.size} ranks is one; leave {workers} out, and start more ranks")
+    return _lead(job, request, listener, command) if job.rank == 0 else _follow(job, request)
+
+
+def _lead(job: Job, request: Request, listener: Listener, command: str) -> Outcome:
+    with interrupt.interruptible(), leading(job, interrupt.post, listener.warn) as crew:
+        plan = make_plan(request, listener.say, place=job.local_rank)
+        crew.tell(Opening(_stripped(request), plan.dtype))
+        outcome = run(plan, listener=listener, command=command, company=Company(crew, listener))
+        crew.tell(outcome.surface)
+        return outcome
+
+
+def _follow(job: Job, request: Request) -> Outcome:
+    with following(job) as member:
+        keep_memory()
+        problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
+        opening = member.hear()
+        _refuse_other_call(request, opening.request)
+        own = replace(request, problem=problem, dtype=opening.dtype, output=None, default_output=False)
+        plan = make_plan(own, lambda _line: None, place=job.local_rank)
+        result = _served(member, plan)
+    return Outcome(result, None, 0, 0.0, 0.0)
+
+
+def _served(member: Member, plan: Plan) -> Slice:
+    with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
+        member.report(credentials(plan, _centre(plan)))
+        settled: Settled = member.hear()
+        plan = replace(plan, axes=settled.axes, dtype=settled.dtype, how=settled.how, subset=settled.subset)
+        stack.enter_context(tensor_float(plan.dtype, plan.device))
+        member.serve(Points(plan))
+    result: Slice = member.hear()
+    return result
+
+
+def _centre(plan: Plan) -> Mapping[str, float]:
+    return Evaluator(plan.world(evaluate.default_dtype(plan.problem.model), whole=True), How()).centre().first
+
+
+def _stripped(request: Request) -> Request:
+    """Return a request without what can't be sent: a problem's live objects."""
+    return replace(request, problem="")
+
+
+def _refuse_other_call(own: Request, of_rank_0: Request) -> None:
+    for field in fields(Request):
+        mine, theirs = getattr(own, field.name), getattr(of_rank_0, field.name)
+        if field.name not in _OWN and mine != theirs:
+            raise ProblemError(f"{field.name} is {mine} here, {theirs} on rank 0; all ranks must make the same call")
+
+
+def credentials(plan: Plan, centre: Mapping[str, float]) -> Credentials:
+    """Return what a rank has built."""
+    identity = plan.identity
+    norms = (float(tensor.double().norm()) for d in plan.directions for _, tensor in sorted(d.tensors.items()))
+    return Credentials(
+        {key: str(identity[key]) for key in _SHARED}, tuple(d.record.sha256 for d in plan.directions), tuple(norms),
+        dict(centre),
+    )  # fmt: skip
+
+
+class Company:
+    """The ranks that a run is done with."""
+
+    def __init__(self, crew: Crew, listener: Listener) -> None:
+        self.crew, self._listener = crew, listener
+
+    def meet(self, plan: Plan, centre: Mapping[str, float]) -> str:
+        """Compare what all ranks have built, and return a note for the file where that differs within rounding.
+
+        Raises:
+            ProblemError: a rank has other weights, data or code.
+        """
+        mine = credentials(plan, centre)
+        differing = [name for name, theirs in self.crew.hear() if not _same(name, mine, theirs)]
+        if not differing:
+            return ""
+        self._listener.warn(f"{differing[0]} and {len(differing) - 1} more: {_DIFFERENT_CPUS}")
+        return _DIFFERENT_CPUS
+
+    def settle(self, plan: Plan) -> None:
+        """Tell the ranks what was chosen."""
+        assert plan.how is not None
+        self.crew.tell(Settled(plan.axes, plan.dtype, plan.how, plan.subset))
+
+
+def _same(name: str, mine: Credentials, theirs: Credentials) -> bool:
+    """Return whether a rank has the very bits of this one; refuse where they differ by more than rounding."""
+    for key, value in mine.shared.items():
+        if theirs.shared[key] != value:
+            raise ProblemError(
+                f"{name} has another {key} than rank 0 ({theirs.shared[key][:12]}, not {value[:12]}); let all ranks "
+                "read the same files"
+            )
+    for metric, value in mine.centre.items():
+        other = theirs.centre.get(metric, math.nan)
+        if not _close([value], [other]):
+            raise ProblemError(f"{name} has {metric} {other:.9g} at the centre, rank 0 {value:.9g}: not the same code")
+    if not _close(mine.norms, theirs.norms):
+        raise ProblemError(f"{name} makes other directions than rank 0: not the same versions of surfaceviz and numpy")
+    return mine.directions == theirs.directions and same_values(mine.centre, theirs.centre)
+
+
+def _close(a: Sequence[float], b: Sequence[float]) -> bool:
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=ROUNDING, atol=1e-7, equal_nan=True))
