@@ -17,10 +17,9 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    if code:
-        from surfaceviz.execute import leave
+    from surfaceviz.execute import leave
 
-        leave(code)
+    if leave(code) or code:
         # The interpreter's own end would wait for threads and tear torch down, for a second or more.
         os._exit(code)
 

@@ -56,7 +56,12 @@ Dtype = Annotated[
         help="Compute in this [float32; float64 for a float64 model]. auto: the fastest that is exact enough."
     ),
 ]
-Device = Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="As torch names it; several, as cuda:0,cuda:1, take a process each; auto: a GPU where there is one."
+    ),
+]
 Engine = Annotated[
     Literal["auto", "eager", "folded", "compiled", "vmapped"] | None,
     typer.Option(help="How points are evaluated [auto: measured]."),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from surfaceviz.execute import launched
 
 _LINE_SECONDS = 10.0  # between two plain lines
 
@@ -27,6 +31,7 @@ class Terminal:
         self._bar: Progress | None = None
         self._task = None
         self._started = self._told = time.monotonic()
+        self._watched = self._console.is_terminal and _is_watched()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +61,7 @@ class Terminal:
             if done:
                 self.say(f"going on from {done}{f' of {total}' if total else ''} points")
         rate = fresh / max(time.monotonic() - self._started, 1e-9)
-        if self._console.is_terminal:
+        if self._watched:
             self._draw(done, total, rate)
         elif fresh and (time.monotonic() - self._told > _LINE_SECONDS or done == total):
             self._told = time.monotonic()
@@ -74,6 +79,16 @@ class Terminal:
             self._bar.start()
             self._bar.add_task("points", total=total, completed=done, rate="")
         self._bar.update(self._bar.task_ids[0], completed=done, rate=f"{rate:.3g}/s" if rate else "")
+
+
+def _is_watched() -> bool:
+    """Return whether a person sees stdout: a launcher gives its ranks a terminal that ends in its own output."""
+    if launched() is None:
+        return True
+    try:
+        return Path(f"/proc/{os.getppid()}/fd/1").readlink().is_relative_to("/dev/pts")
+    except OSError:
+        return False
 
 
 def _duration(seconds: float) -> str:

@@ -24,6 +24,10 @@ Alarm = Callable[[Callable[[], None]], None]
 Warn = Callable[[str], None]
 
 
+class Summoned(BaseException):
+    """Another rank has failed; no `Exception`, so that no code in between takes it for its own."""
+
+
 class Crew:
     """The other ranks of a job, as rank 0 sees them.
 
@@ -31,8 +35,11 @@ class Crew:
 
     Args:
         job: of which this process is rank 0.
-        alarm: called, in that thread, when a rank has failed, with what raises it in the main thread; `hear` and
-            `run` raise it otherwise.
+        alarm: called, in that thread, when a rank has failed, with what raises `Summoned` in the main thread; `hear`
+            and `run` raise the failure itself.
+
+    Attributes:
+        failure: of another rank.
         warn: told of ranks that are waited for.
     """
 
@@ -48,9 +55,9 @@ class Crew:
         self._held: dict[int, list[int]] = {}  # rank that is ready -> the chunks it has
         self._served: set[int] = set()
         self._results: deque[tuple[int, int, Any]] = deque()  # chunk, rank, result
-        self._failure: SurfacevizError | None = None
+        self.failure: SurfacevizError | None = None
         self._armed = False  # whether a failure elsewhere is news: before `hear`, this process's own comes first
-        self._raised = False
+        self._heeded = False
         self._gone: set[int] = set()
         self._begun = 0.0
         self._over = False
@@ -115,7 +122,7 @@ class Crew:
         """Wait for news; tell the user who is waited for where it takes long."""
         begun = time.monotonic()
         while not self._news.wait(0.1):
-            if self._failure is not None or self._results or (self._waiting and not self._kept_for(0)):
+            if self.failure is not None or self._results or (self._waiting and not self._kept_for(0)):
                 break
             if time.monotonic() - begun > _SILENCE and (ranks := missing()):
                 begun = time.monotonic()
@@ -123,9 +130,13 @@ class Crew:
         self._raise_failure()
 
     def _raise_failure(self) -> None:
-        if self._failure is not None and not self._raised:
-            self._raised = True
-            raise self._failure
+        if self.failure is not None:
+            self._heeded = True
+            raise self.failure
+
+    def _summon(self) -> None:
+        if not self._heeded:
+            raise Summoned
 
     def _name(self, rank: int) -> str:
         return f"rank {rank}" + (f" on {self._hosts[rank]}" if rank in self._hosts else "")
@@ -137,7 +148,7 @@ class Crew:
         """
         if error is not None:
             with self._news:
-                self._raised = True
+                self._heeded = True
                 self._outbox = deque((rank, "stop", str(error)) for rank in self._others)
         if isinstance(error, Interrupted):
             self._job.parting = self._part
@@ -215,10 +226,10 @@ class Crew:
             self._fail(named)
 
     def _fail(self, error: SurfacevizError) -> None:
-        if self._failure is None:
-            self._failure = error
+        if self.failure is None:
+            self.failure = error
             if self._armed:
-                self._alarm(self._raise_failure)
+                self._alarm(self._summon)
 
 
 @contextmanager
@@ -228,6 +239,10 @@ def leading(job: Job, alarm: Alarm, warn: Warn) -> Iterator[Crew]:
     crew = Crew(job, alarm, warn)
     try:
         yield crew
+    except Summoned:
+        assert crew.failure is not None
+        crew.end(crew.failure)
+        raise crew.failure from None
     except BaseException as error:
         crew.end(error)
         raise

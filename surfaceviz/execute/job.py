@@ -22,6 +22,7 @@ _LAUNCHERS = (
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 _UNJOINED_WAIT = 3.0  # seconds that rank 0 has to tell of what went wrong before MPI was started
+_HEAD_START = 0.5  # seconds that the others have to be gone before the launcher kills what is left, and says so
 _LAST_WAIT = 5.0  # seconds that the other ranks may take to end as well
 
 
@@ -159,11 +160,14 @@ def silent_code(code: int) -> int:
     return code if job.stuck else 0
 
 
-def leave(code: int) -> None:
-    """End MPI before a process ends at once with ``code``; a job with a rank that does not answer is aborted."""
+def leave(code: int) -> bool:
+    """End MPI before a process ends at once with ``code``, and return whether there was a job to be ended.
+
+    A job with a rank that does not answer is aborted.
+    """
     job = _State.job
     if job is None:
-        return
+        return False
     from mpi4py import MPI  # noqa: PLC0415
 
     if job.parting is not None:
@@ -175,6 +179,9 @@ def leave(code: int) -> None:
     last.start()
     MPI.Finalize()
     last.cancel()
+    if job.rank == 0 and code:
+        time.sleep(_HEAD_START)
+    return True
 
 
 def _abort_if_stuck() -> None:

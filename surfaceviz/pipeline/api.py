@@ -71,7 +71,8 @@ def slice(  # noqa: A001  the field's word for a cut
         bn: ``fixed`` running statistics, or ``recalibrate`` at each point.
         dtype: float64, float32, tf32, bf16 or float16; by default float64 for such a model, else float32;
             ``auto``: the fastest whose error is under a tenth of the tolerance.
-        device: as torch names it; ``auto`` takes a GPU where there is one.
+        device: as torch names it; several, ``"cuda:0,cuda:1"``, take a process each (under MPI a rank);
+            ``auto`` takes a GPU where there is one, under MPI each rank another of its node's.
         engine: eager, folded, compiled or vmapped; None measures which is done soonest.
         batch_size: samples in a batch, at most; None measures that as well.
         tol: the relative error up to which points may be interpolated, audited; None evaluates all.

@@ -166,10 +166,10 @@ class Company:
 
 def _same(name: str, mine: Credentials, theirs: Credentials) -> bool:
     """Return whether a rank has the very bits of this one; refuse where they differ by more than rounding."""
-    for key, value in mine.shared.items():
-        if theirs.shared[key] != value:
+    for key, word in mine.shared.items():
+        if theirs.shared[key] != word:
             raise ProblemError(
-                f"{name} has another {key} than rank 0 ({theirs.shared[key][:12]}, not {value[:12]}); let all ranks "
+                f"{name} has another {key} than rank 0 ({theirs.shared[key][:12]}, not {word[:12]}); let all ranks "
                 "read the same files"
             )
     for metric, value in mine.centre.items():

@@ -93,6 +93,11 @@ class Request:
         return self.samples if isinstance(self.samples, int) else None
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are named, one for each local process; one name where nothing is said of others."""
+        return tuple(name.strip() for name in self.device.split(","))
+
+    @property
     def orthogonal_alone(self) -> bool:
         """Whether there is but one direction to be orthogonal."""
         return self.random.orthogonal and self.axes is not None and len(self.axes) == 1

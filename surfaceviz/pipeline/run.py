@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_oth
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.points import Points, made
 from surfaceviz.pipeline.settle import loss_levels, settle
+from surfaceviz.problem import Problem
 from surfaceviz.records import EVALUATED, Mark, Slice
 
 _CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
@@ -86,6 +88,8 @@ def run(
     listener = listener or Quiet()
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {workers!r}")
+    if workers is not None and len(plan.request.devices) not in (1, workers):
+        raise ValueError(f"workers: {len(plan.request.devices)} devices take one process each, got {workers}")
     if plan.output is None:
         with interruptible():
             return _run(plan, None, workers, listener, command, company)
@@ -230,18 +234,30 @@ class _Filling:
 
 
 def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:
-    count = worker_count(asked, plan.points, seconds)
-    if count > 1 and plan.device.type != "cpu":
-        listener.say(f"one process, on {plan.device}: workers share out a CPU's cores")
+    devices, on_cpu = len(plan.request.devices), plan.device.type == "cpu"
+    if devices == 1 and not on_cpu:
+        if asked is not None and asked > 1:
+            listener.say(f"one process, on {plan.device}: name several devices for one process each")
         return Workers()
+    count = worker_count(asked if devices == 1 else devices, plan.points, seconds)
     if count == 1:
         return Workers()
-    if can_fork():
+    if on_cpu and can_fork():
         return Workers(count, "fork")
-    if isinstance(plan.request.problem, str):
+    if isinstance(plan.request.problem, str) or _can_be_sent(plan.request.problem):
         return Workers(count, "spawn")
-    listener.warn("one process only: this system can't fork, so live objects stay in theirs; give FILE.py:FACTORY")
+    listener.warn(
+        "one process only: the problem's live objects can't be sent to others (pickled); give its name, FILE.py:FACTORY"
+    )
     return Workers()
+
+
+def _can_be_sent(problem: Problem) -> bool:
+    try:
+        pickle.dumps(problem)
+    except Exception:  # noqa: BLE001  whatever keeps it here
+        return False
+    return True
 
 
 def worker_count(asked: int | None, points: int, seconds: float) -> int:
