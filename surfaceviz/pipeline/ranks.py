@@ -22,6 +22,7 @@ from surfaceviz.pipeline.points import Points
 from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.pipeline.run import Outcome, run
+from surfaceviz.pipeline.settle import prepared
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
 
@@ -105,10 +106,11 @@ def _follow(job: Job, request: Request) -> Outcome:
 def _served(member: Member, plan: Plan) -> Slice:
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         member.report(credentials(plan, _centre(plan)))
+        early = prepared(plan)
         settled: Settled = member.hear()
         plan = replace(plan, axes=settled.axes, dtype=settled.dtype, how=settled.how, subset=settled.subset)
         stack.enter_context(tensor_float(plan.dtype, plan.device))
-        member.serve(Points(plan))
+        member.serve(Points(plan, early.evaluator if early is not None and early.how == plan.how else None))
     result: Slice = member.hear()
     return result
 

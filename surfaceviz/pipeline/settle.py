@@ -51,6 +51,16 @@ def settle(
     return replace(plan, how=chosen.how), chosen.evaluator, noted
 
 
+def prepared(plan: Plan) -> Chosen | None:
+    """Return the engine that was asked for, built while another process settles the rest; None where that is open."""
+    request = plan.request
+    found = any(isinstance(axis, AutoAxis) for axis in request.axes or ())
+    if request.engine is None or plan.how is not None or plan.dtype == "auto" or request.samples == "auto" or found:
+        return None
+    with evaluate.tensor_float(plan.dtype, plan.device):
+        return _measured(plan, 1)
+
+
 def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
     """Return, for each loss, the level above which a picture need not be told apart.
 
@@ -161,19 +171,23 @@ def _inseparable(plan: Plan) -> str:
 
 
 def _engine(plan: Plan, processes: int, noted: Noted, listener: Listener) -> Chosen:
-    request = plan.request
-    points = plan.points * (1.0 if request.tolerance is None else _EVALUATED_SHARE)
-    chosen = evaluate.choose(
-        plan.world(), _some_places(plan, 2), points=points / processes, engine=request.engine,
-        batch_size=request.batch_size,
-    )  # fmt: skip
+    chosen = _measured(plan, processes)
     for note in chosen.notes:
-        (listener.warn if request.engine else listener.say)(note)
+        (listener.warn if plan.request.engine else listener.say)(note)
     if len(chosen.seconds) > 1:
         listener.say(f"engine: {chosen.how} ({_rates(chosen.seconds)})")
     if chosen.seconds:
         noted["engine_timings"] = json.dumps({k: float(f"{v:.3g}") for k, v in chosen.seconds.items()})
     return chosen
+
+
+def _measured(plan: Plan, processes: int) -> Chosen:
+    request = plan.request
+    points = plan.points * (1.0 if request.tolerance is None else _EVALUATED_SHARE)
+    return evaluate.choose(
+        plan.world(), _some_places(plan, 2), points=points / processes, engine=request.engine,
+        batch_size=request.batch_size,
+    )  # fmt: skip
 
 
 def _rates(seconds: Mapping[str, float]) -> str:
