@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.losses import PerSample
+    from surfaceviz.parts import merge
     from surfaceviz.pipeline.api import plot, slice  # noqa: A004  the field's word for a cut
     from surfaceviz.problem import Problem
     from surfaceviz.records import Slice
     from surfaceviz.store import read
 
-__all__ = ["PerSample", "Problem", "Slice", "SurfacevizError", "plot", "read", "slice"]
+__all__ = ["PerSample", "Problem", "Slice", "SurfacevizError", "merge", "plot", "read", "slice"]
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "Problem": "problem",
     "Slice": "records",
     "SurfacevizError": "errors",
+    "merge": "parts",
     "plot": "pipeline.api",
     "read": "store",
     "slice": "pipeline.api",

@@ -32,6 +32,10 @@ class SchemaError(SurfacevizError):
     """A file that isn't a whole surfaceviz file."""
 
 
+class MergeError(SurfacevizError):
+    """Files that are not the parts of one slice."""
+
+
 class WorkerError(SurfacevizError):
     """A worker process that died, or raised what the caller doesn't know."""
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import surfaceviz
 from surfaceviz import cli, store
-from surfaceviz.pipeline import run
+from surfaceviz.pipeline import workers
 
 SMALL = ("--axis=-1:1:5", "--axis=0:1:3", "--workers=1")
 
@@ -135,7 +135,7 @@ def test_quiet_says_nothing_but_warnings(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("fork", [True, False])
 def test_two_workers_give_the_bits_of_one(fork: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "can_fork", lambda: fork)
+    monkeypatch.setattr(workers, "can_fork", lambda: fork)
     assert _slice("mine.py:problem", "--axis=-1:1:9", "--axis=0:1:4", "--workers=1", "-o", "one.h5", "--quiet") == 0
     assert _slice("mine.py:problem", "--axis=-1:1:9", "--axis=0:1:4", "--workers=2", "-o", "two.h5", "--quiet") == 0
     one, two = store.read("one.h5"), store.read("two.h5")
@@ -151,7 +151,7 @@ def test_two_workers_give_the_bits_of_one(fork: bool, monkeypatch: pytest.Monkey
 def test_a_refined_run_by_a_fast_engine_gives_the_same_bits_where_workers_build_it_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "can_fork", lambda: False)
+    monkeypatch.setattr(workers, "can_fork", lambda: False)
     how = ["--axis=-1:1:15", "--axis=-1:1:14", "--tol=0.1", "--samples=auto", "--engine=folded", "--batch=30"]
     assert _slice("mine.py:problem", *how, "--workers=1", "-o", "one.h5", "--quiet") == 0
     assert _slice("mine.py:problem", *how, "--workers=2", "-o", "two.h5", "--quiet") == 0
@@ -165,7 +165,7 @@ def test_a_factory_that_gives_other_weights_each_time_is_found_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where workers build it anew."""
-    monkeypatch.setattr(run, "can_fork", lambda: False)
+    monkeypatch.setattr(workers, "can_fork", lambda: False)
     assert _slice("mine.py:unseeded", "--axis=-1:1:9", "--workers=2") == 1
     assert "in a worker, gave another weights_sha256" in capsys.readouterr().err
 

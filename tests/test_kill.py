@@ -22,7 +22,7 @@ from surfaceviz import store
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.listener import Listener
 from surfaceviz.losses import PerSample
-from surfaceviz.pipeline import board, run
+from surfaceviz.pipeline import board, workers
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
 
@@ -97,7 +97,7 @@ def test_what_a_snapshot_holds_is_not_done_again(monkeypatch: pytest.MonkeyPatch
     """Killed at the 21st evaluation with a snapshot after each chunk of one point."""
     monkeypatch.setattr(board, "SNAPSHOT_SECONDS", 0.0)
     monkeypatch.setattr(board, "SNAPSHOT_SHARE", 1.0)
-    monkeypatch.setattr(run, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "CHUNK_SECONDS", 0.0)
     count = iter(range(1, 100))
 
     def die() -> None:
@@ -197,7 +197,7 @@ def test_axes_that_differ_in_the_last_digit_are_different_runs() -> None:
 
 
 def test_an_overwriting_run_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "CHUNK_SECONDS", 0.0)
     count = iter(range(1, 100))
 
     def interrupt() -> None:

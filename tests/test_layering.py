@@ -20,6 +20,7 @@ LEVELS = {
     "data": 1,
     "execute": 2,
     "lock": 1,
+    "parts": 2,
     "store": 1,
     "render": 1,
     "tally": 2,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from surfaceviz import data, store
-from surfaceviz.pipeline import run, settle
+from surfaceviz.pipeline import settle, workers
 from surfaceviz.pipeline.sampling import enough_samples
 from surfaceviz.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice
@@ -169,7 +169,7 @@ def large():
 
 def test_workers_that_build_it_anew_take_the_same_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     oracles.write_factory(Path(), LARGE)
-    monkeypatch.setattr(run, "can_fork", lambda: False)
+    monkeypatch.setattr(workers, "can_fork", lambda: False)
     one, two = (oracles.cut("mine.py:large", AXES, **{**AUTO, "workers": n}) for n in (1, 2))
     assert one.provenance["subset"] == two.provenance["subset"] != "all"
     np.testing.assert_array_equal(one.values["train_loss"], two.values["train_loss"])

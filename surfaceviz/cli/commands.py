@@ -76,6 +76,7 @@ def slice(  # noqa: A001  the field's word for a cut
     tol: options.Tol = None,
     data: options.Data = None,
     workers: options.Workers = "auto",
+    shard: options.Part = None,
     overwrite: options.Overwrite = False,
     no_plot: options.NoPlot = False,
     dry_run: options.DryRun = False,
@@ -91,7 +92,7 @@ def slice(  # noqa: A001  the field's word for a cut
     from surfaceviz.directions import RandomSpec
     from surfaceviz.grid import parse_axis
     from surfaceviz.pipeline.ranks import cut
-    from surfaceviz.pipeline.request import Request
+    from surfaceviz.pipeline.request import Request, Shard
 
     request = Request(
         problem=problem,
@@ -111,6 +112,7 @@ def slice(  # noqa: A001  the field's word for a cut
         batch_size=batch,
         tolerance=tol,
         output=output,
+        shard=None if shard is None else Shard.parse(shard),
         default_output=output is None,
         overwrite=overwrite,
     )
@@ -120,7 +122,7 @@ def slice(  # noqa: A001  the field's word for a cut
             return
         outcome = cut(request, workers=count, listener=terminal, command=_command_line())
     if outcome.path is not None:  # on rank 0
-        _finish(outcome, terminal, draw=not no_plot)
+        _finish(outcome, terminal, draw=not no_plot and shard is None)
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
@@ -140,6 +142,29 @@ def info(
         width = max(len(label) for label, _ in rows)
         for label, text in rows:
             typer.echo(f"{label:<{width}}  {text}")
+
+
+@app.command(epilog="Example: surfaceviz merge run-*of8.h5 -o run.h5")
+def merge(
+    parts: Annotated[list[Path], typer.Argument(metavar="PART...", help="Files that slice --shard has made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file of the whole.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Take what there is, though points are missing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    no_plot: options.NoPlot = False,
+    debug: options.Debug = False,
+) -> None:
+    """Join the parts of one slice, after checking that they fit and leave nothing out."""
+    from surfaceviz.parts import merge
+
+    whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
+    if "rounding" in whole.provenance:
+        print(f"warning: {whole.provenance['rounding']}", file=sys.stderr)
+    typer.echo(f"file: {output}, {whole.done} of {whole.origin.size} points, of {len(parts)} parts")
+    if not no_plot:
+        from surfaceviz import render
+
+        render.save(render.draw([whole]), _picture_beside(output))
+        typer.echo(f"picture: {_picture_beside(output)}")
 
 
 @app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind lines -o both.pdf")

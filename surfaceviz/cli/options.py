@@ -73,6 +73,9 @@ Tol = Annotated[
 ]
 Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")]
 Workers = Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")]
+Part = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Evaluate the I-th of N parts of the grid, for merge.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")]
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")]

@@ -12,7 +12,7 @@ from surfaceviz.errors import Interrupted
 from surfaceviz.grid import parse_axis
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline.ranks import cut
-from surfaceviz.pipeline.request import Request
+from surfaceviz.pipeline.request import Request, Shard
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
 from surfaceviz.store import read
@@ -43,6 +43,7 @@ def slice(  # noqa: A001  the field's word for a cut
     batch_size: int | None = None,
     tol: float | None = None,
     workers: int | None = None,
+    shard: str | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Slice:
@@ -77,6 +78,7 @@ def slice(  # noqa: A001  the field's word for a cut
         batch_size: samples in a batch, at most; None measures that as well.
         tol: the relative error up to which points may be interpolated, audited; None evaluates all.
         workers: local processes of one thread each; None takes one a core where the work is worth it.
+        shard: ``"I/N"``: evaluate the I-th of N parts of the grid, into a file that `merge` joins with the others.
         overwrite: start anew whatever the output holds.
         listener: told what happens; by default warnings go to `warnings`.
 
@@ -113,6 +115,7 @@ def slice(  # noqa: A001  the field's word for a cut
         batch_size=batch_size,
         tolerance=tol,
         output=None if output is None else Path(output),
+        shard=None if shard is None else Shard.parse(shard),
         overwrite=overwrite,
     )
     try:

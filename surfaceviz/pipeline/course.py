@@ -30,6 +30,8 @@ class Asked:
 class Course(Protocol):
     """Which points to evaluate, and what the others are."""
 
+    total: int | None  # points to evaluate, where that is known
+
     def rounds(self) -> Iterator[Asked]:
         """Yield points; when the next are asked for, the values of the last are on the board."""
 
@@ -38,14 +40,15 @@ class Course(Protocol):
 
 
 class Everything:
-    """Evaluates every point."""
+    """Evaluates every point, or those of a shard."""
 
-    def __init__(self, board: Board) -> None:
-        self._count = board.origin.size
+    def __init__(self, points: Indices) -> None:
+        self._points = points
+        self.total: int | None = len(points)
 
     def rounds(self) -> Iterator[Asked]:
-        """Yield all points, once."""
-        yield Asked(np.arange(self._count))
+        """Yield the points, once."""
+        yield Asked(self._points)
 
     def paint(self) -> None:
         """Do nothing: nothing is interpolated."""
@@ -61,6 +64,7 @@ class Refinement:
 
     def __init__(self, board: Board, goal: Goal, listener: Listener, *, subset: bool) -> None:
         self._board, self._goal, self._listener, self._subset = board, goal, listener, subset
+        self.total: int | None = None
         self._known: list[Indices] = []  # the rounds that have been evaluated
         self._filled: Mapping[str, FloatArray] | None = None
 
@@ -121,10 +125,21 @@ class Refinement:
         self._board.interpolate({**losses, **fill(self._board.axes, known, others)})
 
 
+def own_points(plan: Plan) -> Indices:
+    """Return the flat indices of the points to evaluate: all, or every N-th group of them for a shard."""
+    everything = np.arange(plan.points)
+    shard = plan.request.shard
+    if shard is None:
+        return everything
+    assert plan.how is not None
+    mine: Indices = np.flatnonzero(everything // plan.how.group % shard.count == shard.number - 1)
+    return mine
+
+
 def course(plan: Plan, board: Board, levels: Mapping[str, float], listener: Listener) -> Course:
     """Return the course of a plan."""
     tolerance = plan.request.tolerance
     if tolerance is None:
-        return Everything(board)
+        return Everything(own_points(plan))
     centre = {name: board.centre[name] for name in levels}
     return Refinement(board, Goal(tolerance, dict(levels), centre), listener, subset=plan.subset is not None)

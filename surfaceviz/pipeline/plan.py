@@ -79,6 +79,7 @@ class Plan:
             "weights_sha256": fingerprint(self.theta),
             "data_sha256": combined_sha256(data),
             "axes": " ".join(map(str, self.axes)),
+            "shard": "none" if request.shard is None else str(request.shard),
             "tolerance": "none" if request.tolerance is None else request.tolerance,
             "splits": ",".join(split.name for split in self.splits),
             "samples": "all" if request.samples is None else request.samples,
@@ -143,7 +144,7 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     """
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
     name = problem.name or type(problem.model).__name__
-    output = Path(f"{_file_name(name)}.h5") if request.default_output else request.output
+    output = _default_output(name, request) if request.default_output else request.output
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
     device = _device(request.device, place)
     usual = evaluate.default_dtype(problem.model)
@@ -206,6 +207,11 @@ def _concrete(axes: Sequence[Axis | AutoAxis], before: Mapping[str, str | int | 
 
 def _as_axis(axis: Axis | AutoAxis) -> Axis:
     return axis.over(1.0) if isinstance(axis, AutoAxis) else axis
+
+
+def _default_output(name: str, request: Request) -> Path:
+    part = "" if request.shard is None else f"-{request.shard.number}of{request.shard.count}"
+    return Path(f"{_file_name(name)}{part}.h5")
 
 
 def _file_name(name: str) -> str:

@@ -17,7 +17,8 @@ from surfaceviz.parameters import named_tensors
 from surfaceviz.pipeline.caveats import still
 from surfaceviz.pipeline.identity import refuse_other
 from surfaceviz.pipeline.plan import Plan
-from surfaceviz.pipeline.run import Outcome, worker_count
+from surfaceviz.pipeline.run import Outcome
+from surfaceviz.pipeline.workers import worker_count
 from surfaceviz.records import AXIS_NAMES, describe_audit
 from surfaceviz.tree import leaves
 

@@ -15,6 +15,33 @@ _PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """One of ``count`` parts of the grid, the ``number``-th, counted from 1.
+
+    >>> Shard.parse("2/8")
+    Shard(number=2, count=8)
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"shard: expected I/N with I from 1 to N, got {self}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @classmethod
+    def parse(cls, given: str) -> Shard:
+        """Return the part that ``"I/N"`` means."""
+        number, _, count = given.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise ValueError(f"shard: expected I/N, such as 2/8 for the second of eight parts, got {given!r}")
+        return cls(int(number), int(count))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What the user asked for, checked as far as that goes without building anything.
 
@@ -41,6 +68,7 @@ class Request:
     group: int | None = None
     tolerance: float | None = None
     output: Path | None = None
+    shard: Shard | None = None
     default_output: bool = False  # write to the problem's name in the current folder
     overwrite: bool = False
 
@@ -58,6 +86,7 @@ class Request:
         self._check_toward()
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
+        self._check_shard()
         if self.orthogonal_alone:
             raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
         if self.output is not None and self.output.suffix.lower() in _PICTURES:
@@ -74,6 +103,16 @@ class Request:
             raise ValueError("samples auto takes as few as a tolerance bears; give tol as well, or a number of samples")
         if self.samples == "auto" and self.toward:
             raise ValueError("samples auto refers losses to one minimum; with toward, give a number of samples or none")
+
+    def _check_shard(self) -> None:
+        if self.shard is None:
+            return
+        if self.tolerance is not None:
+            raise ValueError(
+                "shard and tol don't go together: refinement is global, each round depends on all points; use mpirun"
+            )
+        if self.dtype == "auto":
+            raise ValueError("shard: parts that choose a dtype by themselves may not fit together; name one")
 
     def _check_toward(self) -> None:
         if len(self.toward) > 2:  # noqa: PLR2004

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -20,24 +19,20 @@ import surfaceviz.lock
 from surfaceviz import evaluate, store
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.evaluate import Evaluator, How, Values, tensor_float
-from surfaceviz.execute import Crew, Run, Workers, can_fork, cores, keep_memory, map_unordered
+from surfaceviz.execute import Crew, Run, Workers, cores, keep_memory, map_unordered
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk, chunks
 from surfaceviz.interrupt import check, interruptible, shielded
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline import caveats
 from surfaceviz.pipeline.board import Board, Snapshots
-from surfaceviz.pipeline.course import Asked, Course, course
+from surfaceviz.pipeline.course import Asked, Course, course, own_points
 from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.points import Points, made
 from surfaceviz.pipeline.settle import loss_levels, settle
-from surfaceviz.problem import Problem
+from surfaceviz.pipeline.workers import check_workers, chunk_size, local_workers
 from surfaceviz.records import EVALUATED, Mark, Slice
-
-_CHUNK_SECONDS = 0.25  # of work between two messages; what an interrupt loses at the most
-_CHUNKS_EACH = 8  # so many chunks a worker at least in a round, that all end together
-_WORTH_WORKERS = 4.0  # seconds of work that starting processes pays for
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +81,7 @@ def run(
         Interrupted: by SIGINT or SIGTERM; likewise.
     """
     listener = listener or Quiet()
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {workers!r}")
-    if workers is not None and len(plan.request.devices) not in (1, workers):
-        raise ValueError(f"workers: {len(plan.request.devices)} devices take one process each, got {workers}")
+    check_workers(plan, workers)
     if plan.output is None:
         with interruptible():
             return _run(plan, None, workers, listener, command, company)
@@ -126,7 +118,8 @@ def _run(
         centre = points.centre.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
         if before is not None and _finished(plan, before):
-            listener.say(f"{plan.output} is complete already: all {before.done} points; nothing to do")
+            whole = f"all {before.done} points" + (f" of shard {plan.request.shard}" if plan.request.shard else "")
+            listener.say(f"{plan.output} is complete already: {whole}; nothing to do")
             return Outcome(before, plan.output, 0, 0.0, 0.0)
         for line in caveats.before(plan, plan.how, centre):
             listener.warn(line)
@@ -134,9 +127,11 @@ def _run(
         board = _board(plan, points, noted, before)
         tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
         snapshots = Snapshots(plan.output, board, tensors)
-        left = board.origin.size - np.count_nonzero(board.origin == EVALUATED)
+        left = len(own_points(plan)) - np.count_nonzero(board.origin == EVALUATED)
         crew = None if company is None else company.crew
-        where = Workers(crew.size, "mpi", crew) if crew else _workers(plan, workers, points.seconds * left, listener)
+        where = (
+            Workers(crew.size, "mpi", crew) if crew else local_workers(plan, workers, points.seconds * left, listener)
+        )
         way = course(plan, board, levels, listener)
         fresh = _Filling(plan, points, board, snapshots, where, listener).fill(way)
     for line in caveats.after(plan, board.surface()):
@@ -153,7 +148,9 @@ def _board(plan: Plan, points: Points, provenance: Mapping[str, str | int | floa
 
 
 def _finished(plan: Plan, before: Slice) -> bool:
-    return before.complete and (plan.request.tolerance is None or before.audit is not None)
+    if plan.request.tolerance is None:
+        return bool(np.all(before.origin.flat[own_points(plan)]))
+    return before.complete and before.audit is not None
 
 
 def _unsampled(centre: Values) -> dict[str, str]:
@@ -185,7 +182,7 @@ class _Filling:
         self._save()  # whatever is wrong with the file shows before the work
         try:
             with map_unordered(made(self._plan, self._points, self._where), self._where) as run:
-                self._advance()
+                self._advance(way)
                 for asked in way.rounds():
                     self._round(asked, run, way)
             self._save()
@@ -201,14 +198,14 @@ class _Filling:
         return self._fresh
 
     def _round(self, asked: Asked, run: Run[Chunk, Values], way: Course) -> None:
-        size = _chunk_size(self._points.seconds, len(asked.indices), self._where.count)
+        size = chunk_size(self._points.seconds, len(asked.indices), self._where.count)
         board, group = self._board, self._points.group
         for done in run(chunks(board.axes, asked.indices, board.origin, size, group, whole=asked.whole)):
             known = self._done
             self._board.put(done.chunk.indices, done.result)
             self._counts[str(done.worker)] += len(done.chunk.indices)
             self._fresh += self._done - known
-            self._advance()
+            self._advance(way)
             check()
             self._snapshots.save_if_due(partial(self._prepare, way))
 
@@ -216,9 +213,8 @@ class _Filling:
     def _done(self) -> int:
         return int(np.count_nonzero(self._board.origin == EVALUATED))
 
-    def _advance(self) -> None:
-        known = self._plan.request.tolerance is None  # how many a refinement takes shows at its end
-        self._listener.advance(self._done, self._board.origin.size if known else None, self._fresh)
+    def _advance(self, way: Course) -> None:
+        self._listener.advance(self._done, way.total, self._fresh)
 
     def _prepare(self, way: Course) -> None:
         way.paint()
@@ -233,42 +229,6 @@ class _Filling:
         self._snapshots.save()
 
 
-def _workers(plan: Plan, asked: int | None, seconds: float, listener: Listener) -> Workers:
-    devices, on_cpu = len(plan.request.devices), plan.device.type == "cpu"
-    if devices == 1 and not on_cpu:
-        if asked is not None and asked > 1:
-            listener.say(f"one process, on {plan.device}: name several devices for one process each")
-        return Workers()
-    count = worker_count(asked if devices == 1 else devices, plan.points, seconds)
-    if count == 1:
-        return Workers()
-    if on_cpu and can_fork():
-        return Workers(count, "fork")
-    if isinstance(plan.request.problem, str) or _can_be_sent(plan.request.problem):
-        return Workers(count, "spawn")
-    listener.warn(
-        "one process only: the problem's live objects can't be sent to others (pickled); give its name, FILE.py:FACTORY"
-    )
-    return Workers()
-
-
-def _can_be_sent(problem: Problem) -> bool:
-    try:
-        pickle.dumps(problem)
-    except Exception:  # noqa: BLE001  whatever keeps it here
-        return False
-    return True
-
-
-def worker_count(asked: int | None, points: int, seconds: float) -> int:
-    """Return the number of processes for ``points`` that take one of them ``seconds`` in all."""
-    return min(asked or (cores() if seconds > _WORTH_WORKERS else 1), points)
-
-
-def _chunk_size(seconds: float, points: int, workers: int) -> int:
-    return max(1, min(int(_CHUNK_SECONDS / max(seconds, 1e-6)), points // (_CHUNKS_EACH * workers)))
-
-
 def _say_centre(plan: Plan, centre: Mapping[str, float], listener: Listener) -> None:
     for split in plan.splits:
         shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
@@ -279,7 +239,7 @@ def _say_centre(plan: Plan, centre: Mapping[str, float], listener: Listener) -> 
 
 def _left_off(plan: Plan, board: Board, signum: int) -> str:
     evaluated = np.count_nonzero(board.origin == EVALUATED)
-    done = f"{evaluated} of {board.origin.size} points"
+    done = f"{evaluated} of {len(own_points(plan))} points"
     if plan.request.tolerance is not None:
         done = f"{evaluated} evaluated points, not audited yet,"
     stop = Interrupted(signum).args[0]

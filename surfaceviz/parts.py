@@ -1,0 +1,168 @@
+"""Joining the parts of one slice that were evaluated apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import surfaceviz.lock
+from surfaceviz import store
+from surfaceviz.errors import MergeError, StoreError
+from surfaceviz.records import MISSING, FloatArray, Slice
+
+# What may differ between parts of one slice: when, where and by whom they were made.
+_OWN = {"created", "command", "worker_points", "seconds", "shard", "engine_timings", "engine_asked", "rounding"}
+_OWN |= {"cosine", "range_level"}  # numbers that follow from what is compared
+# Where these differ, values differ by rounding.
+_HOW = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
+_ROUNDING = 1e-4
+
+Part = tuple[str, Slice]  # a file's name, and what it holds
+
+
+def merge(
+    *parts: str | Path, output: str | Path | None = None, partial: bool = False, overwrite: bool = False
+) -> Slice:
+    """Return the slice whose parts several files hold, as ``shard`` made them.
+
+    Args:
+        parts: the files.
+        output: the HDF5 file to write as well; the command without ``shard`` goes on from it.
+        partial: whether points may be missing.
+        overwrite: whether the output may be there already.
+
+    Raises:
+        MergeError: the parts are not of one slice, differ in a point that both hold, or leave points out.
+        SchemaError: a file that can't be read.
+        StoreError: the output is there, or can't be written.
+    """
+    if not parts:
+        raise ValueError("merge: no part was given")
+    whole = joined([(str(part), store.read(part)) for part in parts], partial=partial)
+    if output is None:
+        return whole
+    path = Path(output)
+    with surfaceviz.lock.held(path):
+        if path.exists() and not overwrite:
+            raise StoreError(f"{path} is there already, and kept; give another name, or --overwrite")
+        store.write(path, whole, store.read_directions(parts[0]))
+    return whole
+
+
+def joined(parts: Sequence[Part], *, partial: bool = False) -> Slice:
+    """Return the slice of parts that are checked to fit together.
+
+    Raises:
+        MergeError: as of `merge`.
+    """
+    (first, like), *others = parts
+    notes = [note for name, part in others if (note := _checked(first, like, name, part))]
+    whole = replace(
+        like,
+        values=_copied(like.values), stderr=_copied(like.stderr), rise_stderr=_copied(like.rise_stderr),
+        origin=like.origin.copy(), provenance=_provenance(parts, notes),
+    )  # fmt: skip
+    holders = np.where(whole.origin != MISSING, 0, -1)
+    for number, (name, part) in enumerate(others, start=1):
+        there = part.origin != MISSING
+        _refuse_disagreement(whole, part, there & (whole.origin != MISSING), (parts, holders, name))
+        for kind in ("values", "stderr", "rise_stderr"):
+            for metric, array in getattr(whole, kind).items():
+                array[there] = getattr(part, kind)[metric][there]
+        whole.origin[there] = part.origin[there]
+        holders[there] = number
+    if not whole.complete and not partial:
+        raise MergeError(_missing(parts, whole))
+    return whole
+
+
+def _copied(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
+    """Return a note where two parts differ within rounding; refuse where they are of other slices."""
+    a, b = like.provenance, part.provenance
+    keys = sorted((a.keys() | b.keys()) - _OWN - _HOW)
+    differing = [
+        f"{k} is {_short(b.get(k))} there, {_short(a.get(k))} in {first}" for k in keys if a.get(k) != b.get(k)
+    ]
+    if not differing and not _same(like.axes, part.axes, np.array_equal):
+        differing = ["its axes are others"]
+    if not differing and (like.values.keys() != part.values.keys() or like.stderr.keys() != part.stderr.keys()):
+        differing = [f"it holds {', '.join(part.values)}, not {', '.join(like.values)}"]
+    if not differing and not _close(like.centre, part.centre):
+        differing = ["its values at the centre are others: the code has changed"]
+    kinds = [(d.kind, d.rule) for d in like.directions]
+    if not differing and kinds != [(d.kind, d.rule) for d in part.directions]:
+        differing = ["its directions are others"]
+    if differing:
+        raise MergeError(f"{name} is no part of the same slice ({'; '.join(differing[:4])})")
+    how = sorted(key for key in _HOW if a.get(key) != b.get(key))
+    same_directions = [d.sha256 for d in like.directions] == [d.sha256 for d in part.directions]
+    if not how and not (same_directions and like.centre == part.centre):
+        how.append("kind of machine")
+    return f"parts differ in {', '.join(how)}: values agree within rounding" if how else str(b.get("rounding", ""))
+
+
+def _same(a: Sequence[Any], b: Sequence[Any], equal: Callable[[Any, Any], bool]) -> bool:
+    return len(a) == len(b) and all(map(equal, a, b))
+
+
+def _close(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
+    return a.keys() == b.keys() and bool(
+        np.allclose(list(a.values()), [b[key] for key in a], rtol=_ROUNDING, atol=1e-7, equal_nan=True)
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text  # noqa: PLR2004  a sha256
+
+
+def _refuse_disagreement(
+    whole: Slice, part: Slice, both: NDArray[np.bool_], named: tuple[Sequence[Part], NDArray[np.int_], str]
+) -> None:
+    """Refuse a point that two parts hold with different values."""
+    parts, holders, name = named
+    for metric, array in whole.values.items():
+        differs = both & ~((array == part.values[metric]) | (np.isnan(array) & np.isnan(part.values[metric])))
+        if differs.any():
+            place = np.unravel_index(int(np.argmax(differs)), differs.shape)
+            where = ", ".join(f"{axis[i]:g}" for axis, i in zip(whole.axes, place, strict=True))
+            raise MergeError(
+                f"{name} and {parts[holders[place]][0]} both hold {int(differs.sum())} points, in which they differ: "
+                f"{metric} at ({where}) is {part.values[metric][place]:.9g} and {array[place]:.9g}; leave one out"
+            )
+
+
+def _missing(parts: Sequence[Part], whole: Slice) -> str:
+    """Return what is said of missing points: which shard was not given, and whose file is not complete."""
+    missing = int(np.count_nonzero(whole.origin == MISSING))
+    shards = [str(part.provenance.get("shard", "none")) for _, part in parts]
+    count = next((int(shard.partition("/")[2]) for shard in shards if "/" in shard), 0)
+    absent = [f"{i}/{count}" for i in range(1, count + 1) if f"{i}/{count}" not in shards]
+    advice = f"no part {', '.join(absent[:8])} was given" if absent else "a part is not finished: run its command again"
+    return f"{missing} of {whole.origin.size} points are in no part ({advice}), or take what there is by --partial"
+
+
+def _provenance(parts: Sequence[Part], notes: Sequence[str]) -> dict[str, str | int | float]:
+    counts: Counter[str] = Counter()
+    for name, part in parts:
+        shard = str(part.provenance.get("shard", "none"))
+        for worker, points in json.loads(str(part.provenance.get("worker_points", "{}"))).items():
+            counts[f"{name if shard == 'none' else shard}, worker {worker}"] += points
+    made = dict(parts[0][1].provenance)
+    made |= {
+        "shard": "none",
+        "worker_points": json.dumps(counts),
+        "seconds": sum(float(part.provenance.get("seconds", 0.0)) for _, part in parts),
+    }
+    return made | ({"rounding": notes[0]} if notes else {})
