@@ -6,26 +6,22 @@ device, order of parameters, wrapping or the number of processes.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from surfaceviz import records
 from surfaceviz.errors import DirectionError
-from surfaceviz.parameters import Filters, fingerprint
+from surfaceviz.normalise import BLOCK, NORMALISATIONS, Factors, factors, noise, scaled
+from surfaceviz.parameters import Filters, fingerprint, fingerprint_of
 
 Tensors = Mapping[str, Tensor]
 
-NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 IGNORES = ("biasbn", "none")
 
-# From the reference code, net_plotter.py of tomgoldstein/loss-landscape.
-_EPSILON = 1e-10
 # What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
 _NO_ROOM = 1e-6
 
@@ -62,50 +58,66 @@ class RandomSpec:
                 raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
 
 
-def noise(seed: int, axis: int, name: str, shape: Sequence[int]) -> Tensor:
-    r"""Return standard normal float32 noise of a tensor, from a Philox generator keyed by its name.
+class Regenerated(Mapping[str, Tensor]):
+    """A random direction that holds no tensor: each is made anew from its key whenever it is asked for.
 
-    The key is the 128-bit blake2b hash of ``"{seed}\0{axis}\0{name}"``, little-endian.
+    What is held is one factor a filter. Tensors that stay still are absent.
 
-    Source: ours.
+    Args:
+        theta: canonical name -> weights, on the CPU.
+        filters: the filters of every parameter.
+        moving: names of the parameters that move.
+        spec: how; not orthogonal, which takes two directions at once.
+        axis: the direction's number.
 
-    >>> noise(0, 0, "w", (2,)).dtype
-    torch.float32
+    Attributes:
+        sha256: the fingerprint of its tensors.
     """
-    key = int.from_bytes(hashlib.blake2b(f"{seed}\0{axis}\0{name}".encode(), digest_size=16).digest(), "little")
-    generator = np.random.Generator(np.random.Philox(key=key))
-    return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
 
+    def __init__(
+        self, theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str], spec: RandomSpec, axis: int
+    ) -> None:
+        self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
+        self._factors: dict[str, Factors] = {}
+        self.sha256 = fingerprint_of(self._first(sorted(moving)))
 
-def normalised(d: Tensor, w: Tensor, filters: Filters, how: str) -> Tensor:
-    """Return ``d`` normalised against the weights ``w``, both float64 and of one shape.
+    def _first(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield what moves, keeping the factors."""
+        for name in names:
+            if self._filters[name].is_gain:
+                by: Factors = 1.0
+            else:
+                w, filters = self._theta[name], self._filters[name]
+                by = factors(noise(self._spec.seed, self._axis, name, w.shape), w, filters, self._spec.normalise)
+            tensor = self._made(name, by)
+            if tensor.any():
+                self._factors[name] = by
+                yield name, tensor
 
-    ========== =========================================
-    filter     d_i <- d_i ||w_i|| / (||d_i|| + 1e-10)
-    layer      d <- d ||w|| / ||d||
-    weight     d <- d w
-    dfilter    d_i <- d_i / (||d_i|| + 1e-10)
-    dlayer     d <- d / ||d||
-    none       d
-    ========== =========================================
+    def _made(self, name: str, by: Factors) -> Tensor:
+        w, filters = self._theta[name], self._filters[name]
+        if filters.is_gain:
+            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w
+        return scaled(noise(self._spec.seed, self._axis, name, w.shape), w, filters, self._spec.normalise, by)
 
-    Source: Li et al., arXiv 1712.09913, section 4, and its reference code.
-    """
-    if how == "none":
-        return d
-    if how == "weight":
-        return d * w
-    if how in ("layer", "dlayer"):
-        scale = float(w.norm()) if how == "layer" else 1.0
-        norm = float(d.norm())
-        return d * (scale / norm) if norm else d
-    length = filters.dot(d, d).sqrt() + _EPSILON
-    scales = filters.dot(w, w).sqrt() if how == "filter" else torch.ones_like(length)
-    return filters.scaled(d, scales / length)
+    def __getitem__(self, name: str) -> Tensor:
+        return self._made(name, self._factors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._factors)
+
+    def __len__(self) -> int:
+        return len(self._factors)
 
 
 def random_directions(
-    theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str], spec: RandomSpec, *, count: int
+    theta: Tensors,
+    filters: Mapping[str, Filters],
+    moving: Sequence[str],
+    spec: RandomSpec,
+    *,
+    count: int,
+    regenerate: bool = False,
 ) -> list[Direction]:
     """Return ``count`` (1 or 2) random directions around ``theta``, in the dtype of its tensors.
 
@@ -117,43 +129,41 @@ def random_directions(
         moving: names of the parameters that move.
         spec: how.
         count: the number of axes.
+        regenerate: whether tensors are made anew at each use instead of held; the same bits.
 
     Raises:
         DirectionError: nothing moves: all tensors are gains, or of norm 0.
     """
-    made: list[dict[str, Tensor]] = [{} for _ in range(count)]
-    for name in moving:  # tensor by tensor, as float64 takes twice the room
-        for tensors, d in zip(made, _of_tensor(theta[name], filters[name], name, count, spec), strict=True):
-            if d.any():
-                tensors[name] = d.to(theta[name].dtype)
+    made: list[Regenerated] = [Regenerated(theta, filters, moving, spec, axis) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
     directions = []
-    for tensors in made:
+    for axis, lazy in enumerate(made):
+        if spec.orthogonal and axis:
+            tensors: Tensors = _orthogonal_to(made[0], lazy, theta, filters, spec)
+            sha256 = fingerprint(tensors)
+        else:
+            tensors, sha256 = lazy if regenerate else dict(lazy), lazy.sha256
         if not tensors:
             raise DirectionError(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
                 "--ignore none moves those"
             )
-        record = records.Direction(
-            "random", fingerprint(tensors), rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
-        )
+        record = records.Direction("random", sha256, rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore)
         directions.append(Direction(record, tensors))
     return directions
 
 
-def _of_tensor(w: Tensor, filters: Filters, name: str, count: int, spec: RandomSpec) -> list[Tensor]:
-    """Return the part of each direction in one tensor, float64."""
-    made = [_one(w, filters, name, axis, spec) for axis in range(count)]
-    if spec.orthogonal and count > 1:
-        made[1] = _orthogonal(made[1], made[0], w, filters, spec)
+def _orthogonal_to(
+    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: RandomSpec
+) -> dict[str, Tensor]:
+    """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
+    made = {}
+    for name, e in eta.items():
+        d = delta[name] if name in delta else torch.zeros_like(e)
+        rest = _orthogonal(e.double(), d.double(), theta[name], filters[name], spec)
+        if rest.any():
+            made[name] = rest.to(theta[name].dtype)
     return made
-
-
-def _one(w: Tensor, filters: Filters, name: str, axis: int, spec: RandomSpec) -> Tensor:
-    w = w.double()
-    if filters.is_gain:
-        return torch.zeros_like(w) if spec.ignore == "biasbn" else w
-    return normalised(noise(spec.seed, axis, name, w.shape).double(), w, filters, spec.normalise)
 
 
 def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomSpec) -> Tensor:
@@ -164,7 +174,8 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomS
     rest = filters.scaled(rest, room.to(rest.dtype))
     if filters.is_gain or spec.normalise in ("weight", "none"):
         return rest
-    return normalised(rest, w.double(), filters, spec.normalise)
+    rest, w = rest.contiguous(), w.double()
+    return scaled(rest, w, filters, spec.normalise, factors(rest, w, filters, spec.normalise))
 
 
 def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) -> str:
@@ -182,10 +193,14 @@ def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequenc
     )
 
 
-def cosine(delta: Tensors, eta: Tensors) -> float:
-    """Return the cosine of the angle between two directions."""
-    shared = [name for name in delta if name in eta]
-    return _dot(delta, eta, shared) / (_norm(delta) * _norm(eta))
+def cosine(delta: Tensors, eta: Tensors, names: Sequence[str]) -> float:
+    """Return the cosine of the angle between two directions, as far as they lie in the named tensors."""
+    products = [0.0, 0.0, 0.0]  # of delta with eta, and each with itself
+    for name in sorted({*names} & ({*delta} | {*eta})):
+        d, e = (side.get(name) for side in (delta, eta))
+        for k, (x, y) in enumerate(((d, e), (d, d), (e, e))):
+            products[k] += 0.0 if x is None or y is None else _product(x, y)
+    return products[0] / math.sqrt(products[1] * products[2])
 
 
 def line(theta: Tensors, other: Tensors, source: str) -> Direction:
@@ -238,7 +253,13 @@ def _difference(tensors: Tensors, source: str) -> Direction:
 
 
 def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:
-    return math.fsum(float(x[name].double().flatten() @ y[name].double().flatten()) for name in names)
+    return math.fsum(_product(x[name], y[name]) for name in names)
+
+
+def _product(x: Tensor, y: Tensor) -> float:
+    """Return an inner product in float64, in blocks, of which no more is held."""
+    blocks = zip(x.flatten().split(BLOCK), y.flatten().split(BLOCK), strict=True)
+    return math.fsum(float(a.double() @ b.double()) for a, b in blocks)
 
 
 def _norm(tensors: Tensors) -> float:

@@ -16,6 +16,10 @@ class ProblemError(SurfacevizError):
     """A problem that can't be found, built or measured."""
 
 
+class MemoryShortError(ProblemError):
+    """Measuring took more memory than there is."""
+
+
 class CheckpointError(SurfacevizError):
     """Weights that can't be read safely, or don't fit the model."""
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from surfaceviz.errors import ProblemError, SurfacevizError, place_of
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, place_of
 from surfaceviz.interrupt import shielded
 from surfaceviz.losses import Measured, PerSample
 from surfaceviz.parameters import named_tensors
@@ -71,6 +71,7 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
 
     Raises:
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
+        MemoryShortError: there was too little memory.
     """
     _reseed()
     try:
@@ -79,12 +80,17 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
     except SurfacevizError:
         raise
     except Exception as error:
-        raise ProblemError(
+        kind = MemoryShortError if _is_short_of_memory(error) else ProblemError
+        raise kind(
             f"measuring split {title} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
         ) from error
     if any(part.keys() != parts[0].keys() for part in parts):
         raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
     return {metric: [part[metric] for part in parts] for metric in parts[0]}
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _reseed() -> None:

@@ -257,8 +257,13 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     >>> fingerprint({"w": torch.zeros(2)}) == fingerprint({"w": torch.zeros(2, 1)})
     False
     """
+    return fingerprint_of((name, tensors[name]) for name in sorted(tensors))
+
+
+def fingerprint_of(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return the fingerprint of (name, tensor) that come sorted by name, one at a time."""
     digest = hashlib.sha256()
-    for name in sorted(tensors):
+    for name, tensor in tensors:
         digest.update(f"{name}\0".encode())
-        update_digest(digest, tensors[name])
+        update_digest(digest, tensor)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from surfaceviz import checkpoints, directions
+from surfaceviz import checkpoints, directions, normalise
 from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import DirectionError, ProblemError
 from surfaceviz.parameters import canonical_name, filters_of, moving, named_tensors
@@ -60,7 +60,7 @@ def test_each_filter_has_the_norm_of_its_weights_and_gains_are_zero() -> None:
 
 
 def _noise(seed: int, axis: int, name: str, shape: tuple[int, ...]) -> oracles.Array:
-    return directions.noise(seed, axis, name, shape).double().numpy()
+    return normalise.noise(seed, axis, name, shape).double().numpy()
 
 
 @pytest.mark.parametrize("how", ["filter", "layer", "weight", "dfilter", "dlayer", "none"])
@@ -83,7 +83,7 @@ def test_normalisations_are_the_papers_formulas(how: str) -> None:
 
 
 def test_noise_is_pinned() -> None:
-    assert directions.noise(0, 1, "conv.weight", (3,)).tolist() == pytest.approx(
+    assert normalise.noise(0, 1, "conv.weight", (3,)).tolist() == pytest.approx(
         [-1.2550294, 1.1270305, -1.1600811], rel=1e-6
     )
 

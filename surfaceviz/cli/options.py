@@ -71,6 +71,9 @@ Tol = Annotated[
     float | None,
     typer.Option(help="Evaluate coarse to fine, and interpolate the rest within this relative error, audited [all]."),
 ]
+Regenerate = Annotated[
+    bool, typer.Option("--regenerate", help="Make directions anew at each point instead of holding them: less memory.")
+]
 Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")]
 Workers = Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")]
 Part = Annotated[

@@ -68,7 +68,9 @@ def choose(
         return chosen
     if engine not in (None, "eager"):
         return _asked(trials, chosen, engine, batch_size)
-    chosen.seconds[str(chosen.how)] = best = trials.seconds(chosen.how)
+    best = trials.seconds(chosen.how)
+    chosen.how = trials.fitting  # where memory is short
+    chosen.seconds[str(chosen.how)] = best
     if best * points < _WORTH_CHOOSING:
         return chosen
     begun = time.monotonic()
@@ -186,6 +188,12 @@ class _Trials:
         evaluator, short = self._last
         return evaluator if short is self.world else evaluator.on(self.world)
 
+    @property
+    def fitting(self) -> How:
+        """What was timed last, in the batches that memory bore."""
+        assert self._last is not None
+        return self._last[0].how
+
     def seconds(self, how: How) -> float:
         """Return the seconds that a point takes.
 
@@ -196,6 +204,8 @@ class _Trials:
         evaluator = Evaluator(short, how)
         self._last = evaluator, short
         values = evaluator(self._places)  # compiles and warms up
+        if evaluator.how != how and how.engine != "eager":
+            raise ProblemError(evaluator.note)
         self._compare(how, values, short)
         lot = (self._places * evaluator.group)[: evaluator.group] if evaluator.group > 1 else self._places[:1]
         seconds = _quickest(lambda: evaluator(lot)) / len(lot)

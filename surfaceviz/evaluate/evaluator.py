@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from surfaceviz.data import Split
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.evaluate import calls
 from surfaceviz.evaluate.how import How
 from surfaceviz.evaluate.place import Coordinates, Placer, Stacker
@@ -38,6 +40,7 @@ class Values:
     values: Arrays
     stderr: Arrays = field(default_factory=dict)
     rise_stderr: Arrays = field(default_factory=dict)
+    note: str = ""  # what the file should say of them
 
     @property
     def first(self) -> dict[str, float]:
@@ -47,7 +50,10 @@ class Values:
     @classmethod
     def joined(cls, parts: Sequence[Values]) -> Values:
         """Return the values of several lots of points, one after another."""
-        return cls(*(_concatenated([getattr(part, kind) for part in parts]) for kind in cls.__slots__))
+        values, stderr, rise_stderr = (
+            _concatenated([getattr(part, kind) for part in parts]) for kind in ("values", "stderr", "rise_stderr")
+        )
+        return cls(values, stderr, rise_stderr, parts[-1].note)
 
 
 def _concatenated(parts: Sequence[Arrays]) -> dict[str, FloatArray]:
@@ -98,15 +104,22 @@ def uninformed_loss(world: World, split: Split) -> float | None:
 class Evaluator:
     """Evaluates points of a slice, each from theta anew, so that no point depends on another.
 
+    Where memory runs short, batches are halved from then on.
+
     Args:
         world: what the points are made of.
         how: the engine and its sizes.
+
+    Attributes:
+        how: likewise, the batches as halved.
+        group: points that are evaluated at once.
+        note: on values of another batch size than planned.
     """
 
     def __init__(self, world: World, how: How) -> None:
         if how.group > 1 and world.calibration is not None:
             raise ProblemError("several weight sets at once can't recalibrate batch norms")
-        self.group, self._how = how.group, how
+        self.group, self.how, self.note = how.group, how, ""
         self._problem, self._place = world.problem, world.place
         self._stack = Stacker(world.place) if how.engine in ("vmapped", "unfused") else None
         self._call = self._made(how)
@@ -114,9 +127,10 @@ class Evaluator:
         self._take(world)
 
     def _take(self, world: World) -> None:
-        sections = _sections(world, self._how)
+        self._world = world
+        sections = _sections(world, self.how)
         self._pass = Pass(world.problem, sections, self._call)
-        if self._call is not None and self._how.engine == "folded":  # filters grow from those of the first point
+        if self._call is not None and self.how.engine == "folded":  # filters grow from those of the first point
             for section in sections:
                 measured(self._call, section.title, section.batches[:1], self._place.centre)
         calibration = world.calibration
@@ -166,7 +180,8 @@ class Evaluator:
         """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
 
         Raises:
-            ProblemError: the problem's own code raised; the coordinates are named.
+            ProblemError: the problem's own code raised, or memory is short for a single sample; the coordinates are
+            named.
         """
         parts = []
         for start in range(0, len(places), self.group):
@@ -179,27 +194,54 @@ class Evaluator:
         return Values.joined(parts)
 
     def _tallies(self, lot: Sequence[Coordinates]) -> Tallies:
+        state: Any
         if self._stack is not None:  # always a whole group, for which the engine was compiled
-            return self._pass(self._stack([*lot, *[lot[-1]] * (self.group - len(lot))]))
-        state = self._place(lot[0])
-        if self._calibration is not None:
-            recalibrate(self._problem, state, self._calibration)
-        return self._pass(state)
+            state = self._stack([*lot, *[lot[-1]] * (self.group - len(lot))])
+        else:
+            state = self._place(lot[0])
+            if self._calibration is not None:
+                recalibrate(self._problem, state, self._calibration)
+        while True:
+            try:
+                return self._pass(state)
+            except MemoryShortError:
+                if not self._can_halve:
+                    raise
+            self._halve()  # out here, where the error no longer holds what the failing pass had made
+
+    @property
+    def _can_halve(self) -> bool:
+        """Whether samples may fall into other batches, and there are batches to be halved."""
+        bound = any(split.given for split in self._world.splits) or bool(coupling_norms(self._problem.model))
+        return self._batch > 1 and not bound
+
+    @property
+    def _batch(self) -> int:
+        """The samples in the largest batch."""
+        return min(self.how.batch_size, self._world.samples)
+
+    def _halve(self) -> None:
+        before, self.how = self._batch, replace(self.how, batch_size=math.ceil(self._batch / 2))
+        self.note = f"memory ran short with batches of {before}: batches of {self._batch} from there on"
+        if self._place.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._take(self._world)
 
     def _values(self, tallies: Tallies, count: int) -> Values:
         centre = self._centre or {name: tally.first for name, tally in tallies.items()}
-        errors = {name: tally.stderr for name, tally in tallies.items()}
-        rises = {name: tally.rise_stderr(centre[name]) for name, tally in tallies.items()}
-        return Values(
-            {name: _array(tally.mean, count) for name, tally in tallies.items()},
-            {name: _array(each, count) for name, each in errors.items() if each is not None},
-            {name: _array(each, count) for name, each in rises.items() if each is not None},
-        )
+        means = {name: tally.mean for name, tally in tallies.items()}
+        errors = {name: each for name, tally in tallies.items() if (each := tally.stderr) is not None}
+        rises = {n: each for n, tally in tallies.items() if (each := tally.rise_stderr(centre[n])) is not None}
+        fetched = iter(_fetched([*means.values(), *errors.values(), *rises.values()], count))
+        values, stderr, rise_stderr = ({name: next(fetched) for name in kind} for kind in (means, errors, rises))
+        return Values(values, stderr, rise_stderr, self.note)
 
 
-def _array(each: Tensor, count: int) -> FloatArray:
-    array: FloatArray = each[:count].cpu().numpy()
-    return array
+def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
+    """Return arrays (count,), fetched from their device at once: each transfer waits for all work there."""
+    if any(tensor.device.type == "cpu" for tensor in tensors):
+        return [tensor[:count].cpu().numpy() for tensor in tensors]
+    return list(torch.stack([tensor[:count] for tensor in tensors]).cpu().numpy())
 
 
 def _sections(world: World, how: How) -> list[Section]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ class Placer:
     Args:
         names: canonical tensor name -> the model's own name.
         theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
-        directions: one mapping for each axis; tensors that stay still are absent.
+        directions: one mapping for each axis; tensors that stay still are absent. What is no `dict` makes its
+            tensors when asked for them: they are then asked for at each point, and not held.
         dtype: a key of `DTYPES`.
         device: where the working tensors are.
     """
@@ -37,7 +38,10 @@ class Placer:
         self.moving = sorted({name for direction in directions for name in direction})
         self.base = {name: theta[name].to(device) for name in self.moving}
         self.still = {name: self.cast(tensor) for name, tensor in theta.items()}
-        self.directions = [{name: t.to(device) for name, t in direction.items()} for direction in directions]
+        self.directions = [
+            {name: t.to(device) for name, t in direction.items()} if isinstance(direction, dict) else direction
+            for direction in directions
+        ]
         self._work: _Work | None = None
 
     def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
@@ -68,7 +72,7 @@ class _Work:
         # Weights move in the master dtype and are then cast; where that is one dtype, in place.
         wide = {n: work[n] if work[n].dtype == b.dtype else torch.empty_like(b) for n, b in placer.base.items()}
         self._moved = list(wide.values())
-        self._steps = [([wide[n] for n in d], list(d.values())) for d in placer.directions]
+        self._steps = [_step(wide, direction) for direction in placer.directions]
         # A running variance has no meaning below 0, where a line beyond its ends would lead it.
         self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
 
@@ -76,12 +80,25 @@ class _Work:
         if self._standing:
             torch._foreach_copy_(self._standing, self._still)
         torch._foreach_copy_(self._moved, self._base)
-        for coordinate, (targets, direction) in zip(coordinates, self._steps, strict=True):
-            torch._foreach_add_(targets, direction, alpha=coordinate)
+        for coordinate, step in zip(coordinates, self._steps, strict=True):
+            step(coordinate)
         for variance in self._variances:
             variance.clamp_(min=0)
         torch._foreach_copy_(self._cast, self._moved)
         return self._state
+
+
+def _step(wide: Mapping[str, Tensor], direction: Mapping[str, Tensor]) -> Callable[[float], None]:
+    """Return what moves tensors along a direction: at once where its tensors are held, else one by one."""
+    if isinstance(direction, dict):
+        targets, steps = [wide[name] for name in direction], list(direction.values())
+        return lambda coordinate: torch._foreach_add_(targets, steps, alpha=coordinate)
+
+    def one_by_one(coordinate: float) -> None:
+        for name in direction if coordinate else ():
+            wide[name].add_(direction[name].to(wide[name].device), alpha=coordinate)
+
+    return one_by_one
 
 
 class Stacker:
@@ -119,7 +136,7 @@ class Stacker:
         moved.copy_(base.expand_as(moved))
         for coordinates, direction in zip(along, self._placer.directions, strict=True):
             if name in direction:
-                moved.addcmul_(coordinates.to(base).view(-1, *[1] * base.ndim), direction[name])
+                moved.addcmul_(coordinates.to(base).view(-1, *[1] * base.ndim), direction[name].to(base.device))
         if name.endswith("running_var"):
             moved.clamp_(min=0)
         if moved is not work:

@@ -42,6 +42,7 @@ def slice(  # noqa: A001  the field's word for a cut
     engine: str | None = None,
     batch_size: int | None = None,
     tol: float | None = None,
+    regenerate: bool = False,
     workers: int | None = None,
     shard: str | None = None,
     overwrite: bool = False,
@@ -77,6 +78,8 @@ def slice(  # noqa: A001  the field's word for a cut
         engine: eager, folded, compiled or vmapped; None measures which is done soonest.
         batch_size: samples in a batch, at most; None measures that as well.
         tol: the relative error up to which points may be interpolated, audited; None evaluates all.
+        regenerate: whether random directions are made anew at each point instead of held, for models of which memory
+            holds little more than two copies; the same bits, and slower.
         workers: local processes of one thread each; None takes one a core where the work is worth it.
         shard: ``"I/N"``: evaluate the I-th of N parts of the grid, into a file that `merge` joins with the others.
         overwrite: start anew whatever the output holds.
@@ -114,6 +117,7 @@ def slice(  # noqa: A001  the field's word for a cut
         engine=None if engine == "auto" else engine,
         batch_size=batch_size,
         tolerance=tol,
+        regenerate=regenerate,
         output=None if output is None else Path(output),
         shard=None if shard is None else Shard.parse(shard),
         overwrite=overwrite,

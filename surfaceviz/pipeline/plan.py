@@ -42,6 +42,7 @@ class Plan:
     filters: dict[str, Filters]
     moving: list[str]
     directions: list[directions.Direction]
+    cosine: float | None  # of the two; None for one
     marks: list[tuple[str, tuple[float, ...]]]  # name, coordinates
     toward: list[str]  # fingerprints of the models that the slice leads to
     differing: list[str]  # integer buffers in which they differ from theta, and which stay
@@ -96,14 +97,6 @@ class Plan:
             "device": self.device.type,
             **({} if self.how is None else _stored(self.how)),
         }
-
-    @property
-    def cosine(self) -> float | None:
-        """The cosine of the two directions; None for one."""
-        if len(self.directions) < 2:  # noqa: PLR2004
-            return None
-        across = [{k: v for k, v in d.tensors.items() if k in self.filters} for d in self.directions]  # no buffers
-        return directions.cosine(across[0], across[1])
 
     @property
     def rules(self) -> dict[str, str]:
@@ -164,14 +157,22 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     else:
         moves = moving(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
-        made = directions.random_directions(theta, filters, moves, request.random, count=len(axes))
+        made = directions.random_directions(
+            theta, filters, moves, request.random, count=len(axes), regenerate=request.regenerate
+        )
     names = list(request.splits) or problem.splits
     splits = [problem.load(name, samples=request.limit) for name in dict.fromkeys(names)]
     return Plan(
-        request, problem, name, theta, filters, moves, made, marks, [fingerprint(o) for o in others],
-        _differing(theta, others), _concrete(axes, before), splits,
+        request, problem, name, theta, filters, moves, made, _cosine(made, filters), marks,
+        [fingerprint(o) for o in others], _differing(theta, others), _concrete(axes, before), splits,
         _calibration(request, problem, splits), dtype, device, _how(request, before), _subset(request, before), output,
     )  # fmt: skip
+
+
+def _cosine(made: Sequence[directions.Direction], filters: Mapping[str, Filters]) -> float | None:
+    if len(made) < 2:  # noqa: PLR2004
+        return None
+    return directions.cosine(made[0].tensors, made[1].tensors, list(filters))  # no buffers
 
 
 def _how(request: Request, before: Mapping[str, str | int | float]) -> How | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import Evaluator, Values, tensor_float
+from surfaceviz.evaluate import Evaluator, How, Values, tensor_float
 from surfaceviz.execute import Make, Workers
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Chunk
@@ -51,6 +51,11 @@ class Points:
             few, self.centre = self.centre.first, self._all.centre()
             self._shift = {k: v - few[k] for k, v in self.centre.first.items() if k.endswith(("_loss", "_accuracy"))}
 
+    @property
+    def how(self) -> How:
+        """The engine and its sizes, which may be smaller than planned where memory ran short."""
+        return self._few.how
+
     def __call__(self, chunk: Chunk) -> Values:
         """Return the values at the chunk's points."""
         if chunk.whole:
@@ -61,7 +66,7 @@ class Points:
         moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
         within = {k: v.clip(0, 1) if k.endswith("_accuracy") else v for k, v in moved.items()}
         unknown = {name: np.full_like(array, np.nan) for name, array in values.stderr.items()}
-        return Values({**values.values, **within}, unknown, values.rise_stderr)
+        return Values({**values.values, **within}, unknown, values.rise_stderr, values.note)
 
     def on_all(self, place: Sequence[float]) -> dict[str, float]:
         """Return the values at one point, on all samples."""

@@ -67,6 +67,7 @@ class Request:
     batch_size: int | None = None
     group: int | None = None
     tolerance: float | None = None
+    regenerate: bool = False
     output: Path | None = None
     shard: Shard | None = None
     default_output: bool = False  # write to the problem's name in the current folder
@@ -89,6 +90,8 @@ class Request:
         self._check_shard()
         if self.orthogonal_alone:
             raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
+        if self.regenerate and (self.toward or self.random.orthogonal):
+            raise ValueError("regenerate is for random directions one by one; leave out toward and orthogonal")
         if self.output is not None and self.output.suffix.lower() in _PICTURES:
             raise ValueError(
                 f"{self.output}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5"

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -115,17 +115,19 @@ def _run(
         if company is not None:
             company.settle(plan)  # now, so that all build at the same time
         points = Points(plan, evaluator)
+        plan = replace(plan, how=points.how)
         centre = points.centre.first
         rounding = "" if before is None else compare_centres(plan, before, centre, listener)
         if before is not None and _finished(plan, before):
             whole = f"all {before.done} points" + (f" of shard {plan.request.shard}" if plan.request.shard else "")
             listener.say(f"{plan.output} is complete already: {whole}; nothing to do")
             return Outcome(before, plan.output, 0, 0.0, 0.0)
-        for line in caveats.before(plan, plan.how, centre):
+        for line in caveats.before(plan, points.how, centre):
             listener.warn(line)
         noted |= provenance(plan, command, before, rounding or met) | _unsampled(points.centre)
         board = _board(plan, points, noted, before)
-        tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in plan.directions]
+        held = () if plan.request.regenerate else plan.directions
+        tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in held]
         snapshots = Snapshots(plan.output, board, tensors)
         left = len(own_points(plan)) - np.count_nonzero(board.origin == EVALUATED)
         crew = None if company is None else company.crew
@@ -203,11 +205,18 @@ class _Filling:
         for done in run(chunks(board.axes, asked.indices, board.origin, size, group, whole=asked.whole)):
             known = self._done
             self._board.put(done.chunk.indices, done.result)
+            self._note(done.result.note)
             self._counts[str(done.worker)] += len(done.chunk.indices)
             self._fresh += self._done - known
             self._advance(way)
             check()
             self._snapshots.save_if_due(partial(self._prepare, way))
+
+    def _note(self, note: str) -> None:
+        """Put a note into the file, where all else is as it was; a batch size that was halved at the start is there."""
+        if note and note != self._points.centre.note and note != self._board.provenance.get("rounding"):
+            self._board.provenance["rounding"] = note
+            self._listener.warn(f"{note}; values agree within rounding")
 
     @property
     def _done(self) -> int:
