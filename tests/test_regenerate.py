@@ -64,7 +64,7 @@ def test_what_needs_more_than_one_tensor_is_refused(capsys: pytest.CaptureFixtur
 
 
 LARGE = """
-import json, resource, sys, warnings
+import json, sys, warnings
 import torch
 from torch import nn
 import surfaceviz
@@ -74,7 +74,8 @@ def peak(layers, **options):
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Linear(1200, 1200) for _ in range(layers)])
     surfaceviz.slice(surfaceviz.Problem(model, (x, y), "mse"), [(-1, 1, 2)] * 2, workers=1, engine="eager", **options)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # getrusage's peak is a parent's, too
+    return int(status["VmHWM"].split()[0]) / 1024
 
 warnings.simplefilter("ignore")
 torch.set_num_threads(1)
@@ -92,4 +93,4 @@ def test_two_copies_of_the_weights_are_enough() -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         copies[regenerate] = float(json.loads(done.stdout))
     assert copies[True] < 2.7
-    assert copies[False] > 3  # four, of which the heap may have had some before
+    assert copies[False] > 3.5
