@@ -251,3 +251,25 @@ def test_a_usage_error_is_told_once() -> None:
     code, _, errors = launchers.finish(_start("openmpi", 2, "--workers=3"))
     assert code == 2
     assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave 3 out", _ours(errors))
+
+
+LOST = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import oracles
+from surfaceviz.execute import crew, launched, member
+crew._ALIVE, member._LOST, member._PATIENCE = 0.2, 4.0, 1.0
+rank = launched().rank
+def measure(model, batch, count=iter(range(100))):
+    if rank == 0 and next(count) == 6:
+        os.kill(os.getpid(), signal.SIGSTOP)  # as if its node had gone
+    return {{"loss": (model(batch[0]).sum(), 1.0)}}
+oracles.cut(oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=measure), [(-1, 1, 20)], engine="eager")
+"""
+
+
+def test_ranks_do_not_wait_for_ever_for_a_rank_0_that_is_gone() -> None:
+    Path("lost.py").write_text(LOST.format(tests=str(Path(__file__).parent)))
+    code, _, errors = launchers.finish(launchers.start("openmpi", 2, ["lost.py"]), seconds=60)
+    assert code != 0
+    assert "WorkerError: rank 0 has not been heard of for 4 s" in errors

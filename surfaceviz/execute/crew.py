@@ -18,7 +18,8 @@ _PAUSES = 0.0002, 0.005  # seconds between two looks at the mail: just after som
 _AHEAD = 2  # chunks that a rank holds, so that it never waits for the next
 _WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for a rank that had none yet
 _GRACE = 3.0  # seconds that ranks have to say goodbye before they count as stuck
-_SILENCE = 30.0  # seconds without a word after which the user is told who is waited for
+_SILENCE = 30.0  # seconds without a word after which the user is told who is waited for, then twice as many
+_ALIVE = 10.0  # seconds between two words to every rank, which ends where none comes
 
 Alarm = Callable[[Callable[[], None]], None]
 Warn = Callable[[str], None]
@@ -83,7 +84,7 @@ class Crew:
         with self._news:
             self._armed = True
             while len(self._reports) < len(self._others):
-                self._wait(lambda: [r for r in self._others if r not in self._reports], "has not made this call yet")
+                self._wait(lambda: [r for r in self._others if r not in self._reports], "has not answered yet")
             reports = [(self._name(rank), self._reports[rank][1]) for rank in self._others]
             self._reports = {}
         return reports
@@ -120,12 +121,12 @@ class Crew:
 
     def _wait(self, missing: Callable[[], list[int]], what: str) -> None:
         """Wait for news; tell the user who is waited for where it takes long."""
-        begun = time.monotonic()
+        begun, patience = time.monotonic(), _SILENCE
         while not self._news.wait(0.1):
             if self.failure is not None or self._results or (self._waiting and not self._kept_for(0)):
                 break
-            if time.monotonic() - begun > _SILENCE and (ranks := missing()):
-                begun = time.monotonic()
+            if time.monotonic() - begun > patience and (ranks := missing()):
+                patience *= 2
                 self._warn(f"waiting for {self._name(ranks[0])}, which {what}")
         self._raise_failure()
 
@@ -168,8 +169,12 @@ class Crew:
 
     def _talk(self) -> None:
         try:
-            pause = _PAUSES[0]
+            pause, told = _PAUSES[0], time.monotonic()
             while not (self._over and not self._outbox and (self._job.progress() or self._job.stuck)):
+                if time.monotonic() - told > _ALIVE:
+                    told = time.monotonic()
+                    for rank in self._others:
+                        self._job.send(rank, "alive")
                 busy = self._receive() | self._send()
                 pause = _PAUSES[0] if busy else min(2 * pause, _PAUSES[1])
                 time.sleep(pause)

@@ -57,6 +57,7 @@ class Job:
         size: how many there are.
         host: of this process.
         local_rank: among those of this node.
+        local_size: how many there are on this node.
         stuck: whether a rank does not answer, so that only an abort ends the job.
         lingers: whether this rank leaves the end to rank 0.
     """
@@ -65,6 +66,7 @@ class Job:
     size: int
     host: str
     local_rank: int
+    local_size: int
     comm: Any
     stuck: bool = False
     lingers: bool = False
@@ -147,7 +149,8 @@ def _join(place: Launched) -> Job:
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         raise WorkerError(f"{library} was started without threads (MPI_THREAD_SERIALIZED), which rank 0 needs")
     comm = world.Dup()
-    return Job(comm.rank, comm.size, socket.gethostname(), comm.Split_type(MPI.COMM_TYPE_SHARED).rank, comm)
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    return Job(comm.rank, comm.size, socket.gethostname(), node.rank, node.size, comm)
 
 
 def silent_code(code: int) -> int:

@@ -16,6 +16,7 @@ from surfaceviz.execute.job import Job
 from surfaceviz.execute.work import ChunkT, Function, ResultT, portable
 
 _PAUSES = 0.0001, 0.005  # seconds between two looks at the mail
+_LOST = 120.0  # seconds without a word from rank 0, which says one every ten
 _PATIENCE = 10.0  # seconds that rank 0 may take to end the job after a signal or a failure here
 
 
@@ -61,8 +62,9 @@ class Member:
 
     def fail(self, error: BaseException) -> None:
         """Send rank 0 what went wrong, and wait for the end."""
-        self._send("failed", (self._job.host, portable(error, f"rank {self._job.rank} on {self._job.host}")))
         deadline = time.monotonic() + _PATIENCE
+        told = portable(error, f"rank {self._job.rank} on {self._job.host}")
+        self._send("failed", (self._job.host, told), deadline)
         try:
             while time.monotonic() < deadline:
                 self._next(deadline)
@@ -70,13 +72,15 @@ class Member:
             return
         self._job.stuck = True
 
-    def _send(self, kind: str, content: Any = None) -> None:
+    def _send(self, kind: str, content: Any = None, deadline: float | None = None) -> None:
         self._job.send(0, kind, content)
-        _poll(lambda: self._job.progress() or None)
+        _poll(lambda: self._job.progress() or None, deadline or time.monotonic() + _LOST)
 
-    def _next(self, deadline: float = float("inf")) -> None:
-        """Take one message."""
-        message = _poll(self._job.receive, deadline)
+    def _next(self, deadline: float | None = None) -> None:
+        """Take one message, where there is one until the deadline; without, rank 0 must be there."""
+        message = _poll(self._job.receive, deadline or time.monotonic() + _LOST)
+        if message is None and deadline is None:
+            raise WorkerError(f"rank 0 has not been heard of for {_LOST:g} s")
         if message is None:
             return
         _, kind, content = message
@@ -85,11 +89,11 @@ class Member:
             raise Dismissed(f"rank 0 has stopped: {content}")
         if kind == "chunk":
             self._chunks.append(content)
-        else:
+        elif kind == "told":
             self._told.append(content)
 
 
-def _poll(look: Callable[[], Any], deadline: float = float("inf")) -> Any:
+def _poll(look: Callable[[], Any], deadline: float) -> Any:
     """Return what ``look`` finds; looking all the time would take a core from those who work."""
     pause = _PAUSES[0]
     while (found := look()) is None and time.monotonic() < deadline:

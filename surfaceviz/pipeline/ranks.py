@@ -12,7 +12,7 @@ import numpy as np
 from surfaceviz import evaluate, interrupt
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import Evaluator, How, tensor_float
-from surfaceviz.execute import Crew, Job, Member, following, joined, keep_memory, leading
+from surfaceviz.execute import Crew, Job, Member, cores, following, joined, keep_memory, leading
 from surfaceviz.functional import borrowed
 from surfaceviz.grid import Axis
 from surfaceviz.listener import Listener, Quiet
@@ -85,6 +85,10 @@ def cut(
 def _lead(job: Job, request: Request, listener: Listener, command: str) -> Outcome:
     with interrupt.interruptible(), leading(job, interrupt.post, listener.warn) as crew:
         plan = make_plan(request, listener.say, place=job.local_rank)
+        if plan.device.type == "cpu" and cores() > 2 * job.local_size:
+            listener.say(
+                f"{job.local_size} ranks of one thread each where there are {cores()} cores: start more of them"
+            )
         crew.tell(Opening(_stripped(request), plan.dtype))
         outcome = run(plan, listener=listener, command=command, company=Company(crew, listener))
         crew.tell(outcome.surface)
