@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -49,7 +48,7 @@ def post(action: Action) -> None:
     """
     if signal.getsignal(signal.SIGTERM) is _handle:
         _State.posted = action
-        _thread.interrupt_main(signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)  # wakes it from a wait, too
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from surfaceviz.execute.work import ChunkT, Done, Function, ResultT
 _PAUSES = 0.0002, 0.005  # seconds between two looks at the mail: just after some, and at most
 _AHEAD = 2  # chunks that a rank holds, so that it never waits for the next
 _WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for a rank that had none yet
+_LAST_LETTERS = 60.0  # seconds that the last messages of a job that went well may take
 _GRACE = 3.0  # seconds that ranks have to say goodbye before they count as stuck
 _SILENCE = 30.0  # seconds without a word after which the user is told who is waited for, then twice as many
 _ALIVE = 10.0  # seconds between two words to every rank, which ends where none comes
@@ -165,7 +166,8 @@ class Crew:
                 self._news.wait(0.05)
             self._job.stuck |= told and len(self._gone) < len(self._others)
         self._over = True
-        self._thread.join(_GRACE if told else None)
+        self._thread.join(_GRACE if told else _LAST_LETTERS)
+        self._job.stuck |= self._thread.is_alive()
 
     def _talk(self) -> None:
         try:

@@ -100,6 +100,10 @@ class Job:
                 return tuple(message)
         return None
 
+    def shared(self, content: Any) -> Any:
+        """Return rank 0's content on all ranks; collective."""
+        return self.comm.bcast(content, root=0)
+
     def progress(self) -> bool:
         """Return whether all that was sent has left."""
         self._unsent = [request for request in self._unsent if not request.test()[0]]
@@ -180,8 +184,8 @@ def leave(code: int) -> bool:
     if job.parting is not None:
         job.parting()
     if job.stuck:
-        MPI.COMM_WORLD.Abort(code)
-    last = threading.Timer(_LAST_WAIT, MPI.COMM_WORLD.Abort, (code,))
+        MPI.COMM_WORLD.Abort(code or 1)
+    last = threading.Timer(_LAST_WAIT, MPI.COMM_WORLD.Abort, (code or 1,))
     last.daemon = True
     last.start()
     MPI.Finalize()

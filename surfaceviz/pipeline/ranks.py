@@ -24,12 +24,11 @@ from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.pipeline.run import Outcome, run
 from surfaceviz.pipeline.settle import prepared
 from surfaceviz.problem import Problem
-from surfaceviz.records import Slice
 
 # Of a request, what each rank reads for itself: its content is compared, not its name.
 _OWN = ("problem", "weights", "data", "toward", "output", "default_output", "overwrite")
 _SHARED = ("weights_sha256", "data_sha256", "toward", "device")
-_DIFFERENT_CPUS = "ranks of different kinds of CPU: values agree within rounding"
+_DIFFERENT_CPUS = "another kind of CPU than rank 0's: values agree within rounding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,9 @@ def _lead(job: Job, request: Request, listener: Listener, command: str) -> Outco
             )
         crew.tell(Opening(_stripped(request), plan.dtype))
         outcome = run(plan, listener=listener, command=command, company=Company(crew, listener))
-        crew.tell(outcome.surface)
-        return outcome
+        crew.tell("done")
+    job.shared(outcome.surface)
+    return outcome
 
 
 def _follow(job: Job, request: Request) -> Outcome:
@@ -103,11 +103,11 @@ def _follow(job: Job, request: Request) -> Outcome:
         _refuse_other_call(request, opening.request)
         own = replace(request, problem=problem, dtype=opening.dtype, output=None, default_output=False)
         plan = make_plan(own, lambda _line: None, place=job.local_rank)
-        result = _served(member, plan)
-    return Outcome(result, None, 0, 0.0, 0.0)
+        _serve(member, plan)
+    return Outcome(job.shared(None), None, 0, 0.0, 0.0)
 
 
-def _served(member: Member, plan: Plan) -> Slice:
+def _serve(member: Member, plan: Plan) -> None:
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         member.report(credentials(plan, _centre(plan)))
         early = prepared(plan)
@@ -115,8 +115,7 @@ def _served(member: Member, plan: Plan) -> Slice:
         plan = replace(plan, axes=settled.axes, dtype=settled.dtype, how=settled.how, subset=settled.subset)
         stack.enter_context(tensor_float(plan.dtype, plan.device))
         member.serve(Points(plan, early.evaluator if early is not None and early.how == plan.how else None))
-    result: Slice = member.hear()
-    return result
+        member.hear()  # that all is done
 
 
 def _centre(plan: Plan) -> Mapping[str, float]:
@@ -157,11 +156,12 @@ class Company:
         Raises:
             ProblemError: a rank has other weights, data or code.
         """
-        mine = credentials(plan, centre)
-        differing = [name for name, theirs in self.crew.hear() if not _same(name, mine, theirs)]
+        mine, answers = credentials(plan, centre), self.crew.hear()
+        differing = [name for name, theirs in answers if not _same(name, mine, theirs)]
+        self._listener.say(f"{self.crew.size} ranks, all with the same weights, data and directions")
         if not differing:
             return ""
-        self._listener.warn(f"{differing[0]} and {len(differing) - 1} more: {_DIFFERENT_CPUS}")
+        self._listener.warn(f"{len(differing)} ranks, such as {differing[0]}: {_DIFFERENT_CPUS}")
         return _DIFFERENT_CPUS
 
     def settle(self, plan: Plan) -> None:
