@@ -69,20 +69,30 @@ class Regenerated(Mapping[str, Tensor]):
         moving: names of the parameters that move.
         spec: how; not orthogonal, which takes two directions at once.
         axis: the direction's number.
+        hold: whether the tensors are kept when they are first made.
 
     Attributes:
+        held: the tensors, as a direction that is not made anew has them.
         sha256: the fingerprint of its tensors.
     """
 
     def __init__(
-        self, theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str], spec: RandomSpec, axis: int
+        self,
+        theta: Tensors,
+        filters: Mapping[str, Filters],
+        moving: Sequence[str],
+        spec: RandomSpec,
+        axis: int,
+        *,
+        hold: bool = False,
     ) -> None:
         self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
         self._factors: dict[str, Factors] = {}
-        self.sha256 = fingerprint_of(self._first(sorted(moving)))
+        self.held: dict[str, Tensor] = {}
+        self.sha256 = fingerprint_of(self._first(sorted(moving), hold=hold))
 
-    def _first(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """Yield what moves, keeping the factors."""
+    def _first(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield what moves, keeping the factors, and the tensors where they are to be held."""
         for name in names:
             if self._filters[name].is_gain:
                 by: Factors = 1.0
@@ -92,6 +102,8 @@ class Regenerated(Mapping[str, Tensor]):
             tensor = self._made(name, by)
             if tensor.any():
                 self._factors[name] = by
+                if hold:
+                    self.held[name] = tensor
                 yield name, tensor
 
     def _made(self, name: str, by: Factors) -> Tensor:
@@ -102,6 +114,9 @@ class Regenerated(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         return self._made(name, self._factors[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._factors  # without making it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._factors)
@@ -134,15 +149,15 @@ def random_directions(
     Raises:
         DirectionError: nothing moves: all tensors are gains, or of norm 0.
     """
-    made: list[Regenerated] = [Regenerated(theta, filters, moving, spec, axis) for axis in range(count)]
+    made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
     directions = []
     for axis, lazy in enumerate(made):
         if spec.orthogonal and axis:
-            tensors: Tensors = _orthogonal_to(made[0], lazy, theta, filters, spec)
+            tensors: Tensors = _orthogonal_to(made[0].held, lazy.held, theta, filters, spec)
             sha256 = fingerprint(tensors)
         else:
-            tensors, sha256 = lazy if regenerate else dict(lazy), lazy.sha256
+            tensors, sha256 = lazy if regenerate else lazy.held, lazy.sha256
         if not tensors:
             raise DirectionError(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
@@ -254,6 +269,11 @@ def _difference(tensors: Tensors, source: str) -> Direction:
 
 def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:
     return math.fsum(_product(x[name], y[name]) for name in names)
+
+
+def length(x: Tensor) -> float:
+    """Return the norm of a tensor, in float64."""
+    return math.sqrt(_product(x, x))
 
 
 def _product(x: Tensor, y: Tensor) -> float:

@@ -27,10 +27,10 @@ class _State:
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
-    action, _State.posted = _State.posted, None
-    if action is None:
-        _State.seen = signum
-        action = partial(_raise, signum)
+    if _State.posted is not None and signum == signal.SIGTERM:
+        action, _State.posted = _State.posted, None
+    else:
+        _State.seen, action = signum, partial(_raise, signum)
     if _State.shields:
         _State.pending = action
     else:

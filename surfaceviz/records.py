@@ -172,10 +172,12 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
     )
     shape = " x ".join(map(str, surface.shape))
-    done = f"{surface.done} done"
+    done = f"{surface.done} done" if surface.complete else f"{surface.done} of {surface.origin.size} done"
     if surface.evaluated < surface.done:
         done = f"{surface.evaluated} evaluated, {surface.done - surface.evaluated} interpolated"
-    rows = [("grid", f"{shape} points: {ranges}; {done}")]
+    shard = str(surface.provenance.get("shard", "none"))
+    part = "" if shard == "none" else f" (part {shard})"
+    rows = [("grid", f"{shape} points: {ranges}; {done}{part}")]
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit)))
     if surface.unaudited:

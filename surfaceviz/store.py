@@ -27,10 +27,17 @@ SCHEMA_VERSION = 1
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; above it directions are not kept, and made again from their seed
 _LARGEST_DATASET = 2 * 2**30  # bytes; no slice is as large as this, a broken or hostile file may claim to be
 
+_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 _STDERR, _RISE = "_stderr", "_rise_stderr"
 
 ValueT = TypeVar("ValueT")
 Arrays = Mapping[str, NDArray[Any]]
+
+
+def check_name(path: Path) -> None:
+    """Refuse the name of a picture for a file."""
+    if path.suffix.lower() in _PICTURES:
+        raise ValueError(f"{path}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5")
 
 
 def write(path: Path, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:

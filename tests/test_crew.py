@@ -111,6 +111,14 @@ def test_a_rank_that_comes_too_late_is_not_waited_for(monkeypatch: pytest.Monkey
         assert time.monotonic() - begun < 2
 
 
+def test_fewer_chunks_than_ranks_are_done_at_once() -> None:
+    begun = time.monotonic()
+    with _crew(*[_square] * 5) as (led, _):
+        for count in (1, 3, 5):
+            assert len(_run(led, range(count))) == count
+    assert time.monotonic() - begun < 3
+
+
 def test_no_rank_takes_a_second_chunk_while_the_last_ones_are_handed_out() -> None:
     """Four slow chunks on four ranks take the time of one."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import launchers
 import numpy as np
 import oracles
 import pytest
+import torch
 
 from surfaceviz import store
 from surfaceviz.records import Slice
@@ -24,6 +26,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "curve": {"axes": [(-1, 1, 9)]},
     "plane": {"axes": [(-1, 1, 7), (0, 1, 5)]},
     "refined": {"axes": [(-1, 1, 21), (-1, 1, 17)], "tol": 0.05},
+    "found": {"axes": ["auto:9"], "bn": "recalibrate"},
+    "sampled": {"axes": [(-1, 1, 21), (-1, 1, 17)], "tol": 0.2, "samples": "auto"},
+    "chosen": {"axes": [(-1, 1, 11)], "engine": None, "batch_size": None},  # by rank 0
 }
 
 COLLECTIVE = """
@@ -32,7 +37,7 @@ sys.path.insert(0, {tests!r})
 import oracles
 import surfaceviz
 for name, call in {calls!r}.items():
-    surface = oracles.cut(oracles.net_problem(), **call, **{eager!r}, output=f"{{name}}.h5")
+    surface = oracles.cut(oracles.net_problem(samples=400), **{{**{eager!r}, **call}}, output=f"{{name}}.h5")
     assert surface.complete  # on every rank
 """
 
@@ -58,6 +63,8 @@ import surfaceviz.execute
 def problem():  # PAUSE s a point; FAULT says what goes wrong on rank 1
     fault, launched = os.environ.get("FAULT"), surfaceviz.execute.launched()
     fault = fault if launched and launched.rank == 1 else None
+    if launched and launched.rank == 0:
+        time.sleep(float(os.environ.get("BUILDING", "0")))
     if fault == "unbuilt":
         raise OSError("no such disk")
     model = oracles.net()
@@ -114,7 +121,8 @@ def test_a_job_gives_the_bits_of_one_process_and_every_rank_works(launcher: str,
     assert (code, errors) == (0, "")
     for name, call in CALLS.items():
         surface = store.read(f"{name}.h5")
-        _assert_equal_bits(surface, oracles.cut(oracles.net_problem(), **call, **EAGER))
+        how = {"engine": surface.provenance["engine"], "batch_size": int(surface.provenance["batch_size"])}
+        _assert_equal_bits(surface, oracles.cut(oracles.net_problem(samples=400), **{**EAGER, **call, **how}))
         counts = _counts(surface)
         assert set(counts) == {str(rank) for rank in range(ranks)}
         assert min(counts.values()) >= 1
@@ -196,8 +204,8 @@ def test_an_interrupt_of_the_launcher_ends_the_job(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("other weights", "rank 1 on .* has another weights_sha256 than rank 0"),
-        ("other data", "rank 1 on .* has another data_sha256 than rank 0"),
+        ("other weights", "rank 1 on .* has other weights than rank 0"),
+        ("other data", "rank 1 on .* has other data than rank 0"),
         ("other code", "rank 1 on .* has train_loss .* at the centre, rank 0 .*: not the same code"),
         ("unbuilt", "rank 1 on .*: mine.py:problem raised OSError: no such disk"),
     ],
@@ -208,6 +216,66 @@ def test_ranks_that_differ_are_found_out_before_the_start(fault: str, words: str
     assert re.match(f"surfaceviz: {words}", _ours(errors))
     assert len(_ours(errors).splitlines()) == 1
     assert not Path("a.h5").exists()
+
+
+def test_a_rank_fails_while_rank_0_is_still_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDING", "30")
+    begun = time.monotonic()
+    code, _, errors = launchers.finish(_start("openmpi", 3, fault="unbuilt"))
+    assert code == 1
+    assert re.match("surfaceviz: rank 1 on .*: mine.py:problem raised OSError: no such disk", _ours(errors))
+    assert time.monotonic() - begun < 25
+
+
+WEIGHTS = """
+import sys
+sys.path.insert(0, {tests!r})
+import oracles
+import surfaceviz
+from surfaceviz.execute import launched
+try:
+    oracles.cut(oracles.net_problem(), [(-1, 1, 5)], weights=f"w{{launched().rank}}.pt", output="a.h5")
+except surfaceviz.SurfacevizError as error:
+    print(launched().rank, error, flush=True)
+"""
+
+
+def test_a_rank_with_another_weights_file_is_found_out() -> None:
+    for rank in (0, 1):
+        torch.save(oracles.net(seed=rank).state_dict(), f"w{rank}.pt")
+    Path("weights.py").write_text(WEIGHTS.format(tests=str(Path(__file__).parent)))
+    code, out, _ = launchers.finish(launchers.start("openmpi", 2, ["weights.py"]))
+    assert code == 0  # the script has caught it
+    assert re.search(r"^0 rank 1 on .* has other weights than rank 0 \(", out, re.MULTILINE)
+    assert not Path("a.h5").exists()
+
+
+def test_ranks_take_the_devices_that_are_named() -> None:
+    code, _, errors = launchers.finish(_start("openmpi", 2, "--device=cpu,cpu"))
+    assert code == 0, errors
+
+
+def test_a_rank_that_is_sent_a_signal_alone_ends_the_job() -> None:
+    process = launchers.start("openmpi", 2, [*SLICE, "--axis=-1:1:2000"])
+    oracles.wait_for(Path("ticks"), 60)
+    ranks = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal() and _rank(p) == "1"]
+    begun = time.monotonic()
+    os.kill(ranks[0], signal.SIGTERM)
+    code, _, errors = launchers.finish(process)
+    assert code == 1
+    assert re.match("surfaceviz: rank 1 on .*: it was ended by SIGTERM", _ours(errors))
+    assert time.monotonic() - begun < 10
+
+
+def _rank(process: Path) -> str | None:
+    """Return the rank of a process that a test here has started, in this folder."""
+    try:
+        if (process / "cwd").resolve() != Path.cwd() or b"surfaceviz" not in (process / "cmdline").read_bytes():
+            return None
+        variables = dict(v.split(b"=", 1) for v in (process / "environ").read_bytes().split(b"\0") if b"=" in v)
+    except OSError:
+        return None
+    return variables.get(b"OMPI_COMM_WORLD_RANK", b"").decode() or None
 
 
 def test_a_rank_that_hangs_does_not_keep_a_failed_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +306,8 @@ def test_calls_that_differ_are_found_out() -> None:
     code, out, _ = launchers.finish(launchers.start("openmpi", 3, ["differ.py"]))
     assert code == 0
     told = sorted(out.splitlines(), key=lambda line: int(line.split()[0]))
-    assert re.match("0 ProblemError rank 1 on .*: random is .*seed=1.* here, .*seed=0.* on rank 0; all", told[0])
-    assert re.match("1 ProblemError random is", told[1])
+    assert re.match("0 ProblemError rank 1 on .*: seed is 1 here, 0 on rank 0; all ranks must make the same", told[0])
+    assert re.match("1 ProblemError seed is 1 here", told[1])
     assert re.match("2 Dismissed rank 0 has stopped: rank 1 on", told[2])
     assert told[3:] == ["10 True", "11 True", "12 True"]
 
@@ -247,10 +315,11 @@ def test_calls_that_differ_are_found_out() -> None:
 def test_a_usage_error_is_told_once() -> None:
     code, _, errors = launchers.finish(_start("openmpi", 3, "--axis=0:1:2"))
     assert code == 2
+    assert "Traceback" not in errors
     assert _ours(errors) == "surfaceviz: a slice has 1 or 2 axes, got 3"
     code, _, errors = launchers.finish(_start("openmpi", 2, "--workers=3"))
     assert code == 2
-    assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave 3 out", _ours(errors))
+    assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave workers out", _ours(errors))
 
 
 LOST = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import oracles
 import pytest
 
 import surfaceviz
-from surfaceviz import cli, store
+from surfaceviz import cli, directions, normalise, store
 from surfaceviz.errors import MergeError, StoreError
 from surfaceviz.pipeline.request import Shard
 from surfaceviz.records import Slice
@@ -44,8 +45,7 @@ def test_merged_parts_have_the_bits_of_one_run(axes: Any, engine: Any) -> None:
     stored = store.read("whole.h5")
     _assert_equal_bits(stored, whole)
     counts = json.loads(str(stored.provenance["worker_points"]))
-    if engine is EAGER:  # which has no groups of points, that stay together
-        assert set(counts) == {f"{i}/3, worker 0" for i in (1, 2, 3)}
+    assert set(counts) == {f"{i}/3, worker 0" for i in (1, 2, 3)}
     assert sum(counts.values()) == whole.origin.size
     directions = store.read_directions("whole.h5")
     assert [set(d) for d in directions] == [set(d) for d in store.read_directions("part-1.h5")]
@@ -105,7 +105,10 @@ def test_parts_of_another_slice_are_refused() -> None:
 
 def test_points_that_two_parts_hold_must_be_equal() -> None:
     names = _parts(PLANE)
-    assert surfaceviz.merge(*names, names[0]).complete
+    with pytest.raises(MergeError, match="part-1.h5 is given twice"):
+        surfaceviz.merge(*names, names[0])
+    shutil.copy(names[0], "copy.h5")
+    assert surfaceviz.merge(*names, "copy.h5").complete
     with h5py.File(names[0], "r+") as file:
         file.attrs["shard"] = "1/3"
         file["slice/train_loss"][0, 0] += 1e-9
@@ -122,6 +125,31 @@ def test_parts_of_different_engines_are_joined_with_a_word() -> None:
     assert "parts differ in engine: values agree within rounding" in str(whole.provenance["rounding"])
     exact = oracles.cut(oracles.net_problem(), PLANE, **EAGER)
     np.testing.assert_allclose(whole.values["train_loss"], exact.values["train_loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["folded", "vmapped"])
+def test_every_engine_takes_the_same_points(engine: str) -> None:
+    names = _parts([(-1, 1, 9)])
+    oracles.cut(oracles.net_problem(), [(-1, 1, 9)], output=names[1], shard="2/3", engine=engine, overwrite=True)
+    whole, exact = surfaceviz.merge(*names), oracles.cut(oracles.net_problem(), [(-1, 1, 9)], **EAGER)
+    np.testing.assert_allclose(whole.values["train_loss"], exact.values["train_loss"], rtol=1e-5)
+
+
+def test_parts_along_other_directions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As other versions of numpy might make them of one seed."""
+    names, noise = _parts(PLANE), normalise.noise
+    monkeypatch.setattr(directions, "noise", lambda seed, *rest: noise(seed + 1, *rest))
+    oracles.cut(oracles.net_problem(), PLANE, output=names[1], shard="2/3", overwrite=True, **EAGER)
+    with pytest.raises(
+        MergeError, match=r"part-2.h5 is no part of the same slice \(its directions are others, by sha256"
+    ):
+        surfaceviz.merge(*names)
+    monkeypatch.setattr(directions, "noise", lambda *given: noise(*given) * (1 + 1e-7))  # another CPU's rounding
+    oracles.cut(oracles.net_problem(), PLANE, output=names[1], shard="2/3", overwrite=True, normalise="none", **EAGER)
+    for name, shard in ((names[0], "1/3"), (names[2], "3/3")):
+        monkeypatch.setattr(directions, "noise", noise)
+        oracles.cut(oracles.net_problem(), PLANE, output=name, shard=shard, overwrite=True, normalise="none", **EAGER)
+    assert "parts differ in kind of machine" in str(surfaceviz.merge(*names).provenance["rounding"])
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -55,7 +56,12 @@ def _tell(message: str, code: int) -> int:
     from surfaceviz.execute import launched, silent_code
 
     place = launched()
+    where = ""
     if place is not None and place.rank:
-        return silent_code(code)
-    print(f"surfaceviz: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_DFL)  # by which the launcher ends a rank that waits for rank 0's words
+        if (silent := silent_code()) is not None:
+            return silent
+        where = f"rank {place.rank}: "
+    print(f"surfaceviz: {where}{' '.join(message.split())}", file=sys.stderr, flush=True)
     return code

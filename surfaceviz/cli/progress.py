@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +29,8 @@ class Terminal:
         self._bar: Progress | None = None
         self._task = None
         self._started = self._told = time.monotonic()
-        self._watched = self._console.is_terminal and _is_watched()
+        # A launcher shows what its ranks print line by line, the bar only at the end.
+        self._bars = self._console.is_terminal and launched() is None
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +60,7 @@ class Terminal:
             if done:
                 self.say(f"going on from {done}{f' of {total}' if total else ''} points")
         rate = fresh / max(time.monotonic() - self._started, 1e-9)
-        if self._watched:
+        if self._bars:
             self._draw(done, total, rate)
         elif fresh and (time.monotonic() - self._told > _LINE_SECONDS or done == total):
             self._told = time.monotonic()
@@ -79,16 +78,6 @@ class Terminal:
             self._bar.start()
             self._bar.add_task("points", total=total, completed=done, rate="")
         self._bar.update(self._bar.task_ids[0], completed=done, rate=f"{rate:.3g}/s" if rate else "")
-
-
-def _is_watched() -> bool:
-    """Return whether a person sees stdout: a launcher gives its ranks a terminal that ends in its own output."""
-    if launched() is None:
-        return True
-    try:
-        return Path(f"/proc/{os.getppid()}/fd/1").readlink().is_relative_to("/dev/pts")
-    except OSError:
-        return False
 
 
 def _duration(seconds: float) -> str:

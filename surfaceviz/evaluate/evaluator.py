@@ -104,7 +104,8 @@ def uninformed_loss(world: World, split: Split) -> float | None:
 class Evaluator:
     """Evaluates points of a slice, each from theta anew, so that no point depends on another.
 
-    Where memory runs short, batches are halved from then on.
+    Where memory runs short, batches are halved from then on (but for those that recalibrate batch norms, whose
+    statistics depend on them).
 
     Args:
         world: what the points are made of.
@@ -194,20 +195,22 @@ class Evaluator:
         return Values.joined(parts)
 
     def _tallies(self, lot: Sequence[Coordinates]) -> Tallies:
-        state: Any
-        if self._stack is not None:  # always a whole group, for which the engine was compiled
-            state = self._stack([*lot, *[lot[-1]] * (self.group - len(lot))])
-        else:
-            state = self._place(lot[0])
-            if self._calibration is not None:
-                recalibrate(self._problem, state, self._calibration)
         while True:
+            state = self._state(lot)  # anew each time: halving evaluates the centre in the same working tensors
             try:
                 return self._pass(state)
             except MemoryShortError:
                 if not self._can_halve:
                     raise
             self._halve()  # out here, where the error no longer holds what the failing pass had made
+
+    def _state(self, lot: Sequence[Coordinates]) -> Any:
+        if self._stack is not None:  # always a whole group, for which the engine was compiled
+            return self._stack([*lot, *[lot[-1]] * (self.group - len(lot))])
+        state = self._place(lot[0])
+        if self._calibration is not None:
+            recalibrate(self._problem, state, self._calibration)
+        return state
 
     @property
     def _can_halve(self) -> bool:

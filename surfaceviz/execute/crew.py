@@ -20,6 +20,7 @@ _WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for a rank that had no
 _LAST_LETTERS = 60.0  # seconds that the last messages of a job that went well may take
 _GRACE = 3.0  # seconds that ranks have to say goodbye before they count as stuck
 _SILENCE = 30.0  # seconds without a word after which the user is told who is waited for, then twice as many
+_OWN_FIRST = 3.0  # seconds that this process has to raise what all ranks do, before `hear`
 _ALIVE = 10.0  # seconds between two words to every rank, which ends where none comes
 
 Alarm = Callable[[Callable[[], None]], None]
@@ -58,7 +59,10 @@ class Crew:
         self._served: set[int] = set()
         self._results: deque[tuple[int, int, Any]] = deque()  # chunk, rank, result
         self.failure: SurfacevizError | None = None
-        self._armed = False  # whether a failure elsewhere is news: before `hear`, this process's own comes first
+        self._armed = (
+            False  # whether a failure elsewhere is news at once: before `hear`, this process's own comes first
+        )
+        self._alarm_at = float("inf")
         self._heeded = False
         self._gone: set[int] = set()
         self._begun = 0.0
@@ -113,18 +117,22 @@ class Crew:
 
     def _take(self) -> int | None:
         """Return a chunk for this process, where one is left beside those kept for ranks that had none yet."""
-        return self._waiting.popleft() if len(self._waiting) > self._kept_for(0) else None
+        if len(self._waiting) <= self._kept_from(0):
+            return None
+        self._served.add(0)
+        return self._waiting.popleft()
 
-    def _kept_for(self, rank: int) -> int:
-        if time.monotonic() - self._begun > _WAITS_FOR_ALL:
+    def _kept_from(self, rank: int) -> int:
+        """Return how many of the chunks are kept for ranks that had none yet, as seen by one."""
+        if rank not in self._served or time.monotonic() - self._begun > _WAITS_FOR_ALL:
             return 0
-        return sum(other not in self._served for other in self._others if other != rank)
+        return self._job.size - len(self._served)
 
     def _wait(self, missing: Callable[[], list[int]], what: str) -> None:
         """Wait for news; tell the user who is waited for where it takes long."""
         begun, patience = time.monotonic(), _SILENCE
         while not self._news.wait(0.1):
-            if self.failure is not None or self._results or (self._waiting and not self._kept_for(0)):
+            if self.failure is not None or self._results or len(self._waiting) > self._kept_from(0):
                 break
             if time.monotonic() - begun > patience and (ranks := missing()):
                 patience *= 2
@@ -148,9 +156,9 @@ class Crew:
 
         After a signal there is no time to wait for them; what is left to wait for is then the job's `parting`.
         """
+        self._heeded = True
         if error is not None:
             with self._news:
-                self._heeded = True
                 self._outbox = deque((rank, "stop", str(error)) for rank in self._others)
         if isinstance(error, Interrupted):
             self._job.parting = self._part
@@ -178,6 +186,9 @@ class Crew:
                     for rank in self._others:
                         self._job.send(rank, "alive")
                 busy = self._receive() | self._send()
+                if time.monotonic() > self._alarm_at:
+                    self._alarm_at = float("inf")
+                    self._alarm(self._summon)
                 pause = _PAUSES[0] if busy else min(2 * pause, _PAUSES[1])
                 time.sleep(pause)
         except Exception as error:  # noqa: BLE001  of the MPI library: the main thread raises it
@@ -197,7 +208,7 @@ class Crew:
         """Give chunks to ranks that are ready: one each, and as long as there are plenty one more."""
         for depth in range(1, _AHEAD + 1):
             for rank, held in self._held.items():
-                spare = self._kept_for(rank) if depth == 1 else max(self._kept_for(rank), self._job.size)
+                spare = self._kept_from(rank) if depth == 1 else self._job.size
                 if len(held) < depth and len(self._waiting) > spare:
                     index = self._waiting.popleft()
                     held.append(index)
@@ -235,8 +246,7 @@ class Crew:
     def _fail(self, error: SurfacevizError) -> None:
         if self.failure is None:
             self.failure = error
-            if self._armed:
-                self._alarm(self._summon)
+            self._alarm_at = time.monotonic() + (0.0 if self._armed else _OWN_FIRST)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import socket
-import threading
+import sys
 import time
 import warnings
 from collections import deque
@@ -21,9 +21,13 @@ _LAUNCHERS = (
     ("mpiexec", "PMI_SIZE", "PMI_RANK"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
-_UNJOINED_WAIT = 3.0  # seconds that rank 0 has to tell of what went wrong before MPI was started
-_HEAD_START = 1.0  # seconds by which rank 0 ends before the others, for its exit code to be the job's
-_LAST_WAIT = 5.0  # seconds that the other ranks may take to end as well
+# Seconds.
+_UNJOINED_WAIT = 3.0  # that rank 0 has to tell of what went wrong before MPI was started
+_HEAD_START = 1.0  # by which rank 0 ends before the others, for its exit code to be the job's
+_LAST_WAIT = 10.0  # for all ranks to come to their end, after a failure
+_LONG_WAIT = 600.0  # likewise where all went well, and rank 0 draws a picture, say
+_TELL_AFTER = 30.0  # of waiting for others
+_BETWEEN = 0.005  # two looks at who has
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Job:
         host: of this process.
         local_rank: among those of this node.
         local_size: how many there are on this node.
-        stuck: whether a rank does not answer, so that only an abort ends the job.
+        stuck: whether a rank did not answer in time at the end of the last call.
         lingers: whether this rank leaves the end to rank 0.
     """
 
@@ -79,6 +83,7 @@ class Job:
         """Begin the next collective call."""
         if self.parting is not None:
             self.parting()
+        self.stuck = False
         self.session += 1
 
     def send(self, rank: int, kind: str, content: Any = None) -> None:
@@ -114,10 +119,10 @@ class _State:
     job: Job | None = None
 
 
-def joined() -> Job | None:
+def joined(warn: Callable[[str], None]) -> Job | None:
     """Return the MPI job that this process belongs to; None where no launcher started several.
 
-    The first call is collective, and starts MPI.
+    The first call is collective, and starts MPI; ``warn`` is told where the others are long in coming.
 
     Raises:
         WorkerError: there is no MPI library, or another one than the launcher's: processes that are each alone,
@@ -127,12 +132,12 @@ def joined() -> Job | None:
     if place is None:
         return None
     if _State.job is None:
-        _State.job = _join(place)
-        atexit.register(_abort_if_stuck)
+        _State.job = _join(place, warn)
+        atexit.register(leave)
     return _State.job
 
 
-def _join(place: Launched) -> Job:
+def _join(place: Launched, warn: Callable[[str], None]) -> Job:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of mpi4py, on launchers of another MPI: we say it ourselves
@@ -152,13 +157,19 @@ def _join(place: Launched) -> Job:
         )
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         raise WorkerError(f"{library} was started without threads (MPI_THREAD_SERIALIZED), which rank 0 needs")
-    comm = world.Dup()
+    comm, request = world.Idup()
+    told = time.monotonic()
+    while not request.Test():
+        time.sleep(_BETWEEN)
+        if time.monotonic() - told > _TELL_AFTER:
+            told = float("inf")
+            warn(f"rank {world.rank} waits for the others: this is a collective call, which all {world.size} must make")
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     return Job(comm.rank, comm.size, socket.gethostname(), node.rank, node.size, comm)
 
 
-def silent_code(code: int) -> int:
-    """Return the exit code of a rank that leaves the telling to rank 0.
+def silent_code() -> int | None:
+    """Return the exit code of a rank that leaves the telling to rank 0; None where rank 0 does not, and it must tell.
 
     A launcher ends all at the first code that is not 0: rank 0's shall be that one, once it has told. (MPICH's
     then kills the rest, and mixes that into the job's code.)
@@ -166,35 +177,32 @@ def silent_code(code: int) -> int:
     job = _State.job
     if job is None:
         time.sleep(_UNJOINED_WAIT)
-        return code
+        return None
     job.lingers = not job.stuck
-    return code if job.stuck else 0
+    return None if job.stuck else 0
 
 
-def leave(code: int) -> bool:
-    """End MPI before a process ends at once with ``code``, and return whether there was a job to be ended.
+def leave(code: int = 1) -> bool:
+    """End MPI before this process ends, and return whether there was a job to be ended.
 
-    A job with a rank that does not answer is aborted.
+    Once, where it is called again as Python ends. A job of which a rank does not come to its end is aborted,
+    with ``code``, or 1 where that is 0.
     """
-    job = _State.job
+    job, _State.job = _State.job, None
     if job is None:
         return False
     from mpi4py import MPI  # noqa: PLC0415
 
     if job.parting is not None:
         job.parting()
-    if job.stuck:
+    failing = job.stuck or hasattr(sys, "last_type")  # by an exception that nobody has caught
+    deadline = time.monotonic() + (_LAST_WAIT if failing else _LONG_WAIT)
+    ends = job.comm.Ibarrier()  # MPI.Finalize would wait without end, and keep a core busy
+    while not ends.Test() and time.monotonic() < deadline:
+        time.sleep(_BETWEEN)
+    if time.monotonic() >= deadline:
         MPI.COMM_WORLD.Abort(code or 1)
-    last = threading.Timer(_LAST_WAIT, MPI.COMM_WORLD.Abort, (code or 1,))
-    last.daemon = True
-    last.start()
     MPI.Finalize()
-    last.cancel()
     if job.lingers:
         time.sleep(_HEAD_START)
     return True
-
-
-def _abort_if_stuck() -> None:
-    if _State.job is not None and (_State.job.stuck or _State.job.parting):
-        leave(1)

@@ -17,7 +17,9 @@ from surfaceviz.execute.work import ChunkT, Function, ResultT, portable
 
 _PAUSES = 0.0001, 0.005  # seconds between two looks at the mail
 _LOST = 120.0  # seconds without a word from rank 0, which says one every ten
-_PATIENCE = 10.0  # seconds that rank 0 may take to end the job after a signal or a failure here
+_ROUND = 0.5  # seconds between two looks at what signals there were
+_RANK_0_FIRST = 2.0  # seconds that rank 0 has to stop all for a signal that every rank was sent
+_PATIENCE = 10.0  # seconds that rank 0 may take to end the job after a signal
 
 
 class Dismissed(WorkerError):  # noqa: N818  no error of its own
@@ -31,6 +33,14 @@ class Member:
         self._job = job
         self._told: deque[Any] = deque()
         self._chunks: deque[tuple[int, Any]] = deque()
+        self._heard = False  # whether rank 0 has begun this call
+        self.signalled: tuple[int, float] | None = None  # which, and when
+
+    def _heed_signal(self) -> None:
+        """Fail of a signal that was meant for this rank alone: rank 0 has not stopped for it."""
+        if self.signalled is not None and time.monotonic() - self.signalled[1] > _RANK_0_FIRST:
+            signum, self.signalled = self.signalled[0], None
+            raise WorkerError(f"it was ended by {signal.Signals(signum).name}")
 
     def report(self, message: Any) -> None:
         """Send rank 0 a message, for `Crew.hear`."""
@@ -43,7 +53,7 @@ class Member:
             Dismissed: rank 0 has stopped.
         """
         while not self._told:
-            self._next()
+            self._expect()
         return self._told.popleft()
 
     def serve(self, function: Function[ChunkT, ResultT]) -> None:
@@ -55,34 +65,46 @@ class Member:
         self._send("ready")
         while not self._told:
             if not self._chunks:
-                self._next()
+                self._expect()
                 continue
+            self._heed_signal()
             index, chunk = self._chunks.popleft()
             self._send("done", (index, function(chunk)))
 
     def fail(self, error: BaseException) -> None:
         """Send rank 0 what went wrong, and wait for the end."""
-        deadline = time.monotonic() + _PATIENCE
         told = portable(error, f"rank {self._job.rank} on {self._job.host}")
-        self._send("failed", (self._job.host, told), deadline)
+        self._send("failed", (self._job.host, told))
         try:
-            while time.monotonic() < deadline:
-                self._next(deadline)
+            while self._next():
+                pass
         except Dismissed:
             return
         self._job.stuck = True
 
-    def _send(self, kind: str, content: Any = None, deadline: float | None = None) -> None:
+    def _send(self, kind: str, content: Any = None) -> None:
         self._job.send(0, kind, content)
-        _poll(lambda: self._job.progress() or None, deadline or time.monotonic() + _LOST)
+        _poll(lambda: self._job.progress() or None, time.monotonic() + _LOST)
 
-    def _next(self, deadline: float | None = None) -> None:
-        """Take one message, where there is one until the deadline; without, rank 0 must be there."""
-        message = _poll(self._job.receive, deadline or time.monotonic() + _LOST)
-        if message is None and deadline is None:
+    def _expect(self) -> None:
+        """Take one message.
+
+        Raises:
+            WorkerError: none comes.
+        """
+        if not self._next():
             raise WorkerError(f"rank 0 has not been heard of for {_LOST:g} s")
+
+    def _next(self) -> bool:
+        """Return whether a message was there, or came in the time in which rank 0 says at least that it is alive."""
+        patience = _LOST if self._heard else float("inf")  # before, it may be about work of its own
+        deadline, message = time.monotonic() + patience, None
+        while message is None and time.monotonic() < deadline:
+            self._heed_signal()
+            message = _poll(self._job.receive, min(deadline, time.monotonic() + _ROUND))
         if message is None:
-            return
+            return False
+        self._heard = True
         _, kind, content = message
         if kind == "stop":
             self._send("gone")
@@ -91,6 +113,7 @@ class Member:
             self._chunks.append(content)
         elif kind == "told":
             self._told.append(content)
+        return True
 
 
 def _poll(look: Callable[[], Any], deadline: float) -> Any:
@@ -111,7 +134,7 @@ def following(job: Job) -> Iterator[Member]:
     """
     job.begin()
     member = Member(job)
-    with _patient():
+    with _patient(member):
         try:
             yield member
         except Dismissed:
@@ -122,15 +145,19 @@ def following(job: Job) -> Iterator[Member]:
 
 
 @contextmanager
-def _patient() -> Iterator[None]:
+def _patient(member: Member) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    timers: list[threading.Timer] = []
 
     def wait_for_the_end(signum: int, _frame: object) -> None:
         timer = threading.Timer(_PATIENCE, os._exit, (128 + signum,))
         timer.daemon = True
         timer.start()
+        member.signalled = signum, time.monotonic()
+        timers.append(timer)
 
     previous = {signum: signal.signal(signum, wait_for_the_end) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -138,3 +165,5 @@ def _patient() -> Iterator[None]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+        for timer in timers:
+            timer.cancel()

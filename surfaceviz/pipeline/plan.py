@@ -15,7 +15,7 @@ from torch import Tensor
 
 from surfaceviz import checkpoints, directions, evaluate, store
 from surfaceviz.data import Split, combined_sha256
-from surfaceviz.errors import CheckpointError, ProblemError
+from surfaceviz.errors import CheckpointError, ProblemError, StoreError
 from surfaceviz.evaluate import How, Placer, World
 from surfaceviz.functional import batch_norms
 from surfaceviz.grid import AutoAxis, Axis, fitted
@@ -138,6 +138,8 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
     name = problem.name or type(problem.model).__name__
     output = _default_output(name, request) if request.default_output else request.output
+    if output is not None and not output.absolute().parent.is_dir():
+        raise StoreError(f"{output}: there is no folder {output.absolute().parent}; make it first")
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
     device = _device(request.device, place)
     usual = evaluate.default_dtype(problem.model)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
-from surfaceviz import evaluate, interrupt
+from surfaceviz import directions, evaluate, interrupt
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import Evaluator, How, tensor_float
 from surfaceviz.execute import Crew, Job, Member, cores, following, joined, keep_memory, leading
@@ -27,7 +27,7 @@ from surfaceviz.problem import Problem
 
 # Of a request, what each rank reads for itself: its content is compared, not its name.
 _OWN = ("problem", "weights", "data", "toward", "output", "default_output", "overwrite")
-_SHARED = ("weights_sha256", "data_sha256", "toward", "device")
+_SHARED = {"weights_sha256": "weights", "data_sha256": "data", "toward": "models to lead to", "device": "devices"}
 _DIFFERENT_CPUS = "another kind of CPU than rank 0's: values agree within rounding"
 
 
@@ -73,16 +73,20 @@ def cut(
         Interrupted: as of `run`.
     """
     listener = listener or Quiet()
-    job = joined()
+    job = joined(listener.warn)
     if job is None:
         return run(make_plan(request, listener.say), workers=workers, listener=listener, command=command)
+    return _lead(job, request, workers, listener, command) if job.rank == 0 else _follow(job, request, workers)
+
+
+def _refuse_workers(job: Job, workers: int | None) -> None:
     if workers not in (None, 1):
-        raise ValueError(f"workers: each of the {job.size} ranks is one; leave {workers} out, and start more ranks")
-    return _lead(job, request, listener, command) if job.rank == 0 else _follow(job, request)
+        raise ValueError(f"workers: each of the {job.size} ranks is one; leave workers out, and start more ranks")
 
 
-def _lead(job: Job, request: Request, listener: Listener, command: str) -> Outcome:
+def _lead(job: Job, request: Request, workers: int | None, listener: Listener, command: str) -> Outcome:
     with interrupt.interruptible(), leading(job, interrupt.post, listener.warn) as crew:
+        _refuse_workers(job, workers)
         plan = make_plan(request, listener.say, place=job.local_rank)
         if plan.device.type == "cpu" and cores() > 2 * job.local_size:
             listener.say(
@@ -95,8 +99,9 @@ def _lead(job: Job, request: Request, listener: Listener, command: str) -> Outco
     return outcome
 
 
-def _follow(job: Job, request: Request) -> Outcome:
+def _follow(job: Job, request: Request, workers: int | None) -> Outcome:
     with following(job) as member:
+        _refuse_workers(job, workers)
         keep_memory()
         problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
         opening = member.hear()
@@ -128,16 +133,24 @@ def _stripped(request: Request) -> Request:
 
 
 def _refuse_other_call(own: Request, of_rank_0: Request) -> None:
-    for field in fields(Request):
-        mine, theirs = getattr(own, field.name), getattr(of_rank_0, field.name)
-        if field.name not in _OWN and mine != theirs:
-            raise ProblemError(f"{field.name} is {mine} here, {theirs} on rank 0; all ranks must make the same call")
+    mine, theirs = _options(own), _options(of_rank_0)
+    for name, value in mine.items():
+        if value != theirs[name]:
+            raise ProblemError(f"{name} is {value} here, {theirs[name]} on rank 0; all ranks must make the same call")
+
+
+def _options(request: Request) -> dict[str, str]:
+    """Return what must be the same on all ranks, in words."""
+    given = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in _OWN}
+    given |= asdict(given.pop("random"))
+    given["axes"] = " ".join(map(str, request.axes or ()))
+    return {name: str(value) for name, value in given.items()}
 
 
 def credentials(plan: Plan, centre: Mapping[str, float]) -> Credentials:
     """Return what a rank has built."""
     identity = plan.identity
-    norms = (float(tensor.double().norm()) for d in plan.directions for _, tensor in sorted(d.tensors.items()))
+    norms = (directions.length(d.tensors[name]) for d in plan.directions for name in sorted(d.tensors))
     return Credentials(
         {key: str(identity[key]) for key in _SHARED}, tuple(d.record.sha256 for d in plan.directions), tuple(norms),
         dict(centre),
@@ -175,8 +188,8 @@ def _same(name: str, mine: Credentials, theirs: Credentials) -> bool:
     for key, word in mine.shared.items():
         if theirs.shared[key] != word:
             raise ProblemError(
-                f"{name} has another {key} than rank 0 ({theirs.shared[key][:12]}, not {word[:12]}); let all ranks "
-                "read the same files"
+                f"{name} has other {_SHARED[key]} than rank 0 ({theirs.shared[key][:12]}, not {word[:12]}); all ranks "
+                "must read the same"
             )
     for metric, value in mine.centre.items():
         other = theirs.centre.get(metric, math.nan)

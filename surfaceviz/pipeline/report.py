@@ -15,6 +15,7 @@ from surfaceviz.evaluate import Evaluator, How, World
 from surfaceviz.functional import borrowed
 from surfaceviz.parameters import named_tensors
 from surfaceviz.pipeline.caveats import still
+from surfaceviz.pipeline.course import own_points
 from surfaceviz.pipeline.identity import refuse_other
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.run import Outcome
@@ -61,12 +62,13 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
         begun = time.monotonic()
         evaluator([corner] * how.group)
         seconds = (time.monotonic() - begun) / how.group
-    points = plan.points
+    points = len(own_points(plan))
     processes = worker_count(workers, points, points * seconds)
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     each = f"{processes} process{'es' if processes > 1 else ''}"
-    grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {points}" if len(plan.axes) > 1 else "")
+    grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
+    grid += "" if plan.request.shard is None else f", part {plan.request.shard}: {points} of them"
     some = "" if plan.request.tolerance is None else "; --tol takes a part of them, often a tenth"
     rows = [
         ("points", f"{grid}, each of {samples} samples{some}"),

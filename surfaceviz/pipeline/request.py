@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from surfaceviz import directions, evaluate
-from surfaceviz.errors import StoreError
+from surfaceviz import directions, evaluate, store
 from surfaceviz.grid import AutoAxis, Axis
 from surfaceviz.problem import Problem
-
-_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +89,8 @@ class Request:
             raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
         if self.regenerate and (self.toward or self.random.orthogonal):
             raise ValueError("regenerate is for random directions one by one; leave out toward and orthogonal")
-        if self.output is not None and self.output.suffix.lower() in _PICTURES:
-            raise ValueError(
-                f"{self.output}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5"
-            )
-        if self.output is not None and not self.output.absolute().parent.is_dir():
-            raise StoreError(f"{self.output}: there is no folder {self.output.absolute().parent}; make it first")
+        if self.output is not None:
+            store.check_name(self.output)
 
     def _check_samples(self) -> None:
         if isinstance(self.samples, str) and self.samples != "auto":

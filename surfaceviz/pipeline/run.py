@@ -81,7 +81,8 @@ def run(
         Interrupted: by SIGINT or SIGTERM; likewise.
     """
     listener = listener or Quiet()
-    check_workers(plan, workers)
+    if company is None:
+        check_workers(plan, workers)
     if plan.output is None:
         with interruptible():
             return _run(plan, None, workers, listener, command, company)
