@@ -30,6 +30,7 @@ import numpy as np
 
 from surfaceviz import store
 from surfaceviz.execute import Workers, following, joined, leading, map_unordered
+from surfaceviz.execute.handout import Handout
 
 MPIRUN = [str(Path(sys.executable).with_name("mpirun")), "--oversubscribe", "--bind-to", "none"]
 ROOT_TOO = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
@@ -55,6 +56,14 @@ def child(way: str, kind: str, count: int) -> None:
         by_crew(sleeps(kind, count), works=kind != "none")
 
 
+class HandsOut(Handout):
+    """A rank 0 that takes no chunk for itself."""
+
+    def may_take(self, rank: int) -> bool:
+        """Return whether there is a chunk for another rank."""
+        return rank > 0 and bool(self._waiting)
+
+
 def by_crew(chunks: list[float], *, works: bool) -> None:
     """Share chunks out by `map_unordered`; unless it ``works`` too, rank 0 only hands out."""
     job = joined(print)
@@ -69,7 +78,7 @@ def by_crew(chunks: list[float], *, works: bool) -> None:
     with leading(job, lambda _action: None, print) as crew:
         crew.hear()
         if not works:
-            crew._take = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
+            crew._handout = HandsOut(job.size)  # noqa: SLF001
         begun, busy = time.perf_counter(), time.process_time()
         crew.tell(None)
         counts = [0] * job.size

@@ -14,7 +14,7 @@ import pytest
 
 from surfaceviz import interrupt
 from surfaceviz.errors import ProblemError
-from surfaceviz.execute import Crew, Dismissed, Member, Workers, crew, leading, map_unordered
+from surfaceviz.execute import Crew, Dismissed, Member, Workers, crew, handout, leading, map_unordered
 from surfaceviz.execute.job import Job
 
 
@@ -103,7 +103,7 @@ def test_a_chunk_is_kept_for_a_rank_that_comes_late() -> None:
 
 
 def test_a_rank_that_comes_too_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "_WAITS_FOR_ALL", 0.2)
+    monkeypatch.setattr(handout, "WAITS_FOR_ALL", 0.2)
     begun = time.monotonic()
     with _crew(_square, _square, delays={2: 3.0}) as (led, _):
         done = _run(led, range(30))

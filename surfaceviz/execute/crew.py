@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from surfaceviz.errors import Interrupted, SurfacevizError, WorkerError
+from surfaceviz.execute.handout import Handout
 from surfaceviz.execute.job import Job
 from surfaceviz.execute.work import ChunkT, Done, Function, ResultT
 
 # Ours, measured by scripts/bench_scaling.py.
 _PAUSES = 0.0002, 0.005  # seconds between two looks at the mail: just after some, and at most
-_AHEAD = 2  # chunks that a rank holds, so that it never waits for the next
-_WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for a rank that had none yet
 _LAST_LETTERS = 60.0  # seconds that the last messages of a job that went well may take
 _GRACE = 3.0  # seconds that ranks have to say goodbye before they count as stuck
 _SILENCE = 30.0  # seconds without a word after which the user is told who is waited for, then twice as many
@@ -54,9 +53,7 @@ class Crew:
         self._reports: dict[int, tuple[str, Any]] = {}  # rank -> host, content
         self._hosts: dict[int, str] = {}
         self._chunks: Sequence[Any] = ()
-        self._waiting: deque[int] = deque()  # chunks that nobody has
-        self._held: dict[int, list[int]] = {}  # rank that is ready -> the chunks it has
-        self._served: set[int] = set()
+        self._handout = Handout(job.size)
         self._results: deque[tuple[int, int, Any]] = deque()  # chunk, rank, result
         self.failure: SurfacevizError | None = None
         self._armed = (
@@ -65,7 +62,6 @@ class Crew:
         self._alarm_at = float("inf")
         self._heeded = False
         self._gone: set[int] = set()
-        self._begun = 0.0
         self._over = False
         self._thread = threading.Thread(target=self._talk, name="surfaceviz-crew", daemon=True)
         self._thread.start()
@@ -97,16 +93,16 @@ class Crew:
     def run(self, chunks: Sequence[ChunkT], function: Function[ChunkT, ResultT]) -> Iterator[Done[ChunkT, ResultT]]:
         """Yield each chunk with its result as it is done, by this process or another."""
         with self._news:
-            self._chunks, self._waiting = chunks, deque(range(len(chunks)))
-            self._begun = self._begun or time.monotonic()
+            self._chunks = chunks
+            self._handout.load(len(chunks))
         left = len(chunks)
         while left:
             with self._news:
                 arrived, self._results = self._results, deque()
                 self._raise_failure()
-                mine = self._take() if not arrived else None
+                mine = self._handout.take(0) if not arrived else None
                 if not arrived and mine is None:
-                    self._wait(lambda: [rank for rank, held in self._held.items() if held], "is still at its points")
+                    self._wait(lambda: self._handout.busy, "is still at its points")
             for index, rank, result in arrived:
                 left -= 1
                 yield Done(chunks[index], result, rank)
@@ -115,24 +111,11 @@ class Crew:
                 left -= 1
                 yield Done(chunks[mine], result, 0)
 
-    def _take(self) -> int | None:
-        """Return a chunk for this process, where one is left beside those kept for ranks that had none yet."""
-        if len(self._waiting) <= self._kept_from(0):
-            return None
-        self._served.add(0)
-        return self._waiting.popleft()
-
-    def _kept_from(self, rank: int) -> int:
-        """Return how many of the chunks are kept for ranks that had none yet, as seen by one."""
-        if rank not in self._served or time.monotonic() - self._begun > _WAITS_FOR_ALL:
-            return 0
-        return self._job.size - len(self._served)
-
     def _wait(self, missing: Callable[[], list[int]], what: str) -> None:
         """Wait for news; tell the user who is waited for where it takes long."""
         begun, patience = time.monotonic(), _SILENCE
         while not self._news.wait(0.1):
-            if self.failure is not None or self._results or len(self._waiting) > self._kept_from(0):
+            if self.failure is not None or self._results or self._handout.may_take(0):
                 break
             if time.monotonic() - begun > patience and (ranks := missing()):
                 patience *= 2
@@ -197,23 +180,15 @@ class Crew:
 
     def _send(self) -> bool:
         with self._news:
-            self._feed()
+            self._hand_out()
             letters, self._outbox = self._outbox, deque()
         for rank, kind, content in letters:
             self._job.send(rank, kind, content)
         self._job.progress()
         return bool(letters)
 
-    def _feed(self) -> None:
-        """Give chunks to ranks that are ready: one each, and as long as there are plenty one more."""
-        for depth in range(1, _AHEAD + 1):
-            for rank, held in self._held.items():
-                spare = self._kept_from(rank) if depth == 1 else self._job.size
-                if len(held) < depth and len(self._waiting) > spare:
-                    index = self._waiting.popleft()
-                    held.append(index)
-                    self._served.add(rank)
-                    self._outbox.append((rank, "chunk", (index, self._chunks[index])))
+    def _hand_out(self) -> None:
+        self._outbox += [(rank, "chunk", (index, self._chunks[index])) for rank, index in self._handout.due()]
 
     def _receive(self) -> bool:
         some = False
@@ -221,7 +196,7 @@ class Crew:
             some = True
             with self._news:
                 self._enter(*message)
-                self._feed()
+                self._hand_out()
                 self._news.notify_all()
         return some
 
@@ -229,10 +204,10 @@ class Crew:
         if kind == "report":
             self._hosts[rank], _ = self._reports[rank] = content
         elif kind == "ready":
-            self._held[rank] = []
+            self._handout.join(rank)
         elif kind == "done":
             index, result = content
-            self._held[rank].remove(index)
+            self._handout.put_back(rank, index)
             self._results.append((index, rank, result))
         elif kind == "gone":
             self._gone.add(rank)
