@@ -56,9 +56,8 @@ class Crew:
         self._handout = Handout(job.size)
         self._results: deque[tuple[int, int, Any]] = deque()  # chunk, rank, result
         self.failure: SurfacevizError | None = None
-        self._armed = (
-            False  # whether a failure elsewhere is news at once: before `hear`, this process's own comes first
-        )
+        # Whether a failure elsewhere is news at once: before `hear`, what this process raises itself comes first.
+        self._armed = False
         self._alarm_at = float("inf")
         self._heeded = False
         self._gone: set[int] = set()
@@ -177,6 +176,7 @@ class Crew:
         except Exception as error:  # noqa: BLE001  of the MPI library: the main thread raises it
             self._fail(WorkerError(f"the MPI job has come apart: {type(error).__name__}: {error}"))
             self._job.stuck = True
+            self._alarm(self._summon)
 
     def _send(self) -> bool:
         with self._news:

@@ -25,7 +25,6 @@ _LAUNCHERS = (
 _UNJOINED_WAIT = 3.0  # that rank 0 has to tell of what went wrong before MPI was started
 _HEAD_START = 1.0  # by which rank 0 ends before the others, for its exit code to be the job's
 _LAST_WAIT = 10.0  # for all ranks to come to their end, after a failure
-_LONG_WAIT = 600.0  # likewise where all went well, and rank 0 draws a picture, say
 _TELL_AFTER = 30.0  # of waiting for others
 _BETWEEN = 0.005  # two looks at who has
 
@@ -185,8 +184,8 @@ def silent_code() -> int | None:
 def leave(code: int = 1) -> bool:
     """End MPI before this process ends, and return whether there was a job to be ended.
 
-    Once, where it is called again as Python ends. A job of which a rank does not come to its end is aborted,
-    with ``code``, or 1 where that is 0.
+    Once, where it is called again as Python ends. After a failure, a job of which a rank does not come to its end is
+    aborted, with ``code``, or 1 where that is 0.
     """
     job, _State.job = _State.job, None
     if job is None:
@@ -196,12 +195,13 @@ def leave(code: int = 1) -> bool:
     if job.parting is not None:
         job.parting()
     failing = job.stuck or hasattr(sys, "last_type")  # by an exception that nobody has caught
-    deadline = time.monotonic() + (_LAST_WAIT if failing else _LONG_WAIT)
-    ends = job.comm.Ibarrier()  # MPI.Finalize would wait without end, and keep a core busy
-    while not ends.Test() and time.monotonic() < deadline:
+    # Where all goes well the others may be about work of their own, for as long as they like.
+    deadline = time.monotonic() + (_LAST_WAIT if failing else float("inf"))
+    ends = job.comm.Ibarrier()  # MPI.Finalize would wait as well, and keep a core busy
+    while not ends.Test():
+        if time.monotonic() > deadline:
+            MPI.COMM_WORLD.Abort(code or 1)
         time.sleep(_BETWEEN)
-    if time.monotonic() >= deadline:
-        MPI.COMM_WORLD.Abort(code or 1)
     MPI.Finalize()
     if job.lingers:
         time.sleep(_HEAD_START)
