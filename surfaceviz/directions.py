@@ -94,26 +94,26 @@ class Regenerated(Mapping[str, Tensor]):
     def _first(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
         """Yield what moves, keeping the factors, and the tensors where they are to be held."""
         for name in names:
-            if self._filters[name].is_gain:
-                by: Factors = 1.0
-            else:
-                w, filters = self._theta[name], self._filters[name]
-                by = factors(noise(self._spec.seed, self._axis, name, w.shape), w, filters, self._spec.normalise)
-            tensor = self._made(name, by)
+            tensor, by = self._made(name)
             if tensor.any():
                 self._factors[name] = by
                 if hold:
                     self.held[name] = tensor
                 yield name, tensor
 
-    def _made(self, name: str, by: Factors) -> Tensor:
-        w, filters = self._theta[name], self._filters[name]
+    def _made(self, name: str) -> tuple[Tensor, Factors]:
+        """Return a tensor and its factors: those that are known, or new ones."""
+        w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
         if filters.is_gain:
-            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w
-        return scaled(noise(self._spec.seed, self._axis, name, w.shape), w, filters, self._spec.normalise, by)
+            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
+        d = noise(self._spec.seed, self._axis, name, w.shape)
+        by = self._factors[name] if name in self._factors else factors(d, w, filters, how)
+        return scaled(d, w, filters, how, by), by
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._made(name, self._factors[name])
+        if name not in self._factors:
+            raise KeyError(name)
+        return self._made(name)[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self._factors  # without making it

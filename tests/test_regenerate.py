@@ -13,7 +13,7 @@ import oracles
 import pytest
 import torch
 
-from surfaceviz import checkpoints, cli, store
+from surfaceviz import checkpoints, cli, directions, normalise, store
 from surfaceviz.directions import RandomSpec, Regenerated, random_directions
 from surfaceviz.normalise import NORMALISATIONS
 from surfaceviz.parameters import filters_of, fingerprint, moving
@@ -21,11 +21,11 @@ from surfaceviz.parameters import filters_of, fingerprint, moving
 AXES = [(-1, 1, 5), (0, 1, 3)]
 
 
-@pytest.mark.parametrize("normalise", NORMALISATIONS)
+@pytest.mark.parametrize("how", NORMALISATIONS)
 @pytest.mark.parametrize("ignore", ["biasbn", "none"])
-def test_a_regenerated_direction_has_the_bits_of_a_held_one(normalise: str, ignore: str) -> None:
+def test_a_regenerated_direction_has_the_bits_of_a_held_one(how: str, ignore: str) -> None:
     model = oracles.net()
-    theta, filters, spec = checkpoints.read_state(model), filters_of(model), RandomSpec(3, normalise, ignore)
+    theta, filters, spec = checkpoints.read_state(model), filters_of(model), RandomSpec(3, how, ignore)
     for dtype in (torch.float32, torch.float64):
         weights = {name: t.to(dtype) if t.is_floating_point() else t for name, t in theta.items()}
         held = random_directions(weights, filters, moving(model), spec, count=2)
@@ -35,6 +35,30 @@ def test_a_regenerated_direction_has_the_bits_of_a_held_one(normalise: str, igno
             assert a.record == b.record
             assert fingerprint(b.tensors) == a.record.sha256  # made a second time
             assert {name: t.dtype for name, t in b.tensors.items()} == {name: t.dtype for name, t in a.tensors.items()}
+
+
+def test_noise_is_made_once_for_each_tensor_and_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    noise = normalise.noise
+
+    def counted(seed: int, axis: int, name: str, shape: Any) -> torch.Tensor:
+        names.append(name)
+        return noise(seed, axis, name, shape)
+
+    monkeypatch.setattr(directions, "noise", counted)
+    model = oracles.net()
+    given = (checkpoints.read_state(model), filters_of(model), moving(model), RandomSpec())
+    lazy = random_directions(*given, count=1, regenerate=True)[0].tensors
+    assert sorted(names) == ["conv.weight", "fc.weight"]
+    assert "conv.weight" in lazy
+    assert "conv.bias" not in lazy
+    assert len(names) == 2
+    lazy["conv.weight"]
+    assert len(names) == 3
+    with pytest.raises(KeyError):
+        lazy["conv.bias"]
+    random_directions(*given, count=1)
+    assert len(names) == 5
 
 
 @pytest.mark.parametrize("options", [{"engine": "eager"}, {"engine": "vmapped"}, {"dtype": "bf16"}, {"workers": 2}])
