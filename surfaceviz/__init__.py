@@ -13,15 +13,24 @@ if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.losses import PerSample
     from surfaceviz.parts import merge
-    from surfaceviz.pipeline.api import plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.pipeline.api import hessian, hessian_map, plot, slice  # noqa: A004  the field's word for a cut
     from surfaceviz.problem import Problem
-    from surfaceviz.records import Slice
-    from surfaceviz.store import read
+    from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
+    from surfaceviz.store import read, read_curvature
 
-__all__ = ["PerSample", "Problem", "Slice", "SurfacevizError", "merge", "plot", "read", "slice"]
+__all__ = [
+    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "hessian", "hessian_map",
+    "merge", "plot", "read", "read_curvature", "slice",
+]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
 _HOMES = {
+    "Curvature": "records",
+    "HessianMap": "records",
+    "Spectrum": "records",
+    "hessian": "pipeline.api",
+    "hessian_map": "pipeline.api",
+    "read_curvature": "store",
     "PerSample": "losses",
     "Problem": "problem",
     "Slice": "records",

@@ -67,3 +67,9 @@ def place_of(error: BaseException) -> str:
         if not library and not any(folder in path.parents for folder in not_theirs):
             return f" ({path.name}, line {frame.lineno})"
     return ""
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there was too little memory, on a device or on the host."""
+    short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, on a device
+    return short or "DefaultCPUAllocator" in str(error)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, place_of
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
 from surfaceviz.interrupt import shielded
 from surfaceviz.losses import Measured, PerSample
 from surfaceviz.parameters import named_tensors
@@ -80,17 +80,13 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
     except SurfacevizError:
         raise
     except Exception as error:
-        kind = MemoryShortError if _is_short_of_memory(error) else ProblemError
+        kind = MemoryShortError if is_short_of_memory(error) else ProblemError
         raise kind(
             f"measuring split {title} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
         ) from error
     if any(part.keys() != parts[0].keys() for part in parts):
         raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
     return {metric: [part[metric] for part in parts] for metric in parts[0]}
-
-
-def _is_short_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _reseed() -> None:
@@ -115,13 +111,31 @@ def eager(problem: Problem) -> Call:
 class _Host(nn.Module):
     """Lets `functional_call` swap the model's tensors once for all batches of a pass."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, keep: Callable[[Measured], Any] | None = None) -> None:
         super().__init__()
         self.model = problem.model
-        self._measure = problem.measure
+        self._measure, self._keep = problem.measure, keep or detached
 
-    def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+    def forward(self, batches: Sequence[Any]) -> list[dict[str, Any]]:
+        return [{k: self._keep(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+
+
+def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
+    """Return the function that gives the loss of a batch as (sum, weight) with a state; the sum bears its graph."""
+    host = _Host(problem, keep=_as_sum)
+
+    def call(state: State, batch: Any) -> tuple[Tensor, float]:
+        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+        _reseed()
+        given: tuple[Tensor, float] = functional_call(host, swapped, ([batch],))[0]["loss"]
+        return given
+
+    return call
+
+
+def _as_sum(given: Measured) -> tuple[Tensor, float]:
+    total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
+    return torch.as_tensor(total).double(), float(weight)
 
 
 def outputs(problem: Problem) -> Callable[[State, Any], Any]:

@@ -18,7 +18,17 @@ from surfaceviz.errors import MergeError, StoreError
 from surfaceviz.records import MISSING, FloatArray, Slice
 
 # What may differ between parts of one slice: when, where and by whom they were made.
-_OWN = {"created", "command", "worker_points", "seconds", "shard", "engine_timings", "engine_asked", "rounding"}
+_OWN = {
+    "created",
+    "command",
+    "worker_points",
+    "seconds",
+    "shard",
+    "engine_timings",
+    "engine_asked",
+    "rounding",
+    "made_from",
+}
 _OWN |= {"cosine", "range_level"}  # numbers that follow from what is compared
 # Where these differ, values differ by rounding.
 _HOW = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}

@@ -222,7 +222,7 @@ def test_a_missing_file_is_said_to_be() -> None:
 
 
 def test_large_directions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LARGEST_DIRECTIONS", 10)
+    monkeypatch.setattr(store.slices, "LARGEST_DIRECTIONS", 10)
     store.write(Path("a.h5"), _surface(), [{"w": np.zeros(3)}, {"w": np.zeros(3)}])
     assert store.read_directions("a.h5") == [{}, {}]
     assert math.isnan(store.read("a.h5").values["train_loss"][0, 0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,47 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from surfaceviz.cli import options
+from surfaceviz.cli.app import app, command_line, number_or_auto
 
 if TYPE_CHECKING:
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.request import Request
     from surfaceviz.pipeline.run import Outcome
 
-app = typer.Typer(
-    name="surfaceviz",
-    help="See the loss surface of a neural network: slices around trained minima, drawn.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
 Kind = Literal["filled", "lines", "heat"]
 Scale = Literal["auto", "linear", "log"]
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        from importlib.metadata import version
-
-        typer.echo(f"surfaceviz {version('surfaceviz')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave."),
-    ] = False,
-) -> None:
-    """See the loss surface of a neural network: slices around trained minima, drawn."""
-    from surfaceviz.execute import launched
-
-    place = launched()
-    if place is not None and place.rank and context.invoked_subcommand != "slice":
-        raise typer.Exit  # once is enough
 
 
 @app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
@@ -88,7 +55,7 @@ def slice(  # noqa: A001  the field's word for a cut
 
     The same command goes on from where it was stopped.
     """
-    count = _number("workers", workers)
+    count = number_or_auto("workers", workers)
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.directions import RandomSpec
     from surfaceviz.grid import parse_axis
@@ -105,7 +72,7 @@ def slice(  # noqa: A001  the field's word for a cut
         freeze=tuple(freeze or ()),
         toward=tuple(toward or ()),
         splits=tuple(split or ()),
-        samples="auto" if samples == "auto" else None if samples is None else _number("samples", samples),
+        samples="auto" if samples == "auto" else None if samples is None else number_or_auto("samples", samples),
         bn=bn,
         dtype=dtype,
         device=device,
@@ -122,7 +89,7 @@ def slice(  # noqa: A001  the field's word for a cut
         if dry_run:
             _print_estimate(request, terminal, count)
             return
-        outcome = cut(request, workers=count, listener=terminal, command=_command_line())
+        outcome = cut(request, workers=count, listener=terminal, command=command_line())
     if outcome.path is not None:  # on rank 0
         _finish(outcome, terminal, draw=not no_plot and shard is None)
 
@@ -192,19 +159,6 @@ def plot(
     names = [path.stem for path in files]
     render.save(render.draw(surfaces, kind=kind, levels=levels, of=of, names=names, points=points), picture)
     typer.echo(f"picture: {picture}")
-
-
-def _number(name: str, given: str) -> int | None:
-    """Return a number of at least 1; None for ``auto``."""
-    if given == "auto":
-        return None
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"{name}: expected a number of at least 1, or auto, got {given!r}")
-    return int(given)
-
-
-def _command_line() -> str:
-    return shlex.join(["surfaceviz", *sys.argv[1:]])
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:

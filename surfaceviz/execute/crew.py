@@ -110,6 +110,12 @@ class Crew:
                 left -= 1
                 yield Done(chunks[mine], result, 0)
 
+    def each(self, message: ChunkT, function: Function[ChunkT, ResultT]) -> list[ResultT]:
+        """Return the answer of every rank to a message, in their order, this process's own first."""
+        self.tell(message)
+        own = function(message)
+        return [own, *(answer for _, answer in self.hear())]
+
     def _wait(self, missing: Callable[[], list[int]], what: str) -> None:
         """Wait for news; tell the user who is waited for where it takes long."""
         begun, patience = time.monotonic(), _SILENCE

@@ -33,8 +33,8 @@ class _Worker:
 class Pool(Generic[ChunkT, ResultT]):
     """Worker processes, each with a pipe of its own; a chunk is handed out as one gets free."""
 
-    def __init__(self, make: Make[ChunkT, ResultT], workers: Workers) -> None:
-        self._make = make
+    def __init__(self, make: Make[ChunkT, ResultT], workers: Workers, *, lives: int = _LIVES) -> None:
+        self._make, self._lives = make, lives
         self._context: BaseContext = multiprocessing.get_context(workers.method)
         self._chunks: list[ChunkT] = []
         self._waiting: list[int] = []
@@ -60,6 +60,11 @@ class Pool(Generic[ChunkT, ResultT]):
                 if done is not None:
                     left -= 1
                     yield done
+
+    def each(self, message: ChunkT) -> list[ResultT]:
+        """Return every worker's answer to a message, in their order."""
+        done = self.run([message] * len(self._workers))  # each gets one before any is free for a second
+        return [each.result for each in sorted(done, key=lambda each: each.worker)]
 
     def end(self) -> None:
         """Kill the workers, whatever they do."""
@@ -109,10 +114,11 @@ class Pool(Generic[ChunkT, ResultT]):
         code, index = worker.process.exitcode or 0, worker.index
         assert index is not None
         self._deaths[index] += 1
-        if self._deaths[index] >= _LIVES:
+        if self._deaths[index] >= self._lives:
+            often = ", twice over the same points" if self._lives > 1 else ""
             raise WorkerError(
-                f"worker {worker.number} {_last_words(code)}, twice over the same points; try fewer --workers "
-                "(memory), or --workers 1 to see it happen"
+                f"worker {worker.number} {_last_words(code)}{often}; try fewer --workers (memory), or --workers 1 to "
+                "see it happen"
             )
         self._waiting.append(index)
         worker.pipe.close()

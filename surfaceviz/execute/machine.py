@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import sys
+from pathlib import Path
 
 
 def keep_memory() -> None:
@@ -31,3 +32,29 @@ def cores() -> int:
 def can_fork() -> bool:
     """Return whether a process can be copied with all it holds: on Linux; macOS's libraries don't bear it."""
     return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that could be had without swapping; 4 GB where the system doesn't tell."""
+    unknown = 4 * 2**30
+    if sys.platform != "linux":
+        return unknown
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else unknown
+    return min([free, *_limits()])
+
+
+def _limits() -> list[int]:
+    """Return the bytes that control groups leave this process, as containers and batch systems set them."""
+    left = []
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            texts = [Path(path).read_text(encoding="ascii").strip() for path in (limit, used)]
+        except OSError:
+            continue  # another version of control groups, or none
+        if all(text.isdecimal() for text in texts):
+            left.append(max(0, int(texts[0]) - int(texts[1])))
+    return left

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from surfaceviz.execute.local import Pool
 from surfaceviz.execute.work import ChunkT, Done, Make, ResultT, Run, Workers
+
+Each = Callable[[ChunkT], Sequence[ResultT]]
 
 
 @contextmanager
@@ -35,5 +37,34 @@ def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run
         pool = Pool(make, workers)
         try:
             yield pool.run
+        finally:
+            pool.end()
+
+
+@contextmanager
+def map_each(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Each[ChunkT, ResultT]]:
+    """Give, for a ``with`` block, a function that has every worker answer one message, and returns the answers.
+
+    They come in the order of the workers, so that a sum over them is the same bits each time. A worker keeps what it
+    has from one message to the next: for work of which each does its own share, such as sums over data.
+
+    Args:
+        make: builds the function from a worker's number, once in each worker; picklable for ``spawn``.
+        workers: where; the ranks of an MPI job have functions of their own (`Member.answer`).
+
+    Raises:
+        WorkerError: a worker died, with what it had, or raised an error that is not ours; a `SurfacevizError` arrives
+            as it was.
+    """
+    if workers.crew is not None:
+        crew, function = workers.crew, make(0)
+        yield lambda message: crew.each(message, function)
+    elif workers.count <= 1:
+        function = make(0)
+        yield lambda message: [function(message)]
+    else:
+        pool = Pool(make, workers, lives=1)
+        try:
+            yield pool.each
         finally:
             pool.end()

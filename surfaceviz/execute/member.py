@@ -71,6 +71,17 @@ class Member:
             index, chunk = self._chunks.popleft()
             self._send("done", (index, function(chunk)))
 
+    def answer(self, function: Function[Any, Any], kinds: tuple[type, ...]) -> Any:
+        """Answer messages of some kinds, for `Crew.each`; return the first that is none of them.
+
+        Raises:
+            Dismissed: rank 0 has stopped.
+        """
+        while isinstance(message := self.hear(), kinds):
+            self._heed_signal()
+            self.report(function(message))
+        return message
+
     def fail(self, error: BaseException) -> None:
         """Send rank 0 what went wrong, and wait for the end."""
         told = portable(error, f"rank {self._job.rank} on {self._job.host}")

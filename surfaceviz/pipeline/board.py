@@ -41,6 +41,7 @@ class Board:
     ) -> None:
         _check_names(list(centre.values))
         self.audit: Audit | None = None
+        self._curvature = () if before is None else (before.spectra, before.hessian_map)
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
         self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)
@@ -93,7 +94,7 @@ class Board:
         return Slice(
             self.axes, self._values, self.origin, self._centre, self._directions,
             self._stderr, self._rise, self._marks, dict(self.provenance),
-            self.audit,
+            self.audit, *self._curvature,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from surfaceviz import store
 from surfaceviz.errors import StoreError
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.plan import Plan
+from surfaceviz.pipeline.request import Request
 from surfaceviz.records import Slice
 
 ROUNDING = 1e-4  # of a centre on another kind of CPU; more means that something changed
@@ -27,7 +29,7 @@ def refuse_other(plan: Plan, before: Slice) -> None:
         for key, value in plan.identity.items()
         if before.provenance.get(key) != value
     ]
-    if not differing and not _same_directions(plan, before):
+    if not differing and not same_directions(plan, before, plan.output):
         differing = ["its directions, made again, came out otherwise"]
     if differing:
         assert plan.output is not None
@@ -37,12 +39,12 @@ def refuse_other(plan: Plan, before: Slice) -> None:
         )
 
 
-def _same_directions(plan: Plan, before: Slice) -> bool:
+def same_directions(plan: Plan, before: Slice, path: Path | None) -> bool:
     """Return whether the directions are those of the file: by fingerprint, or within rounding of another CPU."""
     if [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]:
         return True
-    assert plan.output is not None
-    kept = store.read_directions(plan.output)
+    assert path is not None
+    kept = store.read_directions(path)
     return len(kept) == len(plan.directions) and all(
         arrays.keys() == direction.tensors.keys()
         and all(np.allclose(arrays[name], tensor, rtol=1e-5) for name, tensor in direction.tensors.items())
@@ -88,6 +90,12 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], list
     return "continued where the centre or a direction differs within rounding"
 
 
+def made_from(request: Request) -> str:
+    """Return the names by which a run's problem, weights and data are found again, as JSON; none of live objects."""
+    problem = request.problem if isinstance(request.problem, str) else None
+    return json.dumps({"problem": problem, "weights": request.weights, "data": request.data, "toward": request.toward})
+
+
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> dict[str, str | int | float]:
     """Return what a file's root says of the run, the beginning kept from the slice it goes on from."""
     made: dict[str, str | int | float] = {
@@ -96,6 +104,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "numpy": np.__version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command,
+        "made_from": made_from(plan.request),
         "worker_points": "{}",
         "seconds": 0.0,
     }

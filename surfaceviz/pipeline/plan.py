@@ -141,13 +141,13 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     if output is not None and not output.absolute().parent.is_dir():
         raise StoreError(f"{output}: there is no folder {output.absolute().parent}; make it first")
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
-    device = _device(request.device, place)
+    device = device_of(request.device, place)
     usual = evaluate.default_dtype(problem.model)
     asked = None if request.dtype == "auto" and before else request.dtype
     dtype = asked or str(before.get("dtype", usual))
     # Along a line the difference of two models is added back: in float32 what is small beside it would be lost.
     moves_in = "float64" if request.toward or "float64" in (usual, dtype) else "float32"
-    theta = _theta(problem, request.weights, moves_in, say)
+    theta = read_theta(problem, request.weights, moves_in, say)
     filters = filters_of(problem.model, problem.rules)
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
@@ -214,15 +214,20 @@ def _as_axis(axis: Axis | AutoAxis) -> Axis:
 
 def _default_output(name: str, request: Request) -> Path:
     part = "" if request.shard is None else f"-{request.shard.number}of{request.shard.count}"
-    return Path(f"{_file_name(name)}{part}.h5")
+    return Path(f"{file_name(name)}{part}.h5")
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return a problem's name as a file may be called."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "slice"
 
 
-def _device(given: str, place: int) -> torch.device:
-    """Return the device of the process at a place of its node."""
+def device_of(given: str, place: int) -> torch.device:
+    """Return the device of the process at a place of its node.
+
+    Raises:
+        ProblemError: it is not to be had.
+    """
     if given == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return torch.device("cuda", place % count) if count else torch.device("cpu")
@@ -241,8 +246,12 @@ def _there(name: str) -> torch.device:
     return device
 
 
-def _theta(problem: Problem, weights: str | None, dtype: str, say: Say) -> dict[str, Tensor]:
-    """Return the weights and buffers around which the slice is cut, floating ones in the master dtype."""
+def read_theta(problem: Problem, weights: str | None, dtype: str, say: Say) -> dict[str, Tensor]:
+    """Return the weights and buffers of ``FILE[:KEY]``, or the problem's own, floating ones in the master dtype.
+
+    Raises:
+        CheckpointError: they can't be read, don't fit, or hold NaN or inf.
+    """
     model = problem.model
     state = checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
     theta = _mastered(state, dtype)

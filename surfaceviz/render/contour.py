@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 
 from surfaceviz.records import EVALUATED, MISSING, FloatArray, Slice
 from surfaceviz.render import style
@@ -16,11 +17,12 @@ from surfaceviz.render.levels import Levels
 
 KINDS = ("filled", "lines", "heat")
 _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
+_HALO = (1.0, 1.0, 1.0, 0.65)
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 
 
 def draw_contour(
-    ax: Axes, surface: Slice, name: str, levels: Levels, kind: str = "filled", *, points: bool = False
+    ax: Axes, surface: Slice, name: str, levels: Levels, kind: str = "filled", *, points: bool = False, ink: str = ""
 ) -> ScalarMappable:
     """Draw ``values[name]``, alpha to the right and beta upwards, and return what a colour bar needs.
 
@@ -33,9 +35,12 @@ def draw_contour(
         levels: what lines are drawn at and colours run over.
         kind: one of `KINDS`.
         points: whether the points that were evaluated are dotted.
+        ink: the one colour of all lines, of which no others are drawn then: for a surface over something else.
     """
     alpha, beta = surface.axes
-    if min(surface.shape) < 2:  # noqa: PLR2004  no line runs through a single row
+    if ink:
+        kind = "lines"
+    elif min(surface.shape) < 2:  # noqa: PLR2004  no line runs through a single row
         kind = "heat"
     finite = np.isfinite(surface.values[name])
     z = levels.placed(np.where(finite, surface.values[name], np.nan)).T  # rows are beta
@@ -46,10 +51,8 @@ def draw_contour(
     elif kind == "filled":
         mappable = ax.contourf(alpha, beta, z, places, cmap=style.MAP, norm=norm)
         ax.contour(alpha, beta, z, places, colors="white", linewidths=0.4, alpha=0.7)
-    else:
-        mappable = ax.contour(alpha, beta, z, places, cmap=style.MAP, norm=norm, linewidths=1.1)
-        roomy = [place for place, path in zip(places, mappable.get_paths(), strict=True) if _is_roomy(path, surface)]
-        ax.clabel(mappable, roomy, fontsize=7, fmt=levels.label, colors="#333333")
+    elif min(surface.shape) > 1:
+        _draw_lines(ax, surface, z, levels, ink)
     if points:
         x, y = (axis[i] for axis, i in zip(surface.axes, np.nonzero(surface.origin == EVALUATED), strict=True))
         dots = {"markersize": 2.2, "markeredgewidth": 0, "zorder": 4, "clip_on": False}  # those of the rim are whole
@@ -57,6 +60,21 @@ def draw_contour(
     _draw_marks(ax, surface)
     _finish(ax, surface, cells=kind == "heat")
     return mappable if kind != "lines" else ScalarMappable(norm, style.MAP)
+
+
+def _draw_lines(ax: Axes, surface: Slice, z: FloatArray, levels: Levels, ink: str) -> None:
+    """Draw labelled lines of ``z`` (n_beta, n_alpha), in the levels' colours or in one."""
+    places = levels.placed(levels.values)
+    colours: Any = (
+        {"colors": ink, "linewidths": 0.7} if ink else {"cmap": style.MAP, "norm": levels.norm(), "linewidths": 1.1}
+    )
+    lines = ax.contour(*surface.axes, z, places, **colours)
+    roomy = [place for place, path in zip(places, lines.get_paths(), strict=True) if _is_roomy(path, surface)]
+    texts = ax.clabel(lines, roomy, fontsize=7, fmt=levels.label, colors=ink or "#333333")
+    if ink:  # legible on any colour beneath
+        lines.set_path_effects([withStroke(linewidth=1.7, foreground=_HALO)])
+        for text in texts:
+            text.set_path_effects([withStroke(linewidth=1.7, foreground=_HALO)])
 
 
 def _is_roomy(path: Path, surface: Slice) -> bool:

@@ -13,6 +13,7 @@ import matplotlib as mpl
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")  # of the splits
 MAP = "viridis"  # perceptually uniform, monotone in grey
+SIGNED_MAP = "RdBu_r"  # white at 0, blue below it, red above
 MISSING = "#e6e6e6"
 DIVERGED = "#bdbdbd"
 

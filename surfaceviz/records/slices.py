@@ -1,16 +1,16 @@
-"""Results as frozen numpy records: what a file holds and a picture shows."""
+"""Slices as frozen numpy records."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.float64]
+from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.curvature import HessianMap, Spectrum
 
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
@@ -93,6 +93,8 @@ class Slice:
         marks: models that lie on the slice, theta apart.
         audit: of the interpolated points, once a refinement has ended.
         provenance: what made it: command, problem, fingerprints, seed, dtype, engine, ...
+        spectra: of points of it, in the order in which they were asked for.
+        hessian_map: the extreme eigenvalues on a grid over it.
     """
 
     axes: tuple[FloatArray, ...]
@@ -105,6 +107,8 @@ class Slice:
     marks: tuple[Mark, ...] = ()
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
     audit: Audit | None = None
+    spectra: tuple[Spectrum, ...] = ()
+    hessian_map: HessianMap | None = None
 
     @property
     def ndim(self) -> int:
@@ -198,6 +202,11 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
                 f"{mark.name} at ({where}): " + ", ".join(f"{k} {v:.6g}" for k, v in mark.values.items()),
             )
         )
+    for spectrum in surface.spectra:
+        rows.append(("spectrum", f"{spectrum!r}"[1:-1]))
+    if surface.hessian_map is not None:
+        measured = int(np.count_nonzero(surface.hessian_map.origin))
+        rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
     return rows
 

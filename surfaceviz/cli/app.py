@@ -1,0 +1,57 @@
+"""The application that commands belong to, and what they share."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+_COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
+
+app = typer.Typer(
+    name="surfaceviz",
+    help="See the loss surface of a neural network: slices around trained minima, drawn.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"surfaceviz {version('surfaceviz')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave."),
+    ] = False,
+) -> None:
+    """See the loss surface of a neural network: slices around trained minima, drawn."""
+    from surfaceviz.execute import launched
+
+    place = launched()
+    if place is not None and place.rank and context.invoked_subcommand not in _COLLECTIVE:
+        raise typer.Exit  # once is enough
+
+
+def number_or_auto(name: str, given: str) -> int | None:
+    """Return a number of at least 1; None for ``auto``."""
+    if given == "auto":
+        return None
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"{name}: expected a number of at least 1, or auto, got {given!r}")
+    return int(given)
+
+
+def command_line() -> str:
+    """Return the command that was typed."""
+    return shlex.join(["surfaceviz", *sys.argv[1:]])

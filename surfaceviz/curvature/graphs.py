@@ -1,0 +1,156 @@
+"""The graph of one batch: what is multiplied by vectors again and again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from surfaceviz.curvature.twice import twice_differentiable
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
+from surfaceviz.functional import State, loss_sums, outputs
+from surfaceviz.losses import PerSample
+from surfaceviz.problem import Problem
+
+OPERATORS = ("hessian", "ggn")
+
+
+class Graph(Protocol):
+    """A batch's loss with its first derivatives, and products with the matrix of its second.
+
+    Attributes:
+        loss: the sum over the batch.
+        weight: what sums are divided by, summed over the batch.
+        gradient: of the sum, one tensor for each parameter.
+    """
+
+    loss: float
+    weight: float
+    gradient: list[Tensor]
+
+    def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Return the matrix of the sum times a vector, tensor by tensor."""
+
+
+Build = Callable[[State, Sequence[str], Any], Graph]  # the state, the own names of the parameters, a batch
+
+
+def builder(problem: Problem, operator: str) -> Build:
+    """Return what builds graphs of a problem's batches.
+
+    Raises:
+        ProblemError: a Gauss-Newton matrix of a problem that has no outputs, but a ``measure``.
+    """
+    if operator == "ggn" and not problem.judges_outputs:
+        raise ProblemError(
+            "operator ggn: the problem is given by measure=, so that there are no outputs to linearise; give model and "
+            "loss, or take the hessian"
+        )
+    made: Any = _Hessian if operator == "hessian" else _GaussNewton
+
+    def build(state: State, names: Sequence[str], batch: Any) -> Graph:
+        leaves = [state[name].detach().clone().requires_grad_() for name in names]
+        swapped = {**{k: t.detach() for k, t in state.items()}, **dict(zip(names, leaves, strict=True))}
+        with torch.enable_grad(), _told(), twice_differentiable():
+            graph: Graph = made(problem, swapped, leaves, batch)
+        return graph
+
+    return build
+
+
+class _Hessian:
+    """By a second backward pass through a gradient whose graph is kept. Source: Pearlmutter, Neural Comp. 6 (1994)."""
+
+    def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
+        total, self.weight = loss_sums(problem)(state, batch)
+        self.loss = float(total.detach())
+        self._leaves = leaves
+        slopes = _gradients(total, leaves)
+        self.gradient = [slope.detach() for slope in slopes]
+        self._bent = [i for i, slope in enumerate(slopes) if slope.requires_grad]  # linear parts have no second
+        self._slopes = [slopes[i] for i in self._bent]
+
+    def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Return H v."""
+        return _backward(self._slopes, self._leaves, [vector[i] for i in self._bent])
+
+
+class _GaussNewton:
+    """G v = J' (d2l/df2) J v. Source: Schraudolph, Neural Comp. 14 (2002); J v by differentiating J'u in u."""
+
+    def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
+        self._leaves = leaves
+        self._outputs = outputs(problem)(state, batch)
+        if not isinstance(self._outputs, Tensor):
+            raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
+        self._at = self._outputs.detach().requires_grad_()
+        total, self.weight = _loss_of(problem, self._at, problem.targets(batch))
+        self.loss = float(total.detach())
+        (self._slope,) = _gradients(total, [self._at])
+        self.gradient = _backward([self._outputs], leaves, [self._slope.detach()])
+        self._dual = torch.zeros_like(self._outputs, requires_grad=True)
+        self._pulled = torch.autograd.grad(
+            self._outputs, leaves, self._dual, create_graph=True, materialize_grads=True
+        )  # J'u
+
+    def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Return G v."""
+        pairs = [(p, v) for p, v in zip(self._pulled, vector, strict=True) if p.requires_grad]
+        (forward,) = _backward([p for p, _ in pairs], [self._dual], [v for _, v in pairs])
+        if not self._slope.requires_grad:
+            return [torch.zeros_like(leaf) for leaf in self._leaves]
+        (curved,) = _backward([self._slope], [self._at], [forward])
+        return _backward([self._outputs], self._leaves, [curved])
+
+
+def _loss_of(problem: Problem, given: Tensor, targets: Any) -> tuple[Tensor, float]:
+    part = problem.judge(given, targets)["loss"]
+    total, weight = (part.values.sum(), part.weights.sum()) if isinstance(part, PerSample) else part
+    return torch.as_tensor(total).double(), float(weight)
+
+
+def _gradients(total: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients with their graph; zeros where a leaf has no part in the total."""
+    if not total.requires_grad:
+        raise ProblemError("the loss does not depend on the parameters in a way that can be differentiated")
+    return list(torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True))
+
+
+def _backward(values: Sequence[Tensor], leaves: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:
+    """Return the pulled-back vector, zeros where a leaf has no part; the graph is kept."""
+    if not values:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    with _told():
+        return list(
+            torch.autograd.grad(
+                list(values), list(leaves), list(vector), retain_graph=True, materialize_grads=True, allow_unused=True
+            )
+        )
+
+
+class _told:  # noqa: N801  a context manager reads as a verb here
+    """Turn what differentiating raises into a line that names the operator."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None or isinstance(error, SurfacevizError) or not isinstance(error, Exception):
+            return
+        if is_short_of_memory(error):
+            raise MemoryShortError(f"a batch took more memory than there is: {error}") from error
+        message = str(error).strip()
+        named = re.search(r"derivative for '?([\w:]+)'? is not implemented", message)
+        once = "once_differentiable" in message
+        if named or once:
+            what = named.group(1) if named else "a @once_differentiable function"
+            raise ProblemError(
+                f"the loss is not twice differentiable: {what} has no second derivative{place_of(error)}; write it "
+                "with other operations"
+            ) from error
+        raise ProblemError(
+            f"differentiating twice raised {type(error).__name__}: {message}{place_of(error)}"
+        ) from error

@@ -1,0 +1,215 @@
+"""One process's share of the samples: derivatives of the summed loss at a point, with graphs kept while they fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from surfaceviz.curvature.graphs import Build, Graph, builder
+from surfaceviz.curvature.layout import Layout
+from surfaceviz.data import Split
+from surfaceviz.errors import MemoryShortError
+from surfaceviz.functional import State
+from surfaceviz.problem import Problem
+from surfaceviz.tree import leaves, map_tensors
+
+Place: TypeAlias = tuple[float, ...]
+Rows: TypeAlias = NDArray[Any]
+
+_SIZES = (128, 512, 2048)  # samples of a batch that are tried; ours
+_TRANSIENT = 1.0  # times a batch's graph that differentiating it takes beside
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Asks for a point to be opened: its number among those that are known."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    """Asks for products of vectors, rows (b, P), with the matrix of the open point."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The sums of a point: loss, weight, gradient (P,)."""
+
+    loss: float
+    weight: float
+    gradient: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The ``number``-th of ``count`` shares of the samples."""
+
+    number: int = 0
+    count: int = 1
+
+    def of(self, split: Split) -> Split:
+        """Return this share of a split, which may be empty."""
+        if split.given:
+            return Split(split.name, split.count, split.sha256, given=split.given[self.number :: self.count])
+        start, stop = (split.count * k // self.count for k in (self.number, self.number + 1))
+        rows = map_tensors(lambda tensor: tensor[start:stop], split.rows)
+        return Split(split.name, stop - start, split.sha256, rows)
+
+
+class Sums:
+    """Answers `Open` and `Multiply` for a share of the samples.
+
+    Args:
+        problem: whose model is borrowed.
+        split: this share of the samples, on the device and in the dtype of the weights.
+        layout: the parameters that the matrix is over.
+        own_names: canonical name -> the model's own.
+        states: gives the state (by the model's own names) of a point by its number.
+        operator: ``hessian`` or ``ggn``.
+        memory: bytes that graphs may take.
+        batch: samples in a batch; None measures it.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        split: Split,
+        layout: Layout,
+        own_names: Mapping[str, str],
+        states: Callable[[int], State],
+        *,
+        operator: str = "hessian",
+        memory: int,
+        batch: int | None = None,
+    ) -> None:
+        self._build: Build = builder(problem, operator)
+        self._split, self._layout, self._states = split, layout, states
+        self._names = [own_names[name] for name in layout.names]
+        self._memory, self._batch = memory, batch
+        self._size = 0  # samples in a batch, once it is chosen
+        self._bytes = 0  # of a batch's graph
+        self._state: State = {}
+        self._kept: list[Graph] = []
+        self._others: list[Any] = []  # batches of which no graph is kept
+
+    def __call__(self, message: Open | Multiply) -> Opened | Rows:
+        """Return the answer."""
+        return self.open(message.number) if isinstance(message, Open) else self.multiply(message.rows)
+
+    def open(self, number: int) -> Opened:
+        """Go to a point: build its graphs, and keep as many as there is memory for."""
+        self._kept, self._others = [], []
+        self._state = self._states(number)
+        if not self._split.count:
+            return Opened(0.0, 0.0, np.zeros(self._layout.dimension))
+        if not self._size:
+            self._choose()
+        room = int(self._memory / max(self._bytes, 1) - _TRANSIENT)
+        loss = weight = 0.0
+        gradient = np.zeros(self._layout.dimension)
+        for batch in self._split.batches(self._size):
+            graph = self._built(batch)
+            loss, weight = loss + graph.loss, weight + graph.weight
+            gradient += self._layout.flat(graph.gradient).double().cpu().numpy()
+            if len(self._kept) < room:
+                self._kept.append(graph)
+            else:
+                self._others.append(batch)
+        return Opened(loss, weight, gradient)
+
+    def multiply(self, rows: Rows) -> Rows:
+        """Return the products of vectors with the matrix of the summed loss, rows (b, P)."""
+        like = self._state[self._names[0]]
+        vectors = [self._layout.split(torch.as_tensor(row, dtype=like.dtype, device=like.device)) for row in rows]
+        total = np.zeros(rows.shape, rows.dtype)
+        for graph in self._kept:
+            self._add(total, graph, vectors)
+        for batch in self._others:  # built once for all vectors
+            self._add(total, self._built(batch), vectors)
+        return total
+
+    def _add(self, total: Rows, graph: Graph, vectors: Sequence[Sequence[Tensor]]) -> None:
+        for i, vector in enumerate(vectors):
+            total[i] += self._layout.flat(graph.product(vector)).cpu().numpy()
+
+    def _built(self, batch: Any) -> Graph:
+        return self._build(self._state, self._names, batch)
+
+    def _choose(self) -> None:
+        """Choose the size of a batch: given, or the one of the fastest products of those whose graphs fit."""
+        if self._split.given or self._batch:
+            self._size = self._batch or self._split.count
+            self._bytes, _ = self._tried(self._size)
+            if (1 + _TRANSIENT) * self._bytes > self._memory:
+                raise MemoryShortError(
+                    f"the graph of a batch of {self._samples(self._size)} samples takes "
+                    f"{_megabytes((1 + _TRANSIENT) * self._bytes)} with what differentiating it needs, over the "
+                    f"{_megabytes(self._memory)} there are for graphs; give a smaller --batch, or more --memory"
+                )
+            return
+        sizes = sorted({min(size, self._split.count) for size in _SIZES})
+        found = [(size, *self._tried(size)) for size in self._fitting(sizes)]
+        self._size, self._bytes, _ = min(found, key=lambda each: each[2])
+
+    def _fitting(self, sizes: Sequence[int]) -> list[int]:
+        """Return the sizes whose graphs fit, by what those of the smallest one take; smaller ones where none does."""
+        probe = sizes[0]
+        each = self._tried(probe)[0] / probe
+        while (1 + _TRANSIENT) * each * probe > self._memory:
+            if probe == 1:
+                raise MemoryShortError(
+                    f"the graph of one sample takes {_megabytes((1 + _TRANSIENT) * each)} with what differentiating it "
+                    f"needs, over the {_megabytes(self._memory)} there are for graphs; give more --memory"
+                )
+            probe //= 2
+            each = self._tried(probe)[0] / probe
+        return [probe, *(size for size in sizes if size > probe and (1 + _TRANSIENT) * each * size <= self._memory)]
+
+    def _tried(self, size: int) -> tuple[int, float]:
+        """Return the bytes of the first batch's graph, and the seconds that a product takes for each sample."""
+        batch = self._split.batches(size)[0]
+        held = _Held()
+        with torch.autograd.graph.saved_tensors_hooks(held.note, lambda tensor: tensor):
+            graph = self._built(batch)
+        del graph
+        graph = self._built(batch)
+        vector = [torch.ones_like(self._state[name]) for name in self._names]
+        seconds = []
+        for _ in range(2):
+            begun = time.perf_counter()
+            graph.product(vector)
+            seconds.append(time.perf_counter() - begun)
+        return held.bytes, min(seconds) / self._samples(size)
+
+    def _samples(self, size: int) -> int:
+        return len(leaves(self._split.batches(size)[0])[0])
+
+
+class _Held:
+    """Counts the bytes of the storages that a graph saves."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, int] = {}
+
+    def note(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        self._storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        return sum(self._storages.values())
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 2**20:,.1f} MB"

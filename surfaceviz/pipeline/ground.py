@@ -1,0 +1,279 @@
+"""Where curvature is measured: points of a slice that was cut before, or checkpoints of a problem."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfaceviz import evaluate
+from surfaceviz.curvature import Layout, Site, filter_scales, layout_of
+from surfaceviz.data import Split
+from surfaceviz.directions import RandomSpec
+from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.evaluate import Placer, World
+from surfaceviz.functional import State, recalibrate
+from surfaceviz.grid import Axis
+from surfaceviz.parameters import Filters, filters_of, fingerprint, named_tensors
+from surfaceviz.pipeline.identity import same_directions
+from surfaceviz.pipeline.inquiry import Inquiry
+from surfaceviz.pipeline.plan import Plan, device_of, make_plan, read_theta
+from surfaceviz.pipeline.request import Request
+from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.problem import Problem
+from surfaceviz.records import EVALUATED, FloatArray, Slice
+
+Say = Callable[[str], None]
+
+_CALIBRATION = 128  # samples of the batches that recalibrate batch norms, as slices take them
+_NEAR = 1e-9  # of the range: a point that lies so close to a grid point is that one
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A point: how its weights come about, and what its record says of it."""
+
+    make: Callable[[], State]  # canonical name -> weights and buffers there
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Everything that measuring curvature needs, on this process.
+
+    Attributes:
+        split: the samples, on the device and in the dtype.
+        spots: the points, by number.
+        directions: of the slice, rows (ndim, P) float64; None off a slice.
+        scale: of the loss, that gradients are compared with.
+        identity: what processes must share.
+    """
+
+    problem: Problem
+    name: str
+    filters: Mapping[str, Filters]
+    layout: Layout
+    own_names: Mapping[str, str]
+    dtype: torch.dtype
+    device: torch.device
+    split: Split
+    spots: Sequence[Spot]
+    directions: Tensor | None
+    scale: float
+    identity: Mapping[str, str]
+
+    def state(self, number: int) -> State:
+        """Return the weights and buffers of a point by the model's own names."""
+        return {self.own_names[name]: tensor for name, tensor in self.spots[number].make().items()}
+
+    def site(self, number: int) -> Site:
+        """Return what is known of a point beforehand."""
+        theta = self.spots[number].make()
+        common = {"split": self.split.name, "samples": self.split.count}
+        return Site(
+            number, self.scale, self.layout.of(theta).double().cpu(),
+            filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
+            self.directions, {**common, **self.spots[number].fields},
+        )  # fmt: skip
+
+
+def slice_ground(inquiry: Inquiry, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, local: int) -> Ground:
+    """Return the ground of points on a slice: its plan, made again and compared with the file.
+
+    Raises:
+        StoreError: weights, data or directions are not those of the file.
+        ProblemError: the problem can't be found, or a point lies off the range.
+    """
+    assert inquiry.file is not None
+    for place in places:
+        _check_place(surface, place)
+    plan = make_plan(request_of(inquiry, surface), say, place=local)
+    _refuse_changed(plan, surface, inquiry.file)
+    split = next((s for s in plan.splits if s.name == (inquiry.split or plan.splits[0].name)), None)
+    if split is None:
+        raise ProblemError(f"no split {inquiry.split!r} in {inquiry.file}; it has {', '.join(surface.splits)}")
+    world = plan.world(plan.dtype)
+    made = _weights_at(world)
+    fields = [{"place": place, "differences": differences(surface, f"{split.name}_loss", place)} for place in places]
+    spots = [Spot(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
+    layout = layout_of(plan.theta, plan.filters, inquiry.wanted.parameters)
+    # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors.
+    inside = all(set(direction.tensors) <= set(layout.names) for direction in plan.directions)
+    directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
+    return _ground(inquiry, plan.problem, plan.name, plan.filters, layout, split, spots, directions, world)
+
+
+def _flat(tensors: Mapping[str, Tensor], layout: Layout) -> Tensor:
+    """Return a direction as a vector, (P,) float64."""
+    pairs = zip(layout.names, layout.shapes, strict=True)
+    return layout.flat([tensors[n].double() if n in tensors else torch.zeros(s, dtype=torch.float64) for n, s in pairs])
+
+
+def _weights_at(world: World) -> Callable[[tuple[float, ...]], State]:
+    """Return what gives the weights of a point by canonical names, batch norms recalibrated where the slice does."""
+    canonical = {own: name for name, own in world.place.names.items()}
+
+    def made(place: tuple[float, ...]) -> State:
+        state = {name: tensor.clone() for name, tensor in world.place(place).items()}
+        if world.calibration is not None:
+            recalibrate(world.problem, state, world.calibration.batches(_CALIBRATION))
+        return {canonical[name]: tensor for name, tensor in state.items()}
+
+    return made
+
+
+def course_ground(inquiry: Inquiry, say: Say, local: int) -> Ground:
+    """Return the ground of one or several checkpoints of a problem.
+
+    Raises:
+        SurfacevizError: problem, weights or data can't be read.
+    """
+    given = inquiry.target
+    problem = given if isinstance(given, Problem) else resolve(str(given), inquiry.data)
+    dtype = inquiry.dtype or evaluate.default_dtype(problem.model)
+    device = device_of(inquiry.device, local)
+    filters = filters_of(problem.model, problem.rules)
+    split = problem.load(inquiry.split or problem.splits[0])
+    own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
+
+    def theta(weights: str | None) -> dict[str, Tensor]:
+        return read_theta(problem, weights, dtype, say)
+
+    first = theta(inquiry.weights[0] if inquiry.weights else None)
+    layout = layout_of(first, filters, inquiry.wanted.parameters)
+    spots = []
+    for number, weights in enumerate(inquiry.weights or (None,)):
+        tensors = first if number == 0 else theta(weights)
+        source = {} if weights is None else {"source": Path(weights).name, "step": _step(weights, number)}
+        fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
+        del tensors  # one set of weights is held at a time
+        spots.append(Spot(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
+    world = World(problem, Placer(own_names, first, [], dtype, device), [])
+    return _ground(
+        inquiry, problem, problem.name or type(problem.model).__name__, filters, layout,
+        split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), spots, None, world,
+    )  # fmt: skip
+
+
+def _ground(
+    inquiry: Inquiry, problem: Problem, name: str, filters: Mapping[str, Filters], layout: Layout, split: Split,
+    spots: Sequence[Spot], directions: Tensor | None, world: World,
+) -> Ground:  # fmt: skip
+    placer = world.place
+    few = split if inquiry.samples is None else split.subset(inquiry.samples)
+    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
+    guess = evaluate.uninformed_loss(World(problem, placer, [there]), there)
+    identity = {
+        "weights": ", ".join(str(spot.fields.get("weights_sha256", "")) for spot in spots) or fingerprint(placer.still),
+        "data": split.sha256, "inquiry": inquiry.words,
+    }  # fmt: skip
+    return Ground(
+        problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, spots,
+        directions, 1.0 if guess is None else guess, identity,
+    )  # fmt: skip
+
+
+def request_of(inquiry: Inquiry, surface: Slice) -> Request:
+    """Return the request by which a slice was cut, in a dtype that bears second derivatives.
+
+    Raises:
+        ProblemError: the file does not name its problem, and the inquiry none.
+    """
+    noted = surface.provenance
+    origin = json.loads(str(noted.get("made_from", "{}")))
+    problem = inquiry.problem or origin.get("problem")
+    if problem is None:
+        raise ProblemError(
+            f"{inquiry.file} was cut of live objects, by surfaceviz.slice, and does not name its problem: name it by "
+            "--problem FILE.py:FACTORY (problem= in Python)"
+        )
+    toward = tuple(origin.get("toward", ()))
+    random = RandomSpec() if toward else RandomSpec(
+        int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
+    )  # fmt: skip
+    samples = noted["samples"]
+    return Request(
+        problem=problem,
+        axes=tuple(Axis.parse(text) for text in str(noted["axes"]).split()),
+        weights=origin.get("weights"),
+        data=inquiry.data or origin.get("data"),
+        random=random,
+        only=tuple(json.loads(str(noted["only"]))),
+        freeze=tuple(json.loads(str(noted["freeze"]))),
+        toward=toward,
+        splits=tuple(surface.splits),
+        samples=int(samples) if isinstance(samples, int | np.integer) else None,
+        bn=str(noted["bn"]),
+        dtype=inquiry.dtype or ("float64" if noted["dtype"] == "float64" else "float32"),
+        device=inquiry.device,
+    )
+
+
+def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
+    made = plan.identity
+    for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
+        if surface.provenance.get(key) != made[key]:
+            raise StoreError(
+                f"{path} was cut around other {word} ({str(surface.provenance.get(key))[:12]}) than there are now "
+                f"({str(made[key])[:12]}); cut it anew"
+            )
+    if not same_directions(plan, surface, path):
+        raise StoreError(f"{path}: its directions, made again, came out otherwise; cut it anew")
+
+
+def _check_place(surface: Slice, place: Sequence[float]) -> None:
+    """Refuse a point that is not on the slice.
+
+    Raises:
+        ProblemError: it has other coordinates, or lies off the range.
+    """
+    if len(place) != surface.ndim:
+        raise ProblemError(f"point {_shown(place)} has {len(place)} coordinates, the slice {surface.ndim}")
+    for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
+        if not float(axis[0]) <= x <= float(axis[-1]):
+            raise ProblemError(
+                f"point {_shown(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
+            )
+
+
+def _shown(place: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{x:g}" for x in place) + ")"
+
+
+def differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray:
+    """Return the second differences of a slice's values at a grid point, along each axis.
+
+    NaN where the point is none of the grid's, is at its rim, or has neighbours that were not evaluated.
+    """
+    found = np.full(surface.ndim, np.nan)
+    index = [int(np.argmin(np.abs(axis - x))) for axis, x in zip(surface.axes, place, strict=True)]
+    on_grid = all(
+        math.isclose(axis[i], x, abs_tol=_NEAR * float(np.ptp(axis)))
+        for axis, i, x in zip(surface.axes, index, place, strict=True)
+    )
+    for k, axis in enumerate(surface.axes if on_grid and name in surface.values else ()):
+        if not 0 < index[k] < len(axis) - 1:
+            continue
+        three = [(*index[:k], index[k] + step, *index[k + 1 :]) for step in (-1, 0, 1)]
+        if all(surface.origin[i] == EVALUATED for i in three):
+            low, middle, high = (surface.values[name][i] for i in three)
+            found[k] = (low - 2 * middle + high) / (axis[1] - axis[0]) ** 2
+    return found
+
+
+def _step(weights: str, number: int) -> float:
+    """Return the step of a training that a file's name ends in, or its place in the row.
+
+    >>> _step("run/step-0400.pt", 7), _step("final.pt", 7)
+    (400.0, 7.0)
+    """
+    digits = re.findall(r"\d+", Path(weights.rpartition(":")[0] or weights).stem)
+    return float(digits[-1]) if digits else float(number)

@@ -1,0 +1,292 @@
+"""Curvature of slices and trainings: measured, kept safe, gone on with; alone or with all ranks of an MPI job."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import surfaceviz.lock
+from surfaceviz import interrupt, store
+from surfaceviz.curvature import Share
+from surfaceviz.curvature.sums import Multiply, Open
+from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.execute import (
+    Crew,
+    Job,
+    Workers,
+    can_fork,
+    cores,
+    following,
+    joined,
+    keep_memory,
+    leading,
+    map_unordered,
+)
+from surfaceviz.functional import borrowed
+from surfaceviz.interrupt import interruptible
+from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline.book import CourseBook, SliceBook, holds, key_at, key_of
+from surfaceviz.pipeline.ground import Ground, course_ground, slice_ground
+from surfaceviz.pipeline.inquiry import Inquiry
+from surfaceviz.pipeline.maps import Row, Rows, blank_map, enter_row, map_provenance, rows_of
+from surfaceviz.pipeline.plan import file_name
+from surfaceviz.pipeline.spectra import divided, make_sums, spectra
+from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
+
+_WORTH_SHARING = 2**24  # parameters times samples; below it a product takes less than telling others of it; ours
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found, and where it is."""
+
+    spectra: tuple[Spectrum, ...]
+    hessian_map: HessianMap | None
+    path: Path | None
+    fresh: int  # spectra and rows that were computed now
+
+
+def inquire(
+    inquiry: Inquiry, *, workers: int | None = None, listener: Listener | None = None, command: str = ""
+) -> Answer:
+    """Measure curvature and return it; what a file holds already is not computed again.
+
+    Under an MPI launcher this is a collective call; only rank 0 writes and reports, and returns what was found.
+
+    Raises:
+        ValueError: an option that can't be.
+        SurfacevizError: problem, weights, data or file are not as they should be.
+        Interrupted: by a signal; the points and rows that were done are in the file.
+    """
+    listener = listener or Quiet()
+    job = joined(listener.warn)
+    if job is None:
+        with interruptible():
+            return _answer(inquiry, workers, listener, command, None, 0)
+    return _lead(job, inquiry, listener, command) if job.rank == 0 else _follow(job, inquiry)
+
+
+def _lead(job: Job, inquiry: Inquiry, listener: Listener, command: str) -> Answer:
+    with interrupt.interruptible(), leading(job, interrupt.post, listener.warn) as crew:
+        answer = _answer(inquiry, None, listener, command, crew, job.local_rank)
+        crew.tell("done")
+    return answer
+
+
+def _follow(job: Job, inquiry: Inquiry) -> Answer:
+    with following(job) as member:
+        keep_memory()
+        ground = ground_of(inquiry, lambda _line: None, job.local_rank)
+        with borrowed(ground.problem.model, ground.device):
+            member.report(ground.identity)
+            while (word := member.hear()) != "done":
+                if word == "spectra":
+                    memory = divided(ground, inquiry, bases=1, processes=job.local_size)
+                    sums = make_sums(ground, inquiry, memory, Share(job.rank, job.size))
+                    word = member.answer(sums, (Open, Multiply))
+                elif word == "map":
+                    memory = divided(ground, inquiry, bases=job.local_size, processes=job.local_size)
+                    member.serve(Rows(ground, inquiry, memory))
+    return Answer((), None, None, 0)
+
+
+def _answer(
+    inquiry: Inquiry, workers: int | None, listener: Listener, command: str, crew: Crew | None, local: int
+) -> Answer:
+    if workers is not None and (workers < 1 or crew is not None):
+        raise ValueError(f"workers: expected at least 1, or None, and none under an MPI launcher, got {workers}")
+    keep_memory()
+    if inquiry.file is None:
+        return _of_problem(inquiry, _Hands(workers, crew, listener, local), command)
+    with surfaceviz.lock.held(inquiry.file):
+        return _of_slice(inquiry, inquiry.file, _Hands(workers, crew, listener, local))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """Who does the work, and who is told."""
+
+    asked: int | None
+    crew: Crew | None
+    listener: Listener
+    local: int  # this process among those of its node
+
+    @contextmanager
+    def others(self, word: str) -> Iterator[None]:
+        """Have the other ranks take part in a kind of work for a ``with`` block."""
+        if self.crew is not None:
+            self.crew.tell(word)
+        yield
+        if self.crew is not None and word == "spectra":
+            self.crew.tell("over")  # a map's chunks run out by themselves
+
+    def count(self, ground: Ground, most: int, *, worth: bool) -> Workers:
+        """Return the processes for work in ``most`` pieces."""
+        if self.crew is not None:
+            return Workers(self.crew.size, "mpi", self.crew)
+        count = min(self.asked or (cores() if worth else 1), most)
+        return Workers(count, "fork") if can_fork() and ground.device.type == "cpu" and count > 1 else Workers()
+
+    def meet(self, ground: Ground) -> None:
+        """Compare what all ranks have built.
+
+        Raises:
+            ProblemError: a rank has other weights or data, or was asked something else.
+        """
+        for name, theirs in [] if self.crew is None else self.crew.hear():
+            differing = [key for key, word in ground.identity.items() if theirs.get(key) != word]
+            if differing:
+                raise ProblemError(f"{name} has another {differing[0]} than rank 0; all ranks must make the same call")
+
+
+def _measure(
+    inquiry: Inquiry, ground: Ground, numbers: Sequence[int], hands: _Hands, put: Callable[[Spectrum], None]
+) -> None:
+    """Measure the spectra of some points and put each where it is kept."""
+    if not numbers:
+        return
+    worth = ground.layout.dimension * ground.split.count > _WORTH_SHARING
+    where = hands.count(ground, len(ground.split.given) or ground.split.count, worth=worth)
+    with hands.others("spectra"):
+        for done, record in enumerate(spectra(ground, inquiry, numbers, where, hands.listener), start=1):
+            put(record)
+            hands.listener.advance(done, len(numbers), done)
+
+
+def _of_slice(inquiry: Inquiry, path: Path, hands: _Hands) -> Answer:
+    book = SliceBook(path)
+    points, axes = points_of(inquiry, book.surface), axes_of(inquiry, book.surface)
+    ground = ground_of(inquiry, hands.listener.say, hands.local)
+    hands.meet(ground)
+    keys = [key_at(inquiry, ground, number) for number in range(len(points))]
+    known = {} if inquiry.overwrite else {key_of(s): s for s in book.spectra}
+    missing = [i for i, key in enumerate(keys) if key not in known or not holds(known[key], inquiry)]
+    with borrowed(ground.problem.model, ground.device):
+        _measure(inquiry, ground, missing, hands, book.put)
+        fresh = len(missing)
+        if axes:
+            found = _map_of(inquiry, ground, book.surface, axes)
+            book.surface = replace(book.surface, hessian_map=found)
+            fresh += _fill(inquiry, ground, found, rows_of(found, len(points)), hands, book)
+    kept = {key_of(s): s for s in book.spectra}
+    return Answer(tuple(kept[key] for key in keys), book.surface.hessian_map if axes else None, path, fresh)
+
+
+def _map_of(inquiry: Inquiry, ground: Ground, surface: Slice, axes: Sequence[FloatArray]) -> HessianMap:
+    """Return the map to fill: the file's where it is the same, else a blank one.
+
+    Raises:
+        StoreError: the file holds another one.
+    """
+    found = surface.hessian_map
+    if found is None or inquiry.overwrite:
+        return blank_map(axes, inquiry, ground)
+    there, here = found.provenance, map_provenance(inquiry, ground)
+    differing = [
+        f"{key} is {there.get(key)} there, {word} here" for key, word in here.items() if there.get(key) != word
+    ]
+    if differing or not (len(found.axes) == len(axes) and all(map(np.array_equal, found.axes, axes))):
+        what = "; ".join(differing) or f"of {' x '.join(map(str, found.origin.shape))} points"
+        raise StoreError(f"{inquiry.file} holds another map ({what}), which is kept; --overwrite replaces it")
+    return found
+
+
+def _fill(
+    inquiry: Inquiry, ground: Ground, found: HessianMap, rows: Sequence[Row], hands: _Hands, book: SliceBook
+) -> int:
+    """Measure the missing rows of a map; return how many those were."""
+    if not rows:
+        return 0
+    where = hands.count(ground, len(rows), worth=True)
+    memory = divided(ground, inquiry, bases=where.count, processes=where.count)
+    done, total = int(np.count_nonzero(found.origin)), found.origin.size
+    before = done
+    with hands.others("map"), map_unordered(lambda _number: Rows(ground, inquiry, memory), where) as run:
+        for each in run(rows):
+            enter_row(found, each.chunk, each.result)
+            book.save()
+            done += len(each.chunk.numbers)
+            hands.listener.advance(done, total, done - before)
+            interrupt.check()
+    return len(rows)
+
+
+def _of_problem(inquiry: Inquiry, hands: _Hands, command: str) -> Answer:
+    ground = ground_of(inquiry, hands.listener.say, hands.local)
+    hands.meet(ground)
+    output = Path(f"{file_name(ground.name)}-curvature.h5") if inquiry.default_output else inquiry.output
+    keys = [key_at(inquiry, ground, number) for number in range(len(ground.spots))]
+    with _held(output):
+        noted = _course_provenance(inquiry, ground, command)
+        book = CourseBook(output, noted, keys, overwrite=inquiry.overwrite)
+        known = {key_of(s): s for s in book.spectra}
+        missing = [i for i, key in enumerate(keys) if key not in known or not holds(known[key], inquiry)]
+        with borrowed(ground.problem.model, ground.device):
+            _measure(inquiry, ground, missing, hands, book.put)
+    kept = {key_of(s): s for s in book.spectra}
+    return Answer(tuple(kept[key] for key in keys), None, output, len(missing))
+
+
+@contextmanager
+def _held(output: Path | None) -> Iterator[None]:
+    if output is None:
+        yield
+        return
+    store.check_name(output)
+    with surfaceviz.lock.held(output):
+        yield
+
+
+def _course_provenance(inquiry: Inquiry, ground: Ground, command: str) -> dict[str, str | int | float]:
+    noted: dict[str, str | int | float] = {
+        "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "command": command, "problem": ground.name, "data_sha256": ground.identity["data"], "split": ground.split.name,
+    }  # fmt: skip
+    return noted | ({} if inquiry.learning_rate is None else {"learning_rate": inquiry.learning_rate})
+
+
+def ground_of(inquiry: Inquiry, say: Callable[[str], None], local: int) -> Ground:
+    """Return the ground of all points that are asked for, the spectra's first, then the map's row by row.
+
+    Raises:
+        SurfacevizError: problem, weights, data or file are not as they should be.
+    """
+    if inquiry.file is None:
+        return course_ground(inquiry, say, local)
+    surface = store.read(inquiry.file)
+    places = [*points_of(inquiry, surface), *_places(axes_of(inquiry, surface))]
+    return slice_ground(inquiry, surface, places, say, local)
+
+
+def points_of(inquiry: Inquiry, surface: Slice) -> tuple[tuple[float, ...], ...]:
+    """Return the points whose spectra are asked for: those named, else theta unless a map is asked for."""
+    return inquiry.at or (() if inquiry.grid else ((0.0,) * surface.ndim,))
+
+
+def axes_of(inquiry: Inquiry, surface: Slice) -> list[FloatArray]:
+    """Return the coordinates of the map, over the slice's range; () without one.
+
+    Raises:
+        ProblemError: as many axes as the slice has not.
+    """
+    if inquiry.grid and len(inquiry.grid) != surface.ndim:
+        given = ":".join(map(str, inquiry.grid))
+        raise ProblemError(f"map {given} has {len(inquiry.grid)} axes, the slice {surface.ndim}")
+    ends = [(float(axis[0]), float(axis[-1])) for axis in surface.axes]
+    return [
+        np.linspace(*end, count) if count > 1 else np.array([sum(end) / 2])
+        for end, count in zip(ends, inquiry.grid, strict=False)
+    ]
+
+
+def _places(axes: Sequence[FloatArray]) -> list[tuple[float, ...]]:
+    if not axes:
+        return []
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+    return [tuple(map(float, point)) for point in points]

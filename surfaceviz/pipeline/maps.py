@@ -1,0 +1,116 @@
+"""Maps of the extreme eigenvalues over a slice: a row is a chunk, the points are shared out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfaceviz.curvature import Operator, Share, Wanted, corner, eigen, matrix, opened
+from surfaceviz.errors import ProblemError
+from surfaceviz.pipeline.ground import Ground
+from surfaceviz.pipeline.inquiry import Inquiry
+from surfaceviz.pipeline.spectra import Memory, make_sums
+from surfaceviz.records import FloatArray, HessianMap
+
+_NAMES = ("lambda_max", "lambda_min", "residual_max", "residual_min", "gradient_norm", "products")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The points of a map along its last axis, by number."""
+
+    index: int
+    numbers: tuple[int, ...]
+
+
+class Rows:
+    """Measures rows of a map: cold at the head, each next point starting from its neighbour's eigenvectors.
+
+    Args:
+        ground: whose spots are the map's points.
+        inquiry: what is asked.
+        memory: of this process.
+    """
+
+    def __init__(self, ground: Ground, inquiry: Inquiry, memory: Memory) -> None:
+        self._ground, self._inquiry = ground, inquiry
+        self._wanted = map_wanted(inquiry.wanted, ground.layout.dimension, memory.vectors)
+        sums = make_sums(ground, inquiry, memory, Share())
+        self._operator = Operator(lambda message: [sums(message)], ground.layout, ground.dtype)
+
+    def __call__(self, row: Row) -> dict[str, FloatArray]:
+        """Return the figures of a row, arrays (q,), NaN where the loss is not finite."""
+        figures = {name: np.full(len(row.numbers), math.nan) for name in _NAMES}
+        vectors: Tensor | None = None
+        for j, number in enumerate(row.numbers):
+            found, vectors = self._point(number, None if self._inquiry.cold else vectors)
+            for name, value in found.items():
+                figures[name][j] = value
+        return figures
+
+    def _point(self, number: int, vectors: Tensor | None) -> tuple[Mapping[str, float], Tensor | None]:
+        operator, wanted, site = self._operator, self._wanted, self._ground.site(number)
+        try:
+            begun = opened(operator, site)
+        except ProblemError:  # it has diverged there, which a map shows
+            return {"products": 0}, None
+        # A random row beside the neighbour's vectors sees what these are blind to.
+        fresh = corner(wanted, operator.layout.dimension, operator.dtype)
+        start = fresh if vectors is None else torch.cat([vectors, fresh])[: operator.layout.dimension]
+        found = eigen(matrix(operator, site, wanted), operator, wanted, start)
+        slope = site.filter_scales * begun.gradient if wanted.normalised else begun.gradient
+        figures = {
+            "lambda_max": float(found.eigenvalues[-1]), "lambda_min": float(found.eigenvalues[0]),
+            "residual_max": float(found.residuals[-1]), "residual_min": float(found.residuals[0]),
+            "gradient_norm": float(torch.linalg.vector_norm(slope)), "products": found.products,
+        }  # fmt: skip
+        return figures, found.vectors
+
+
+def map_wanted(wanted: Wanted, dimension: int, vectors: int) -> Wanted:
+    """Return what is found out at each point of a map: the extreme eigenvalues."""
+    return replace(wanted, top=1, bottom=min(1, dimension - 1), memory=vectors)
+
+
+def blank_map(axes: Sequence[FloatArray], inquiry: Inquiry, ground: Ground) -> HessianMap:
+    """Return a map with nothing in it."""
+    shape = tuple(len(axis) for axis in axes)
+    arrays = {name: np.full(shape, np.nan) for name in _NAMES if name != "products"}
+    return HessianMap(
+        tuple(axes), **arrays, products=np.zeros(shape, np.int64), origin=np.zeros(shape, np.uint8),
+        provenance=map_provenance(inquiry, ground),
+    )  # fmt: skip
+
+
+def map_provenance(inquiry: Inquiry, ground: Ground) -> dict[str, str | int | float]:
+    """Return what two maps must share to be one."""
+    wanted = inquiry.wanted
+    return {
+        "split": ground.split.name, "samples": ground.split.count, "operator": wanted.operator,
+        "parameters": wanted.parameters, "normalised": int(wanted.normalised), "rtol": wanted.rtol, "seed": wanted.seed,
+        "block": wanted.block, "start": "random" if inquiry.cold else "neighbour",
+        "dtype": str(ground.dtype).removeprefix("torch."),
+    }  # fmt: skip
+
+
+def rows_of(found: HessianMap, first: int) -> list[Row]:
+    """Return the rows of a map that are missing; its points are numbered from ``first``."""
+    shape = found.origin.shape if found.origin.ndim > 1 else (1, *found.origin.shape)
+    origin, width = found.origin.reshape(shape), shape[1]
+    return [
+        Row(i, tuple(range(first + i * width, first + (i + 1) * width))) for i in range(shape[0]) if not origin[i].all()
+    ]
+
+
+def enter_row(found: HessianMap, row: Row, figures: Mapping[str, FloatArray]) -> None:
+    """Put a row's figures into a map, in place; its origin last."""
+    width = len(row.numbers)
+    where = slice(row.index * width, (row.index + 1) * width)
+    for name, values in figures.items():
+        getattr(found, name).reshape(-1)[where] = values
+    found.origin.reshape(-1)[where] = 1

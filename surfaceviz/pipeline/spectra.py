@@ -1,0 +1,78 @@
+"""Spectra of points one after another, the samples shared out: one reduction a product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from surfaceviz.curvature import Operator, Share, Sums, spectrum, watching
+from surfaceviz.execute import Workers, available_memory, map_each
+from surfaceviz.functional import loss_sums
+from surfaceviz.interrupt import check
+from surfaceviz.listener import Listener
+from surfaceviz.pipeline.ground import Ground
+from surfaceviz.pipeline.inquiry import Inquiry
+from surfaceviz.records import Spectrum
+
+_BATCH = 512  # samples of a batch that is only looked at
+_VECTORS = 256  # of a basis, that memory is set aside for
+_VECTORS_SHARE = 0.5  # of the memory, at the most
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes for basis vectors, and for the graphs of one process."""
+
+    vectors: int
+    graphs: int
+
+    @classmethod
+    def of(cls, asked: int | None, vector_bytes: int, *, bases: int, processes: int) -> Memory:
+        """Return how memory is divided between so many bases and processes."""
+        whole = asked or available_memory() // 2
+        vectors = min(_VECTORS * vector_bytes, int(_VECTORS_SHARE * whole / bases))
+        return cls(vectors, (whole - bases * vectors) // processes)
+
+
+def make_sums(ground: Ground, inquiry: Inquiry, memory: Memory, share: Share) -> Sums:
+    """Return what multiplies vectors on a process's share of the samples."""
+    return Sums(
+        ground.problem, share.of(ground.split), ground.layout, ground.own_names, ground.state,
+        operator=inquiry.wanted.operator, memory=memory.graphs, batch=inquiry.batch,
+    )  # fmt: skip
+
+
+def divided(ground: Ground, inquiry: Inquiry, *, bases: int, processes: int) -> Memory:
+    """Return how the memory is divided."""
+    each = ground.layout.dimension * torch.finfo(ground.dtype).bits // 8
+    return Memory.of(inquiry.memory, each, bases=bases, processes=processes)
+
+
+def spectra(
+    ground: Ground, inquiry: Inquiry, numbers: Sequence[int], workers: Workers, listener: Listener
+) -> Iterator[Spectrum]:
+    """Yield the spectrum of each point by its number; each process multiplies on its share of the samples."""
+    memory = divided(ground, inquiry, bases=1, processes=workers.count)
+    wanted = replace(inquiry.wanted, memory=memory.vectors)
+    make = lambda number: make_sums(ground, inquiry, memory, Share(number, workers.count))  # noqa: E731
+    with map_each(make, workers) as each:
+        operator = Operator(each, ground.layout, ground.dtype)
+        for number in numbers:
+            check()
+            site = ground.site(number)
+            if words := kinks(ground, number):
+                site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
+                listener.warn(site.fields["notes"][0])
+            record, _ = spectrum(operator, site, wanted, say=listener.say)
+            yield record
+
+
+def kinks(ground: Ground, number: int) -> str:
+    """Return what lies exactly at a kink of a rectifier or a tie of a pooling there, in words; nothing mostly."""
+    state, measure = ground.state(number), loss_sums(ground.problem)
+    with torch.no_grad(), watching([state[ground.own_names[name]] for name in ground.layout.names]) as seen:
+        for batch in ground.split.batches(_BATCH):
+            measure(state, batch)
+    return seen.words

@@ -1,0 +1,23 @@
+"""Results as frozen numpy records: what a file holds and a picture shows."""
+
+from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum, describe_spectrum
+from surfaceviz.records.slices import (
+    AXIS_NAMES,
+    CLAIMED_SHARE,
+    EVALUATED,
+    INTERPOLATED,
+    MISSING,
+    Audit,
+    Direction,
+    Mark,
+    Slice,
+    describe,
+    describe_audit,
+)
+
+__all__ = [
+    "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
+    "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "describe", "describe_audit",
+    "describe_spectrum",
+]  # fmt: skip

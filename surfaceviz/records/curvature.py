@@ -1,0 +1,279 @@
+"""Curvature as frozen numpy records: spectra of points, maps over slices, courses along trainings."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz.records.arrays import FloatArray
+
+_WIDE = 12  # characters of a number in a table
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """A spectral density as stochastic Lanczos quadrature gives it: one rule a probe, unsmoothed.
+
+    Attributes:
+        nodes: shape (probes, steps); NaN behind the end of a probe whose Krylov space was exhausted.
+        weights: likewise, the rows adding up to 1, and 0 where there is no node.
+    """
+
+    nodes: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The curvature of each tensor by itself: the diagonal blocks of the matrix.
+
+    Attributes:
+        names: canonical names, (L,).
+        sizes: numbers of entries, (L,).
+        trace: of the block, (L,).
+        trace_stderr: its standard error over probes, (L,).
+        top: the largest eigenvalue of the block, (L,).
+        residual: of that eigenvalue, (L,).
+    """
+
+    names: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    trace: FloatArray
+    trace_stderr: FloatArray
+    top: FloatArray
+    residual: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """What is known of the spectrum at one point; whatever was not asked for is None.
+
+    Attributes:
+        eigenvalues: the top and bottom ones, or all, ascending, (k,).
+        residuals: ||H v - lambda v|| for each unit vector v, (k,).
+        converged: whether the residual is at most ``rtol`` |lambda|, or ``rtol`` ||H|| where |lambda| is less than
+            that: then lambda is 0 within the residual, (k,).
+        place: the point's coordinates on its slice, (ndim,); empty off a slice.
+        dimension: the number of parameters P that the matrix is over.
+        norm: ||H||, the largest |eigenvalue| that was found.
+        loss: at the point, on the samples that the matrix is over.
+        gradient_norm: of that loss over the same parameters.
+        kind: what sort of point it is: ``local minimum``, ``saddle``, ``not a critical point``, ...
+        reason: why, in a sentence.
+        split: whose loss.
+        samples: how many of them.
+        operator: ``hessian`` or ``ggn`` (generalised Gauss-Newton).
+        parameters: ``all``, ``weights`` or a pattern.
+        normalised: whether it is D H D, D being ||w_i|| / sqrt(n_i) on each filter.
+        rtol: of the eigenvalues.
+        seed: of start vectors and probes.
+        products: how many matrix-vector products it took.
+        trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
+        probes: the number of random vectors.
+        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density.
+        density: by quadrature.
+        layers: tensor by tensor.
+        expected, expected_stderr: the curvature expected along a random filter-normalised direction, tr DHD.
+        along: the 2 x 2 (1 x 1) Hessian in the slice's own coordinates, (ndim, ndim).
+        slope: the gradient in the slice's own coordinates, (ndim,).
+        differences: second differences of the slice's own values along each axis, (ndim,); NaN where it has none.
+        weight_decay: lambda of the term lambda/2 ||theta||^2 that training had added, where told.
+        decayed_gradient_norm: of the loss with that term.
+        step: of a training.
+        source: the weights, by name.
+        weights_sha256: their fingerprint.
+        notes: warnings that belong to the figures.
+    """
+
+    eigenvalues: FloatArray
+    residuals: FloatArray
+    converged: NDArray[np.bool_]
+    place: tuple[float, ...]
+    dimension: int
+    norm: float
+    loss: float
+    gradient_norm: float
+    kind: str
+    reason: str
+    split: str = "train"
+    samples: int = 0
+    operator: str = "hessian"
+    parameters: str = "all"
+    normalised: bool = False
+    rtol: float = 1e-3
+    seed: int = 0
+    products: int = 0
+    trace: float | None = None
+    trace_stderr: float | None = None
+    probes: int | None = None
+    negative_share: float | None = None
+    negative_share_stderr: float | None = None
+    density: Density | None = None
+    layers: Layers | None = None
+    expected: float | None = None
+    expected_stderr: float | None = None
+    along: FloatArray | None = None
+    slope: FloatArray | None = None
+    differences: FloatArray | None = None
+    weight_decay: float | None = None
+    decayed_gradient_norm: float | None = None
+    step: float | None = None
+    source: str = ""
+    weights_sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lambda_max(self) -> float:
+        """The largest eigenvalue that was found."""
+        return float(self.eigenvalues[-1])
+
+    @property
+    def lambda_min(self) -> float:
+        """The smallest eigenvalue that was found."""
+        return float(self.eigenvalues[0])
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all eigenvalues."""
+        return len(self.eigenvalues) == self.dimension
+
+    @property
+    def symbol(self) -> str:
+        """The matrix, as formulas and legends write it: H, G, DHD, DGD."""
+        letter = "H" if self.operator == "hessian" else "G"
+        return f"D{letter}D" if self.normalised else letter
+
+    @property
+    def where(self) -> str:
+        """The point, in words: its source, or its place on the slice."""
+        if self.source:
+            return self.source
+        if not any(self.place):
+            return "theta"
+        return f"({', '.join(f'{x:g}' for x in self.place)})"
+
+    def is_zero(self, k: int) -> bool:
+        """Return whether the k-th eigenvalue is 0 within its residual."""
+        return bool(self.converged[k] and abs(self.eigenvalues[k]) <= self.rtol * self.norm)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Spectrum of {self.symbol} at {self.where}: {self.lambda_min:.4g} .. {self.lambda_max:.4g}, {self.kind}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+            for key, value in describe_spectrum(self)
+        )
+        return f"<table>{rows}</table>"
+
+
+@dataclass(frozen=True, slots=True)
+class HessianMap:
+    """The extreme eigenvalues on a grid over a slice.
+
+    Attributes:
+        axes: coordinates, shapes (p,)[, (q,)].
+        lambda_max, lambda_min: (p[, q]), NaN where missing or diverged.
+        residual_max, residual_min: their residuals, likewise.
+        gradient_norm: likewise.
+        products: matrix-vector products of each point, likewise, int64.
+        origin: uint8, 0 missing, 1 evaluated.
+        provenance: split, samples, operator, parameters, normalised, rtol, seed, start.
+    """
+
+    axes: tuple[FloatArray, ...]
+    lambda_max: FloatArray
+    lambda_min: FloatArray
+    residual_max: FloatArray
+    residual_min: FloatArray
+    gradient_norm: FloatArray
+    products: NDArray[np.int64]
+    origin: NDArray[np.uint8]
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no point is missing."""
+        return bool(np.all(self.origin))
+
+    @property
+    def ratio(self) -> FloatArray:
+        """|lambda_min / lambda_max|, small where the surface looks convex. Source: Li et al., arXiv 1712.09913, 6."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.abs(self.lambda_min / self.lambda_max))
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """Spectra along the checkpoints of a training.
+
+    Attributes:
+        spectra: one a checkpoint, in order.
+        provenance: what made them; ``learning_rate`` where told.
+    """
+
+    spectra: tuple[Spectrum, ...]
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The problem's name, for a picture."""
+        return str(self.provenance.get("problem", ""))
+
+
+def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
+    """Return what a spectrum says as (label, text) rows, for a terminal and for notebooks."""
+    s = spectrum
+    matrix = f"{s.symbol} over {s.dimension} parameters ({s.parameters}), {s.split} loss of {s.samples} samples"
+    rows = [("point", s.where), ("matrix", matrix), ("kind", s.kind), ("", s.reason)]
+    rows += [("eigenvalue", _eigenvalue(s, k)) for k in range(len(s.eigenvalues) - 1, -1, -1)]
+    rows.append(("gradient", f"norm {s.gradient_norm:.4g} of the loss {s.loss:.6g}"))
+    if s.decayed_gradient_norm is not None:
+        rows.append(("", f"norm {s.decayed_gradient_norm:.4g} with weight decay {s.weight_decay:g}"))
+    if s.trace is not None:
+        rows.append(("trace", f"{s.trace:.6g} +- {s.trace_stderr:.2g} ({s.probes} probes)"))
+    if s.negative_share is not None:
+        rows.append(("negative", f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues"))
+    rows += _along_rows(s)
+    if s.layers is not None:
+        rows += [("layer", line) for line in _layer_lines(s.layers)]
+    rows += [("note", note) for note in s.notes]
+    rows.append(("cost", f"{s.products} products"))
+    return rows
+
+
+def _eigenvalue(s: Spectrum, k: int) -> str:
+    text = f"{s.eigenvalues[k]:>{_WIDE}.6g}  residual {s.residuals[k]:.1e}"
+    if s.is_zero(k):
+        return text + ": 0 within the residual"
+    return text if s.converged[k] else text + ": NOT CONVERGED"
+
+
+def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
+    """Return the slice's own curvature beside what is expected of a random direction."""
+    rows = []
+    if s.along is not None:
+        for name, i in zip(("alpha", "beta"), range(len(s.along)), strict=False):
+            seen = s.differences[i] if s.differences is not None else np.nan
+            own = "" if np.isnan(seen) else f"; second difference of the slice {seen:.5g}"
+            rows.append((f"along {name}", f"d'Hd {s.along[i, i]:.5g}{own}"))
+    if s.expected is not None:
+        rows.append(
+            ("expected", f"{s.expected:.5g} +- {s.expected_stderr:.2g} along a random filter-normalised direction")
+        )
+    return rows
+
+
+def _layer_lines(layers: Layers) -> list[str]:
+    width = max(map(len, layers.names))
+    return [
+        f"{name:<{width}}  {layers.sizes[i]:>9} entries  trace {layers.trace[i]:>10.4g} +- "
+        f"{layers.trace_stderr[i]:<8.2g}  top {layers.top[i]:>10.4g} (residual {layers.residual[i]:.0e})"
+        for i, name in enumerate(layers.names)
+    ]

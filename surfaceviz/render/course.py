@@ -1,0 +1,117 @@
+"""Courses of curvature along a training: largest eigenvalue, trace, gradient norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from surfaceviz.records import Curvature, FloatArray, Spectrum
+
+_WIDE = 20.0  # a span of positive values above which they are drawn on a log scale, as losses are
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a panel shows of each spectrum: a value, maybe its standard error, maybe a doubt."""
+
+    label: str
+    value: Callable[[Spectrum], float | None]
+    error: Callable[[Spectrum], float | None] = lambda _: None
+    sure: Callable[[Spectrum], bool] = lambda _: True
+
+
+SHARPNESS = Quantity(r"$\lambda_{\max}$", lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1]))
+QUANTITIES = (
+    SHARPNESS,
+    Quantity("trace", lambda s: s.trace, lambda s: s.trace_stderr),
+    Quantity("gradient norm", lambda s: s.gradient_norm),
+)
+
+
+def values(course: Curvature, read: Callable[[Spectrum], float | None]) -> FloatArray:
+    """Return a figure of each spectrum of a course, NaN where it was not computed."""
+    return np.array([np.nan if (x := read(spectrum)) is None else x for spectrum in course.spectra], np.float64)
+
+
+def is_there(courses: Sequence[Curvature], quantity: Quantity) -> bool:
+    """Return whether anybody has computed a quantity."""
+    return any(bool(np.isfinite(values(course, quantity.value)).any()) for course in courses)
+
+
+def times(courses: Sequence[Curvature]) -> tuple[list[FloatArray], str]:
+    """Return where the checkpoints of each course lie on the shared axis, and its name.
+
+    That is their steps of training, or their numbers from 1 where any has no step.
+    """
+    steps = [values(course, lambda s: s.step) for course in courses]
+    if all(np.isfinite(step).all() for step in steps):
+        return steps, "step"
+    return [np.arange(1.0, len(step) + 1) for step in steps], "checkpoint"
+
+
+def learning_rate(course: Curvature) -> float | None:
+    """Return the rate whose edge of stability concerns a course: 2 / rate bounds lambda_max of the plain Hessian."""
+    rate = course.provenance.get("learning_rate")
+    if rate is None or any(spectrum.symbol != "H" for spectrum in course.spectra):
+        return None
+    return float(rate)
+
+
+def draw_course(ax: Axes, course: Curvature, x: FloatArray, quantity: Quantity, *, colour: str, label: str) -> Line2D:
+    """Draw a quantity against the time of training and return its line.
+
+    A marker is a checkpoint, hollow where the eigenvalue did not converge; the band is one standard error to
+    either side.
+
+    Args:
+        ax: the axes to draw on.
+        course: spectra along checkpoints.
+        x: where they lie, (n,).
+        quantity: one of `QUANTITIES`.
+        colour: of the line.
+        label: for a legend.
+    """
+    y, error = values(course, quantity.value), values(course, quantity.error)
+    (line,) = ax.plot(x, y, color=colour, linewidth=1.2, label=label)
+    sure = np.array([quantity.sure(spectrum) for spectrum in course.spectra])
+    for shown, face in ((sure, colour), (~sure, "white")):
+        if shown.any():
+            ax.plot(x[shown], y[shown], "o", color=colour, markersize=3.2, markerfacecolor=face, markeredgewidth=0.9)
+    if np.isfinite(error).any():
+        ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, linewidth=0)
+    return line
+
+
+def draw_edge(ax: Axes, rate: float, *, colour: str, label: str = "2 / learning rate") -> Line2D:
+    """Draw the edge of stability of full-batch gradient descent, 2 / rate, and return its line.
+
+    Source: Cohen et al., arXiv 2103.00065: lambda_max rises to it and hovers there. With momentum or small batches
+    the edge lies elsewhere.
+    """
+    line = ax.axhline(2 / rate, color=colour, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    ax.annotate(
+        label, (0, 2 / rate), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
+        fontsize=7, color=colour, zorder=1.5, path_effects=[withStroke(linewidth=2, foreground="white")],
+    )  # fmt: skip
+    return line
+
+
+def finish_course(ax: Axes, courses: Sequence[Curvature], quantity: Quantity) -> None:
+    """Label a panel's axis, and make it a log scale where positive values span more than a factor of 20."""
+    symbols = {spectrum.symbol for course in courses for spectrum in course.spectra}
+    of = f" of {symbols.pop()}" if quantity.label != "gradient norm" and len(symbols) == 1 else ""
+    ax.set_ylabel(quantity.label + of)
+    seen = np.concatenate([values(course, quantity.value) for course in courses])
+    if quantity is SHARPNESS:
+        edges = [2 / rate for course in courses if (rate := learning_rate(course))]
+        seen = np.concatenate([seen, edges])
+    finite = seen[np.isfinite(seen)]
+    if finite.min() > 0 and finite.max() > _WIDE * finite.min():
+        ax.set_yscale("log")
+    if quantity is SHARPNESS:
+        ax.margins(y=0.12)  # for the words on the edge
