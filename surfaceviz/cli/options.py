@@ -42,6 +42,14 @@ Toward = Annotated[
         help="Once: the line to these weights; twice: the plane through three models, alpha toward the second.",
     ),
 ]
+Along = Annotated[
+    Literal["hessian", "extremes", "gradient", "ascent"] | None,
+    typer.Option(
+        help="Unit directions that the loss names: the Hessian's top eigenvectors, top and bottom, the gradient, the "
+        "highest loss within --radius; the last two with a random second axis."
+    ),
+]
+Radius = Annotated[float, typer.Option(help="Of --along ascent.")]
 Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].")]
 Samples = Annotated[
     str | None,

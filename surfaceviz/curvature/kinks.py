@@ -5,9 +5,9 @@ in place or not, with or without gradients. It sits beneath autograd, where ``re
 on the parameters is followed by storages instead, which views and in-place operations share. So a pixel that is 0 is
 no kink of the loss.
 
-Seen are operators, not formulas. Left out are what has a first derivative everywhere (smooth L1 and Huber, though
-their second one jumps, ELU with alpha = 1, softmax, whose maximum is inside its kernel), steps and choices (round,
-sort, topk, masks and ``where``), norms at 0, and fused kernels (`multi_margin_loss`, cuDNN's ReLU RNN).
+Seen are operators, not formulas. Left out is what has a first derivative everywhere (smooth L1 and Huber, whose
+second one jumps, ELU with alpha = 1, softmax, whose maximum is inside its kernel), steps and choices (round, sort,
+topk, masks and ``where``), norms at 0, fractional pools, and fused kernels (`multi_margin_loss`, cuDNN's ReLU RNN).
 
 Source: ours.
 """
@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -43,6 +44,7 @@ _GIVEN: dict[str, tuple[float | None, ...]] = {
 }
 _POOLS = ("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
 _REDUCTIONS = ("max", "min", "amax", "amin")
+_ROUNDINGS = 32  # units in the last place by which one function, computed in two places, may differ; ours
 
 _Look: TypeAlias = tuple[int, str, torch.Size]  # its number, the operator's short name, the shape
 
@@ -130,7 +132,7 @@ def _moved(parameters: Sequence[Tensor], sign: int) -> list[Tensor]:
     for tensor in parameters:
         theta = tensor.detach()
         v = torch.randn(theta.shape, generator=generator, dtype=theta.dtype).to(theta.device)
-        size = float(theta.square().mean().sqrt()) or 1.0  # zeros move as well
+        size = float(theta.abs().square().mean().sqrt()) or 1.0  # zeros move as well
         eps = math.sqrt(torch.finfo(theta.dtype).eps) * size
         moved.append((theta + sign * eps * v).requires_grad_(tensor.requires_grad))
     return moved
@@ -168,15 +170,20 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # composite operators come whole there
+            with self:
+                made = func.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
         if not any(map(self._depends, leaves((args, kwargs)))):
             return func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        watched = func.namespace == "aten" and isinstance(args[0], Tensor) and args[0].is_floating_point()
+        watched = func.namespace == "aten" and args and isinstance(args[0], Tensor) and args[0].is_floating_point()
         if watched:  # before it runs: it may write over its input
             self._look_at_entries(name.removesuffix("_"), args)
         made = func(*args, **kwargs)
         # Operators in place on lists return nothing.
-        self._mark(leaves((made, args[0])) if name.endswith("_") else leaves(made))
+        self._mark(leaves((made, args[:1])) if name.endswith("_") else leaves(made))
         if watched and (name in _POOLS or name in _REDUCTIONS):
             self._look_at_windows(name, args, made)
         return made
@@ -197,20 +204,24 @@ class _Watch(TorchDispatchMode):
                 tied = args[0] == kink
                 if isinstance(kink, Tensor):
                     tied &= args[0].isfinite()  # masks are no ties
-                self._note(name, tied, (args[0] - kink).sign)
+                self._note(name, tied, partial(_side, args[0], kink))
 
     def _look_at_windows(self, name: str, args: Sequence[Any], made: Any) -> None:
         if name in _POOLS:
             most, winner = made
-            times = _times_attained(name, args, most)
+            times = _times_attained(name, args, self._least(most))
         else:
             rows = _rows(*args[:2]).neg() if "min" in name else _rows(*args[:2])
             most, winner = rows.max(-1)
-            times = (rows == most.unsqueeze(-1)).sum(-1)
+            times = (rows >= self._least(most).unsqueeze(-1)).sum(-1)
         tied = (times > 1) & most.isfinite()
         if bool(tied.any()) and bool((args[0] >= 0).all()):
             tied &= most != 0
         self._note(name, tied, lambda: torch.where(times > 1, 0, winner + 1))
+
+    def _least(self, most: Tensor) -> Tensor:
+        """Return what counts as the maximum: itself, or what rounding may make of it where a model was moved."""
+        return most if self._places is None else most - _rounding(most)
 
     def _note(self, name: str, tied: Tensor, label: Callable[[], Tensor]) -> None:
         look = (next(self._numbers), _short(name), tied.shape)
@@ -220,6 +231,16 @@ class _Watch(TorchDispatchMode):
                 self.found[look] = places
         elif look in self._places:
             self.found[look] = label().flatten()[self._places[look]]
+
+
+def _side(x: Tensor, kink: float | Tensor) -> Tensor:
+    gap = x - kink
+    return gap.sign().mul(gap.abs() > _rounding(x))
+
+
+def _rounding(x: Tensor) -> Tensor:
+    """Return by how much two ways of computing the same may differ: far less than what a step does."""
+    return x.abs() * (_ROUNDINGS * torch.finfo(x.dtype).eps)
 
 
 def _kinks(name: str, rest: Sequence[Any]) -> Sequence[Any]:
@@ -242,9 +263,9 @@ def _rows(x: Tensor, axes: int | Sequence[int] = ()) -> Tensor:
     return x.movedim(axes, list(range(-len(axes), 0))).flatten(-len(axes))
 
 
-def _times_attained(name: str, args: Sequence[Any], most: Tensor) -> Tensor:
-    """Return in how many places each window of a pool has its maximum."""
-    sizes = most.shape[-2 if "2d" in name else -3 :]
+def _times_attained(name: str, args: Sequence[Any], least: Tensor) -> Tensor:
+    """Return in how many places each window of a pool has its maximum, or what is no less than ``least``."""
+    sizes = least.shape[-2 if "2d" in name else -3 :]
     x, axes = _spread(args[0], sizes) if name.startswith("adaptive") else (args[0], _axes(args[1:5], len(sizes)))
     edges: list[int] = []
     offsets: list[list[Any]] = []  # the k-th entries of all windows, for each k
@@ -255,9 +276,9 @@ def _times_attained(name: str, args: Sequence[Any], most: Tensor) -> Tensor:
         edges = [axis.padding, starts[-1] + last - axis.padding - span, *edges]
         offsets.append([slice(start, start + last, axis.stride) for start in starts])
     x = functional.pad(x, edges, value=-math.inf)
-    times = torch.zeros_like(most, dtype=torch.int32)
+    times = torch.zeros_like(least, dtype=torch.int32)
     for at in product(*offsets):
-        times += most == x[(..., *at)]
+        times += x[(..., *at)] >= least
     return times
 
 

@@ -79,6 +79,8 @@ class _Work:
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
         if self._standing:
             torch._foreach_copy_(self._standing, self._still)
+        if not self._base:  # nothing moves
+            return self._state
         torch._foreach_copy_(self._moved, self._base)
         for coordinate, step in zip(coordinates, self._steps, strict=True):
             step(coordinate)

@@ -14,6 +14,7 @@ from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import Interrupted
 from surfaceviz.grid import parse_axis
 from surfaceviz.listener import Listener, Quiet
+from surfaceviz.pipeline.along import RADIUS
 from surfaceviz.pipeline.hessian import inquire
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.ranks import cut
@@ -39,6 +40,8 @@ def slice(  # noqa: A001  the field's word for a cut
     only: Names = (),
     freeze: Names = (),
     toward: Names = (),
+    along: str | None = None,
+    radius: float = RADIUS,
     splits: Names = (),
     samples: int | str | None = None,
     bn: str = "fixed",
@@ -72,6 +75,10 @@ def slice(  # noqa: A001  the field's word for a cut
         orthogonal: whether the second direction is made orthogonal to the first, filter by filter.
         only: patterns on parameter names; the others stay still.
         freeze: patterns of parameters that stay still.
+        along: directions of unit length that the loss names: ``hessian`` (the top eigenvectors), ``extremes`` (top and
+            bottom), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a random
+            second axis.
+        radius: of the ascent.
         toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
         splits: names; all by default.
         samples: the size of a seeded subset of each split; ``auto``: as few as ``tol`` bears, audits on all.
@@ -114,6 +121,8 @@ def slice(  # noqa: A001  the field's word for a cut
         only=_tuple(only),
         freeze=_tuple(freeze),
         toward=_tuple(toward),
+        along=along,
+        radius=radius,
         splits=_tuple(splits),
         samples=samples,
         bn=bn,

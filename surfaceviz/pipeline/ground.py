@@ -23,6 +23,7 @@ from surfaceviz.evaluate import Placer, World
 from surfaceviz.functional import State, recalibrate
 from surfaceviz.grid import Axis
 from surfaceviz.parameters import Filters, filters_of, fingerprint, named_tensors
+from surfaceviz.pipeline.along import RADIUS
 from surfaceviz.pipeline.identity import same_directions
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.plan import Plan, device_of, make_plan, read_theta
@@ -95,7 +96,7 @@ def slice_ground(inquiry: Inquiry, surface: Slice, places: Sequence[tuple[float,
     assert inquiry.file is not None
     for place in places:
         _check_place(surface, place)
-    plan = make_plan(request_of(inquiry, surface), say, place=local)
+    plan = make_plan(request_of(inquiry, surface), say, place=local, kept=inquiry.file)
     _refuse_changed(plan, surface, inquiry.file)
     split = next((s for s in plan.splits if s.name == (inquiry.split or plan.splits[0].name)), None)
     if split is None:
@@ -200,6 +201,7 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
         int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
     )  # fmt: skip
     samples = noted["samples"]
+    along, _, radius = str(noted.get("along", "none")).partition(" ")
     return Request(
         problem=problem,
         axes=tuple(Axis.parse(text) for text in str(noted["axes"]).split()),
@@ -209,6 +211,8 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
         only=tuple(json.loads(str(noted["only"]))),
         freeze=tuple(json.loads(str(noted["freeze"]))),
         toward=toward,
+        along=None if along == "none" else along,
+        radius=float(radius or RADIUS),
         splits=tuple(surface.splits),
         samples=int(samples) if isinstance(samples, int | np.integer) else None,
         bn=str(noted["bn"]),

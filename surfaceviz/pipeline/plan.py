@@ -20,6 +20,7 @@ from surfaceviz.evaluate import How, Placer, World
 from surfaceviz.functional import batch_norms
 from surfaceviz.grid import AutoAxis, Axis, fitted
 from surfaceviz.parameters import Filters, filters_of, fingerprint, moving, named_tensors
+from surfaceviz.pipeline.along import Around, directions_along
 from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.problem import Problem
@@ -92,6 +93,7 @@ class Plan:
             "only": json.dumps(request.only),
             "freeze": json.dumps(request.freeze),
             "toward": json.dumps(self.toward) if self.toward else "none",
+            "along": f"{request.along} {request.radius:g}" if request.along == "ascent" else request.along or "none",
             "bn": request.bn,
             "dtype": self.dtype,
             "device": self.device.type,
@@ -124,13 +126,14 @@ def _stored(how: How) -> dict[str, str | int]:
     return {"engine": how.engine, "batch_size": how.batch_size, "group": how.group}
 
 
-def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
+def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None = None) -> Plan:
     """Return the plan for a request: builds the problem, reads weights and data, makes directions.
 
     Args:
         request: what was asked.
         say: told where weights were found.
         place: of this process among those of its node, which share out its devices.
+        kept: a file of the same slice, whose directions are taken where making them again would take long.
 
     Raises:
         SurfacevizError: whatever of that fails, in one line.
@@ -141,6 +144,7 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     if output is not None and not output.absolute().parent.is_dir():
         raise StoreError(f"{output}: there is no folder {output.absolute().parent}; make it first")
     before = {} if output is None or request.overwrite or not output.exists() else store.read(output).provenance
+    kept = output if before else kept
     device = device_of(request.device, place)
     usual = evaluate.default_dtype(problem.model)
     asked = None if request.dtype == "auto" and before else request.dtype
@@ -148,6 +152,8 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     # Along a line the difference of two models is added back: in float32 what is small beside it would be lost.
     moves_in = "float64" if request.toward or "float64" in (usual, dtype) else "float32"
     theta = read_theta(problem, request.weights, moves_in, say)
+    names = list(request.splits) or problem.splits
+    splits = [problem.load(name, samples=request.limit) for name in dict.fromkeys(names)]
     filters = filters_of(problem.model, problem.rules)
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
@@ -159,16 +165,31 @@ def make_plan(request: Request, say: Say, *, place: int = 0) -> Plan:
     else:
         moves = moving(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
-        made = directions.random_directions(
-            theta, filters, moves, request.random, count=len(axes), regenerate=request.regenerate
+        made = (
+            _along(request, Around(problem, theta, filters, moves, splits[0], usual, device), len(axes), kept)
+            if request.along
+            else directions.random_directions(
+                theta, filters, moves, request.random, count=len(axes), regenerate=request.regenerate
+            )
         )
-    names = list(request.splits) or problem.splits
-    splits = [problem.load(name, samples=request.limit) for name in dict.fromkeys(names)]
     return Plan(
         request, problem, name, theta, filters, moves, made, _cosine(made, filters), marks,
         [fingerprint(o) for o in others], _differing(theta, others), _concrete(axes, before), splits,
         _calibration(request, problem, splits), dtype, device, _how(request, before), _subset(request, before), output,
     )  # fmt: skip
+
+
+def _along(request: Request, around: Around, count: int, kept: Path | None) -> list[directions.Direction]:
+    """Return the directions that the loss names, those of a file where it keeps them."""
+    assert request.along is not None
+    tensors = [] if kept is None else store.read_directions(kept)
+    if kept is not None and len(tensors) == count and all(tensors):
+        made = [{name: torch.from_numpy(array) for name, array in arrays.items()} for arrays in tensors]
+        return [
+            directions.Direction(replace(record, sha256=fingerprint(each)), each)
+            for record, each in zip(store.read(kept).directions, made, strict=True)
+        ]
+    return directions_along(request.along, around, request.random, count=count, radius=request.radius)
 
 
 def _cosine(made: Sequence[directions.Direction], filters: Mapping[str, Filters]) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from surfaceviz import directions, evaluate, store
 from surfaceviz.grid import AutoAxis, Axis
+from surfaceviz.pipeline.along import ALONG
 from surfaceviz.problem import Problem
 
 
@@ -54,6 +55,8 @@ class Request:
     only: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     toward: tuple[str, ...] = ()
+    along: str | None = None  # of `ALONG`: directions that the loss names
+    radius: float = 0.05  # of an ascent
     splits: tuple[str, ...] = ()
     samples: int | str | None = None  # "auto": as few as the tolerance bears
     subset: int | None = None  # how many those are, where it is known
@@ -82,6 +85,7 @@ class Request:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._check_toward()
+        self._check_along()
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
         self._check_shard()
@@ -121,6 +125,16 @@ class Request:
             raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
         if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
             raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
+
+    def _check_along(self) -> None:
+        _one_of("along", self.along, (None, *ALONG))
+        if not self.radius > 0:
+            raise ValueError(f"radius: expected a positive distance, got {self.radius:g}")
+        plain = directions.RandomSpec(self.random.seed)
+        if self.along and (self.toward or self.regenerate or self.random != plain):
+            raise ValueError(
+                "along names the directions; leave out toward, regenerate, orthogonal, normalise and ignore"
+            )
 
     @property
     def limit(self) -> int | None:

@@ -11,12 +11,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 
 from surfaceviz.records import FloatArray, Slice, Spectrum
+from surfaceviz.render.contour import has_equal_units
 from surfaceviz.render.spectrum import NUMERAL
 
 _SIZE = 0.12  # of an axis: the longest half extent of a model's lines; large enough to tell a shape at 3.3 in; ours
 _FLAT = 1e-9  # of the larger |curvature|: below it a direction counts as flat
 _RINGS = (0.06, 0.08, 0.11, 0.15, 0.2)  # of an axis: how far from its point a number may stand
 _CLEAR = 0.042  # of an axis: a number's radius at 3.3 in, and air
+_POINTS = 41  # of a straight line
 _DASHED = (0, (2.6, 1.6))
 _INK = "#111111"
 _HALO = [withStroke(linewidth=2.6, foreground="white")]
@@ -45,15 +47,16 @@ def draw_points(ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: 
     """
     low = np.array([float(axis[0]) for axis in surface.axes])
     extent = np.array([float(np.ptp(axis)) or 1.0 for axis in surface.axes])
+    unit = np.full(2, extent.max()) if has_equal_units(surface) else extent  # as far on paper along both axes
     first = {number: spectrum for spectrum, number in reversed(list(zip(spectra, numbers, strict=True)))}
     lines = [line for spectrum in first.values() for line in draw_model(ax, spectrum, extent)]
     marks = [(0.0, 0.0), *(mark.coordinates for mark in surface.marks)]
-    taken = [(np.array(line.get_xydata()) - low) / extent for line in lines] + [(np.array(marks) - low) / extent]
+    taken = [(np.array(line.get_xydata()) - low) / unit for line in lines] + [(np.array(marks) - low) / unit]
     texts = []
     for number, spectrum in sorted(first.items(), key=lambda item: item[0]):
-        place = free_place((np.array(spectrum.place) - low) / extent, np.concatenate(taken))
+        place = free_place((np.array(spectrum.place) - low) / unit, np.concatenate(taken), extent / unit)
         taken.append(place[None])
-        x, y = low + place * extent
+        x, y = low + place * unit
         texts.append(ax.text(x, y, str(number), ha="center", va="center", zorder=6, **NUMERAL))
     return texts
 
@@ -94,14 +97,15 @@ def model_lines(hessian: FloatArray, extent: FloatArray) -> list[tuple[FloatArra
     if steepest == 0:
         return []
     flat = np.abs(values) <= _FLAT * steepest
+    line = np.linspace(-1, 1, _POINTS)  # points enough for a number to keep off it
     if flat.any():
-        return [(_fitted(np.outer([-1.0, 1.0], vectors[:, flat][:, 0]), extent), bool(values[~flat][0] > 0))]
+        return [(_fitted(np.outer(line, vectors[:, flat][:, 0]), extent), bool(values[~flat][0] > 0))]
     axes = vectors / np.sqrt(np.abs(values))  # the columns are the half-axes where 2c = 1
     if np.prod(values) > 0:
         t = np.linspace(0, 2 * np.pi, 181)
         return [(_fitted(np.stack([np.cos(t), np.sin(t)], 1) @ axes.T, extent), bool(values[0] > 0))]
-    cross = _fitted(np.concatenate([axes.T, -axes.T]), extent)  # the negative one comes first, as eigenvalues ascend
-    return [(cross[[1, 3]], True), (cross[[0, 2]], False)]
+    cross = _fitted(np.concatenate([np.outer(line, axis) for axis in axes.T]), extent)
+    return [(cross[_POINTS:], True), (cross[:_POINTS], False)]  # eigenvalues ascend
 
 
 def _fitted(points: FloatArray, extent: FloatArray) -> FloatArray:
@@ -109,53 +113,70 @@ def _fitted(points: FloatArray, extent: FloatArray) -> FloatArray:
     return np.asarray(points * _SIZE / (np.abs(points) / extent).max())
 
 
-def free_place(point: FloatArray, taken: FloatArray) -> FloatArray:
+def free_place(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
     """Return where near a point a number covers nothing, (2,).
 
     Of places on rings around it, the first that is 4.2% of an axis away from all that is taken, else the one that is
     furthest from it.
 
     Args:
-        point: in shares of the axes, (2,).
+        point: in shares of the axes, (2,), or of the longer axis where both have one unit.
         taken: places in the same shares, (n, 2).
+        size: the axes' lengths in the same shares, (2,): a number stays inside.
     """
     turns = np.radians(np.array([45, 135, -45, -135, 90, 0, -90, 180, 22.5, 67.5, 112.5, 157.5, -22.5, -67.5, -112.5]))
     around = np.stack([np.cos(turns), np.sin(turns)], 1)
     tried = np.concatenate([point + radius * around for radius in _RINGS])
-    tried = tried[np.all((tried > _CLEAR / 2) & (tried < 1 - _CLEAR / 2), axis=1)]
+    tried = tried[np.all((tried > _CLEAR / 2) & (tried < size - _CLEAR / 2), axis=1)]
+    if not len(tried):  # the point lies outside
+        return np.clip(point, _CLEAR, size - _CLEAR)
     clear = np.linalg.norm(tried[:, None] - taken, axis=2).min(axis=1)
     return np.asarray(tried[np.argmax(np.minimum(clear, _CLEAR))])
 
 
 def draw_points_of_curve(
-    ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: Sequence[int], name: str
+    ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: Sequence[int], metric: str
 ) -> list[Annotation]:
-    """Draw the local parabola at points of a 1-D slice, and their numbers; return the numbers' texts.
+    """Draw points of a 1-D slice with the local parabola of the loss, and their numbers; return the numbers' texts.
 
     The parabola is y(t) + g d + h d^2 / 2 with the slope g and the curvature h of the slice at the point, over 12% of
     the axis to either side; y(t) is the curve's own value, linear between its points.
 
     Args:
-        ax: the axes that the curve is drawn on.
+        ax: the axes that the curves are drawn on.
         surface: the slice.
-        spectra: of points of it; the first at each point is drawn.
+        spectra: of points of it; the first at each point is drawn, on the curve of its split or else of the first.
         numbers: of the spectra.
-        name: ``<split>_<metric>`` of the curve.
+        metric: that of the curves; only a loss has the parabola.
     """
     texts: dict[int, Annotation] = {}
-    alpha = surface.axes[0]
-    d = np.linspace(-_SIZE, _SIZE, 61) * float(np.ptp(alpha))
     for spectrum, number in zip(spectra, numbers, strict=True):
-        if number in texts:
-            continue
-        (t,) = spectrum.place
-        y = float(np.interp(t, alpha, surface.values[name]))
-        ax.plot([t], [y], ".", color=_INK, markersize=4, path_effects=_HALO, zorder=5)
-        if spectrum.along is not None and spectrum.slope is not None:
-            bent = y + spectrum.slope[0] * d + spectrum.along[0, 0] * d**2 / 2
-            ax.plot(t + d, bent, color=_INK, linewidth=1.0, path_effects=_HALO, scalex=False, scaley=False, zorder=4.5)
-        texts[number] = ax.annotate(
-            str(number), (t, y), xytext=(0, 11), textcoords="offset points", ha="center", va="center", zorder=6,
-            **NUMERAL,
-        )  # fmt: skip
+        if number not in texts:
+            point = spectrum.place[0], _height(surface, spectrum, metric)
+            ax.plot(*point, ".", color=_INK, markersize=4, path_effects=_HALO, zorder=5)
+            if metric == "loss":
+                _draw_parabola(ax, spectrum, point, _SIZE * float(np.ptp(surface.axes[0])))
+            texts[number] = ax.annotate(
+                str(number), point, xytext=(0, 11), textcoords="offset points", ha="center", va="center", zorder=6,
+                **NUMERAL,
+            )  # fmt: skip
     return list(texts.values())
+
+
+def _height(surface: Slice, spectrum: Spectrum, metric: str) -> float:
+    """Return where the curve passes a point."""
+    splits = [spectrum.split, *surface.splits]
+    values = next(surface.values[f"{split}_{metric}"] for split in splits if f"{split}_{metric}" in surface.values)
+    finite = np.isfinite(values)
+    return float(np.interp(spectrum.place[0], surface.axes[0][finite], values[finite]))
+
+
+def _draw_parabola(ax: Axes, spectrum: Spectrum, point: tuple[float, float], reach: float) -> None:
+    if spectrum.along is None or spectrum.slope is None:
+        return
+    d = np.linspace(-reach, reach, 61)
+    y = point[1] + spectrum.slope[0] * d + spectrum.along[0, 0] * d**2 / 2
+    ax.plot(
+        point[0] + d, y, color=_INK, linewidth=1.0, path_effects=_HALO, zorder=4.5,
+        scalex=False, scaley=False,
+    )  # fmt: skip

@@ -17,7 +17,8 @@ from surfaceviz.render.levels import Levels
 
 KINDS = ("filled", "lines", "heat")
 _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
-_HALO = (1.0, 1.0, 1.0, 0.65)
+_HALO = (1.0, 1.0, 1.0, 0.8)
+_LOW = 0.7  # of its width; beside a panel that is lower, beta's label is broken into lines
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 
 
@@ -133,14 +134,16 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_xlim(*_range(alpha, cells=cells))
     ax.set_ylim(*_range(beta, cells=cells))
     ax.set_xlabel(axis_label(surface, 0))
-    ax.set_ylabel(axis_label(surface, 1))
+    beside = axis_label(surface, 1)
+    ax.set_ylabel(beside if panel_height(surface) > _LOW else beside.replace("  (", "\n(").replace(", ", ",\n"))
     ax.set_title(surface.title + ("\nunfinished, not audited" if surface.unaudited else ""))
     ax.spines[["top", "right"]].set_visible(True)
-    if _has_equal_units(surface):
+    if has_equal_units(surface):
         ax.set_aspect("equal")
 
 
-def _has_equal_units(surface: Slice) -> bool:
+def has_equal_units(surface: Slice) -> bool:
+    """Return whether a surface is drawn with one unit on both axes: where their lengths are similar."""
     width, height = (axis[-1] - axis[0] for axis in surface.axes)
     return bool(height <= _SIMILAR * width and width <= _SIMILAR * height)
 
@@ -148,7 +151,7 @@ def _has_equal_units(surface: Slice) -> bool:
 def panel_height(surface: Slice) -> float:
     """Return the height of a surface's panel as a share of its width."""
     width, height = (axis[-1] - axis[0] for axis in surface.axes)
-    return float(height / width) if _has_equal_units(surface) and width > 0 else 1.0
+    return float(height / width) if has_equal_units(surface) and width > 0 else 1.0
 
 
 def _range(axis: FloatArray, *, cells: bool) -> tuple[float, float]:

@@ -104,12 +104,13 @@ def choose_scale(spectra: Sequence[Spectrum]) -> Scale:
 
     The threshold is the median |eigenvalue| by the density, so that half of the eigenvalues lie where the axis is
     linear and not in decades of rounding; and at least 2.5 times the distance between the two nodes next to 0, since a
-    quadrature knows nothing of what lies between them, and a finer axis would show a gap where the bulk is. Without a
-    density it is the smallest |eigenvalue| that was found. It stays within 1e-5 and 1e-1 of the largest; the largest
-    of several spectra's is taken, which none of them is too coarse for. Ours.
+    quadrature knows nothing of what lies between them, and a finer axis would show a gap where the bulk is. Where no
+    spectrum has a density it is the smallest |eigenvalue| that was found. It stays within 1e-5 and 1e-1 of the
+    largest; the largest of several spectra's is taken, for which none of them is too coarse. Ours.
     """
     seen = np.concatenate([_seen(spectrum) for spectrum in spectra])
-    width = max(_threshold(spectrum) for spectrum in spectra)
+    ruled = [spectrum for spectrum in spectra if rule_of(spectrum) is not None]
+    width = max(_threshold(spectrum) for spectrum in ruled or spectra)
     bare = Scale(width, min(0.0, float(seen.min())), max(0.0, float(seen.max())), 1.0)
     low, high = bare.placed(np.array([bare.low, bare.high]))
     bandwidth = _KERNEL * float(high - low) or _KERNEL

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import FigureBase
 
 from surfaceviz.records import HessianMap, Slice
@@ -68,7 +69,7 @@ def draw(
     if not surfaces:
         raise ValueError("nothing to draw: give at least one slice")
     if kind not in (*KINDS, SPECTRUM):
-        raise ValueError(f"kind: expected one of {', '.join((*KINDS, SPECTRUM))}, got {kind!r}")
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}; {SPECTRUM} draws spectra alone")
     given = names or [surface.title or "the slice" for surface in surfaces]
     if kind == SPECTRUM:
         return _spectra(surfaces, given)
@@ -204,7 +205,7 @@ def _curves(surfaces: Sequence[Slice], look: Look) -> Picture:
     ax.set_title(surfaces[0].title if len(surfaces) == 1 else "", pad=18 if named else None)
     if below is not None:
         for surface, numbers in zip(shown, numbered(shown), strict=True):
-            draw_points_of_curve(ax, surface, places(surface), numbers, _curve_name(surface, metric))
+            draw_points_of_curve(ax, surface, places(surface), numbers, metric)
         colours = style.COLOURS if len(shown) > 1 else style.COLOURS[:1]
         draw_stacks(below, shown, 1, [colours[i % len(colours)] for i in range(len(shown))])
     return figure
@@ -221,6 +222,8 @@ def _second_axis(ax: Axes, surfaces: Sequence[Slice], look: Look) -> Axes | None
                 right, hessian_map, look.shade, colour=colour, label=own + shade_label(hessian_map, look.shade)
             )
         right.set_ylabel(shade_label(_maps(surfaces)[0], look.shade) + " (dotted)")
+        if isinstance(choose_norm([shaded(hessian_map, look.shade) for hessian_map in _maps(surfaces)]), LogNorm):
+            right.set_yscale("log")
     elif look.of is None and any(split_names(surface, "accuracy") for surface in surfaces):
         right = ax.twinx()
         draw_curve(right, surfaces, metric="accuracy", faint=True)
@@ -230,11 +233,6 @@ def _second_axis(ax: Axes, surfaces: Sequence[Slice], look: Look) -> Axes | None
         ax.spines["right"].set_visible(False)
         return None
     return right
-
-
-def _curve_name(surface: Slice, metric: str) -> str:
-    """Return the first curve of a slice: that which its points are marked on."""
-    return f"{split_names(surface, metric)[0]}_{metric}"
 
 
 def _scale(scale: str, name: str) -> str:

@@ -85,7 +85,7 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]]) -> Picture:
             legend where they differ.
 
     Raises:
-        ValueError: none.
+        ValueError: no spectrum.
     """
     if not spectra:
         raise ValueError("nothing to draw: give at least one spectrum")
@@ -132,7 +132,8 @@ def _told_apart(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
 def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = None) -> Picture:
     """Return a figure of curvature along trainings: panels of quantities over the time of training.
 
-    Courses are laid over each other. Quantities that nobody computed are left out. Where the learning rate is known, the edge of stability is drawn.
+    Courses are laid over each other. Quantities that nobody computed are left out. Where the learning rate is known,
+    the edge of stability is drawn.
 
     Args:
         courses: spectra along checkpoints.
