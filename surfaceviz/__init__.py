@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from surfaceviz.losses import PerSample
     from surfaceviz.parts import merge
     from surfaceviz.pipeline.api import hessian, hessian_map, plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
     from surfaceviz.store import read, read_curvature
 
 __all__ = [
     "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "hessian", "hessian_map",
-    "merge", "plot", "read", "read_curvature", "slice",
+    "merge", "plot", "read", "read_curvature", "sharpness", "slice",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -38,6 +39,7 @@ _HOMES = {
     "merge": "parts",
     "plot": "pipeline.api",
     "read": "store",
+    "sharpness": "pipeline.sharpness",
     "slice": "pipeline.api",
 }
 

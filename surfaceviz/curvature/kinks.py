@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, product
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -47,15 +47,7 @@ _REDUCTIONS = ("max", "min", "amax", "amin")
 _ROUNDINGS = 32  # units in the last place by which one function, computed in two places, may differ; ours
 
 _Look: TypeAlias = tuple[int, str, torch.Size]  # its number, the operator's short name, the shape
-
-
-class _Axis(NamedTuple):
-    """A pool along one axis."""
-
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
+_Axis: TypeAlias = tuple[int, ...]  # a pool's kernel, stride, padding and dilation along one axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +84,20 @@ def watching(parameters: Iterable[Tensor]) -> Iterator[Kinks]:
     kinks = Kinks()
     with _run_under(_Watch(parameters)) as watch:
         yield kinks
-    total: Counter[str] = Counter()
     for (_, name, _), places in watch.found.items():
-        total[name] += len(places)
-    kinks.counts.update(total)
+        kinks.counts[name] = kinks.counts.get(name, 0) + len(places)
 
 
 def kinks_at(parameters: Sequence[Tensor], run: Callable[[Sequence[Tensor]], object]) -> Kinks:
     """Return the kinks that a step of the parameters crosses: those of the loss, not of the way it is written.
 
     Counted is what `watching` finds and is on one branch at theta + eps v, on another at theta - eps v, for a random
-    v. What stays (dead units, filters over an empty patch, a maximum over copies) is not.
+    v. What stays (dead units, filters over an empty patch, a maximum over copies) is not. Values that are equal by
+    chance are, which float32 has some of in a million windows.
 
     Args:
         parameters: theta.
-        run: runs the model with given parameters; called once, and twice more where anything was found.
+        run: runs the model with given parameters, in their dtype; once, and twice more where anything was found.
     """
     with _run_under(_Watch(parameters)) as here:
         run(parameters)
@@ -133,8 +124,8 @@ def _moved(parameters: Sequence[Tensor], sign: int) -> list[Tensor]:
         theta = tensor.detach()
         v = torch.randn(theta.shape, generator=generator, dtype=theta.dtype).to(theta.device)
         size = float(theta.abs().square().mean().sqrt()) or 1.0  # zeros move as well
-        eps = math.sqrt(torch.finfo(theta.dtype).eps) * size
-        moved.append((theta + sign * eps * v).requires_grad_(tensor.requires_grad))
+        step = sign * math.sqrt(torch.finfo(theta.dtype).eps) * size
+        moved.append((theta + step * v).requires_grad_(tensor.requires_grad))
     return moved
 
 
@@ -207,21 +198,16 @@ class _Watch(TorchDispatchMode):
                 self._note(name, tied, partial(_side, args[0], kink))
 
     def _look_at_windows(self, name: str, args: Sequence[Any], made: Any) -> None:
-        if name in _POOLS:
-            most, winner = made
-            times = _times_attained(name, args, self._least(most))
-        else:
-            rows = _rows(*args[:2]).neg() if "min" in name else _rows(*args[:2])
-            most, winner = rows.max(-1)
-            times = (rows >= self._least(most).unsqueeze(-1)).sum(-1)
+        x = args[0] if name in _POOLS else _rows(*args[:2])
+        x = x.neg() if "min" in name else x
+        most, winner = made if name in _POOLS else x.max(-1)
+        # Where the model was moved, what is one function may differ by rounding.
+        least = most if self._places is None else most - _rounding(most)
+        times = _times_attained(name, args, least) if name in _POOLS else (x >= least.unsqueeze(-1)).sum(-1)
         tied = (times > 1) & most.isfinite()
         if bool(tied.any()) and bool((args[0] >= 0).all()):
             tied &= most != 0
         self._note(name, tied, lambda: torch.where(times > 1, 0, winner + 1))
-
-    def _least(self, most: Tensor) -> Tensor:
-        """Return what counts as the maximum: itself, or what rounding may make of it where a model was moved."""
-        return most if self._places is None else most - _rounding(most)
 
     def _note(self, name: str, tied: Tensor, label: Callable[[], Tensor]) -> None:
         look = (next(self._numbers), _short(name), tied.shape)
@@ -235,7 +221,7 @@ class _Watch(TorchDispatchMode):
 
 def _side(x: Tensor, kink: float | Tensor) -> Tensor:
     gap = x - kink
-    return gap.sign().mul(gap.abs() > _rounding(x))
+    return gap.sign().mul(gap.abs() > _rounding(x.to(gap.dtype)))
 
 
 def _rounding(x: Tensor) -> Tensor:
@@ -266,15 +252,15 @@ def _rows(x: Tensor, axes: int | Sequence[int] = ()) -> Tensor:
 def _times_attained(name: str, args: Sequence[Any], least: Tensor) -> Tensor:
     """Return in how many places each window of a pool has its maximum, or what is no less than ``least``."""
     sizes = least.shape[-2 if "2d" in name else -3 :]
-    x, axes = _spread(args[0], sizes) if name.startswith("adaptive") else (args[0], _axes(args[1:5], len(sizes)))
+    x, axes = _spread(args[0], sizes) if "adaptive" in name else (args[0], _axes(args[1:5], len(sizes)))
     edges: list[int] = []
     offsets: list[list[Any]] = []  # the k-th entries of all windows, for each k
-    for axis, size, span in zip(axes, sizes, x.shape[-len(sizes) :], strict=True):
-        last = (size - 1) * axis.stride + 1
-        starts = [k * axis.dilation for k in range(axis.kernel)]
+    for (kernel, stride, padding, dilation), size, span in zip(axes, sizes, x.shape[-len(sizes) :], strict=True):
+        last = (size - 1) * stride + 1
+        starts = range(0, kernel * dilation, dilation)
         # So much that there are as many windows as the pool has: ceil_mode adds some, without it a rest is left.
-        edges = [axis.padding, starts[-1] + last - axis.padding - span, *edges]
-        offsets.append([slice(start, start + last, axis.stride) for start in starts])
+        edges = [padding, starts[-1] + last - padding - span, *edges]
+        offsets.append([slice(start, start + last, stride) for start in starts])
     x = functional.pad(x, edges, value=-math.inf)
     times = torch.zeros_like(least, dtype=torch.int32)
     for at in product(*offsets):
@@ -286,12 +272,12 @@ def _axes(given: Sequence[Any], number: int) -> list[_Axis]:
     """Return the options of a pool, one of which may stand for all axes, axis by axis."""
     kernel, *rest = given
     stride, padding, dilation = rest + [[], [0], [1]][len(rest) :]
-    return [_Axis(*(of[i % len(of)] for of in (kernel, stride or kernel, padding, dilation))) for i in range(number)]
+    return [tuple(of[i % len(of)] for of in (kernel, stride or kernel, padding, dilation)) for i in range(number)]
 
 
 def _spread(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[_Axis]]:
     """Return an adaptive pool as a plain one: its windows, filled up with -inf, side by side."""
-    axes = []
+    axes: list[_Axis] = []
     for axis, size in zip(range(-len(sizes), 0), sizes, strict=True):
         span, number = x.shape[axis], torch.arange(size)
         first, end = number * span // size, -(-(number + 1) * span // size)
@@ -299,7 +285,7 @@ def _spread(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[_Axis]]:
         at = first[:, None] + torch.arange(k)
         at = torch.where(at < end[:, None], at, span).flatten().to(x.device)
         x = functional.pad(x, [0, 0] * (-axis - 1) + [0, 1], value=-math.inf).index_select(axis, at)
-        axes.append(_Axis(k, k, 0, 1))
+        axes.append((k, k, 0, 1))
     return x, axes
 
 

@@ -55,9 +55,9 @@ def times(courses: Sequence[Curvature]) -> tuple[list[FloatArray], str]:
 
 
 def learning_rate(course: Curvature) -> float | None:
-    """Return the rate whose edge of stability concerns a course: 2 / rate bounds lambda_max of the plain Hessian."""
+    """Return the rate whose edge of stability a course may be held against; normalised matrices have other units."""
     rate = course.provenance.get("learning_rate")
-    if rate is None or any(spectrum.symbol != "H" for spectrum in course.spectra):
+    if rate is None or any(spectrum.normalised for spectrum in course.spectra):
         return None
     return float(rate)
 

@@ -198,6 +198,8 @@ def _curves(surfaces: Sequence[Slice], look: Look) -> Picture:
     handles, labels = ax.get_legend_handles_labels()
     right = _second_axis(ax, shown, look)
     if right is not None:
+        ax.set_zorder(right.get_zorder() + 1)  # numbers of points lie over the dotted curves
+        ax.patch.set_visible(False)
         more = right.get_legend_handles_labels()
         handles, labels = handles + more[0], labels + more[1]
     above.legend(handles, labels, loc="outside lower center", ncols=2 if len(labels) > 1 else 1)

@@ -35,8 +35,7 @@ def shaded(hessian_map: HessianMap, shade: str) -> FloatArray:
 def shade_label(hessian_map: HessianMap, shade: str) -> str:
     """Return what a shade means, for a colour bar or an axis."""
     letter = "G" if hessian_map.provenance.get("operator") == "ggn" else "H"
-    normalised = str(hessian_map.provenance.get("normalised", "")).lower() in ("1", "true", "yes")
-    symbol = f"D{letter}D" if normalised else letter
+    symbol = f"D{letter}D" if hessian_map.provenance.get("normalised") else letter
     return {
         "ratio": rf"$|\lambda_{{\min}} / \lambda_{{\max}}|$ of {symbol}",
         "max": rf"$\lambda_{{\max}}$ of {symbol}",

@@ -165,4 +165,7 @@ def _words(spectrum: Spectrum) -> list[str]:
 
 
 def _doubt(spectrum: Spectrum, k: int) -> str:
-    return "" if spectrum.converged[k] else " (not converged)"
+    if not spectrum.converged[k]:
+        return " (not converged)"
+    zero = abs(spectrum.eigenvalues[k]) <= spectrum.residuals[k]  # what was reached, not what was asked for
+    return " (\N{ALMOST EQUAL TO} 0)" if zero else ""

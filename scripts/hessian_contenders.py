@@ -1,0 +1,302 @@
+"""The ways to multiply with a Hessian and to find its extreme eigenvalues that `bench_hessian.py` compares; the judge.
+
+Vectors are flat, (P,), in the order of ``model.parameters()``, whatever a library's own order is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from curvlinops import HessianLinearOperator
+from hessian_eigenthings import HessianOperator
+from hessian_eigenthings.algorithms.lanczos import lanczos
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor, nn
+from torch.nn import functional
+
+from surfaceviz.curvature import Operator, Share, Wanted, spectrum
+from surfaceviz.pipeline.ground import Ground
+from surfaceviz.pipeline.hessian import ground_of
+from surfaceviz.pipeline.inquiry import Inquiry
+from surfaceviz.pipeline.spectra import divided, make_sums
+
+TOP, BOTTOM = 5, 1
+
+# Samples of the batches that are tried, of which the fastest counts; 0: its own choice. hessian-eigenthings takes the
+# plain mean over batches, which is that over samples only where all are of one size: 1437 = 3 x 479.
+BATCHES = {
+    "surfaceviz": (0,),
+    "curvlinops": (128, 480, 1437),
+    "hessian-eigenthings": (479, 1437),
+    "plain": (128, 480, 1437),
+}
+_ITERATIONS = 100  # of the power method for each eigenvalue. Source: the default of PyHessian's `eigenvalues`
+_JUDGED = 479  # samples of the judge's batches
+
+Product = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all contenders are given: ours the ground, the others model and tensors."""
+
+    inquiry: Inquiry
+    ground: Ground
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, name: str) -> World:
+        """Return the train split of a catalogue problem in float32."""
+        wanted = Wanted(TOP, BOTTOM)
+        inquiry = Inquiry(name, wanted, split="train", device="cpu", dtype="float32")
+        ground = ground_of(inquiry, lambda _line: None, 0)
+        x, y = ground.split.rows
+        return cls(inquiry, ground, x, y)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self.ground.problem.model
+
+    @property
+    def dimension(self) -> int:
+        """The number P of parameters."""
+        return self.ground.layout.dimension
+
+    @property
+    def order(self) -> Tensor:
+        """Where the entries of ``model.parameters()`` lie in surfaceviz's vectors, (P,)."""
+        slices = {self.ground.own_names[name]: where for name, where in self.ground.layout.slices().items()}
+        places = [slices[name] for name, _ in self.model.named_parameters()]
+        return torch.cat([torch.arange(place.start, place.stop) for place in places])
+
+    def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        """Return inputs and targets in batches."""
+        return list(zip(self.x.split(size), self.y.split(size), strict=True))
+
+
+class Count:
+    """Counts the calls of a method of one object."""
+
+    def __init__(self, holder: object, name: str) -> None:
+        self.calls = 0
+        inner = getattr(holder, name)
+
+        def counted(*given: Any) -> Any:
+            self.calls += 1
+            return inner(*given)
+
+        setattr(holder, name, counted)
+
+
+class Kept:
+    """Products by two backward passes, written down plainly; the graphs of the gradients are built once and kept."""
+
+    def __init__(self, model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self._parameters = list(model.parameters())
+        self._sizes = [p.numel() for p in self._parameters]
+        samples = sum(len(y) for _, y in batches)
+        losses = [functional.cross_entropy(model(x), y, reduction="sum") / samples for x, y in batches]
+        self._slopes = [torch.autograd.grad(loss, self._parameters, create_graph=True) for loss in losses]
+        self.products = 0
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """Return H v of the mean loss."""
+        self.products += 1
+        parts = [part.view_as(p) for part, p in zip(vector.split(self._sizes), self._parameters, strict=True)]
+        total = torch.zeros_like(vector)
+        for slopes in self._slopes:
+            images = torch.autograd.grad(slopes, self._parameters, parts, retain_graph=True)
+            total += torch.cat([image.reshape(-1) for image in images])
+        return total
+
+
+def surfaceviz_operator(world: World) -> Operator:
+    """Return ours as the tool builds it, not opened yet."""
+    memory = divided(world.ground, world.inquiry, bases=1, processes=1)
+    sums = make_sums(world.ground, world.inquiry, memory, Share())
+    return Operator(lambda message: [sums(message)], world.ground.layout, world.ground.dtype)
+
+
+def curvlinops_operator(world: World, batch: int) -> Any:
+    """Return the operator of curvlinops; without its check for determinism, which takes time and finds nothing."""
+    parameters = list(world.model.parameters())
+    return HessianLinearOperator(
+        world.model, nn.CrossEntropyLoss(), parameters, world.batches(batch), check_deterministic=False
+    )
+
+
+def eigenthings_operator(world: World, batch: int) -> Any:
+    """Return the operator of hessian-eigenthings."""
+    return HessianOperator(
+        world.model, world.batches(batch), lambda model, b: functional.cross_entropy(model(b[0]), b[1])
+    )
+
+
+def product_of(world: World, library: str, batch: int) -> Product:
+    """Return the products of a library, everything that is built once being there."""
+    if library == "curvlinops":
+        operator = curvlinops_operator(world, batch)
+        return lambda vector: operator @ vector  # type: ignore[no-any-return]
+    if library == "hessian-eigenthings":
+        return eigenthings_operator(world, batch).matvec  # type: ignore[no-any-return]
+    if library == "plain":
+        return Kept(world.model, world.batches(batch))
+    ours, order = surfaceviz_operator(world), world.order
+    ours.open(0)
+    back = torch.argsort(order)
+    return lambda vector: ours(vector[back][None])[0][order]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Eigenvalues (k,) ascending, unit vectors as rows (k, P), products taken, and how many stopped at a cap."""
+
+    values: Tensor
+    vectors: Tensor
+    products: int
+    capped: int = 0
+
+
+def by_surfaceviz(world: World, _batch: int, rtol: float) -> Found:
+    """Return what `surfaceviz.hessian` finds, its choice of a batch and its graphs being made anew."""
+    wanted = replace(
+        world.inquiry.wanted, rtol=rtol, memory=divided(world.ground, world.inquiry, bases=1, processes=1).vectors
+    )
+    operator = surfaceviz_operator(world)
+    _, found = spectrum(operator, world.ground.site(0), wanted)
+    return Found(found.eigenvalues, found.vectors[:, world.order], operator.products)
+
+
+def by_eigsh(
+    world: World, batch: int, tolerance: float, *, parts: Sequence[tuple[str, int]], basis: int | None = None
+) -> Found:
+    """Return what scipy's ARPACK finds over curvlinops, by one call for each part of the spectrum."""
+    operator = curvlinops_operator(world, batch)
+    count = Count(operator, "_matmat")
+    values, vectors = _eigsh(operator.to_scipy(), tolerance, parts, basis)
+    return Found(values, vectors, count.calls)
+
+
+def _eigsh(
+    operator: Any, tolerance: float, parts: Sequence[tuple[str, int]], basis: int | None
+) -> tuple[Tensor, Tensor]:
+    """Return the ``BOTTOM`` first and ``TOP`` last of all that was found."""
+    start = np.random.default_rng(0).standard_normal(operator.shape[0])
+    values, vectors = [], []
+    for which, number in parts:
+        part, columns = eigsh(operator, k=number, which=which, v0=start, tol=tolerance, ncv=basis)  # type: ignore[call-overload]
+        values.append(torch.as_tensor(part))
+        vectors.append(torch.as_tensor(columns.T))
+    return _ends(torch.cat(values), torch.cat(vectors))
+
+
+def _ends(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    order = torch.argsort(values)
+    kept = torch.cat([order[:BOTTOM], order[-TOP:]])
+    return values[kept], vectors[kept]
+
+
+def by_lanczos(world: World, batch: int, steps: float) -> Found:
+    """Return what hessian-eigenthings finds by so many steps; it has no test when to stop.
+
+    One call for all Ritz pairs gives both ends, where one for the top and one for the bottom would take the products
+    twice. Orthogonalisation is asked for, which it would leave out beyond 50 steps.
+    """
+    operator = eigenthings_operator(world, batch)
+    count = Count(operator, "matvec")
+    found = lanczos(operator, k=int(steps), max_iter=int(steps), which="LA", reorthogonalize=True, seed=0)
+    values, vectors = _ends(found.eigenvalues, found.eigenvectors)
+    return Found(values, vectors, count.calls)
+
+
+def by_power(world: World, batch: int, tolerance: float) -> Found:
+    """Return what PyHessian's algorithm finds: the largest |lambda| one by one, the bottom one after a shift.
+
+    A run stops when its quotient changes by less than ``tolerance``, or after 100 products. Source: Yao et al., arXiv
+    1912.07145, and the code of PyHessian's `eigenvalues`, with the whole split as its ``data``, of which it keeps the
+    graph. It has nothing for the bottom one: the shift is what its users do.
+    """
+    matvec = Kept(world.model, world.batches(batch))
+    generator = torch.Generator().manual_seed(0)
+    values: list[float] = []
+    vectors: list[Tensor] = []
+    capped = 0
+    for number in range(TOP + BOTTOM):
+        shift = values[0] if number >= TOP else 0.0
+        start = torch.randn(world.dimension, generator=generator)
+        value, vector, ended = _power(matvec, shift, start, vectors[TOP:] if number >= TOP else vectors, tolerance)
+        values.append(value)
+        vectors.append(vector)
+        capped += not ended
+    kept, rows = _ends(torch.tensor(values, dtype=torch.float64), torch.stack(vectors))
+    return Found(kept, rows, matvec.products, capped)
+
+
+def _power(
+    matvec: Product, shift: float, vector: Tensor, known: Sequence[Tensor], tolerance: float
+) -> tuple[float, Tensor, bool]:
+    """Return eigenvalue and vector of the largest |lambda - shift| beside those known, and whether it settled."""
+    before = 0.0
+    for step in range(_ITERATIONS):
+        for other in known:
+            vector = vector - (vector @ other) * other
+        vector = vector / torch.linalg.vector_norm(vector)
+        image = matvec(vector) - shift * vector
+        now = float(image @ vector)
+        vector = image / torch.linalg.vector_norm(image)
+        if step and abs(now - before) < tolerance * (abs(before) + 1e-6):
+            return now + shift, vector, True
+        before = now
+    return before + shift, vector, False
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to the extreme eigenvalues, with the tolerances (or steps) that are tried until the residual is reached."""
+
+    title: str
+    library: str
+    efforts: tuple[float, ...]
+    solve: Callable[[World, int, float], Found]
+
+
+_TOLERANCES = (1e-3, 5e-4, 2e-4, 1e-4)
+_ENDS, _BOTH = (("LA", TOP), ("SA", BOTTOM)), (("BE", 2 * TOP - 1),)  # of an odd number, BE takes one more at the top
+METHODS = (
+    Method("surfaceviz", "surfaceviz", (1e-3, 7e-4, 5e-4), by_surfaceviz),
+    Method("eigsh LA + SA", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_ENDS)),
+    Method("eigsh LA + SA, ncv=40", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_ENDS, basis=40)),
+    Method("eigsh BE", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_BOTH)),
+    Method("eigsh BE, ncv=40", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_BOTH, basis=40)),
+    Method("eigenthings lanczos", "hessian-eigenthings", (*range(24, 42, 2), 48, 64, 96), by_lanczos),
+    Method("power iteration", "plain", (1e-3, 1e-6), by_power),
+)
+
+
+class Judge:
+    """An independent product in float64 over all samples, by which every contender's residuals are computed."""
+
+    def __init__(self, world: World) -> None:
+        model = copy.deepcopy(world.model).double().eval()
+        self.product = Kept(model, [(x.double(), y) for x, y in world.batches(_JUDGED)])
+        self._shape = (world.dimension, world.dimension)
+
+    def residuals(self, found: Found) -> Tensor:
+        """Return ||H v - lambda v||, (k,), for the eigenvalues as they were given and v made of unit length."""
+        vectors = found.vectors.double()
+        vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        images = torch.stack([self.product(vector) for vector in vectors])
+        return torch.linalg.vector_norm(images - found.values.double()[:, None] * vectors, dim=1)
+
+    def eigenvalues(self) -> Tensor:
+        """Return the extreme eigenvalues by scipy to 1e-6, (k,)."""
+        matvec = lambda vector: self.product(torch.as_tensor(vector).reshape(-1)).numpy()  # noqa: E731
+        return _eigsh(LinearOperator(self._shape, matvec=matvec, dtype=np.float64), 1e-6, _ENDS, 40)[0]

@@ -1,0 +1,103 @@
+"""All measures at a checkpoint, and again at its rescaled weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from surfaceviz.curvature import Site, Wanted, spectrum
+from surfaceviz.interrupt import check
+from surfaceviz.records import Spectrum
+from surfaceviz.sharpness.along import expected_rise, width
+from surfaceviz.sharpness.ascent import m_sharpness, phi
+from surfaceviz.sharpness.figures import Figure, change_of
+from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharpness.record import Rescaled, Sharpness
+from surfaceviz.sharpness.rescale import Rescaling, rescalings
+
+Say = Callable[[str], None]
+
+_PROBES = 20  # of traces: twice those of a spectrum, as here errors decide; ours
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a checkpoint is called."""
+
+    name: str
+    problem: str
+
+
+def survey(
+    objective: Objective, theta: Theta, label: Label, *, seed: int, vectors: int, rescale: bool, say: Say
+) -> Sharpness:
+    """Return every measure at ``theta``, and what rescalings do to it.
+
+    Args:
+        objective: the loss.
+        theta: the weights and buffers.
+        label: what it is called.
+        seed: of all that is drawn: the same before and after a rescaling.
+        vectors: bytes for the basis of Lanczos.
+        rescale: whether to rescale; each kind that is possible takes all measures again.
+        say: told of each stage.
+    """
+    say(f"{label.name}: measuring")
+    loss, _, gradient = objective.slope(theta)
+    before = figures(objective, theta, seed=seed, vectors=vectors)
+    found: list[Rescaled] = []
+    for each in rescalings(objective, theta, seed=seed) if rescale else ():
+        check()
+        say(f"{label.name}, {each.kind}: {each.words}")
+        found.append(_rescaled(objective, each, before, seed=seed, vectors=vectors))
+    return Sharpness(
+        label.name, label.problem, objective.split.name, objective.split.count, loss,
+        float(torch.linalg.vector_norm(gradient)), objective.layout.dimension, seed, before, tuple(found),
+    )  # fmt: skip
+
+
+def _rescaled(objective: Objective, each: Rescaling, before: dict[str, Figure], *, seed: int, vectors: int) -> Rescaled:
+    after = {} if each.theta is None else figures(objective, each.theta, seed=seed, vectors=vectors)
+    return Rescaled(each.kind, each.words, each.deviation, {k: change_of(before[k], f) for k, f in after.items()})
+
+
+def figures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> dict[str, Figure]:
+    """Return every measure at given weights.
+
+    Costs about 190 passes, 25 passes there and back, and some 60 to 150 products with the Hessian, of three passes or
+    four each.
+    """
+    return {
+        **curvatures(objective, theta, seed=seed, vectors=vectors),
+        "phi_1e-3": phi(objective, theta, eps=1e-3),
+        "phi_5e-4": phi(objective, theta, eps=5e-4),
+        "m_sharpness": m_sharpness(objective, theta),
+        "expected_rise": expected_rise(objective, theta, seed=seed),
+        "width": width(objective, theta, seed=seed),
+    }
+
+
+def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> dict[str, Figure]:
+    """Return largest eigenvalue and trace of H and of D H D, D = ||w_i|| / sqrt(n_i) on each filter.
+
+    Source: Lanczos and Hutchinson as of `surfaceviz.curvature.spectrum`, with its defaults but for 20 probes.
+    """
+    site = Site(
+        0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"samples": objective.split.count}
+    )
+    found = {}
+    for end, normalised in (("", False), ("_normalised", True)):
+        wanted = Wanted(
+            top=1, bottom=0, trace=True, normalised=normalised, probes=_PROBES, seed=seed, memory=vectors
+        )  # fmt: skip
+        record, _ = spectrum(objective.operator(theta), site, wanted)
+        assert record.trace is not None
+        found[f"lambda_max{end}"] = Figure(record.lambda_max, note=_unsettled(record))
+        found[f"trace{end}"] = Figure(record.trace, record.trace_stderr)
+    return found
+
+
+def _unsettled(record: Spectrum) -> str:
+    return "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"

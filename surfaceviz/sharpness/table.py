@@ -1,0 +1,76 @@
+"""Sharpness as plain text: a column for each checkpoint, a column for each rescaling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from surfaceviz.sharpness.figures import TITLES, Change, Figure
+from surfaceviz.sharpness.record import Rescaled, Sharpness
+
+_GAP = "  "
+
+
+def figures_table(found: Sequence[Sharpness]) -> list[str]:
+    """Return the lines of a table of all figures, a column for each checkpoint."""
+    rows = [["", *(each.name for each in found)]]
+    rows.append(["samples", *(f"{each.samples} of {each.split}" for each in found)])
+    rows.append(["loss", *(f"{each.loss:.4g}" for each in found)])
+    rows.append(["gradient norm", *(f"{each.gradient_norm:.3g}" for each in found)])
+    rows += [[title, *(figure_text(each[key]) for each in found)] for key, title in TITLES.items()]
+    notes = [
+        f"{each.name}, {TITLES[key]}: {figure.note}"
+        for each in found
+        for key, figure in each.figures.items()
+        if figure.note
+    ]
+    return [*_aligned(rows), *notes]
+
+
+def changes_table(found: Sharpness) -> list[str]:
+    """Return the lines of a table of what rescalings do to the figures, and beneath it what they are."""
+    rows = [[f"{found.name}, rescaled by", *(each.kind for each in found.rescalings)]]
+    for key, title in TITLES.items():
+        rows.append([title, *(_cell(each, key) for each in found.rescalings)])
+    return [*_aligned(rows), *map(_footnote, found.rescalings)]
+
+
+def _cell(each: Rescaled, key: str) -> str:
+    return change_text(each.changes[key]) if each.possible else "-"
+
+
+def _footnote(each: Rescaled) -> str:
+    if not each.possible:
+        return f"{each.kind}: not possible here: {each.words}"
+    return f"{each.kind}: {each.words}; outputs as they should be within {each.deviation:.1g}"
+
+
+def figure_text(figure: Figure) -> str:
+    """Return a figure with its error.
+
+    >>> figure_text(Figure(12.3456, 0.0234)), figure_text(Figure(float("inf"))), figure_text(Figure(0.25))
+    ('12.35 +- 0.023', 'not up to 1024', '0.25')
+    """
+    if math.isinf(figure.value):
+        return "not up to 1024"
+    error = "" if figure.stderr is None or math.isnan(figure.stderr) else f" +- {figure.stderr:.2g}"
+    return f"{figure.value:.4g}{error}"
+
+
+def change_text(change: Change) -> str:
+    """Return a verdict.
+
+    >>> change_text(Change(Figure(4.0), 4.0, 0.0)), change_text(Change(Figure(1.0), 1.0, 0.0))
+    ('changes x4', 'survives')
+    >>> change_text(Change(Figure(1.05), 1.05, 0.04)), change_text(Change(Figure(math.inf), math.inf, 0.0))
+    ('survives (x1.05 +- 0.04)', 'changes xinf')
+    """
+    by = f"x{change.factor:.3g}" + (f" +- {change.stderr:.1g}" if change.stderr else "")
+    if not change.survives:
+        return f"changes {by}"
+    return "survives" if abs(change.factor - 1) < 0.01 else f"survives ({by})"  # noqa: PLR2004  one per cent
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [_GAP.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
