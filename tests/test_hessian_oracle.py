@@ -152,7 +152,9 @@ def test_a_share_of_negative_eigenvalues_is_counted_from_all_of_them() -> None:
 def test_weights_alone_are_the_block_of_the_weights() -> None:
     problem, matrix = _known("mlp")
     whole, weights = dense.Bench(problem), dense.Bench(problem, parameters="weights")
-    kept = [i for name, where in whole.layout.slices().items() if "weight" in name for i in range(where.start, where.stop)]
+    kept = [
+        i for name, where in whole.layout.slices().items() if "weight" in name for i in range(where.start, where.stop)
+    ]
     assert weights.layout.names == ("0.weight", "2.weight", "4.weight")
     np.testing.assert_allclose(weights.matrix(), matrix[np.ix_(kept, kept)], rtol=0, atol=1e-6 * np.abs(matrix).max())
 
@@ -164,7 +166,10 @@ def test_the_curvature_expected_of_a_random_direction_is_what_many_show() -> Non
     seen = []
     for seed in range(400):
         (direction,) = oracles.make_directions(problem.model, count=1, seed=seed)
-        parts = [direction.tensors.get(n, torch.zeros(s)) for n, s in zip(bench.layout.names, bench.layout.shapes, strict=True)]
+        parts = [
+            direction.tensors.get(n, torch.zeros(s))
+            for n, s in zip(bench.layout.names, bench.layout.shapes, strict=True)
+        ]
         d = torch.cat([part.reshape(-1).double() for part in parts]).numpy()
         seen.append(d @ matrix @ d)
     error = np.std(seen, ddof=1) / 20

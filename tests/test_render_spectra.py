@@ -36,7 +36,7 @@ def _spectrum(
     weights /= weights.sum(1, keepdims=True)
     return Spectrum(
         np.concatenate([[-3.0, -2.0], outliers]), np.zeros(6), np.array([True, False, False, True, True, True]), place,
-        1000, 300.0, 0.1, 0.013, "not a critical point", "because", along=along, trace=640.0, trace_stderr=12.0,
+        1000, 2, 300.0, 0.1, 0.013, "not a critical point", "because", along=along, trace=640.0, trace_stderr=12.0,
         probes=5, density=Density(nodes, weights) if ruled else None,
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ def _line(*spectra: Spectrum, hessian_map: HessianMap | None = None) -> Slice:
 def _course(tops: Sequence[float], rate: float | None = 0.02, *, title: str = "net", trace: bool = True) -> Curvature:
     spectra = tuple(
         replace(
-            _spectrum(()), eigenvalues=np.array([-1.0, top]), residuals=np.zeros(2), converged=np.array([True, k != 1]),
+            _spectrum(()), bottom=1, eigenvalues=np.array([-1.0, top]), residuals=np.zeros(2), converged=np.array([True, k != 1]),
             step=100.0 * k, trace=5 * top if trace else None, trace_stderr=float(k) if trace else None,
         )
         for k, top in enumerate(tops)
@@ -436,11 +436,11 @@ def test_courses_and_curves_are_not_blank() -> None:
 
 def test_bad_requests_are_told_what_would_do() -> None:
     bare, elsewhere = _surface(), _surface(_spectrum((0.5,)))
-    hint = "run.h5 has no spectrum; compute one by: surfaceviz hessian run.h5$"
+    hint = "run.h5 has no spectrum; compute one by: surfaceviz hessian FILE.h5$"
     for surface, options in ((bare, {"spectrum": True}), (elsewhere, {"spectrum": True}), (bare, {"kind": "spectrum"})):
         with pytest.raises(ValueError, match=hint):
             render.draw([surface], names=["run.h5"], **options)
-    with pytest.raises(ValueError, match="run.h5 has no Hessian map; compute one by: surfaceviz hessian run.h5 --map"):
+    with pytest.raises(ValueError, match="run.h5 has no Hessian map; compute one by: surfaceviz hessian FILE.h5 --map"):
         render.draw([bare], names=["run.h5"], shade="ratio")
     with pytest.raises(ValueError, match="net has no spectrum"):
         render.draw([bare], spectrum=True)
@@ -455,5 +455,5 @@ def test_bad_requests_are_told_what_would_do() -> None:
         render.draw_spectra([])
     with pytest.raises(ValueError, match="nothing to draw: give at least one course"):
         render.draw_courses([])
-    with pytest.raises(ValueError, match="a.h5 has no spectrum; compute one by: surfaceviz hessian a.h5"):
+    with pytest.raises(ValueError, match="a.h5 has no spectrum; compute one by: surfaceviz hessian FILE.h5"):
         render.draw_courses([Curvature(())], names=["a.h5"])

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from surfaceviz.pipeline.request import Request
     from surfaceviz.pipeline.run import Outcome
 
-Kind = Literal["filled", "lines", "heat"]
+Kind = Literal["filled", "lines", "heat", "spectrum"]
 Scale = Literal["auto", "linear", "log"]
+Shade = Literal["ratio", "max", "min", "gradient"]
 
 
 @app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
@@ -144,25 +145,49 @@ def merge(
 def plot(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Curves are overlaid, surfaces drawn side by side."),
+        typer.Argument(metavar="FILE...", help="Curves are overlaid, surfaces drawn side by side; or of checkpoints."),
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png].")] = None,
-    kind: Annotated[Kind, typer.Option(help="Of surfaces.")] = "filled",
+    kind: Annotated[Kind, typer.Option(help="Of surfaces; spectrum: the spectra in the files alone.")] = "filled",
     levels: Annotated[Scale, typer.Option(help="Spacing of levels, or the scale of a curve.")] = "auto",
     of: Annotated[str | None, typer.Option(metavar="SPLIT_METRIC", help="What to draw [the loss].")] = None,
     points: Annotated[bool, typer.Option("--points", help="Dot the points that were evaluated.")] = False,
+    spectrum: Annotated[
+        bool, typer.Option("--spectrum", help="Draw the spectra of points, and the slice's own curvature there.")
+    ] = False,
+    map_: Annotated[
+        Shade | None, typer.Option("--map", help="Shade the Hessian map under the contours of the loss.")
+    ] = None,
     debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
     from surfaceviz import render
-    from surfaceviz.store import read
+    from surfaceviz.store import holds_course, read, read_curvature
 
     picture = output or Path("-".join(_picture_beside(path).stem for path in files[:3]) + ".png")
     render.check_format(picture)
-    surfaces = [read(path) for path in files]
     names = [path.stem for path in files]
-    render.save(render.draw(surfaces, kind=kind, levels=levels, of=of, names=names, points=points), picture)
+    if kind != "spectrum" and all(map(holds_course, files)):
+        figure = render.draw_courses([read_curvature(path) for path in files], names=names)
+    elif any(map(holds_course, files)):
+        _refuse_mixed(files, kind)
+        spectra = [(name, s) for name, path in zip(names, files, strict=True) for s in read_curvature(path).spectra]
+        figure = render.draw_spectra(spectra)
+    else:
+        figure = render.draw(
+            [read(path) for path in files], kind=kind, levels=levels, of=of, names=names, points=points,
+            spectrum=spectrum, shade=map_,
+        )  # fmt: skip
+    render.save(figure, picture)
     typer.echo(f"picture: {picture}")
+
+
+def _refuse_mixed(files: list[Path], kind: str) -> None:
+    from surfaceviz.store import holds_course
+
+    slices = [path for path in files if not holds_course(path)]
+    if slices:
+        raise ValueError(f"{slices[0]} is a slice, another file the curvature of checkpoints; draw them apart ({kind})")
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:

@@ -90,6 +90,21 @@ def _rule(diagonal: Tensor, beside: Tensor, steps: int) -> tuple[Tensor, Tensor]
     return nodes, weights
 
 
+def negative_bounds(nodes: Tensor, weights: Tensor, tolerance: float) -> tuple[float, float]:
+    """Return between what the share of eigenvalues below -``tolerance`` lies, as far as the rules tell it.
+
+    By the inequalities of Chebyshev, Markov and Stieltjes the mass of a probe's measure below a point between two nodes
+    is at least the weights of all nodes before the lower one, and at most those up to the upper one. Means over probes.
+    """
+    low, high = [], []
+    for t, w in zip(nodes, weights, strict=True):
+        total = torch.cat([torch.zeros(1, dtype=w.dtype), w.cumsum(0)])  # NaN nodes are last, of weight 0
+        below = int((t < -tolerance).sum())
+        low.append(float(total[max(below - 1, 0)]))
+        high.append(float(total[min(below + 1, len(w))]))
+    return sum(low) / len(low), sum(high) / len(high)
+
+
 def negative_share(nodes: Tensor, weights: Tensor, tolerance: float) -> tuple[float, float]:
     """Return the share of eigenvalues below -``tolerance`` and its standard error over probes (NaN for one)."""
     shares = torch.where(nodes < -tolerance, weights, 0.0).sum(1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.density import negative_share, quadrature, rademacher
+from surfaceviz.curvature.density import negative_bounds, negative_share, quadrature, rademacher
 from surfaceviz.curvature.graphs import OPERATORS
 from surfaceviz.curvature.kinds import ZERO, Evidence, kind_of_point
 from surfaceviz.curvature.lanczos import Extremes, Matvec, extremes, least_room
@@ -148,6 +148,7 @@ def spectrum(
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g}")
     fields |= _along(operator, site, begun, wanted)
     slope = site.filter_scales * begun.gradient if wanted.normalised else begun.gradient
+    bottom = wanted.counts(operator.layout.dimension)[1]
     evidence = Evidence(
         float(torch.linalg.vector_norm(begun.gradient)), site.scale, found.eigenvalues.numpy(), found.norm, found.whole,
         found.products, wanted.operator,
@@ -155,7 +156,7 @@ def spectrum(
     kind, reason = kind_of_point(evidence)
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
-        dimension=operator.layout.dimension, norm=found.norm, loss=begun.loss,
+        dimension=operator.layout.dimension, bottom=0 if found.whole else bottom, norm=found.norm, loss=begun.loss,
         gradient_norm=float(torch.linalg.vector_norm(slope)), kind=kind, reason=reason, operator=wanted.operator,
         parameters=wanted.parameters, normalised=wanted.normalised, rtol=wanted.rtol, seed=wanted.seed,
         products=operator.products - before, **fields,
@@ -240,6 +241,7 @@ def _by_probes(matvec: Matvec, operator: Operator, site: Site, wanted: Wanted, f
         nodes, weights = torch.cat([rule.nodes for rule in rules]), torch.cat([rule.weights for rule in rules])
         share, error = negative_share(nodes, weights, ZERO * found.norm)
         fields |= {"negative_share": share, "negative_share_stderr": error}
+        fields["negative_bounds"] = np.array(negative_bounds(nodes, weights, ZERO * found.norm))
         fields["density"] = Density(nodes.numpy(), weights.numpy())
     if wanted.by_layer:
         fields["layers"] = _layers(operator, site, wanted, traces)

@@ -273,16 +273,20 @@ def plot(
     levels: str = "auto",
     of: str | None = None,
     points: bool = False,
+    spectrum: bool = False,
+    shade: str | None = None,
 ) -> render.Picture:
     """Return a figure of one or several slices, all 1-D or all 2-D.
 
     Args:
         slices: records, or files.
         output: a PNG, SVG or PDF to write as well.
-        kind: for surfaces: ``lines``, ``filled`` or ``heat``.
+        kind: for surfaces: ``lines``, ``filled`` or ``heat``; ``spectrum`` draws the spectra in them alone.
         levels: ``linear``, ``log``, or ``auto``: log where a loss spans more than a factor of 20.
         of: ``<split>_<metric>``; by default the loss of the first split (curves: of all).
         points: whether the evaluated points of surfaces are dotted.
+        spectrum: whether the spectra of points are drawn beneath, and the slice's own curvature at these.
+        shade: ``ratio``, ``max``, ``min`` or ``gradient``: of the Hessian map, under the contours.
 
     Raises:
         ValueError: nothing to draw, mixed dimensions, unknown kind, levels or metric.
@@ -291,7 +295,9 @@ def plot(
     """
     records = [record if isinstance(record, Slice) else read(record) for record in slices]
     names = [str(i + 1) if isinstance(given, Slice) else Path(given).stem for i, given in enumerate(slices)]
-    figure = render.draw(records, kind=kind, levels=levels, of=of, names=names, points=points)
+    figure = render.draw(
+        records, kind=kind, levels=levels, of=of, names=names, points=points, spectrum=spectrum, shade=shade
+    )
     if output is not None:
         render.save(figure, Path(output))
     return figure

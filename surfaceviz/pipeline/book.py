@@ -120,12 +120,11 @@ def holds(record: Spectrum, inquiry: Inquiry) -> bool:
     """Return whether a spectrum has all that is asked for."""
     wanted = inquiry.wanted
     top, bottom = wanted.counts(record.dimension)
-    enough = record.whole or (wanted.top, wanted.bottom) == (None, None) or len(record.eigenvalues) >= top + bottom
+    enough = record.whole or (len(record.eigenvalues) - record.bottom >= top and record.bottom >= bottom)
     by_probes = wanted.trace or wanted.density or wanted.by_layer
     nodes = None if record.density is None else record.density.nodes.shape
     return (
         enough
-        and len(record.eigenvalues) >= min(top + bottom, record.dimension)
         and (record.rtol, record.seed) == (wanted.rtol, wanted.seed)
         and (not by_probes or record.probes == wanted.probes)
         and (not wanted.density or nodes == (wanted.probes, min(wanted.steps, record.dimension)))

@@ -133,7 +133,8 @@ def _caveats(ground: Ground, number: int, batch: int) -> Iterator[str]:
 
 def _names(grounds: Sequence[tuple[Inquiry, Ground]]) -> list[str]:
     """Return what the checkpoints are called: short names where those tell them apart."""
-    short, long = [], []
+    short: list[str] = []
+    long: list[str] = []
     for inquiry, ground in grounds:
         file = inquiry.file
         short += [Path(w).name for w in inquiry.weights] or [ground.name if file is None else file.stem]

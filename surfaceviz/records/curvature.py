@@ -59,6 +59,7 @@ class Spectrum:
             that: then lambda is 0 within the residual, (k,).
         place: the point's coordinates on its slice, (ndim,); empty off a slice.
         dimension: the number of parameters P that the matrix is over.
+        bottom: how many of the eigenvalues are from the bottom; the others are from the top.
         norm: ||H||, the largest |eigenvalue| that was found.
         loss: at the point, on the samples that the matrix is over.
         gradient_norm: of that loss over the same parameters.
@@ -74,7 +75,9 @@ class Spectrum:
         products: how many matrix-vector products it took.
         trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
         probes: the number of random vectors.
-        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density.
+        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density's nodes, and
+            its standard error over probes.
+        negative_bounds: between what that share lies, (2,): what is unresolved around 0 counts for neither or both.
         density: by quadrature.
         layers: tensor by tensor.
         expected, expected_stderr: the curvature expected along a random filter-normalised direction, tr DHD.
@@ -94,6 +97,7 @@ class Spectrum:
     converged: NDArray[np.bool_]
     place: tuple[float, ...]
     dimension: int
+    bottom: int
     norm: float
     loss: float
     gradient_norm: float
@@ -112,6 +116,7 @@ class Spectrum:
     probes: int | None = None
     negative_share: float | None = None
     negative_share_stderr: float | None = None
+    negative_bounds: FloatArray | None = None
     density: Density | None = None
     layers: Layers | None = None
     expected: float | None = None
@@ -128,13 +133,13 @@ class Spectrum:
 
     @property
     def lambda_max(self) -> float:
-        """The largest eigenvalue that was found."""
-        return float(self.eigenvalues[-1])
+        """The largest eigenvalue; NaN where none was looked for at the top."""
+        return float(self.eigenvalues[-1]) if len(self.eigenvalues) > self.bottom or self.whole else float("nan")
 
     @property
     def lambda_min(self) -> float:
-        """The smallest eigenvalue that was found."""
-        return float(self.eigenvalues[0])
+        """The smallest eigenvalue; NaN where none was looked for at the bottom."""
+        return float(self.eigenvalues[0]) if self.bottom or self.whole else float("nan")
 
     @property
     def whole(self) -> bool:
@@ -157,13 +162,13 @@ class Spectrum:
         return f"({', '.join(f'{x:g}' for x in self.place)})"
 
     def is_zero(self, k: int) -> bool:
-        """Return whether the k-th eigenvalue is 0 within its residual."""
-        return bool(self.converged[k] and abs(self.eigenvalues[k]) <= self.rtol * self.norm)
+        """Return whether the k-th eigenvalue is 0 within its residual: converged beside ||H||, not beside itself."""
+        value, residual = abs(float(self.eigenvalues[k])), float(self.residuals[k])
+        return bool(self.converged[k]) and (residual > self.rtol * value or value == 0)
 
     def __repr__(self) -> str:
-        return (
-            f"<Spectrum of {self.symbol} at {self.where}: {self.lambda_min:.4g} .. {self.lambda_max:.4g}, {self.kind}>"
-        )
+        ends = f"{self.eigenvalues[0]:.4g} .. {self.eigenvalues[-1]:.4g}"
+        return f"<Spectrum of {self.symbol} at {self.where}: {ends}, {self.kind}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -239,7 +244,13 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
     if s.trace is not None:
         rows.append(("trace", f"{s.trace:.6g} +- {s.trace_stderr:.2g} ({s.probes} probes)"))
     if s.negative_share is not None:
-        rows.append(("negative", f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues"))
+        share = f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues by the nodes"
+        within = (
+            ""
+            if s.negative_bounds is None
+            else "; what the nodes leave open: {:.1%} .. {:.1%}".format(*s.negative_bounds)
+        )
+        rows.append(("negative", share + within))
     rows += _along_rows(s)
     if s.layers is not None:
         rows += [("layer", line) for line in _layer_lines(s.layers)]

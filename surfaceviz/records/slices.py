@@ -22,13 +22,14 @@ class Direction:
     """How a direction was made (its tensors stay outside the record).
 
     Attributes:
-        kind: ``random`` or ``difference``.
+        kind: ``random``, ``difference``, ``eigenvector``, ``gradient`` or ``ascent``.
         sha256: fingerprint of the tensors, hexadecimal.
         rule: canonical tensor name -> what was done to it, in words.
         seed: of a random direction.
         normalise: of a random direction, a name of `definitions`: filter, layer, ...
         ignore: of a random direction, ``biasbn`` or ``none``.
-        source: of a difference, the weights that it leads to.
+        source: of a difference, the weights that it leads to; of an eigenvector its eigenvalue and residual; of an
+            ascent what it reached.
     """
 
     kind: str
@@ -224,7 +225,7 @@ def describe_audit(audit: Audit) -> str:
 def _describe_direction(direction: Direction) -> str:
     parts = [direction.kind]
     if direction.source is not None:
-        parts.append(f"to {direction.source}")
+        parts.append(f"to {direction.source}" if direction.kind == "difference" else direction.source)
     if direction.seed is not None:
         parts.append(f"seed {direction.seed}, normalise {direction.normalise}, ignore {direction.ignore}")
     return f"{', '.join(parts)}, sha256 {direction.sha256[:12]}"

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
-from surfaceviz.records import EVALUATED, MISSING, FloatArray, Slice
+from surfaceviz.records import EVALUATED, MISSING, Direction, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.levels import Levels
 
@@ -171,4 +171,14 @@ def axis_label(surface: Slice, k: int) -> str:
     if direction.kind == "random":
         how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
         return f"{symbol}  (random direction{how})"
-    return f"{symbol}  (toward {direction.source})" if direction.source else f"{symbol}  ({direction.kind})"
+    return f"{symbol}  ({_words(direction)})"
+
+
+def _words(direction: Direction) -> str:
+    """Return what a direction that is not random leads along."""
+    if direction.kind == "eigenvector":
+        value = (direction.source or "").partition(",")[0].removeprefix("eigenvalue ")
+        return f"eigenvector, $\\lambda$ = {float(value):.3g}"
+    if direction.kind in ("gradient", "ascent"):
+        return direction.kind
+    return f"toward {direction.source}" if direction.source else direction.kind

@@ -97,13 +97,13 @@ def _check(surfaces: Sequence[Slice], look: Look, names: Sequence[str]) -> None:
 
 def _check_map(hessian_map: HessianMap | None, shade: str, name: str) -> None:
     if hessian_map is None:
-        raise ValueError(f"{name} has no Hessian map; compute one by: surfaceviz hessian {name} --map 11:11")
+        raise ValueError(f"{name} has no Hessian map; compute one by: surfaceviz hessian FILE.h5 --map 11:11")
     if not np.isfinite(shaded(hessian_map, shade)).any():
         raise ValueError(f"the Hessian map of {name} has no finite value: every point is missing or diverged")
 
 
 def _no_spectrum(name: str) -> str:
-    return f"{name} has no spectrum; compute one by: surfaceviz hessian {name}"
+    return f"{name} has no spectrum; compute one by: surfaceviz hessian FILE.h5"
 
 
 def _spectra(surfaces: Sequence[Slice], names: Sequence[str]) -> Picture:

@@ -172,7 +172,7 @@ def _course_names(courses: Sequence[Curvature], names: Sequence[str] | None) -> 
     names = names or [title or str(i + 1) for i, title in enumerate(own)]
     for course, name in zip(courses, names, strict=True):
         if not course.spectra:
-            raise ValueError(f"{name} has no spectrum; compute one by: surfaceviz hessian {name}")
+            raise ValueError(f"{name} has no spectrum; compute one by: surfaceviz hessian FILE.h5")
     return own if len(set(own)) == len(own) and all(own) else list(names)
 
 

@@ -49,9 +49,9 @@ def _noise(objective: Objective, seed: int, axis: int) -> Tensor:
 
 
 def width(objective: Objective, theta: Theta, *, rise: float = 0.1, directions: int = _DIRECTIONS, seed: int) -> Figure:
-    """Return how far the loss takes to rise, in the unit of a slice's axis: the median over directions and signs of
+    """Return how far it takes the loss to rise, in the unit of a slice's axis: the median over directions and signs.
 
-        t such that L(w + t d) - L(w) = ``rise``, d filter-normalised, as the ``seed``'s slices have them.
+    That is t such that L(w + t d) - L(w) = ``rise``, d filter-normalised, the first two those of a slice of that seed.
 
     t is bracketed by halving or doubling from the one before, and found in log t by Brent's method, a bisection that
     interpolates. Where the loss has not risen up to t = 1024, t is infinite. Costs about 7 passes a direction and sign.

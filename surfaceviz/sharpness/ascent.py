@@ -18,7 +18,7 @@ _REACH = 1e4  # box widths that the first step would go: measured, from 100 on t
 
 
 def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: int = 10) -> Figure:
-    """Return Keskar's sharpness, in per cent: the loss's highest rise in a box around the parameters x,
+    """Return Keskar's sharpness, in per cent: the highest rise of the loss f in a box around the parameters x.
 
         phi = 100 (max_{y in C} f(x + y) - f(x)) / (1 + f(x)),   C = {y: |y_i| <= eps (|x_i| + 1)}.
 
@@ -50,15 +50,17 @@ def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: in
         return -unit * here, (-unit * room * slope).cpu().numpy()
 
     ones = np.ones(len(x))
-    options = {"maxiter": iterations, "ftol": 0.0, "gtol": 0.0}
-    minimize(negative, 0 * ones, jac=True, method="L-BFGS-B", bounds=Bounds(-ones, ones), options=options)
+    minimize(
+        negative, 0 * ones, jac=True, method="L-BFGS-B", bounds=Bounds(-ones, ones),
+        options={"maxiter": iterations, "ftol": 0.0, "gtol": 0.0},
+    )  # fmt: skip
     best = max(value for value in seen if math.isfinite(value))
     note = "" if best > loss else "L-BFGS-B found nothing higher than theta itself"
     return Figure(100 * (best - loss) / (1 + loss), note=note)
 
 
 def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float = 0.05) -> Figure:
-    """Return SAM's m-sharpness: the mean over batches B of m samples of the loss's rise in a ball, by one step uphill,
+    """Return SAM's m-sharpness: the mean rise in a ball, by one step uphill, over batches B of m samples each.
 
         L_B(w + rho g_B / ||g_B||) - L_B(w),   g_B the gradient of L_B.
 

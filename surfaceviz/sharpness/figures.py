@@ -111,20 +111,21 @@ def error_of(draws: FloatArray, weights: FloatArray | None = None) -> float:
 def change_of(before: Figure, after: Figure) -> Change:
     """Return what has become of a figure.
 
-    The error is that of the difference: draw by draw where both come of the same draws, else both errors in
-    quadrature.
+    The factor F = after / before has the error of a ratio: that of the draws' after - F before, over before, where both
+    come of the same draws; else both relative errors in quadrature.
     """
     if before.value == after.value:
         return Change(after, 1.0, 0.0)
     if before.value == 0 or not math.isfinite(before.value):
         return Change(after, math.inf if before.value == 0 else 0.0, 0.0)
-    error = _difference_error(before, after) / abs(before.value)
-    return Change(after, after.value / before.value, error if math.isfinite(error) else 0.0)
+    factor = after.value / before.value
+    error = _residual_error(before, after, factor) / abs(before.value)
+    return Change(after, factor, error if math.isfinite(error) else 0.0)
 
 
-def _difference_error(before: Figure, after: Figure) -> float:
+def _residual_error(before: Figure, after: Figure, factor: float) -> float:
     if before.draws is None or after.draws is None:
-        return math.hypot(before.stderr or 0.0, after.stderr or 0.0)
+        return math.hypot(factor * (before.stderr or 0.0), after.stderr or 0.0)
     if not (np.isfinite(before.draws).all() and np.isfinite(after.draws).all()):
         return math.nan
-    return error_of(after.draws - before.draws, before.weights)
+    return error_of(after.draws - factor * before.draws, before.weights)

@@ -115,7 +115,9 @@ def _paired(trial: _Trial, kind: str, found: list[Pair], factors: Callable[[Pair
             kind, f"no pair of {_all(found)} layers keeps the outputs; the nearest is off by {nearest:.1g}"
         )
     by = f"{_FACTOR:g}" if kind == "layer" else f"factors in [1/{_FACTOR:g}, {_FACTOR:g}], one a channel"
-    return trial.verified(kind, theta, f"{_pairs(count)} of layers: the first times {by}, the second divided by it")
+    return trial.verified(
+        kind, theta, f"{_pairs(count)} of layers, the first times {by}, the second divided by it: the same outputs"
+    )
 
 
 def _all(found: list[Pair]) -> str:
@@ -139,7 +141,10 @@ def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
     theta, count, nearest = trial.kept(changes)
     if not count:
         return Rescaling("batch norm", f"none of {len(found)} keeps the outputs; the nearest is off by {nearest:.1g}")
-    words = f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, running statistics likewise"
+    words = (
+        f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, with running statistics to match: "
+        "the same outputs"
+    )
     return trial.verified("batch norm", theta, words)
 
 
@@ -165,5 +170,5 @@ def _logits(objective: Objective, theta: Theta, layers: list[Layer]) -> Rescalin
     off = objective.deviation(theta, made, _TIMES)
     if not off < _SAME:
         return Rescaling("logits", f"the last layer's scale is not the outputs'; they are off by {off:.1g}")
-    words = f"the last layer times {_TIMES:g}: the same predictions, another loss"
+    words = f"the last layer times {_TIMES:g}: outputs times {_TIMES:g}, the same predictions, another loss"
     return Rescaling("logits", words, made, off)

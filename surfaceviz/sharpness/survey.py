@@ -84,9 +84,7 @@ def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -
 
     Source: Lanczos and Hutchinson as of `surfaceviz.curvature.spectrum`, with its defaults but for 20 probes.
     """
-    site = Site(
-        0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"samples": objective.split.count}
-    )
+    site = Site(0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"place": ()})
     found = {}
     for end, normalised in (("", False), ("_normalised", True)):
         wanted = Wanted(

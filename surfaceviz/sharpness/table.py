@@ -42,7 +42,7 @@ def _cell(each: Rescaled, key: str) -> str:
 def _footnote(each: Rescaled) -> str:
     if not each.possible:
         return f"{each.kind}: not possible here: {each.words}"
-    return f"{each.kind}: {each.words}; outputs as they should be within {each.deviation:.1g}"
+    return f"{each.kind}: {each.words} (verified within {each.deviation:.1g})"
 
 
 def figure_text(figure: Figure) -> str:

@@ -14,10 +14,10 @@ from surfaceviz.store.files import plain, scalar
 
 # What a spectrum has as data sets, as attributes, and as attributes that may be missing.
 _ARRAYS = ("eigenvalues", "residuals", "converged")
-_MAYBE_ARRAYS = ("along", "slope", "differences")
+_MAYBE_ARRAYS = ("along", "slope", "differences", "negative_bounds")
 _ATTRIBUTES = (
-    "dimension", "norm", "loss", "gradient_norm", "kind", "reason", "split", "samples", "operator", "parameters",
-    "normalised", "rtol", "seed", "products", "source", "weights_sha256",
+    "dimension", "bottom", "norm", "loss", "gradient_norm", "kind", "reason", "split", "samples", "operator",
+    "parameters", "normalised", "rtol", "seed", "products", "source", "weights_sha256",
 )  # fmt: skip
 _MAYBE = (
     "trace", "trace_stderr", "probes", "negative_share", "negative_share_stderr", "expected", "expected_stderr",
