@@ -2,7 +2,7 @@
 
 from surfaceviz.curvature.graphs import OPERATORS
 from surfaceviz.curvature.kinds import Evidence, kind_of_point
-from surfaceviz.curvature.kinks import watching
+from surfaceviz.curvature.kinks import kinks_at
 from surfaceviz.curvature.lanczos import Extremes, extremes
 from surfaceviz.curvature.layout import Layout, filter_scales, layout_of
 from surfaceviz.curvature.measure import Site, Wanted, corner, eigen, matrix, opened, spectrum
@@ -10,7 +10,25 @@ from surfaceviz.curvature.operator import Operator, Start
 from surfaceviz.curvature.sums import Open, Share, Sums
 
 __all__ = [
-    "OPERATORS", "Evidence", "Extremes", "Layout", "Open", "Operator", "Share", "Site", "Start", "Sums", "Wanted",
-    "corner", "eigen", "extremes", "filter_scales", "kind_of_point", "layout_of", "matrix", "opened", "spectrum",
-    "watching",
+    "OPERATORS",
+    "Evidence",
+    "Extremes",
+    "Layout",
+    "Open",
+    "Operator",
+    "Share",
+    "Site",
+    "Start",
+    "Sums",
+    "Wanted",
+    "corner",
+    "eigen",
+    "extremes",
+    "filter_scales",
+    "kind_of_point",
+    "kinks_at",
+    "layout_of",
+    "matrix",
+    "opened",
+    "spectrum",
 ]  # fmt: skip

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from surfaceviz.curvature import Operator, Share, Sums, spectrum, watching
+from surfaceviz.curvature import Operator, Share, Sums, kinks_at, spectrum
 from surfaceviz.execute import Workers, available_memory, map_each
 from surfaceviz.functional import loss_sums
 from surfaceviz.interrupt import check
@@ -72,7 +73,10 @@ def spectra(
 def kinks(ground: Ground, number: int) -> str:
     """Return what lies exactly at a kink of a rectifier or a tie of a pooling there, in words; nothing mostly."""
     state, measure = ground.state(number), loss_sums(ground.problem)
-    with torch.no_grad(), watching([state[ground.own_names[name]] for name in ground.layout.names]) as seen:
+    names = [ground.own_names[name] for name in ground.layout.names]
+
+    def run(leaves: Sequence[Tensor]) -> None:
         for batch in ground.split.batches(_BATCH):
-            measure(state, batch)
-    return seen.words
+            measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
+
+    return kinks_at([state[name] for name in names], run).words
