@@ -111,31 +111,41 @@ def eager(problem: Problem) -> Call:
 class _Host(nn.Module):
     """Lets `functional_call` swap the model's tensors once for all batches of a pass."""
 
-    def __init__(self, problem: Problem, keep: Callable[[Measured], Any] | None = None) -> None:
+    def __init__(self, problem: Problem) -> None:
         super().__init__()
         self.model = problem.model
-        self._measure, self._keep = problem.measure, keep or detached
+        self._measure = problem.measure
 
-    def forward(self, batches: Sequence[Any]) -> list[dict[str, Any]]:
-        return [{k: self._keep(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+    def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
     """Return the function that gives the loss of a batch as (sum, weight) with a state; the sum bears its graph."""
-    host = _Host(problem, keep=_as_sum)
+    host = _Loss(problem)
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
-        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
         _reseed()
-        given: tuple[Tensor, float] = functional_call(host, swapped, ([batch],))[0]["loss"]
-        return given
+        given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+        return summed(given)
 
     return call
 
 
-def _as_sum(given: Measured) -> tuple[Tensor, float]:
+def summed(given: Measured) -> tuple[Tensor, float]:
+    """Return (sum, weight) of what a batch gave, the sum in float64 with its graph."""
     total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
     return torch.as_tensor(total).double(), float(weight)
+
+
+class _Loss(nn.Module):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.model = problem.model
+        self._measure = problem.measure_loss
+
+    def forward(self, batch: Any) -> Measured:
+        return self._measure(self.model, batch)
 
 
 def outputs(problem: Problem) -> Callable[[State, Any], Any]:

@@ -193,6 +193,21 @@ class Problem:
             return measured
         return self.judge(self.outputs(model, batch), self.targets(batch))
 
+    def measure_loss(self, model: nn.Module, batch: Any) -> Measured:
+        """Return the loss's sums on one batch, without the metrics where these come apart.
+
+        Raises:
+            ProblemError: as of `measure`.
+        """
+        if self._loss is None:
+            return self.measure(model, batch)["loss"]
+        return self.judge_loss(self.outputs(model, batch), self.targets(batch))
+
+    def judge_loss(self, outputs: Any, targets: Any) -> Measured:
+        """Return the loss's sums of outputs against targets."""
+        assert self._loss is not None
+        return self._loss(outputs, targets)
+
     @staticmethod
     def targets(batch: Any) -> Any:
         """Return what a batch's outputs are compared with."""

@@ -68,7 +68,9 @@ def test_a_linear_loss_has_no_gauss_newton_part() -> None:
 
 def test_gauss_newton_needs_outputs() -> None:
     problem = Problem(nn.Linear(1, 1), [(torch.ones(2, 1),)], measure=lambda model, b: {"loss": (model(b[0]).sum(), 2)})
-    with pytest.raises(ProblemError, match="operator ggn: the problem is given by measure=, so that there are no outputs"):
+    with pytest.raises(
+        ProblemError, match="operator ggn: the problem is given by measure=, so that there are no outputs"
+    ):
         dense.Bench(problem, operator="ggn")
 
 

@@ -39,7 +39,12 @@ def _spectrum(of: Callable[[Tensor, Tensor], Tensor], at: tuple[float, float] = 
         (lambda x, y: 5 * x**2 - y**2, [-2, 10], "saddle", "1 is negative, 1 positive"),
         (lambda x, y: 5 * x**2 + y**2, [2, 10], "local minimum", "of 2 eigenvalues 2 are positive"),
         (lambda x, y: -5 * x**2 - y**2, [-10, -2], "local maximum", "2 are negative"),
-        (lambda x, y: x**3 - 3 * x * y**2, [0, 0], "inconclusive", "2 are 0: along the zeros higher derivatives decide"),
+        (
+            lambda x, y: x**3 - 3 * x * y**2,
+            [0, 0],
+            "inconclusive",
+            "2 are 0: along the zeros higher derivatives decide",
+        ),
         (lambda x, y: x**2 + y**4, [0, 2], "inconclusive", "1 is 0, 1 positive: along the zeros higher"),
         (lambda x, y: x**2 - y**4, [0, 2], "inconclusive", "1 is 0, 1 positive"),
         (lambda x, y: x * 0 + y * 0, [0, 0], "inconclusive", "2 are 0"),
@@ -64,7 +69,9 @@ def test_a_slope_makes_it_no_critical_point_whatever_the_curvature() -> None:
     )
 
 
-def _evidence(values: list[float], *, whole: bool = False, gradient: float = 0.0, operator: str = "hessian") -> Evidence:
+def _evidence(
+    values: list[float], *, whole: bool = False, gradient: float = 0.0, operator: str = "hessian"
+) -> Evidence:
     array = np.array(values)
     return Evidence(gradient, 2.0, array, float(np.abs(array).max()), whole, 40, operator)
 

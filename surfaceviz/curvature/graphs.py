@@ -11,8 +11,7 @@ from torch import Tensor
 
 from surfaceviz.curvature.twice import twice_differentiable
 from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
-from surfaceviz.functional import State, loss_sums, outputs
-from surfaceviz.losses import PerSample
+from surfaceviz.functional import State, loss_sums, outputs, summed
 from surfaceviz.problem import Problem
 
 OPERATORS = ("hessian", "ggn")
@@ -87,7 +86,7 @@ class _GaussNewton:
         if not isinstance(self._outputs, Tensor):
             raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
         self._at = self._outputs.detach().requires_grad_()
-        total, self.weight = _loss_of(problem, self._at, problem.targets(batch))
+        total, self.weight = summed(problem.judge_loss(self._at, problem.targets(batch)))
         self.loss = float(total.detach())
         (self._slope,) = _gradients(total, [self._at])
         self.gradient = _backward([self._outputs], leaves, [self._slope.detach()])
@@ -106,17 +105,30 @@ class _GaussNewton:
         return _backward([self._outputs], self._leaves, [curved])
 
 
-def _loss_of(problem: Problem, given: Tensor, targets: Any) -> tuple[Tensor, float]:
-    part = problem.judge(given, targets)["loss"]
-    total, weight = (part.values.sum(), part.weights.sum()) if isinstance(part, PerSample) else part
-    return torch.as_tensor(total).double(), float(weight)
-
-
 def _gradients(total: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     """Return gradients with their graph; zeros where a leaf has no part in the total."""
     if not total.requires_grad:
         raise ProblemError("the loss does not depend on the parameters in a way that can be differentiated")
+    _refuse_once(total)
     return list(torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True))
+
+
+def _refuse_once(total: Tensor) -> None:
+    """Refuse functions that forbid a second derivative: torch forgets their curvature where the slope is constant."""
+    waiting, seen = [total.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+        function = getattr(node, "_forward_cls", None)
+        backward = getattr(function, "backward", None)
+        if hasattr(backward, "__wrapped__") and "once_differentiable" in backward.__code__.co_qualname:
+            raise ProblemError(
+                f"the loss is not twice differentiable: {function.__name__}.backward is marked @once_differentiable; write "
+                "it with other operations"
+            )
 
 
 def _backward(values: Sequence[Tensor], leaves: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:

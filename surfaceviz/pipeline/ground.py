@@ -268,7 +268,7 @@ def differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray
             continue
         three = [(*index[:k], index[k] + step, *index[k + 1 :]) for step in (-1, 0, 1)]
         if all(surface.origin[i] == EVALUATED for i in three):
-            low, middle, high = (surface.values[name][i] for i in three)
+            low, middle, high = (float(surface.values[name][i]) for i in three)
             found[k] = (low - 2 * middle + high) / (axis[1] - axis[0]) ** 2
     return found
 
