@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.losses import PerSample
     from surfaceviz.parts import merge
-    from surfaceviz.pipeline.api import hessian, hessian_map, plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.pipeline.api import plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.pipeline.api_curvature import hessian, hessian_map
     from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
@@ -29,8 +30,8 @@ _HOMES = {
     "Curvature": "records",
     "HessianMap": "records",
     "Spectrum": "records",
-    "hessian": "pipeline.api",
-    "hessian_map": "pipeline.api",
+    "hessian": "pipeline.api_curvature",
+    "hessian_map": "pipeline.api_curvature",
     "read_curvature": "store",
     "PerSample": "losses",
     "Problem": "problem",

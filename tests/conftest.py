@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -14,8 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Run on one thread, as products do in a run: several collapse where another process is busy."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

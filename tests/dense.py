@@ -157,8 +157,8 @@ class Transformer(nn.Module):
 
 def _convolutional() -> nn.Module:
     model = nn.Sequential(
-        nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Tanh(), nn.Conv2d(3, 2, 2), nn.BatchNorm2d(2, affine=False),
-        nn.Softplus(), nn.Flatten(), nn.Linear(8, 3), nn.BatchNorm1d(3),
+        nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Tanh(), nn.Conv2d(3, 2, 2),
+        nn.BatchNorm2d(2, affine=False), nn.Softplus(), nn.Flatten(), nn.Linear(8, 3), nn.BatchNorm1d(3),
     )  # fmt: skip
     model.train()
     for _ in range(3):

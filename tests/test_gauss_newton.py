@@ -84,8 +84,8 @@ def _rescaled(net: nn.Sequential, a: float) -> nn.Sequential:
     other = copy.deepcopy(net)
     with torch.no_grad():
         for i, factor in ((0, a), (2, 1 / a)):
-            other[i].weight.mul_(factor)
-        other[0].bias.mul_(a)
+            other.get_parameter(f"{i}.weight").mul_(factor)
+        other.get_parameter("0.bias").mul_(a)
     return other
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from surfaceviz.curvature import Wanted, spectrum
+from surfaceviz.curvature.density import quadrature, rademacher
 from surfaceviz.problem import Problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,8 +124,6 @@ def test_the_densitys_moments_are_those_of_the_dense_hessian(name: str) -> None:
 
 
 def test_quadrature_is_exact_for_a_probes_own_moments() -> None:
-    from surfaceviz.curvature.density import quadrature, rademacher
-
     _, matrix = _known("mlp")
     probes = rademacher(3, len(matrix), torch.Generator().manual_seed(1), torch.float64)
     steps = 8

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.lanczos import Matvec
-
-_NOTHING = 64.0  # times the rounding of ||A||: below it a Krylov space is exhausted; ours
+from surfaceviz.curvature.krylov import NOTHING, Matvec
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> Rules:
                 diagonal[i, j] += float(along[-1]) if k == 0 else 0.0
             beside[i, j] = float(torch.linalg.vector_norm(new))
             norm = float(torch.hypot(diagonal[i], beside[i]).max())
-            if beside[i, j] <= _NOTHING * torch.finfo(w.dtype).eps * norm:
+            if beside[i, j] <= NOTHING * torch.finfo(w.dtype).eps * norm:
                 ends[i] = j + 1
                 q[i] = 0
             else:

@@ -124,10 +124,11 @@ def _refuse_once(total: Tensor) -> None:
         waiting += [following for following, _ in node.next_functions]
         function = getattr(node, "_forward_cls", None)
         backward = getattr(function, "backward", None)
-        if hasattr(backward, "__wrapped__") and "once_differentiable" in backward.__code__.co_qualname:
+        if backward is not None and hasattr(backward, "__wrapped__") and "once_differentiable" in backward.__code__.co_qualname:
+            name = getattr(function, "__name__", "a function")
             raise ProblemError(
-                f"the loss is not twice differentiable: {function.__name__}.backward is marked @once_differentiable; write "
-                "it with other operations"
+                f"the loss is not twice differentiable: {name}.backward is marked @once_differentiable; write it with "
+                "other operations"
             )
 
 

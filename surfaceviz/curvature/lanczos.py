@@ -1,36 +1,27 @@
 """Extreme eigenvalues by a band Lanczos method with full reorthogonalisation. It knows only a ``matvec``.
 
-Kept at all times, for an orthonormal basis V and orthonormal directions F that have not been multiplied yet:
+From several start vectors as many copies of a multiple eigenvalue are found, and from approximate eigenvectors the
+search goes on along the residual that is to be brought down.
 
-    A V = V' T + F' G      (rows are vectors, V (m, P), F (f, P), T (m, m) symmetric, G (f, m))
-
-A step takes one unit vector q out of the span of F, multiplies it, and puts what is new of the product into F. One
-start vector gives the Lanczos method; several give a band (block) method, that finds as many copies of a multiple
-eigenvalue, or goes on from approximate eigenvectors, with q along the residual that is to be brought down. Ritz
-vectors y of T have the residual ||G y||. All orthogonalisation is against all of V and F, twice, so that no ghosts
-come up; when there is no room, V is shrunk to its best Ritz vectors, for which the relation holds as well.
-
-Source: Parlett, The Symmetric Eigenvalue Problem, chapter 13; thick restarts: Wu & Simon, SIAM J. Matrix Anal. Appl.
-22 (2000); the choice of q is that of Davidson's method without a preconditioner; putting them together is ours.
+Source: as of `krylov`; the choice of the next vector is that of Davidson's method without a preconditioner; putting
+them together is ours.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Matvec = Callable[[Tensor], Tensor]  # rows of vectors (b, P) -> their products (b, P)
+from surfaceviz.curvature.krylov import Krylov, Matvec, Ritz
 
 # Ours.
-_NOTHING = 64.0  # times the rounding of ||A||: below it a new direction is nothing
 _FEWEST = 30  # products before an eigenvalue of a larger matrix is called 0 within its residual
 _MOST = 1000  # products, unless told otherwise
 _KEPT = 0.4  # of the room, after a restart
-_BLOCK = 2**20  # columns that are rotated at a time
+_NEAR_ZERO = 1e-3  # of ||A||: of two residuals to be brought down, that beside the smaller eigenvalue counts no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +92,52 @@ def extremes(
             f"room for {room} vectors, expected at least {least_room(top, bottom, len(start))} for {top} top and "
             f"{bottom} bottom eigenvalues"
         )
-    search = _Search(matvec, start, room, generator or torch.Generator().manual_seed(0))
+    search = Krylov(matvec, start, room, generator or torch.Generator().manual_seed(0))
     wanted, copies = _Wanted(top, bottom, rtol, dimension), _Copies()
     while True:
-        if search.due(wanted) or search.products >= copies.until:
+        if wanted.due(search) or search.products >= copies.until:
             ritz = search.ritz()
             found = wanted.of(ritz, search.products)
-            if search.whole or search.products >= most:
+            if search.products >= most or _ends(search, copies, ritz, found):
                 break
-            if search.exhausted or search.products >= copies.until:
-                if copies.are_all(ritz.values[found.indices], rtol * found.norm, search.products):
-                    break
-            elif found.all_converged and not copies.until < math.inf:
-                break
-            search.restart_if_full(ritz, found)
-            search.aim(ritz, found)
+            _turn(search, ritz, found)
         search.step()
-    return search.result(ritz, found)
+    indices = torch.arange(search.size) if search.whole else found.indices
+    converged = torch.ones(len(indices), dtype=torch.bool) if search.whole else found.converged
+    return Extremes(
+        ritz.values[indices], search.vectors(ritz, indices), ritz.residuals[indices], converged, found.norm,
+        search.products, search.whole,
+    )  # fmt: skip
+
+
+def _ends(search: Krylov, copies: _Copies, ritz: Ritz, found: _Found) -> bool:
+    """Return whether everything that is wanted is there, in all its copies where the space was exhausted."""
+    if search.whole:
+        return True
+    if search.exhausted or search.products >= copies.until:
+        return copies.are_all(ritz.values[found.indices], found.tolerance, search.products)
+    return found.all_converged and copies.until == math.inf
+
+
+def _turn(search: Krylov, ritz: Ritz, found: _Found) -> None:
+    """Make room, and choose where to go next."""
+    if search.exhausted:
+        _make_room(search, ritz, found)
+        search.go_elsewhere()
+        return
+    if not found.converged.all():
+        search.aim(ritz, found.worst(ritz))
+    _make_room(search, ritz, found)
+
+
+def _make_room(search: Krylov, ritz: Ritz, found: _Found) -> None:
+    """Shrink a full basis to its best Ritz vectors from both ends."""
+    if search.size < search.room:
+        return
+    count = max(len(found.indices) + 2, int(_KEPT * search.room))
+    low = int((found.indices < search.size // 2).sum())
+    share = max(low, round(count * low / max(len(found.indices), 1)))
+    search.shrink(ritz, torch.tensor([*range(share), *range(search.size - (count - share), search.size)]))
 
 
 class _Copies:
@@ -137,22 +157,22 @@ class _Copies:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ritz:
-    values: Tensor  # (m,) float64, ascending
-    rows: Tensor  # (m, m) float64: the coefficients of each Ritz vector
-    residuals: Tensor  # (m,) float64
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     indices: Tensor  # of the Ritz values that are wanted
     converged: Tensor  # bool, of them
     norm: float
+    tolerance: float  # of a residual beside an eigenvalue of 0
     complete: bool  # whether there are as many as are wanted
 
     @property
     def all_converged(self) -> bool:
         return self.complete and bool(self.converged.all())
+
+    def worst(self, ritz: Ritz) -> int:
+        """Return the index of the wanted Ritz pair that is farthest from convergence."""
+        waiting = self.indices[~self.converged]
+        scale = ritz.values[waiting].abs().clamp(min=_NEAR_ZERO * self.norm)
+        return int(waiting[int((ritz.residuals[waiting] / scale).argmax())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +182,15 @@ class _Wanted:
     rtol: float
     dimension: int
 
-    def of(self, ritz: _Ritz, products: int) -> _Found:
+    def due(self, search: Krylov) -> bool:
+        """Return whether it is time to look: after each product at first, later every few."""
+        if search.whole or search.exhausted or search.size == search.room:
+            return True
+        if search.unseen or search.size < min(self.top + self.bottom, self.dimension):
+            return False
+        return search.products % (1 + search.size // 16) == 0
+
+    def of(self, ritz: Ritz, products: int) -> _Found:
         count = len(ritz.values)
         low = range(min(self.bottom, count))
         high = range(max(len(low), count - self.top), count)
@@ -172,155 +200,4 @@ class _Wanted:
         converged = residuals <= self.rtol * values
         if products >= min(_FEWEST, self.dimension):
             converged |= (values <= self.rtol * norm) & (residuals <= self.rtol * norm)
-        return _Found(indices, converged, norm, len(indices) == self.top + self.bottom)
-
-
-class _Search:
-    """The basis, the directions to come, and their relation."""
-
-    def __init__(self, matvec: Matvec, start: Tensor, room: int, generator: torch.Generator) -> None:
-        self._matvec, self._generator = matvec, generator
-        self._room, self._dimension = room, start.shape[1]
-        self._basis = start.new_empty((room, self._dimension))
-        self._size = 0
-        self._projected = torch.zeros((room, room), dtype=torch.float64)  # T
-        self._coming = _orthonormal(start)  # F
-        self._coupling = torch.zeros((len(self._coming), room), dtype=torch.float64)  # G
-        self._unseen = len(self._coming)  # start vectors, which are all multiplied first
-        self._norm = 0.0
-        self.products = 0
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is no direction to go on in."""
-        return len(self._coming) == 0
-
-    @property
-    def whole(self) -> bool:
-        """Whether the basis spans everything."""
-        return self._size == self._dimension
-
-    def due(self, wanted: _Wanted) -> bool:
-        """Return whether it is time to look: after each product at first, later every few."""
-        if self.whole or self.exhausted or self._size == self._room:
-            return True
-        if self._unseen or self._size < min(wanted.top + wanted.bottom, self._dimension):
-            return False
-        return self.products % (1 + self._size // 16) == 0
-
-    def ritz(self) -> _Ritz:
-        """Return all Ritz values of the basis."""
-        values, columns = torch.linalg.eigh(self._projected[: self._size, : self._size])
-        residuals = torch.linalg.vector_norm(self._coupling[:, : self._size] @ columns, dim=0)
-        self._norm = float(values.abs().max())
-        return _Ritz(values, columns.T, residuals)
-
-    def aim(self, ritz: _Ritz, found: _Found) -> None:
-        """Turn the directions to come so that the first lies along the residual that is to be brought down."""
-        if self.exhausted:
-            self._go_elsewhere()
-        elif len(self._coming) > 1 and not found.converged.all():
-            open_ = found.indices[~found.converged]
-            worst = open_[int((ritz.residuals[open_] / ritz.values[open_].abs().clamp(min=1e-3 * found.norm)).argmax())]
-            residual = self._coupling[:, : self._size] @ ritz.rows[worst]
-            turn = _with_first_row(residual)
-            self._coming = turn.to(self._coming) @ self._coming
-            self._coupling = turn @ self._coupling
-
-    def step(self) -> None:
-        """Multiply the first of the directions to come, and take it into the basis."""
-        q, rest = self._coming[0], self._coming[1:]
-        row = self._size
-        self._basis[row] = q
-        self._size += 1
-        self._unseen = max(self._unseen - 1, 0)
-        w = self._matvec(q[None])[0].clone()
-        self.products += 1
-        basis = self._basis[: self._size]
-        along = torch.zeros(self._size, dtype=torch.float64)
-        across = torch.zeros(len(rest), dtype=torch.float64)
-        scale = float(torch.linalg.vector_norm(w))
-        for _ in range(2):
-            along += _orthogonalise(w, basis)
-            across += _orthogonalise(w, rest)
-        self._projected[row, : self._size] = self._projected[: self._size, row] = along
-        coupling = torch.cat([self._coupling[1:], torch.zeros((1, self._room), dtype=torch.float64)])
-        coupling[:-1, row] = across
-        length = float(torch.linalg.vector_norm(w))
-        self._norm = max(self._norm, scale)
-        if length > _NOTHING * torch.finfo(w.dtype).eps * self._norm and self._size + len(rest) < self._dimension:
-            coupling[-1, row] = length
-            self._coming, self._coupling = torch.cat([rest, w[None] / length]), coupling
-        else:
-            self._coming, self._coupling = rest, coupling[:-1]
-
-    def restart_if_full(self, ritz: _Ritz, found: _Found) -> None:
-        """Shrink the basis to its best Ritz vectors where it has no room for another."""
-        if self._size < self._room or self.whole:
-            return
-        count = max(len(found.indices) + 2, int(_KEPT * self._room))
-        low = int((found.indices < self._size // 2).sum())
-        share = max(low, round(count * low / max(len(found.indices), 1)))
-        kept = torch.tensor([*range(share), *range(self._size - (count - share), self._size)])
-        rows = ritz.rows[kept]
-        _rotate(self._basis[: self._size], rows)
-        self._coupling[:, : len(kept)] = self._coupling[:, : self._size] @ rows.T
-        self._coupling[:, len(kept) :] = 0
-        self._projected.zero_()
-        self._projected[: len(kept), : len(kept)] = torch.diag(ritz.values[kept])
-        self._size = len(kept)
-
-    def _go_elsewhere(self) -> None:
-        """Go on in a random direction outside of a space that is invariant, for further copies of eigenvalues."""
-        q = torch.randn(self._dimension, generator=self._generator, dtype=torch.float64).to(self._basis)
-        for _ in range(3):
-            q /= torch.linalg.vector_norm(q)
-            _orthogonalise(q, self._basis[: self._size])
-        self._coming = (q / torch.linalg.vector_norm(q))[None]
-        self._coupling = torch.zeros((1, self._room), dtype=torch.float64)
-
-    def result(self, ritz: _Ritz, found: _Found) -> Extremes:
-        """Return what is wanted; all where the basis spans everything."""
-        indices = torch.arange(self._size) if self.whole else found.indices
-        vectors = ritz.rows[indices].to(self._basis) @ self._basis[: self._size]
-        residuals, values = ritz.residuals[indices], ritz.values[indices]
-        converged = torch.ones(len(indices), dtype=torch.bool) if self.whole else found.converged
-        return Extremes(values, vectors, residuals, converged, found.norm, self.products, self.whole)
-
-
-def _orthogonalise(w: Tensor, rows: Tensor) -> Tensor:
-    """Take from ``w``, in place, what it has along orthonormal rows; return that, float64 (k,)."""
-    along = rows @ w
-    w.addmv_(rows.T, along, alpha=-1)
-    return along.double().cpu()
-
-
-def _orthonormal(rows: Tensor) -> Tensor:
-    """Return orthonormal rows that span those given; what depends on the others is dropped."""
-    kept: list[Tensor] = []
-    for row in rows:
-        q = row / torch.linalg.vector_norm(row)
-        for _ in range(2):
-            for other in kept:
-                q = q - (other @ q) * other
-        length = torch.linalg.vector_norm(q)
-        if length > math.sqrt(torch.finfo(rows.dtype).eps):
-            kept.append(q / length)
-    return torch.stack(kept)
-
-
-def _with_first_row(vector: Tensor) -> Tensor:
-    """Return an orthogonal matrix whose first row lies along a vector: a Householder reflection."""
-    unit = vector / torch.linalg.vector_norm(vector)
-    away = unit.clone()
-    away[0] += math.copysign(1.0, float(unit[0]))
-    turn: Tensor = torch.eye(len(unit), dtype=unit.dtype) - 2 * torch.outer(away, away) / (away @ away)
-    turn[0] = unit  # the reflection's, up to its sign
-    return turn
-
-
-def _rotate(basis: Tensor, rows: Tensor) -> None:
-    """Put ``rows @ basis`` into the first rows of ``basis``, in blocks, so that no second basis is held."""
-    rows = rows.to(basis)
-    for columns in basis.split(_BLOCK, dim=1):
-        columns[: len(rows)] = rows @ columns
+        return _Found(indices, converged, norm, self.rtol * norm, len(indices) == self.top + self.bottom)

@@ -13,7 +13,8 @@ from torch import Tensor
 from surfaceviz.curvature.density import negative_bounds, negative_share, quadrature, rademacher
 from surfaceviz.curvature.graphs import OPERATORS
 from surfaceviz.curvature.kinds import ZERO, Evidence, kind_of_point
-from surfaceviz.curvature.lanczos import Extremes, Matvec, extremes, least_room
+from surfaceviz.curvature.krylov import Matvec
+from surfaceviz.curvature.lanczos import Extremes, extremes, least_room
 from surfaceviz.curvature.operator import Operator, Start
 from surfaceviz.curvature.trace import Traces
 from surfaceviz.errors import MemoryShortError, ProblemError

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.lanczos import Matvec
+from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.layout import Layout
 from surfaceviz.curvature.sums import Multiply, Open, Opened
 

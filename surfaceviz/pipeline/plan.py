@@ -18,16 +18,16 @@ from surfaceviz.data import Split, combined_sha256
 from surfaceviz.errors import CheckpointError, ProblemError, StoreError
 from surfaceviz.evaluate import How, Placer, World
 from surfaceviz.functional import batch_norms
-from surfaceviz.grid import AutoAxis, Axis, fitted
+from surfaceviz.grid import AutoAxis, Axis
 from surfaceviz.parameters import Filters, filters_of, fingerprint, moving, named_tensors
-from surfaceviz.pipeline.along import Around, directions_along
+from surfaceviz.pipeline.along import Around
 from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.pipeline.ways import along, differing, mastered, toward
 from surfaceviz.problem import Problem
 
 PLANE = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
-LINE = (Axis(-0.5, 1.5, 41),)  # between two models; the range of Goodfellow et al. with room on both sides
-_MARGIN = 0.25  # around three models, as a share of their extent
+
 
 Say = Callable[[str], None]
 
@@ -158,15 +158,15 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     parameters = list(filters)
     marks: list[tuple[str, tuple[float, ...]]] = []
     axes: tuple[Axis | AutoAxis, ...]
-    others = [_mastered(checkpoints.read_weights(f, problem.model, say), "float64") for f in request.toward]
+    others = [mastered(checkpoints.read_weights(f, problem.model, say), "float64") for f in request.toward]
     if others:
         moves = parameters
-        made, marks, axes = _toward(request, theta, others, parameters)
+        made, marks, axes = toward(request, theta, others, parameters)
     else:
         moves = moving(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
         made = (
-            _along(request, Around(problem, theta, filters, moves, splits[0], usual, device), len(axes), kept)
+            along(request, Around(problem, theta, filters, moves, splits[0], usual, device), len(axes), kept)
             if request.along
             else directions.random_directions(
                 theta, filters, moves, request.random, count=len(axes), regenerate=request.regenerate
@@ -174,22 +174,9 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
         )
     return Plan(
         request, problem, name, theta, filters, moves, made, _cosine(made, filters), marks,
-        [fingerprint(o) for o in others], _differing(theta, others), _concrete(axes, before), splits,
+        [fingerprint(o) for o in others], differing(theta, others), _concrete(axes, before), splits,
         _calibration(request, problem, splits), dtype, device, _how(request, before), _subset(request, before), output,
     )  # fmt: skip
-
-
-def _along(request: Request, around: Around, count: int, kept: Path | None) -> list[directions.Direction]:
-    """Return the directions that the loss names, those of a file where it keeps them."""
-    assert request.along is not None
-    tensors = [] if kept is None else store.read_directions(kept)
-    if kept is not None and len(tensors) == count and all(tensors):
-        made = [{name: torch.from_numpy(array) for name, array in arrays.items()} for arrays in tensors]
-        return [
-            directions.Direction(replace(record, sha256=fingerprint(each)), each)
-            for record, each in zip(store.read(kept).directions, made, strict=True)
-        ]
-    return directions_along(request.along, around, request.random, count=count, radius=request.radius)
 
 
 def _cosine(made: Sequence[directions.Direction], filters: Mapping[str, Filters]) -> float | None:
@@ -275,36 +262,11 @@ def read_theta(problem: Problem, weights: str | None, dtype: str, say: Say) -> d
     """
     model = problem.model
     state = checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
-    theta = _mastered(state, dtype)
+    theta = mastered(state, dtype)
     broken = [name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(f"the weights hold NaN or inf, in {', '.join(broken[:4])}; nothing to cut around")
     return theta
-
-
-def _mastered(state: dict[str, Tensor], dtype: str) -> dict[str, Tensor]:
-    master = evaluate.master_dtype(dtype)
-    return {
-        name: tensor.to(device="cpu", dtype=master if tensor.is_floating_point() else tensor.dtype)
-        for name, tensor in state.items()
-    }
-
-
-def _toward(
-    request: Request, theta: dict[str, Tensor], others: list[dict[str, Tensor]], parameters: list[str]
-) -> tuple[list[directions.Direction], list[tuple[str, tuple[float, ...]]], tuple[Axis | AutoAxis, ...]]:
-    names = [Path(given).name for given in request.toward]
-    if len(others) == 1:
-        return [directions.line(theta, others[0], names[0])], [(names[0], (1.0,))], request.axes or LINE
-    made, places = directions.plane(theta, others[0], others[1], parameters, (names[0], names[1]))
-    axes: tuple[Axis | AutoAxis, ...] = request.axes or tuple(fitted(places, [25, 25], margin=_MARGIN))
-    return made, list(zip(names, places, strict=True)), axes
-
-
-def _differing(theta: dict[str, Tensor], others: Sequence[dict[str, Tensor]]) -> list[str]:
-    """Return the tensors off the line in which models differ, but for batch norms' counters, which do nothing."""
-    rigid = [k for k, w in theta.items() if not w.is_floating_point() and not k.endswith("num_batches_tracked")]
-    return [name for name in rigid if any(not torch.equal(theta[name], other[name]) for other in others)]
 
 
 def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) -> Split | None:

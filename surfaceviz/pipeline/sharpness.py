@@ -169,8 +169,8 @@ def sharpness(
 ) -> Sharpness:
     """Return the sharpness of a minimum by every measure, and which survive what leaves the function as it is.
 
-    All is in float64. One set of measures costs about 190 passes over the samples, 25 there and back, and 60 to 150
-    products with the Hessian; each rescaling that is possible (four kinds) as much again.
+    All is in float64. One set of measures costs about 150 passes over the samples, 25 there and back, and 30 to 100
+    products with the Hessian; each rescaling that is possible (of four kinds) as much again.
 
     Args:
         target: a `Problem`, its name as on the command line, or a slice's file, for its theta.

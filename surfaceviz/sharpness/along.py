@@ -19,8 +19,8 @@ from surfaceviz.sharpness.objective import Objective, Theta
 _DIRECTIONS = 10  # of the width; ours
 _PAIRS = 10  # +-d of the rise, twenty draws; ours
 _FIRST, _LEAST = 10, -40  # widths between 2^-40 and 2^10; ours
-_STEEP = 10.0  # times the level: more is as good, where a loss is infinite or not a number
-_CLOSE = 1e-6  # of log2 t
+_RANGE = 1e-2, 1e2  # times the level: a rise beyond counts as the end, also one that is infinite or not a number
+_CLOSE = 1e-5  # of log2 t
 
 
 def expected_rise(objective: Objective, theta: Theta, *, sigma: float = 0.1, pairs: int = _PAIRS, seed: int) -> Figure:
@@ -54,7 +54,7 @@ def width(objective: Objective, theta: Theta, *, rise: float = 0.1, directions: 
     That is t such that L(w + t d) - L(w) = ``rise``, d filter-normalised, the first two those of a slice of that seed.
 
     t is bracketed by halving or doubling from the one before, and found in log t by Brent's method, a bisection that
-    interpolates. Where the loss has not risen up to t = 1024, t is infinite. Costs about 7 passes a direction and sign.
+    interpolates. Where the loss has not risen up to t = 1024, t is infinite. Costs about 6 passes a direction and sign.
 
     Source: the half-width of a slice (Li et al., arXiv 1712.09913, section 5) as a number; ours.
     """
@@ -96,8 +96,8 @@ def distance(risen: Callable[[float], float], level: float, start: float = 1.0) 
 
     def gap(s: float) -> float:
         if s not in known:
-            given = risen(2.0**s)
-            known[s] = min(given, _STEEP * level) - level if math.isfinite(given) else _STEEP * level
+            ratio = risen(2.0**s) / level
+            known[s] = math.log(min(max(ratio, _RANGE[0]), _RANGE[1]) if math.isfinite(ratio) else _RANGE[1])
         return known[s]
 
     low = math.floor(math.log2(start))

@@ -11,7 +11,7 @@ from scipy.optimize import Bounds, minimize
 
 from surfaceviz.interrupt import check
 from surfaceviz.records import FloatArray
-from surfaceviz.sharpness.figures import Figure, mean_of
+from surfaceviz.sharpness.figures import Figure, mean_over
 from surfaceviz.sharpness.objective import Objective, Theta
 
 _REACH = 1e4  # box widths that the first step would go: measured, from 100 on the maximum is as high; ours
@@ -56,6 +56,7 @@ def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: in
     )  # fmt: skip
     best = max(value for value in seen if math.isfinite(value))
     note = "" if best > loss else "L-BFGS-B found nothing higher than theta itself"
+    note = note if all(map(math.isfinite, seen)) else "the loss is not finite everywhere in the box"
     return Figure(100 * (best - loss) / (1 + loss), note=note)
 
 
@@ -64,8 +65,8 @@ def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float 
 
         L_B(w + rho g_B / ||g_B||) - L_B(w),   g_B the gradient of L_B.
 
-    Batches are consecutive samples (or as given), weighted by their sizes; the error is over batches. Costs three
-    passes.
+    Batches are consecutive samples (or as given), weighted by their sizes. The error is over batches as draws of others;
+    a change by rescaling, over the very same batches, has none. Costs three passes.
 
     Source: Foret et al., arXiv 2010.01412, section 4.2 and equation 2; rho = 0.05 is its default, m = 128 its
     usual batch on one device.
@@ -79,4 +80,4 @@ def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float 
         rises.append(piece.loss(objective.at(theta, x + rho * gradient / norm)) - loss if norm > 0 else 0.0)
         weights.append(weight)
     note = "" if len(rises) > 1 else "one batch, so that there is no standard error"
-    return mean_of(np.array(rises), np.array(weights), note)
+    return mean_over(np.array(rises), np.array(weights), note)

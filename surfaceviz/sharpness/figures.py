@@ -36,6 +36,7 @@ class Figure:
         stderr: its standard error over what was drawn; None where nothing was, NaN from a single draw.
         draws: what it sums up: (n,) for a mean; (n, 2), both signs of n directions, for a median; None without.
         weights: of the draws of a mean, (n,); None for equal ones.
+        whole: whether these are no draws, but all there are, so that a change has no error.
         note: what there is to be said of it.
     """
 
@@ -43,6 +44,7 @@ class Figure:
     stderr: float | None = None
     draws: FloatArray | None = None
     weights: FloatArray | None = None
+    whole: bool = False
     note: str = ""
 
     @property
@@ -78,18 +80,24 @@ class Change:
         return abs(self.factor - 1) < max(_SAME, _ERRORS * self.stderr)
 
 
-def mean_of(draws: FloatArray, weights: FloatArray | None = None, note: str = "") -> Figure:
-    """Return the (weighted) mean of draws (n,).
+def mean_of(draws: FloatArray) -> Figure:
+    """Return the mean of draws (n,).
 
-    >>> mean_of(np.array([1.0, 3.0]))
-    Figure(value=2.0, stderr=1.0, draws=array([1., 3.]), weights=None, note='')
+    >>> mean_of(np.array([1.0, 3.0])).stderr
+    1.0
     """
-    return Figure(float(np.average(draws, weights=weights)), error_of(draws, weights), draws, weights, note)
+    return Figure(float(np.mean(draws)), error_of(draws), draws)
+
+
+def mean_over(parts: FloatArray, weights: FloatArray, note: str = "") -> Figure:
+    """Return the weighted mean of all parts (n,) of a whole."""
+    mean = float(np.average(parts, weights=weights))
+    return Figure(mean, error_of(parts, weights), parts, weights, whole=True, note=note)
 
 
 def median_of(draws: FloatArray, note: str = "") -> Figure:
     """Return the median of draws (n, 2), which may be infinite."""
-    return Figure(float(np.median(draws)), error_of(draws), draws, None, note)
+    return Figure(float(np.median(draws)), error_of(draws), draws, note=note)
 
 
 def error_of(draws: FloatArray, weights: FloatArray | None = None) -> float:
@@ -124,6 +132,8 @@ def change_of(before: Figure, after: Figure) -> Change:
 
 
 def _residual_error(before: Figure, after: Figure, factor: float) -> float:
+    if before.whole:
+        return 0.0
     if before.draws is None or after.draws is None:
         return math.hypot(factor * (before.stderr or 0.0), after.stderr or 0.0)
     if not (np.isfinite(before.draws).all() and np.isfinite(after.draws).all()):

@@ -142,8 +142,8 @@ def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
     if not count:
         return Rescaling("batch norm", f"none of {len(found)} keeps the outputs; the nearest is off by {nearest:.1g}")
     words = (
-        f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, with running statistics to match: "
-        "the same outputs"
+        f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, running statistics "
+        "to match: the same outputs"
     )
     return trial.verified("batch norm", theta, words)
 

@@ -19,8 +19,6 @@ from surfaceviz.sharpness.rescale import Rescaling, rescalings
 
 Say = Callable[[str], None]
 
-_PROBES = 20  # of traces: twice those of a spectrum, as here errors decide; ours
-
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -66,8 +64,7 @@ def _rescaled(objective: Objective, each: Rescaling, before: dict[str, Figure], 
 def figures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> dict[str, Figure]:
     """Return every measure at given weights.
 
-    Costs about 190 passes, 25 passes there and back, and some 60 to 150 products with the Hessian, of three passes or
-    four each.
+    Costs about 150 passes, 25 passes there and back, and some 30 to 100 products with the Hessian.
     """
     return {
         **curvatures(objective, theta, seed=seed, vectors=vectors),
@@ -82,13 +79,13 @@ def figures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> d
 def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> dict[str, Figure]:
     """Return largest eigenvalue and trace of H and of D H D, D = ||w_i|| / sqrt(n_i) on each filter.
 
-    Source: Lanczos and Hutchinson as of `surfaceviz.curvature.spectrum`, with its defaults but for 20 probes.
+    Source: Lanczos and Hutchinson as of `surfaceviz.curvature.spectrum`, with its defaults.
     """
     site = Site(0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"place": ()})
     found = {}
     for end, normalised in (("", False), ("_normalised", True)):
         wanted = Wanted(
-            top=1, bottom=0, trace=True, normalised=normalised, probes=_PROBES, seed=seed, memory=vectors
+            top=1, bottom=0, trace=True, normalised=normalised, seed=seed, memory=vectors
         )  # fmt: skip
         record, _ = spectrum(objective.operator(theta), site, wanted)
         assert record.trace is not None

@@ -19,6 +19,10 @@ def figures_table(found: Sequence[Sharpness]) -> list[str]:
     rows.append(["gradient norm", *(f"{each.gradient_norm:.3g}" for each in found)])
     rows += [[title, *(figure_text(each[key]) for each in found)] for key, title in TITLES.items()]
     notes = [
+        "H: the Hessian; DHD: scaled to filters, D = ||w_i|| / sqrt(n_i); +-: the standard error over random vectors, "
+        "batches (m-sharpness), pairs of draws (rise), directions (width)",
+    ]
+    notes += [
         f"{each.name}, {TITLES[key]}: {figure.note}"
         for each in found
         for key, figure in each.figures.items()
@@ -32,7 +36,14 @@ def changes_table(found: Sharpness) -> list[str]:
     rows = [[f"{found.name}, rescaled by", *(each.kind for each in found.rescalings)]]
     for key, title in TITLES.items():
         rows.append([title, *(_cell(each, key) for each in found.rescalings)])
-    return [*_aligned(rows), *map(_footnote, found.rescalings)]
+    notes = [
+        f"{each.kind}, {TITLES[key]}: {change.after.note}"
+        for each in found.rescalings
+        for key, change in each.changes.items()
+        if change.after.note not in ("", found[key].note)
+    ]
+    rule = "survives: the change is less than 1%, or than two standard errors of its own"
+    return [*_aligned(rows), rule, *map(_footnote, found.rescalings), *notes]
 
 
 def _cell(each: Rescaled, key: str) -> str:
@@ -63,8 +74,10 @@ def change_text(change: Change) -> str:
     >>> change_text(Change(Figure(4.0), 4.0, 0.0)), change_text(Change(Figure(1.0), 1.0, 0.0))
     ('changes x4', 'survives')
     >>> change_text(Change(Figure(1.05), 1.05, 0.04)), change_text(Change(Figure(math.inf), math.inf, 0.0))
-    ('survives (x1.05 +- 0.04)', 'changes xinf')
+    ('survives (x1.05 +- 0.04)', 'changes to not up to 1024')
     """
+    if not math.isfinite(change.factor) or change.factor == 0:
+        return f"changes to {figure_text(change.after)}"
     by = f"x{change.factor:.3g}" + (f" +- {change.stderr:.1g}" if change.stderr else "")
     if not change.survives:
         return f"changes {by}"
