@@ -84,7 +84,7 @@ def products(world: World, judge: Judge, rounds: int) -> Figures:
     for _ in range(rounds):
         for way, product in ways.items():
             seconds[way].append(timed(lambda product=product: product(vector))[0])  # type: ignore[misc]
-    rows = [
+    rows: list[Figures] = [
         {"library": library, "batch": batch, "seconds": median(each), "error": errors[library, batch], "all": each}
         for (library, batch), each in seconds.items()
     ]

@@ -144,7 +144,7 @@ def product_of(world: World, library: str, batch: int) -> Product:
     """Return the products of a library, everything that is built once being there."""
     if library == "curvlinops":
         operator = curvlinops_operator(world, batch)
-        return lambda vector: operator @ vector  # type: ignore[no-any-return]
+        return lambda vector: operator @ vector
     if library == "hessian-eigenthings":
         return eigenthings_operator(world, batch).matvec  # type: ignore[no-any-return]
     if library == "plain":
@@ -268,15 +268,15 @@ class Method:
     solve: Callable[[World, int, float], Found]
 
 
-_TOLERANCES = (1e-3, 5e-4, 2e-4, 1e-4)
+_TOLERANCES = (1e-2, 3e-3, 1e-3, 3e-4)  # ARPACK looks at restarts alone, and often has more than it was asked for
 _ENDS, _BOTH = (("LA", TOP), ("SA", BOTTOM)), (("BE", 2 * TOP - 1),)  # of an odd number, BE takes one more at the top
 METHODS = (
     Method("surfaceviz", "surfaceviz", (1e-3, 7e-4, 5e-4), by_surfaceviz),
     Method("eigsh LA + SA", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_ENDS)),
-    Method("eigsh LA + SA, ncv=40", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_ENDS, basis=40)),
+    Method("eigsh LA + SA, ncv=24", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_ENDS, basis=24)),
     Method("eigsh BE", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_BOTH)),
     Method("eigsh BE, ncv=40", "curvlinops", _TOLERANCES, partial(by_eigsh, parts=_BOTH, basis=40)),
-    Method("eigenthings lanczos", "hessian-eigenthings", (*range(24, 42, 2), 48, 64, 96), by_lanczos),
+    Method("eigenthings lanczos", "hessian-eigenthings", (*range(28, 42, 2), 48, 64, 96), by_lanczos),
     Method("power iteration", "plain", (1e-3, 1e-6), by_power),
 )
 
@@ -297,6 +297,7 @@ class Judge:
         return torch.linalg.vector_norm(images - found.values.double()[:, None] * vectors, dim=1)
 
     def eigenvalues(self) -> Tensor:
-        """Return the extreme eigenvalues by scipy to 1e-6, (k,)."""
+        """Return the extreme eigenvalues by scipy to residuals of 1e-4 |lambda|, (k,), so that errors are far less."""
         matvec = lambda vector: self.product(torch.as_tensor(vector).reshape(-1)).numpy()  # noqa: E731
-        return _eigsh(LinearOperator(self._shape, matvec=matvec, dtype=np.float64), 1e-6, _ENDS, 40)[0]
+        values, _ = _eigsh(LinearOperator(self._shape, matvec=matvec, dtype=np.float64), 1e-4, _ENDS, 30)
+        return values

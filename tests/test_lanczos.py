@@ -23,7 +23,8 @@ class Matrix:
 
     def __call__(self, rows: Tensor) -> Tensor:
         self.products += len(rows)
-        return rows @ self.dense.to(rows)
+        product: Tensor = rows @ self.dense.to(rows)
+        return product
 
     def start(self, count: int = 1, dtype: torch.dtype = torch.float64, seed: int = 1) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

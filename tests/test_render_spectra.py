@@ -71,8 +71,14 @@ def _line(*spectra: Spectrum, hessian_map: HessianMap | None = None) -> Slice:
 def _course(tops: Sequence[float], rate: float | None = 0.02, *, title: str = "net", trace: bool = True) -> Curvature:
     spectra = tuple(
         replace(
-            _spectrum(()), bottom=1, eigenvalues=np.array([-1.0, top]), residuals=np.zeros(2), converged=np.array([True, k != 1]),
-            step=100.0 * k, trace=5 * top if trace else None, trace_stderr=float(k) if trace else None,
+            _spectrum(()),
+            bottom=1,
+            eigenvalues=np.array([-1.0, top]),
+            residuals=np.zeros(2),
+            converged=np.array([True, k != 1]),
+            step=100.0 * k,
+            trace=5 * top if trace else None,
+            trace_stderr=float(k) if trace else None,
         )
         for k, top in enumerate(tops)
     )  # fmt: skip

@@ -124,7 +124,8 @@ def _refuse_once(total: Tensor) -> None:
         waiting += [following for following, _ in node.next_functions]
         function = getattr(node, "_forward_cls", None)
         backward = getattr(function, "backward", None)
-        if backward is not None and hasattr(backward, "__wrapped__") and "once_differentiable" in backward.__code__.co_qualname:
+        wrapper = getattr(backward, "__code__", None)  # the decorator's own
+        if hasattr(backward, "__wrapped__") and wrapper and "once_differentiable" in wrapper.co_qualname:
             name = getattr(function, "__name__", "a function")
             raise ProblemError(
                 f"the loss is not twice differentiable: {name}.backward is marked @once_differentiable; write it with "

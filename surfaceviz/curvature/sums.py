@@ -24,6 +24,7 @@ Place: TypeAlias = tuple[float, ...]
 Rows: TypeAlias = NDArray[Any]
 
 _SIZES = (128, 512, 2048)  # samples of a batch that are tried; ours
+_TIMED = 0.1  # seconds of products that tell a size; ours
 _TRANSIENT = 1.0  # times a batch's graph that differentiating it takes beside
 
 
@@ -97,7 +98,7 @@ class Sums:
         self._names = [own_names[name] for name in layout.names]
         self._memory, self._batch = memory, batch
         self._size = 0  # samples in a batch, once it is chosen
-        self._bytes = 0  # of a batch's graph
+        self._bytes = 1  # of a batch's graph
         self._state: State = {}
         self._kept: list[Graph] = []
         self._others: list[Any] = []  # batches of which no graph is kept
@@ -114,7 +115,7 @@ class Sums:
             return Opened(0.0, 0.0, np.zeros(self._layout.dimension))
         if not self._size:
             self._choose()
-        room = int(self._memory / max(self._bytes, 1) - _TRANSIENT)
+        room = int(self._memory / self._bytes - _TRANSIENT)
         loss = weight = 0.0
         gradient = np.zeros(self._layout.dimension)
         for batch in self._split.batches(self._size):
@@ -149,7 +150,7 @@ class Sums:
         """Choose the size of a batch: given, or the one of the fastest products of those whose graphs fit."""
         if self._split.given or self._batch:
             self._size = self._batch or self._split.count
-            self._bytes, _ = self._tried(self._size)
+            self._bytes = self._measured(self._size)
             if (1 + _TRANSIENT) * self._bytes > self._memory:
                 raise MemoryShortError(
                     f"the graph of a batch of {self._samples(self._size)} samples takes "
@@ -158,38 +159,41 @@ class Sums:
                 )
             return
         sizes = sorted({min(size, self._split.count) for size in _SIZES})
-        found = [(size, *self._tried(size)) for size in self._fitting(sizes)]
-        self._size, self._bytes, _ = min(found, key=lambda each: each[2])
+        smallest, taken = self._fitting(sizes[0])
+        most = self._memory * smallest / ((1 + _TRANSIENT) * taken)  # a graph grows as its samples
+        fitting = [smallest, *(size for size in sizes if smallest < size <= most)]
+        self._size = min(fitting, key=self._seconds) if len(fitting) > 1 else smallest
+        self._bytes = taken * self._size // smallest
 
-    def _fitting(self, sizes: Sequence[int]) -> list[int]:
-        """Return the sizes whose graphs fit, by what those of the smallest one take; smaller ones where none does."""
-        probe = sizes[0]
-        each = self._tried(probe)[0] / probe
-        while (1 + _TRANSIENT) * each * probe > self._memory:
-            if probe == 1:
+    def _fitting(self, size: int) -> tuple[int, int]:
+        """Return a size whose graph fits, halved as often as it must be, and the bytes of that graph."""
+        while (1 + _TRANSIENT) * (taken := self._measured(size)) > self._memory:
+            if size == 1:
                 raise MemoryShortError(
-                    f"the graph of one sample takes {_megabytes((1 + _TRANSIENT) * each)} with what differentiating it "
-                    f"needs, over the {_megabytes(self._memory)} there are for graphs; give more --memory"
+                    f"the graph of one sample takes {_megabytes((1 + _TRANSIENT) * taken)} with what differentiating "
+                    f"it needs, over the {_megabytes(self._memory)} there are for graphs; give more --memory"
                 )
-            probe //= 2
-            each = self._tried(probe)[0] / probe
-        return [probe, *(size for size in sizes if size > probe and (1 + _TRANSIENT) * each * size <= self._memory)]
+            size //= 2
+        return size, taken
 
-    def _tried(self, size: int) -> tuple[int, float]:
-        """Return the bytes of the first batch's graph, and the seconds that a product takes for each sample."""
-        batch = self._split.batches(size)[0]
+    def _measured(self, size: int) -> int:
+        """Return the bytes that the graph of the first batch saves."""
         held = _Held()
         with torch.autograd.graph.saved_tensors_hooks(held.note, lambda tensor: tensor):
-            graph = self._built(batch)
+            graph = self._built(self._split.batches(size)[0])
         del graph
-        graph = self._built(batch)
+        return max(held.bytes, 1)
+
+    def _seconds(self, size: int) -> float:
+        """Return the seconds that a product takes for each sample."""
+        graph = self._built(self._split.batches(size)[0])
         vector = [torch.ones_like(self._state[name]) for name in self._names]
-        seconds = []
-        for _ in range(2):
+        spent, runs = 0.0, 0
+        while runs == 0 or (spent < _TIMED and runs < 3):  # noqa: PLR2004  a long one is told well by one
             begun = time.perf_counter()
             graph.product(vector)
-            seconds.append(time.perf_counter() - begun)
-        return held.bytes, min(seconds) / self._samples(size)
+            spent, runs = spent + time.perf_counter() - begun, runs + 1
+        return spent / runs / self._samples(size)
 
     def _samples(self, size: int) -> int:
         return len(leaves(self._split.batches(size)[0])[0])

@@ -75,8 +75,8 @@ class Spectrum:
         products: how many matrix-vector products it took.
         trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
         probes: the number of random vectors.
-        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density's nodes, and
-            its standard error over probes.
+        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density's nodes,
+            and its standard error over probes.
         negative_bounds: between what that share lies, (2,): what is unresolved around 0 counts for neither or both.
         density: by quadrature.
         layers: tensor by tensor.

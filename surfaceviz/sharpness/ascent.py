@@ -65,8 +65,8 @@ def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float 
 
         L_B(w + rho g_B / ||g_B||) - L_B(w),   g_B the gradient of L_B.
 
-    Batches are consecutive samples (or as given), weighted by their sizes. The error is over batches as draws of others;
-    a change by rescaling, over the very same batches, has none. Costs three passes.
+    Batches are consecutive samples (or as given), weighted by their sizes. The error is over batches as draws of
+    others; a change by rescaling, over the very same batches, has none. Costs three passes.
 
     Source: Foret et al., arXiv 2010.01412, section 4.2 and equation 2; rho = 0.05 is its default, m = 128 its
     usual batch on one device.

@@ -71,13 +71,22 @@ class Change:
     stderr: float
 
     @property
-    def survives(self) -> bool:
-        """Whether the figure has changed by less than 1%, or than two standard errors. Source: ours.
+    def verdict(self) -> str:
+        """``survives``: changed by less than 1%; ``within error``: by less than two standard errors; else ``changes``.
 
-        >>> Change(Figure(1.05), 1.05, 0.03).survives, Change(Figure(1.05), 1.05, 0.0).survives
-        (True, False)
+        Source: ours.
+
+        >>> Change(Figure(1.05), 1.05, 0.03).verdict, Change(Figure(1.05), 1.05, 0.0).verdict
+        ('within error', 'changes')
         """
-        return abs(self.factor - 1) < max(_SAME, _ERRORS * self.stderr)
+        if abs(self.factor - 1) < _SAME:
+            return "survives"
+        return "within error" if abs(self.factor - 1) < _ERRORS * self.stderr else "changes"
+
+    @property
+    def survives(self) -> bool:
+        """Whether nothing shows that the figure changes."""
+        return self.verdict != "changes"
 
 
 def mean_of(draws: FloatArray) -> Figure:

@@ -88,7 +88,7 @@ def _rescaled(each: Rescaled) -> dict[str, Any]:
     changes = {
         key: {
             **_figure(change.after), "factor": _number(change.factor), "factor_stderr": _number(change.stderr),
-            "survives": change.survives,
+            "verdict": change.verdict,
         }
         for key, change in each.changes.items()
     }  # fmt: skip

@@ -47,9 +47,10 @@ def rescalings(objective: Objective, theta: Theta, *, seed: int) -> Iterator[Res
     running variance such that var + eps grows by 16. ``logits``: the last layer times 2, which keeps predictions, but
     not the loss.
 
-    Candidates are layers next to one another in the order in which they run; what is taken are those, each layer in
-    one pair at the most, after which the outputs are the same within 1e-9 of the largest: the architecture is not
-    looked at, only what the network gives. Each candidate takes a pass over one batch, each kind two over all.
+    Candidates are layers next to one another in the order in which they run; what is taken are those after which the
+    outputs are the same within 1e-9 of the largest: the architecture is not looked at, only what the network gives. For
+    ``layer`` each is in one pair at the most, as factors would cancel. Each candidate takes two passes over one batch,
+    each kind two over all.
 
     Source: Dinh et al., arXiv 1703.04933, section 3 (layer, neuron); Li et al., arXiv 1712.09913, section 4 (batch
     norm).
@@ -77,7 +78,7 @@ class _Trial:
         """Return the weights after all changes that can be, their number, and how near a refused one came.
 
         Args:
-            changes: which modules each takes, none of which is taken twice, and what it does.
+            changes: which modules each takes for itself alone, and what it does.
         """
         theta, count, nearest = self.theta, 0, float("inf")
         taken: set[int] = set()
@@ -109,7 +110,10 @@ def _paired(trial: _Trial, kind: str, found: list[Pair], factors: Callable[[Pair
         c = factors(pair)
         return lambda theta: pair.second.inwards(pair.source.outwards(theta, c), c)
 
-    theta, count, nearest = trial.kept(([id(p.first.module), id(p.second.module)], change(p)) for p in found)
+    def alone(pair: Pair) -> list[int]:
+        return [id(pair.first.module), id(pair.second.module)] if kind == "layer" else []
+
+    theta, count, nearest = trial.kept((alone(pair), change(pair)) for pair in found)
     if not count:
         return Rescaling(
             kind, f"no pair of {_all(found)} layers keeps the outputs; the nearest is off by {nearest:.1g}"

@@ -48,7 +48,7 @@ def survey(
     found: list[Rescaled] = []
     for each in rescalings(objective, theta, seed=seed) if rescale else ():
         check()
-        say(f"{label.name}, {each.kind}: {each.words}")
+        say(f"{label.name}: {f'measuring, rescaled by {each.kind}' if each.theta else f'no rescaling by {each.kind}'}")
         found.append(_rescaled(objective, each, before, seed=seed, vectors=vectors))
     return Sharpness(
         label.name, label.problem, objective.split.name, objective.split.count, loss,

@@ -9,6 +9,11 @@ from surfaceviz.sharpness.figures import TITLES, Change, Figure
 from surfaceviz.sharpness.record import Rescaled, Sharpness
 
 _GAP = "  "
+_RULE = "survives: changes by less than 1%; within error: by less than two standard errors of the change"
+_LEGEND = (
+    "H: the Hessian; DHD: the same scaled to filters, D = ||w_i|| / sqrt(n_i), as filter-normalised slices show it",
+    "+-: the standard error over random vectors (traces), batches (m-sharpness), draws (rise), directions (width)",
+)
 
 
 def figures_table(found: Sequence[Sharpness]) -> list[str]:
@@ -19,16 +24,12 @@ def figures_table(found: Sequence[Sharpness]) -> list[str]:
     rows.append(["gradient norm", *(f"{each.gradient_norm:.3g}" for each in found)])
     rows += [[title, *(figure_text(each[key]) for each in found)] for key, title in TITLES.items()]
     notes = [
-        "H: the Hessian; DHD: scaled to filters, D = ||w_i|| / sqrt(n_i); +-: the standard error over random vectors, "
-        "batches (m-sharpness), pairs of draws (rise), directions (width)",
-    ]
-    notes += [
         f"{each.name}, {TITLES[key]}: {figure.note}"
         for each in found
         for key, figure in each.figures.items()
         if figure.note
     ]
-    return [*_aligned(rows), *notes]
+    return [*_aligned(rows), *_LEGEND, *notes]
 
 
 def changes_table(found: Sharpness) -> list[str]:
@@ -42,8 +43,7 @@ def changes_table(found: Sharpness) -> list[str]:
         for key, change in each.changes.items()
         if change.after.note not in ("", found[key].note)
     ]
-    rule = "survives: the change is less than 1%, or than two standard errors of its own"
-    return [*_aligned(rows), rule, *map(_footnote, found.rescalings), *notes]
+    return [*_aligned(rows), _RULE, *map(_footnote, found.rescalings), *notes]
 
 
 def _cell(each: Rescaled, key: str) -> str:
@@ -53,7 +53,7 @@ def _cell(each: Rescaled, key: str) -> str:
 def _footnote(each: Rescaled) -> str:
     if not each.possible:
         return f"{each.kind}: not possible here: {each.words}"
-    return f"{each.kind}: {each.words} (verified within {each.deviation:.1g})"
+    return f"{each.kind}: {each.words}; verified, {f'to {each.deviation:.1g}' if each.deviation else 'exact'}"
 
 
 def figure_text(figure: Figure) -> str:
@@ -69,19 +69,19 @@ def figure_text(figure: Figure) -> str:
 
 
 def change_text(change: Change) -> str:
-    """Return a verdict.
+    """Return a verdict, with the factor unless it survives.
 
     >>> change_text(Change(Figure(4.0), 4.0, 0.0)), change_text(Change(Figure(1.0), 1.0, 0.0))
     ('changes x4', 'survives')
     >>> change_text(Change(Figure(1.05), 1.05, 0.04)), change_text(Change(Figure(math.inf), math.inf, 0.0))
-    ('survives (x1.05 +- 0.04)', 'changes to not up to 1024')
+    ('within error, x1.05 +- 0.04', 'changes to not up to 1024')
     """
+    if change.verdict == "survives":
+        return "survives"
     if not math.isfinite(change.factor) or change.factor == 0:
         return f"changes to {figure_text(change.after)}"
     by = f"x{change.factor:.3g}" + (f" +- {change.stderr:.1g}" if change.stderr else "")
-    if not change.survives:
-        return f"changes {by}"
-    return "survives" if abs(change.factor - 1) < 0.01 else f"survives ({by})"  # noqa: PLR2004  one per cent
+    return f"{change.verdict}{', ' if change.survives else ' '}{by}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
