@@ -76,6 +76,54 @@ PICTURES = (
         ),
     ),
     Picture(
+        "curvature.png",
+        "The plane of the first picture with the curvature at two of its points: the ellipse of the slice's own "
+        "Hessian (drawn to a size that shows its shape), the density of all 269,434 eigenvalues, the largest and the smallest.",
+        (
+            "surfaceviz hessian skip.h5 --at 0,0 --at 0.6,0.5 --density --probes 4",
+            "surfaceviz plot skip.h5 --spectrum -o curvature.png",
+        ),
+    ),
+    Picture(
+        "convexity.png",
+        "How convex both networks look: |lambda_min / lambda_max| of the Hessian over 300 samples, under the contours "
+        "of the loss.",
+        (
+            "surfaceviz hessian skip.h5 --map 9:9 --samples 300",
+            "surfaceviz hessian plain.h5 --map 9:9 --samples 300",
+            "surfaceviz plot skip.h5 plain.h5 --map ratio -o convexity.png",
+        ),
+    ),
+    Picture(
+        "spectra.png",
+        "The spectra at both minima, overlaid: a bulk at 0, a few outliers, little on the negative side.",
+        (
+            "surfaceviz hessian resnet20-digits --density --probes 4 -o skip-spectrum.h5",
+            "surfaceviz hessian resnet20-plain-digits --density --probes 4 -o plain-spectrum.h5",
+            "surfaceviz plot skip-spectrum.h5 plain-spectrum.h5 --kind spectrum -o spectra.png",
+        ),
+    ),
+    Picture(
+        "extremes.png",
+        "The same network along its steepest and its most negative direction, where random directions show neither.",
+        (
+            "surfaceviz slice resnet20-digits --along extremes --axis -2:2:41 --axis -2:2:41 -o extremes.h5",
+            "surfaceviz plot extremes.h5 -o extremes.png",
+        ),
+    ),
+    Picture(
+        "edge.png",
+        "Curvature along a training by gradient descent on the whole split: the largest eigenvalue rises to "
+        "2 / learning rate and stays about there, the edge of stability (Cohen et al., arXiv 2103.00065).",
+        (
+            "python ../../scripts/train_edge.py edge",
+            "surfaceviz hessian ../../scripts/train_edge.py:problem "
+            + " ".join(f"--weights edge/step-{step:04}.pt" for step in range(0, 4001, 200))
+            + " --top 1 --bottom 0 --trace --lr 0.6 -o edge.h5",
+            "surfaceviz plot edge.h5 -o edge.png",
+        ),
+    ),
+    Picture(
         "fashion.png",
         "A small CNN after two epochs on Fashion-MNIST, over a subset of 10,000 training samples.",
         (
@@ -92,10 +140,10 @@ def make(picture: Picture, data: str | None) -> None:
         words = shlex.split(command)
         if data and "cnn-fashion" in words:
             words += ["--data", data]
-        if words[1] == "slice":
-            words += ["--no-plot", "--quiet"]
+        words += {"slice": ["--no-plot", "--quiet"], "hessian": ["--quiet"]}.get(words[1], [])
+        words = words[1:] if words[0] == "python" else ["-m", *words]
         begun = time.perf_counter()
-        subprocess.run([sys.executable, "-m", *words], cwd=FILES, check=True)
+        subprocess.run([sys.executable, *words], cwd=FILES, check=True)
         print(f"{time.perf_counter() - begun:6.1f} s  {command}", flush=True)
     (FILES / picture.name).replace(ROOT / "gallery" / picture.name)
 

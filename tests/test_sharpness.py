@@ -505,6 +505,15 @@ def test_bad_input_is_one_clear_line(
     assert message in line
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    gpu, cpu = (surfaceviz.sharpness(oracles.net_problem(), device=device) for device in ("cuda", "cpu"))
+    for key, figure in cpu.figures.items():
+        assert gpu[key].value == pytest.approx(figure.value, rel=1e-4), key
+    assert [each.words for each in gpu.rescalings] == [each.words for each in cpu.rescalings]
+
+
 def test_a_signal_ends_it_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_given: object, **_options: object) -> None:
         raise Interrupted(signal.SIGINT)

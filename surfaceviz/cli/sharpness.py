@@ -14,7 +14,7 @@ from surfaceviz.cli.app import app
 @app.command(epilog="Example: surfaceviz sharpness resnet20-digits resnet20-plain-digits --samples 300")
 def sharpness(
     targets: Annotated[
-        list[str], typer.Argument(metavar="FILE.h5|PROBLEM...", help="Slices' files, for theta; or problems.")
+        list[str], typer.Argument(metavar="FILE.h5|PROBLEM", help="Slices' files, for their theta; or problems.")
     ],
     weights: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:KEY]", help="A checkpoint of the one problem; several times.")
@@ -27,7 +27,7 @@ def sharpness(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="For graphs and vectors, such as 4G [half of what is free].")
     ] = None,
-    device: options.Device = "auto",
+    device: Annotated[str, typer.Option(help="As torch names it; auto: a GPU where there is one.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of directions, probes and factors.")] = 0,
     rescale: Annotated[
         bool, typer.Option("--rescale/--no-rescale", help="Whether to see what survives rescaling, for the first.")
