@@ -44,21 +44,16 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What all contenders are given: ours the ground, the others model and tensors."""
+    """What all contenders are given: ours the ground, the others model and batches."""
 
     inquiry: Inquiry
     ground: Ground
-    x: Tensor
-    y: Tensor
 
     @classmethod
     def of(cls, name: str) -> World:
         """Return the train split of a catalogue problem in float32."""
-        wanted = Wanted(TOP, BOTTOM)
-        inquiry = Inquiry(name, wanted, split="train", device="cpu", dtype="float32")
-        ground = ground_of(inquiry, lambda _line: None, 0)
-        x, y = ground.split.rows
-        return cls(inquiry, ground, x, y)
+        inquiry = Inquiry(name, Wanted(TOP, BOTTOM), split="train", device="cpu", dtype="float32")
+        return cls(inquiry, ground_of(inquiry, lambda _line: None, 0))
 
     @property
     def model(self) -> nn.Module:
@@ -79,7 +74,7 @@ class World:
 
     def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
         """Return inputs and targets in batches."""
-        return list(zip(self.x.split(size), self.y.split(size), strict=True))
+        return [(x, y) for x, y in self.ground.split.batches(size)]
 
 
 class Count:
@@ -294,7 +289,8 @@ class Judge:
         vectors = found.vectors.double()
         vectors = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         images = torch.stack([self.product(vector) for vector in vectors])
-        return torch.linalg.vector_norm(images - found.values.double()[:, None] * vectors, dim=1)
+        residuals: Tensor = torch.linalg.vector_norm(images - found.values.double()[:, None] * vectors, dim=1)
+        return residuals
 
     def eigenvalues(self) -> Tensor:
         """Return the extreme eigenvalues by scipy to residuals of 1e-4 |lambda|, (k,), so that errors are far less."""

@@ -78,7 +78,8 @@ PICTURES = (
     Picture(
         "curvature.png",
         "The plane of the first picture with the curvature at two of its points: the ellipse of the slice's own "
-        "Hessian (drawn to a size that shows its shape), the density of all 269,434 eigenvalues, the largest and the smallest.",
+        "Hessian (of a size that shows its shape), the density of all 269,434 eigenvalues, the largest and the "
+        "smallest.",
         (
             "surfaceviz hessian skip.h5 --at 0,0 --at 0.6,0.5 --density --probes 4",
             "surfaceviz plot skip.h5 --spectrum -o curvature.png",

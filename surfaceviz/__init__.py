@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.losses import PerSample
     from surfaceviz.parts import merge
-    from surfaceviz.pipeline.api import plot, slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.pipeline.api import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.pipeline.api_curvature import hessian, hessian_map
+    from surfaceviz.pipeline.picture import plot
     from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
@@ -38,7 +39,7 @@ _HOMES = {
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "parts",
-    "plot": "pipeline.api",
+    "plot": "pipeline.picture",
     "read": "store",
     "sharpness": "pipeline.sharpness",
     "slice": "pipeline.api",

@@ -101,21 +101,33 @@ def slice(  # noqa: A001  the field's word for a cut
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
 def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints.")],
     debug: options.Debug = False,
 ) -> None:
     """Print what a file holds."""
-    from surfaceviz.records import describe
-    from surfaceviz.store import read
+    from surfaceviz.records import describe, describe_spectrum
+    from surfaceviz.store import holds_course, read, read_curvature
 
     for path in files:
+        if holds_course(path):
+            course = read_curvature(path)
+            noted = [(key.replace("_", " "), str(value)) for key, value in course.provenance.items()]
+            found = [row for spectrum in course.spectra for row in describe_spectrum(spectrum)]
+            _print_rows([("file", str(path)), *noted, *found])
+            continue
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]
         if surface.directions:
             rows += [("rule", f"{name}: {rule}") for name, rule in surface.directions[0].rule.items()]
-        width = max(len(label) for label, _ in rows)
-        for label, text in rows:
-            typer.echo(f"{label:<{width}}  {text}")
+        for spectrum in surface.spectra:
+            rows += describe_spectrum(spectrum)
+        _print_rows(rows)
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        typer.echo(f"{label:<{width}}  {text}")
 
 
 @app.command(epilog="Example: surfaceviz merge run-*of8.h5 -o run.h5")
@@ -162,32 +174,12 @@ def plot(
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
     from surfaceviz import render
-    from surfaceviz.store import holds_course, read, read_curvature
+    from surfaceviz.pipeline.picture import plot as draw
 
     picture = output or Path("-".join(_picture_beside(path).stem for path in files[:3]) + ".png")
     render.check_format(picture)
-    names = [path.stem for path in files]
-    if kind != "spectrum" and all(map(holds_course, files)):
-        figure = render.draw_courses([read_curvature(path) for path in files], names=names)
-    elif any(map(holds_course, files)):
-        _refuse_mixed(files, kind)
-        spectra = [(name, s) for name, path in zip(names, files, strict=True) for s in read_curvature(path).spectra]
-        figure = render.draw_spectra(spectra)
-    else:
-        figure = render.draw(
-            [read(path) for path in files], kind=kind, levels=levels, of=of, names=names, points=points,
-            spectrum=spectrum, shade=map_,
-        )  # fmt: skip
-    render.save(figure, picture)
+    draw(*files, output=picture, kind=kind, levels=levels, of=of, points=points, spectrum=spectrum, shade=map_)
     typer.echo(f"picture: {picture}")
-
-
-def _refuse_mixed(files: list[Path], kind: str) -> None:
-    from surfaceviz.store import holds_course
-
-    slices = [path for path in files if not holds_course(path)]
-    if slices:
-        raise ValueError(f"{slices[0]} is a slice, another file the curvature of checkpoints; draw them apart ({kind})")
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:

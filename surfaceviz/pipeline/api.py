@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from surfaceviz import render
 from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import Interrupted
 from surfaceviz.grid import parse_axis
@@ -17,7 +16,6 @@ from surfaceviz.pipeline.ranks import cut
 from surfaceviz.pipeline.request import Request, Shard
 from surfaceviz.problem import Problem
 from surfaceviz.records import Slice
-from surfaceviz.store import read
 
 Names = str | Sequence[str]
 
@@ -146,43 +144,6 @@ def as_python_has_it(listener: Listener) -> Iterator[None]:
             raise KeyboardInterrupt(*error.args) from None
         listener.warn(str(error))
         raise SystemExit(128 + error.signum) from None
-
-
-def plot(
-    *slices: Slice | str | Path,
-    output: str | Path | None = None,
-    kind: str = "filled",
-    levels: str = "auto",
-    of: str | None = None,
-    points: bool = False,
-    spectrum: bool = False,
-    shade: str | None = None,
-) -> render.Picture:
-    """Return a figure of one or several slices, all 1-D or all 2-D.
-
-    Args:
-        slices: records, or files.
-        output: a PNG, SVG or PDF to write as well.
-        kind: for surfaces: ``lines``, ``filled`` or ``heat``; ``spectrum`` draws the spectra in them alone.
-        levels: ``linear``, ``log``, or ``auto``: log where a loss spans more than a factor of 20.
-        of: ``<split>_<metric>``; by default the loss of the first split (curves: of all).
-        points: whether the evaluated points of surfaces are dotted.
-        spectrum: whether the spectra of points are drawn beneath, and the slice's own curvature at these.
-        shade: ``ratio``, ``max``, ``min`` or ``gradient``: of the Hessian map, under the contours.
-
-    Raises:
-        ValueError: nothing to draw, mixed dimensions, unknown kind, levels or metric.
-        SchemaError: a file that can't be read.
-        StoreError: a picture that can't be written.
-    """
-    records = [record if isinstance(record, Slice) else read(record) for record in slices]
-    names = [str(i + 1) if isinstance(given, Slice) else Path(given).stem for i, given in enumerate(slices)]
-    figure = render.draw(
-        records, kind=kind, levels=levels, of=of, names=names, points=points, spectrum=spectrum, shade=shade
-    )
-    if output is not None:
-        render.save(figure, Path(output))
-    return figure
 
 
 def _tuple(names: Names) -> tuple[str, ...]:

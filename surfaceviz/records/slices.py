@@ -203,8 +203,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
                 f"{mark.name} at ({where}): " + ", ".join(f"{k} {v:.6g}" for k, v in mark.values.items()),
             )
         )
-    for spectrum in surface.spectra:
-        rows.append(("spectrum", f"{spectrum!r}"[1:-1]))
+    rows += [("spectrum", f"{spectrum!r}"[1:-1]) for spectrum in surface.spectra]
     if surface.hessian_map is not None:
         measured = int(np.count_nonzero(surface.hessian_map.origin))
         rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
