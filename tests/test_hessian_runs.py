@@ -260,20 +260,22 @@ surfaceviz.hessian_map("a.h5", (5, 3), workers={workers})
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(("workers", "signum"), [(1, signal.SIGKILL), (2, signal.SIGKILL), (2, signal.SIGTERM)])
 def test_a_killed_map_goes_on_to_the_same_bits(workers: int, signum: signal.Signals) -> None:
     _cut()
     whole = _map("a.h5", (5, 3), workers=1)
     _cut("mlp", "--overwrite")
     Path("run.py").write_text(MAP_RUN.format(tests=str(Path(__file__).parent), workers=workers))
-    process = subprocess.Popen([sys.executable, "run.py"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "run.py"], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (Path("points").exists() and len(Path("points").read_text().split()) >= 8):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signum)
-    process.wait()
+    _, errors = process.communicate()
+    if signum == signal.SIGTERM:
+        assert process.returncode == 143
+        assert "the points and rows that were done are in the file, and the same command goes on from there" in errors
     half = store.read("a.h5").hessian_map
     assert half is not None
     assert 3 <= np.count_nonzero(half.origin) < 15
@@ -381,6 +383,14 @@ def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[st
     assert Path("course.png").stat().st_size > 10_000
     with pytest.raises(StoreError, match="curvature.h5 holds the curvature of another run"):
         surfaceviz.hessian("mine.py:normed", output=Path("curvature.h5"))
+
+
+def test_a_single_precision_slice_is_measured_in_double_at_its_own_weights(tmp_path: Path) -> None:
+    oracles.write_factory(tmp_path)
+    assert cli.run(["slice", "mine.py:problem", *SLICE]) == 0
+    single, double = (_hessian("a.h5", (0.5, 0.5), dtype=dtype, overwrite=True) for dtype in ("float32", "float64"))
+    np.testing.assert_allclose(single.eigenvalues, double.eigenvalues, rtol=0, atol=1e-4 * double.norm)
+    assert (single.eigenvalues != double.eigenvalues).any()
 
 
 def test_a_model_is_as_it_was_afterwards() -> None:

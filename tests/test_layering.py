@@ -35,7 +35,7 @@ LEVELS = {
     "functional": 3,
     "zoo": 3,
     "evaluate": 4,
-    "sharpness": 5,
+    "sharp": 5,
     "pipeline": 6,
     "cli": 7,
 }

@@ -101,7 +101,7 @@ def slice_ground(inquiry: Inquiry, surface: Slice, places: Sequence[tuple[float,
     split = next((s for s in plan.splits if s.name == (inquiry.split or plan.splits[0].name)), None)
     if split is None:
         raise ProblemError(f"no split {inquiry.split!r} in {inquiry.file}; it has {', '.join(surface.splits)}")
-    world = plan.world(plan.dtype)
+    world = plan.world(inquiry.dtype or plan.dtype)
     made = _weights_at(world)
     fields = [{"place": place, "differences": differences(surface, f"{split.name}_loss", place)} for place in places]
     spots = [Spot(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
@@ -216,7 +216,7 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
         splits=tuple(surface.splits),
         samples=int(samples) if isinstance(samples, int | np.integer) else None,
         bn=str(noted["bn"]),
-        dtype=inquiry.dtype or ("float64" if noted["dtype"] == "float64" else "float32"),
+        dtype="float64" if noted["dtype"] == "float64" else "float32",  # the inquiry's own would be another fingerprint
         device=inquiry.device,
     )
 

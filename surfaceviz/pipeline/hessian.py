@@ -15,7 +15,7 @@ import surfaceviz.lock
 from surfaceviz import interrupt, store
 from surfaceviz.curvature import Share
 from surfaceviz.curvature.sums import Multiply, Open
-from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.execute import (
     Crew,
     Job,
@@ -102,10 +102,18 @@ def _answer(
     if workers is not None and (workers < 1 or crew is not None):
         raise ValueError(f"workers: expected at least 1, or None, and none under an MPI launcher, got {workers}")
     keep_memory()
-    if inquiry.file is None:
-        return _of_problem(inquiry, _Hands(workers, crew, listener, local), command)
-    with surfaceviz.lock.held(inquiry.file):
-        return _of_slice(inquiry, inquiry.file, _Hands(workers, crew, listener, local))
+    hands = _Hands(workers, crew, listener, local)
+    try:
+        if inquiry.file is None:
+            return _of_problem(inquiry, hands, command)
+        with surfaceviz.lock.held(inquiry.file):
+            return _of_slice(inquiry, inquiry.file, hands)
+    except Interrupted as error:
+        kept = "" if inquiry.output is None and inquiry.file is None and not inquiry.default_output else (
+            "; the points and rows that were done are in the file, and the same command"
+            f"{' without overwrite' if inquiry.overwrite else ''} goes on from there"
+        )  # fmt: skip
+        raise Interrupted(error.signum, f"{Interrupted(error.signum).args[0]}{kept}") from None
 
 
 @dataclass(frozen=True, slots=True)

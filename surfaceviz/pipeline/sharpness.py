@@ -20,7 +20,7 @@ from surfaceviz.pipeline.hessian import ground_of
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.spectra import Memory, kinks
 from surfaceviz.problem import Problem
-from surfaceviz.sharpness import CAUTION, Label, Objective, Sharpness, survey
+from surfaceviz.sharp import CAUTION, Label, Objective, Sharpness, survey
 
 Target = str | Path | Problem
 

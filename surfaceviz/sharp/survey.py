@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from surfaceviz.curvature import Site, Wanted, spectrum
+from surfaceviz.curvature import Extremes, Site, Wanted, matrix, spectrum
+from surfaceviz.curvature.density import rademacher
+from surfaceviz.curvature.trace import Traces
 from surfaceviz.interrupt import check
-from surfaceviz.records import Spectrum
-from surfaceviz.sharpness.along import expected_rise, width
-from surfaceviz.sharpness.ascent import m_sharpness, phi
-from surfaceviz.sharpness.figures import Figure, change_of
-from surfaceviz.sharpness.objective import Objective, Theta
-from surfaceviz.sharpness.record import Rescaled, Sharpness
-from surfaceviz.sharpness.rescale import Rescaling, rescalings
+from surfaceviz.records import FloatArray
+from surfaceviz.sharp.along import expected_rise, width
+from surfaceviz.sharp.ascent import m_sharpness, phi
+from surfaceviz.sharp.figures import Figure, change_of, mean_of
+from surfaceviz.sharp.objective import Objective, Theta
+from surfaceviz.sharp.record import Rescaled, Sharpness
+from surfaceviz.sharp.rescale import Rescaling, rescalings
 
 Say = Callable[[str], None]
+
+_STRIDE = 1_000_003  # between the streams of seeds: those of a spectrum's probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +85,30 @@ def figures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> d
 def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -> dict[str, Figure]:
     """Return largest eigenvalue and trace of H and of D H D, D = ||w_i|| / sqrt(n_i) on each filter.
 
-    Source: Lanczos and Hutchinson as of `surfaceviz.curvature.spectrum`, with its defaults.
+    Source: Lanczos as of `surfaceviz.curvature.spectrum`, Hutchinson as there, with the defaults of both; an estimate
+    for each probe by itself, that changes can be compared probe by probe, is ours.
     """
     site = Site(0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"place": ()})
+    operator = objective.operator(theta)
     found = {}
     for end, normalised in (("", False), ("_normalised", True)):
-        wanted = Wanted(
-            top=1, bottom=0, trace=True, normalised=normalised, seed=seed, memory=vectors
-        )  # fmt: skip
-        record, _ = spectrum(objective.operator(theta), site, wanted)
-        assert record.trace is not None
-        found[f"lambda_max{end}"] = Figure(record.lambda_max, note=_unsettled(record))
-        found[f"trace{end}"] = Figure(record.trace, record.trace_stderr)
+        check()
+        wanted = Wanted(top=1, bottom=0, normalised=normalised, seed=seed, memory=vectors)
+        record, known = spectrum(operator, site, wanted)  # opens the operator, which then multiplies
+        note = "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"
+        found[f"lambda_max{end}"] = Figure(record.lambda_max, note=note)
+        found[f"trace{end}"] = mean_of(_traces(matrix(operator, site, wanted), known, wanted))
     return found
 
 
-def _unsettled(record: Spectrum) -> str:
-    return "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"
+def _traces(matvec: Callable[[Tensor], Tensor], known: Extremes, wanted: Wanted) -> FloatArray:
+    """Return an estimate of the trace for each probe, (probes,)."""
+    generator = torch.Generator().manual_seed(_STRIDE * wanted.seed + 2)  # Lanczos's start vectors have others
+    estimates = []
+    for _ in range(wanted.probes):
+        check()
+        probe = rademacher(1, known.vectors.shape[1], generator, known.vectors.dtype)
+        traces = Traces(known.eigenvalues, known.vectors)
+        traces.add(probe[0], matvec(probe)[0])
+        estimates.append(traces.weighted().mean)
+    return np.array(estimates)

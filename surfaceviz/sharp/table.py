@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from surfaceviz.sharpness.figures import TITLES, Change, Figure
-from surfaceviz.sharpness.record import Rescaled, Sharpness
+from surfaceviz.sharp.figures import TITLES, Change, Figure
+from surfaceviz.sharp.record import Rescaled, Sharpness
 
 _GAP = "  "
+_ROUNDING = 1e-9  # of a figure: an error below that is none
 _RULE = "survives: changes by less than 1%; within error: by less than two standard errors of the change"
 _LEGEND = (
     "H: the Hessian; DHD: the same scaled to filters, D = ||w_i|| / sqrt(n_i), as filter-normalised slices show it",
@@ -34,9 +35,11 @@ def figures_table(found: Sequence[Sharpness]) -> list[str]:
 
 def changes_table(found: Sharpness) -> list[str]:
     """Return the lines of a table of what rescalings do to the figures, and beneath it what they are."""
-    rows = [[f"{found.name}, rescaled by", *(each.kind for each in found.rescalings)]]
-    for key, title in TITLES.items():
-        rows.append([title, *(_cell(each, key) for each in found.rescalings)])
+    title = f"{found.name}, rescaled by"
+    if not any(each.possible for each in found.rescalings):
+        return [title, *map(_footnote, found.rescalings)]
+    rows = [[title, *(each.kind for each in found.rescalings)]]
+    rows += [[words, *(_cell(each, key) for each in found.rescalings)] for key, words in TITLES.items()]
     notes = [
         f"{each.kind}, {TITLES[key]}: {change.after.note}"
         for each in found.rescalings
@@ -64,8 +67,8 @@ def figure_text(figure: Figure) -> str:
     """
     if math.isinf(figure.value):
         return "not up to 1024"
-    error = "" if figure.stderr is None or math.isnan(figure.stderr) else f" +- {figure.stderr:.2g}"
-    return f"{figure.value:.4g}{error}"
+    known = figure.stderr is not None and figure.stderr > _ROUNDING * abs(figure.value)
+    return f"{figure.value:.4g}" + (f" +- {figure.stderr:.2g}" if known else "")
 
 
 def change_text(change: Change) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.sharpness.chain import Layer, Pair, chain, constant, last_scale, normed, pairs
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharp.chain import Layer, Pair, chain, constant, last_scale, normed, pairs
+from surfaceviz.sharp.objective import Objective, Theta
 
 KINDS = ("layer", "neuron", "batch norm", "logits")
 
@@ -77,6 +77,8 @@ class _Trial:
     def kept(self, changes: Iterable[tuple[list[int], Callable[[Theta], Theta]]]) -> tuple[Theta, int, float]:
         """Return the weights after all changes that can be, their number, and how near a refused one came.
 
+        Weights that are 0 can't be changed so.
+
         Args:
             changes: which modules each takes for itself alone, and what it does.
         """
@@ -87,7 +89,7 @@ class _Trial:
                 continue
             made = change(theta)
             off = self._head.deviation(self.theta, made)
-            if off < _SAME:
+            if off < _SAME and any(not torch.equal(made[name], tensor) for name, tensor in theta.items()):
                 theta, count = made, count + 1
                 taken |= set(modules)
             else:
@@ -172,6 +174,8 @@ def _logits(objective: Objective, theta: Theta, layers: list[Layer]) -> Rescalin
     last = last_scale(layers)
     made = last.outwards(theta, constant(last, _TIMES))
     off = objective.deviation(theta, made, _TIMES)
+    if all(torch.equal(made[name], tensor) for name, tensor in theta.items()):
+        return Rescaling("logits", "the last layer is 0")
     if not off < _SAME:
         return Rescaling("logits", f"the last layer's scale is not the outputs'; they are off by {off:.1g}")
     words = f"the last layer times {_TIMES:g}: outputs times {_TIMES:g}, the same predictions, another loss"

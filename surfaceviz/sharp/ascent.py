@@ -11,8 +11,8 @@ from scipy.optimize import Bounds, minimize
 
 from surfaceviz.interrupt import check
 from surfaceviz.records import FloatArray
-from surfaceviz.sharpness.figures import Figure, mean_over
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharp.figures import Figure, mean_over
+from surfaceviz.sharp.objective import Objective, Theta
 
 _REACH = 1e4  # box widths that the first step would go: measured, from 100 on the maximum is as high; ours
 

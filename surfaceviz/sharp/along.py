@@ -13,8 +13,8 @@ from torch import Tensor
 from surfaceviz.directions import RandomSpec, Regenerated
 from surfaceviz.interrupt import check
 from surfaceviz.normalise import noise
-from surfaceviz.sharpness.figures import Figure, mean_of, median_of
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharp.figures import Figure, mean_of, median_of
+from surfaceviz.sharp.objective import Objective, Theta
 
 _DIRECTIONS = 10  # of the width; ours
 _PAIRS = 10  # +-d of the rise, twenty draws; ours
