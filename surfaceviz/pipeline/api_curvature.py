@@ -43,7 +43,7 @@ def hessian(
 
     The matrix is that of the split's mean loss (no weight decay, no augmentation, no dropout, batch norm in eval mode)
     over the parameters. A spectrum that the file holds already is returned as it is. Under an MPI launcher this is a
-    collective call, and only rank 0 gets an answer.
+    collective call, and every rank gets the answer.
 
     Args:
         target: a `Problem`, its name as on the command line, or a slice's file.

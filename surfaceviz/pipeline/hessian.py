@@ -17,11 +17,7 @@ from surfaceviz.curvature import Share
 from surfaceviz.curvature.sums import Multiply, Open
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.execute import (
-    Crew,
     Job,
-    Workers,
-    can_fork,
-    cores,
     following,
     joined,
     keep_memory,
@@ -33,6 +29,7 @@ from surfaceviz.interrupt import interruptible
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline.book import CourseBook, SliceBook, holds, key_at, key_of
 from surfaceviz.pipeline.ground import Ground, course_ground, slice_ground
+from surfaceviz.pipeline.hands import Hands
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.maps import Row, Rows, blank_map, enter_row, map_provenance, rows_of
 from surfaceviz.pipeline.plan import file_name
@@ -57,7 +54,8 @@ def inquire(
 ) -> Answer:
     """Measure curvature and return it; what a file holds already is not computed again.
 
-    Under an MPI launcher this is a collective call; only rank 0 writes and reports, and returns what was found.
+    Under an MPI launcher this is a collective call, and each rank returns what was found; only rank 0 writes and
+    reports, and has a path.
 
     Raises:
         ValueError: an option that can't be.
@@ -68,14 +66,16 @@ def inquire(
     job = joined(listener.warn)
     if job is None:
         with interruptible():
-            return _answer(inquiry, workers, listener, command, None, 0)
-    return _lead(job, inquiry, listener, command) if job.rank == 0 else _follow(job, inquiry)
+            return _answer(inquiry, Hands(workers, None, listener), command)
+    return _lead(job, inquiry, workers, listener, command) if job.rank == 0 else _follow(job, inquiry)
 
 
-def _lead(job: Job, inquiry: Inquiry, listener: Listener, command: str) -> Answer:
+def _lead(job: Job, inquiry: Inquiry, workers: int | None, listener: Listener, command: str) -> Answer:
     with interrupt.interruptible(), leading(job, interrupt.post, listener.warn) as crew:
-        answer = _answer(inquiry, None, listener, command, crew, job.local_rank)
+        hands = Hands(workers, crew, listener, job.local_rank, job.local_size)
+        answer = _answer(inquiry, hands, command)
         crew.tell("done")
+    job.shared(answer)
     return answer
 
 
@@ -93,16 +93,18 @@ def _follow(job: Job, inquiry: Inquiry) -> Answer:
                 elif word == "map":
                     memory = divided(ground, inquiry, bases=job.local_size, processes=job.local_size)
                     member.serve(Rows(ground, inquiry, memory))
-    return Answer((), None, None, 0)
+    found: Answer = job.shared(None)
+    return replace(found, path=None)
 
 
-def _answer(
-    inquiry: Inquiry, workers: int | None, listener: Listener, command: str, crew: Crew | None, local: int
-) -> Answer:
-    if workers is not None and (workers < 1 or crew is not None):
-        raise ValueError(f"workers: expected at least 1, or None, and none under an MPI launcher, got {workers}")
+def _answer(inquiry: Inquiry, hands: Hands, command: str) -> Answer:
+    if hands.asked is not None and hands.asked < 1:
+        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {hands.asked}")
+    if hands.crew is not None and hands.asked not in (None, 1):
+        raise ValueError(
+            f"workers: each of the {hands.crew.size} ranks is one; leave workers out, and start more ranks"
+        )
     keep_memory()
-    hands = _Hands(workers, crew, listener, local)
     try:
         if inquiry.file is None:
             return _of_problem(inquiry, hands, command)
@@ -116,45 +118,8 @@ def _answer(
         raise Interrupted(error.signum, f"{Interrupted(error.signum).args[0]}{kept}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Hands:
-    """Who does the work, and who is told."""
-
-    asked: int | None
-    crew: Crew | None
-    listener: Listener
-    local: int  # this process among those of its node
-
-    @contextmanager
-    def others(self, word: str) -> Iterator[None]:
-        """Have the other ranks take part in a kind of work for a ``with`` block."""
-        if self.crew is not None:
-            self.crew.tell(word)
-        yield
-        if self.crew is not None and word == "spectra":
-            self.crew.tell("over")  # a map's chunks run out by themselves
-
-    def count(self, ground: Ground, most: int, *, worth: bool) -> Workers:
-        """Return the processes for work in ``most`` pieces."""
-        if self.crew is not None:
-            return Workers(self.crew.size, "mpi", self.crew)
-        count = min(self.asked or (cores() if worth else 1), most)
-        return Workers(count, "fork") if can_fork() and ground.device.type == "cpu" and count > 1 else Workers()
-
-    def meet(self, ground: Ground) -> None:
-        """Compare what all ranks have built.
-
-        Raises:
-            ProblemError: a rank has other weights or data, or was asked something else.
-        """
-        for name, theirs in [] if self.crew is None else self.crew.hear():
-            differing = [key for key, word in ground.identity.items() if theirs.get(key) != word]
-            if differing:
-                raise ProblemError(f"{name} has another {differing[0]} than rank 0; all ranks must make the same call")
-
-
 def _measure(
-    inquiry: Inquiry, ground: Ground, numbers: Sequence[int], hands: _Hands, put: Callable[[Spectrum], None]
+    inquiry: Inquiry, ground: Ground, numbers: Sequence[int], hands: Hands, put: Callable[[Spectrum], None]
 ) -> None:
     """Measure the spectra of some points and put each where it is kept."""
     if not numbers:
@@ -162,12 +127,13 @@ def _measure(
     worth = ground.layout.dimension * ground.split.count > _WORTH_SHARING
     where = hands.count(ground, len(ground.split.given) or ground.split.count, worth=worth)
     with hands.others("spectra"):
-        for done, record in enumerate(spectra(ground, inquiry, numbers, where, hands.listener), start=1):
+        memory = divided(ground, inquiry, bases=1, processes=hands.sharing(where))
+        for done, record in enumerate(spectra(ground, inquiry, numbers, where, memory, hands.listener), start=1):
             put(record)
             hands.listener.advance(done, len(numbers), done)
 
 
-def _of_slice(inquiry: Inquiry, path: Path, hands: _Hands) -> Answer:
+def _of_slice(inquiry: Inquiry, path: Path, hands: Hands) -> Answer:
     book = SliceBook(path)
     points, axes = points_of(inquiry, book.surface), axes_of(inquiry, book.surface)
     ground = ground_of(inquiry, hands.listener.say, hands.local)
@@ -206,13 +172,14 @@ def _map_of(inquiry: Inquiry, ground: Ground, surface: Slice, axes: Sequence[Flo
 
 
 def _fill(
-    inquiry: Inquiry, ground: Ground, found: HessianMap, rows: Sequence[Row], hands: _Hands, book: SliceBook
+    inquiry: Inquiry, ground: Ground, found: HessianMap, rows: Sequence[Row], hands: Hands, book: SliceBook
 ) -> int:
     """Measure the missing rows of a map; return how many those were."""
     if not rows:
         return 0
     where = hands.count(ground, len(rows), worth=True)
-    memory = divided(ground, inquiry, bases=where.count, processes=where.count)
+    sharing = hands.sharing(where)
+    memory = divided(ground, inquiry, bases=sharing, processes=sharing)
     done, total = int(np.count_nonzero(found.origin)), found.origin.size
     before = done
     with hands.others("map"), map_unordered(lambda _number: Rows(ground, inquiry, memory), where) as run:
@@ -225,7 +192,7 @@ def _fill(
     return len(rows)
 
 
-def _of_problem(inquiry: Inquiry, hands: _Hands, command: str) -> Answer:
+def _of_problem(inquiry: Inquiry, hands: Hands, command: str) -> Answer:
     ground = ground_of(inquiry, hands.listener.say, hands.local)
     hands.meet(ground)
     output = Path(f"{file_name(ground.name)}-curvature.h5") if inquiry.default_output else inquiry.output

@@ -52,10 +52,9 @@ def divided(ground: Ground, inquiry: Inquiry, *, bases: int, processes: int) -> 
 
 
 def spectra(
-    ground: Ground, inquiry: Inquiry, numbers: Sequence[int], workers: Workers, listener: Listener
+    ground: Ground, inquiry: Inquiry, numbers: Sequence[int], workers: Workers, memory: Memory, listener: Listener
 ) -> Iterator[Spectrum]:
     """Yield the spectrum of each point by its number; each process multiplies on its share of the samples."""
-    memory = divided(ground, inquiry, bases=1, processes=workers.count)
     wanted = replace(inquiry.wanted, memory=memory.vectors)
     make = lambda number: make_sums(ground, inquiry, memory, Share(number, workers.count))  # noqa: E731
     with map_each(make, workers) as each:

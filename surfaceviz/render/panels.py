@@ -16,6 +16,7 @@ from surfaceviz.render.picture import Picture
 from surfaceviz.render.spectrum import draw_box, draw_density, draw_eigenvalues, finish_spectrum
 
 PANEL_HEIGHT, PANEL_FOOT = 0.92, 0.45  # inches, of a spectrum under a slice and of the labels under the last one
+_ALIKE = 30.0  # the ratio of norms up to which spectra share an axis; ours
 _NARROW_APART = 0.13  # of the axis, between labels of a panel under a slice
 
 
@@ -29,14 +30,25 @@ def numbered(surfaces: Sequence[Slice]) -> list[list[int]]:
 
 def stacks_height(surfaces: Sequence[Slice], columns: int) -> float:
     """Return the height in inches of `draw_stacks`."""
-    lengths = [len(stack) for stack in _stacks(surfaces, columns)]
-    return PANEL_HEIGHT * max(lengths) + PANEL_FOOT * (1 if len(set(lengths)) == 1 else max(lengths))
+    stacks = _stacks(surfaces, columns)
+    rows = max(map(len, stacks))
+    return PANEL_HEIGHT * rows + PANEL_FOOT * (1 if _have_one_axis(stacks) else rows)
+
+
+def _have_one_axis(stacks: Sequence[Sequence[tuple[int, int, Spectrum]]]) -> bool:
+    """Return whether the panels can do with labels below the lowest: as many in each column, of like eigenvalues."""
+    return len(set(map(len, stacks))) == 1 and _are_alike(stacks)
+
+
+def _are_alike(stacks: Sequence[Sequence[tuple[int, int, Spectrum]]]) -> bool:
+    norms = [spectrum.norm for stack in stacks for _, _, spectrum in stack]
+    return max(norms) <= _ALIKE * min(norms)
 
 
 def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colours: Sequence[str]) -> None:
     """Draw a panel and a box for each spectrum on the slices, those of a slice under each other in its column.
 
-    All share one axis of eigenvalues, so that they compare from panel to panel.
+    All share one axis of eigenvalues, so that they compare from panel to panel, unless one would be a needle on it.
 
     Args:
         host: an empty figure or part of one.
@@ -45,9 +57,9 @@ def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colou
         colours: of each slice's densities.
     """
     stacks = _stacks(surfaces, columns)
-    scale = choose_scale([spectrum for stack in stacks for _, _, spectrum in stack])
+    shared = choose_scale([spectrum for stack in stacks for _, _, spectrum in stack])
+    alike, even = _are_alike(stacks), _have_one_axis(stacks)
     rows = max(map(len, stacks))
-    even = {len(stack) for stack in stacks} == {rows}  # else rows of one height need labels below each panel
     grid = host.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1.75, 1] * columns)
     for ax in grid.flat:
         ax.set_visible(False)
@@ -55,6 +67,7 @@ def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colou
         for row, (k, number, spectrum) in enumerate(stack):
             left, right = grid[row, 2 * column : 2 * column + 2]
             last = row == len(stack) - 1
+            scale = shared if alike else choose_scale([spectrum])
             left.set_visible(True)
             right.set_visible(True)
             _draw_panel(left, [("", spectrum)], scale, [colours[k]])
