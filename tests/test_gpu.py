@@ -11,6 +11,7 @@ import oracles
 import pytest
 import torch
 
+import surfaceviz
 from surfaceviz import store
 from surfaceviz.evaluate import Evaluator, How
 from surfaceviz.functional import borrowed
@@ -103,3 +104,16 @@ def test_ranks_share_out_devices() -> None:
     assert code == 0, errors
     one = oracles.cut("mlp-digits", [(-1, 1, 9)], device="cuda:0", engine="eager", batch_size=128)
     np.testing.assert_array_equal(store.read("a.h5").values["train_loss"], one.values["train_loss"])
+
+
+def test_curvature_is_that_of_the_cpu() -> None:
+    more: dict[str, Any] = {
+        "density": True,
+        "steps": 8,
+        "dtype": "float64",
+        "rtol": 1e-8,
+        "listener": oracles.Recorder(),
+    }
+    gpu, cpu = (surfaceviz.hessian(oracles.net_problem(), device=device, **more) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(gpu.eigenvalues, cpu.eigenvalues, rtol=0, atol=1e-9 * cpu.norm)
+    assert gpu.trace == pytest.approx(cpu.trace, rel=1e-8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
+from surfaceviz.cli import curvature_options as asked
 from surfaceviz.cli import options
 from surfaceviz.cli.app import app, command_line, number_or_auto
 
@@ -18,62 +18,37 @@ _MAP_RTOL, _RTOL = 1e-2, 1e-3
 
 @app.command(epilog="Example: surfaceviz hessian resnet20-digits.h5 --at 0,0 --at 0.5,0.5 --trace --density")
 def hessian(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE.h5|PROBLEM", help="The file of a slice; or a problem, for its checkpoints.")
-    ],
-    at: Annotated[
-        list[str] | None, typer.Option(metavar="A,B", help="A point of the slice; several times [theta].")
-    ] = None,
-    top: Annotated[int | None, typer.Option(metavar="K", help="Largest eigenvalues [5].")] = None,
-    bottom: Annotated[int | None, typer.Option(metavar="K", help="Smallest eigenvalues [1].")] = None,
-    density: Annotated[bool, typer.Option("--density", help="The density of all eigenvalues.")] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="The trace, with its standard error.")] = False,
-    by_layer: Annotated[bool, typer.Option("--by-layer", help="Trace and top eigenvalue of each tensor.")] = False,
-    operator: Annotated[Literal["hessian", "ggn"], typer.Option(help="ggn: generalised Gauss-Newton.")] = "hessian",
-    parameters: Annotated[
-        str, typer.Option(metavar="all|weights|PATTERN", help="What the matrix is over; weights: no biases, no gains.")
-    ] = "all",
-    normalised: Annotated[
-        bool, typer.Option("--normalised", help="D H D, D = ||w_i|| / sqrt(n_i) on filters: what pictures show.")
-    ] = False,
-    map_: Annotated[
-        str | None,
-        typer.Option("--map", metavar="P:Q", help="Extreme eigenvalues and gradient norm on a grid over the slice."),
-    ] = None,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Start each point of a map from random vectors, not from its neighbour's.")
-    ] = False,
-    samples: Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples [all].")] = None,
-    split: Annotated[str | None, typer.Option(help="Whose loss [the first split].")] = None,
-    rtol: Annotated[
-        float | None, typer.Option(help="Residual of an eigenvalue, relative to it [1e-3; of a map 1e-2].")
-    ] = None,
-    probes: Annotated[int, typer.Option(help="Random vectors for trace and density.")] = 10,
-    steps: Annotated[int, typer.Option(help="Products a probe, for the density.")] = 60,
-    block: Annotated[int, typer.Option(help="Start vectors: so many copies of an eigenvalue are found.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of start vectors and probes.")] = 0,
-    weights: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:KEY]", help="A checkpoint of the problem; several times.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--lr", help="Of training: for the line at 2 / learning rate.")
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Of training: for the gradient norm with it as well.")
-    ] = None,
-    problem: Annotated[str | None, typer.Option(help="The slice's problem, where its file does not name it.")] = None,
+    target: asked.Target,
+    at: asked.At = None,
+    top: asked.Top = None,
+    bottom: asked.Bottom = None,
+    density: asked.Density = False,
+    trace: asked.Trace = False,
+    by_layer: asked.ByLayer = False,
+    operator: asked.Operator = "hessian",
+    parameters: asked.Parameters = "all",
+    normalised: asked.Normalised = False,
+    map_: asked.Map = None,
+    cold: asked.Cold = False,
+    samples: asked.Samples = None,
+    split: asked.Split = None,
+    rtol: asked.Rtol = None,
+    probes: asked.Probes = 10,
+    steps: asked.Steps = 60,
+    block: asked.Block = 1,
+    seed: asked.Seed = 0,
+    weights: asked.Weights = None,
+    learning_rate: asked.LearningRate = None,
+    weight_decay: asked.WeightDecay = None,
+    problem: asked.Problem = None,
     data: options.Data = None,
-    dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Compute in this.")] = None,
+    dtype: asked.Dtype = None,
     device: options.Device = "auto",
-    batch: Annotated[int | None, typer.Option(help="Samples in a batch [measured].")] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="For graphs and vectors, such as 4G [half of what is free].")
-    ] = None,
+    batch: asked.Batch = None,
+    memory: asked.Memory = None,
     workers: options.Workers = "auto",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="For checkpoints: the HDF5 file [PROBLEM-curvature.h5].")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute anew what the file holds.")] = False,
+    output: asked.Output = None,
+    overwrite: asked.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:

@@ -39,7 +39,7 @@ class _Folding(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[int, tuple[Tensor, Callable[..., Tensor], Sequence[Any], dict[str, Any]]] = {}
+        self._made: tuple[Tensor, int, Callable[..., Tensor], Sequence[Any], dict[str, Any]] | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -51,12 +51,14 @@ class _Folding(TorchFunctionMode):
                 return folded
         made = func(*args, **kwargs)
         if func in _CONVOLUTIONS:
-            self._made = {id(made): (made, func, args, kwargs)}  # the last alone: what is held takes memory
+            self._made = (made, _version(made), func, args, kwargs)  # the last alone: what is held takes memory
         return made
 
     def _folded(self, norm: dict[str, Any]) -> Tensor | None:
-        _, convolution, args, kwargs = self._made.pop(id(norm["input"]), (None, None, (), {}))
-        if convolution is None or norm["training"] or norm["running_mean"] is None:
+        if self._made is None or norm["training"] or norm["running_mean"] is None:
+            return None
+        made, version, convolution, args, kwargs = self._made
+        if norm["input"] is not made or _version(made) != version:  # something else, or written into since
             return None
         given = dict(zip(("input", "weight", "bias", "stride", "padding", "dilation", "groups"), args, strict=False))
         given |= kwargs
@@ -67,3 +69,7 @@ class _Folding(TorchFunctionMode):
         shift = shift * scale if norm["bias"] is None else torch.addcmul(norm["bias"], shift, scale)
         weight = given["weight"] * scale.view(-1, *[1] * (given["weight"].ndim - 1))
         return convolution(**{**given, "weight": weight, "bias": shift})
+
+
+def _version(tensor: Tensor) -> int:
+    return tensor._version  # noqa: SLF001  torch has no public counter

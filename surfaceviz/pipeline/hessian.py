@@ -24,7 +24,7 @@ from surfaceviz.execute import (
     leading,
     map_unordered,
 )
-from surfaceviz.functional import borrowed
+from surfaceviz.functional import borrowed, coupling_norms
 from surfaceviz.interrupt import interruptible
 from surfaceviz.listener import Listener, Quiet
 from surfaceviz.pipeline.book import CourseBook, SliceBook, holds, key_at, key_of
@@ -124,6 +124,11 @@ def _measure(
     """Measure the spectra of some points and put each where it is kept."""
     if not numbers:
         return
+    if coupling_norms(ground.problem.model) and inquiry.batch is None:
+        hands.listener.warn(
+            "batch norms without running statistics couple the samples of a batch: the matrix depends on how these are cut "
+            "into batches; name their size by batch"
+        )
     worth = ground.layout.dimension * ground.split.count > _WORTH_SHARING
     where = hands.count(ground, len(ground.split.given) or ground.split.count, worth=worth)
     with hands.others("spectra"):

@@ -1,10 +1,18 @@
-"""The arrays that records are made of."""
+"""What records are made of and shown by."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
+
+
+def html_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return (label, text) rows as notebooks show them."""
+    cells = (f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
+    return f"<table>{''.join(cells)}</table>"

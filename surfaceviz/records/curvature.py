@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.arrays import FloatArray, html_table
 
 _WIDE = 12  # characters of a number in a table
 
@@ -171,11 +170,7 @@ class Spectrum:
         return f"<Spectrum of {self.symbol} at {self.where}: {ends}, {self.kind}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
-            for key, value in describe_spectrum(self)
-        )
-        return f"<table>{rows}</table>"
+        return html_table(describe_spectrum(self))
 
 
 @dataclass(frozen=True, slots=True)

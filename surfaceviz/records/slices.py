@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.arrays import FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
 
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
@@ -157,11 +156,7 @@ class Slice:
         return f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
-            for key, value in describe(self)
-        )
-        return f"<table>{rows}</table>"
+        return html_table(describe(self))
 
 
 def describe(surface: Slice) -> list[tuple[str, str]]:
