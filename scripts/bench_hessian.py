@@ -14,6 +14,7 @@ ResNet-20 on all 1437 training images of the digits, in float32; every contender
 3. The density of eigenvalues: 10 probes of 60 steps each, in turns with curvlinops', which is given the ends of the
    spectrum (it would look for them first) and does not orthogonalise, as ours does.
 4. Maps of the extreme eigenvalues over a slice: products with warm starts (a neighbour's eigenvectors) over cold.
+   ``--only-maps`` does these again in a file of figures.
 
 All contenders run in one process, which keeps the memory it frees as surfaceviz has it: the others gain by that too.
 The sizes of batches that the others are run at are measured beforehand, in 1, and do not count for them in 2 and 3.
@@ -234,6 +235,11 @@ def measure(asked: argparse.Namespace, figures: Figures, save: Callable[[], None
         probes, steps = (2, 10) if asked.quick else (10, 60)
         figures["density"] = density(world, batches["curvlinops"], ends, probes, steps)
         save()
+    maps(asked, figures, save)
+
+
+def maps(asked: argparse.Namespace, figures: Figures, save: Callable[[], None]) -> None:
+    """Fill in the figures of maps."""
     print("maps", flush=True)
     count = 3 if asked.quick else 11
     figures["maps"] = [warm_over_cold(asked.map_problem, count, reach) for reach in (1.0, 0.2)]
@@ -246,6 +252,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="less of everything, to see that it runs")
     parser.add_argument("--map-problem", default="mlp-digits")
+    parser.add_argument(
+        "--only-maps", action="store_true", help="those alone, the other figures of the JSON being kept"
+    )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if any(os.environ.get(name) != word for name, word in ALONE.items()):  # numpy reads them as it is imported
@@ -255,7 +264,12 @@ def main() -> int:
         "quick": asked.quick, "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
     save = lambda: asked.json and asked.json.write_text(json.dumps(figures, indent=2) + "\n")  # noqa: E731
-    measure(asked, figures, save)
+    if asked.only_maps:
+        figures = json.loads(asked.json.read_text())
+        torch.set_num_threads(1)
+        maps(asked, figures, save)
+    else:
+        measure(asked, figures, save)
     for name, (most, aim) in TARGETS.items():
         print(f"{name}: {figures[name]['ratio']:.2f} of the best other's time (at most {most}, aim {aim})")
     return 0 if all(figures[name]["ratio"] <= most for name, (most, _) in TARGETS.items()) else 1

@@ -126,8 +126,8 @@ def _measure(
         return
     if coupling_norms(ground.problem.model) and inquiry.batch is None:
         hands.listener.warn(
-            "batch norms without running statistics couple the samples of a batch: the matrix depends on how these are cut "
-            "into batches; name their size by batch"
+            "batch norms without running statistics couple the samples of a batch: the matrix depends on how these are "
+            "cut into batches; name their size by batch"
         )
     worth = ground.layout.dimension * ground.split.count > _WORTH_SHARING
     where = hands.count(ground, len(ground.split.given) or ground.split.count, worth=worth)

@@ -17,6 +17,7 @@ from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.spectra import Memory, make_sums
 from surfaceviz.records import FloatArray, HessianMap
 
+_FRESH = 0.3  # beside unit vectors, of a start from a neighbour; ours, tuned on mlp-digits
 _NAMES = ("lambda_max", "lambda_min", "residual_max", "residual_min", "gradient_norm", "products")
 
 
@@ -59,9 +60,12 @@ class Rows:
             begun = opened(operator, site)
         except ProblemError:  # it has diverged there, which a map shows
             return {"products": 0}, None
-        # A random row beside the neighbour's vectors sees what these are blind to.
-        fresh = corner(wanted, operator.layout.dimension, operator.dtype)
-        start = fresh if vectors is None else torch.cat([vectors, fresh])[: operator.layout.dimension]
+        start = corner(wanted, operator.layout.dimension, operator.dtype)
+        if vectors is not None:
+            # One vector along both of the neighbour's takes fewer products than a block of them; what is random in it
+            # sees what they are blind to.
+            fresh = start[0] / torch.linalg.vector_norm(start[0])
+            start[0] = vectors.sum(0) + _FRESH * fresh
         found = eigen(matrix(operator, site, wanted), operator, wanted, start)
         slope = site.filter_scales * begun.gradient if wanted.normalised else begun.gradient
         figures = {
