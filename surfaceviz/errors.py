@@ -20,6 +20,10 @@ class MemoryShortError(ProblemError):
     """Measuring took more memory than there is."""
 
 
+class NotFiniteError(ProblemError):
+    """A loss, or a derivative of it, that is NaN or infinite at a point."""
+
+
 class CheckpointError(SurfacevizError):
     """Weights that can't be read safely, or don't fit the model."""
 

@@ -6,7 +6,7 @@ The user's model is borrowed, never changed: its tensors are swapped for ours by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class Pass:
         self._call = call or eager(problem)
         self._sections = sections
         self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
-        self._versions = self._input_versions()
+        self._versions = versions(self._inputs)
 
     def __call__(self, state: Any) -> Tallies:
         """Return the tallies with the weights and buffers in ``state``, by the model's own names.
@@ -58,12 +58,8 @@ class Pass:
             by_metric = {metric: tally(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()}
             for i, split in enumerate(section.names):
                 tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
-        if self._input_versions() != self._versions:
-            raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
+        refuse_written(self._versions, self._inputs)
         return tallies
-
-    def _input_versions(self) -> list[int]:
-        return [tensor._version for tensor in self._inputs]  # noqa: SLF001  torch has no public counter
 
 
 def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
@@ -74,19 +70,43 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
         MemoryShortError: there was too little memory.
     """
     _reseed()
+    with telling(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
+        parts = call(state, batches)
+    if any(part.keys() != parts[0].keys() for part in parts):
+        raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
+    return {metric: [part[metric] for part in parts] for metric in parts[0]}
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turn whatever the user's code raises in a ``with`` block into a line that says what was being done.
+
+    Raises:
+        ProblemError: anything but our own errors.
+        MemoryShortError: there was too little memory.
+    """
     try:
-        with torch.enable_grad():  # a loss may differentiate; nothing here requires a gradient by itself
-            parts = call(state, batches)
+        yield
     except SurfacevizError:
         raise
     except Exception as error:
         kind = MemoryShortError if is_short_of_memory(error) else ProblemError
-        raise kind(
-            f"measuring split {title} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}"
-        ) from error
-    if any(part.keys() != parts[0].keys() for part in parts):
-        raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
-    return {metric: [part[metric] for part in parts] for metric in parts[0]}
+        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}") from error
+
+
+def versions(tensors: Iterable[Tensor]) -> list[int]:
+    """Return how often each tensor was written into."""
+    return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
+
+
+def refuse_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
+    """Refuse a model that has written into its input since ``before``.
+
+    Raises:
+        ProblemError: it has.
+    """
+    if versions(tensors) != list(before):
+        raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
 
 
 def _reseed() -> None:

@@ -81,6 +81,8 @@ def joined(parts: Sequence[Part], *, partial: bool = False) -> Slice:
         like,
         values=_copied(like.values), stderr=_copied(like.stderr), rise_stderr=_copied(like.rise_stderr),
         origin=like.origin.copy(), provenance=_provenance(parts, notes),
+        spectra=tuple(spectrum for _, part in parts for spectrum in part.spectra),
+        hessian_map=next((part.hessian_map for _, part in parts if part.hessian_map is not None), None),
     )  # fmt: skip
     holders = np.where(whole.origin != MISSING, 0, -1)
     for number, (name, part) in enumerate(others, start=1):

@@ -89,7 +89,7 @@ class Bench:
         filters = filters_of(problem.model, problem.rules)
         own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
         split = problem.load("train").mapped(lambda tree: problem.cast(tree, torch.float64, torch.device("cpu")))
-        self.layout: Layout = layout_of(theta, filters, parameters)
+        self.layout: Layout = layout_of(theta, filters, list(filters), parameters)
         self.sums = [
             Sums(
                 problem, Share(k, shares).of(split), self.layout, own_names,
@@ -100,7 +100,7 @@ class Bench:
         ]  # fmt: skip
         self.operator = Operator(self._each, self.layout, torch.float64)
         flat = self.layout.of(theta)
-        self.site = Site(0, 1.0, flat, filter_scales(theta, filters, self.layout), None, {"place": ()})
+        self.site = Site(0, 1.0, True, flat, filter_scales(theta, filters, self.layout), None, {"place": ()})
 
     def _each(self, message: Any) -> list[Any]:
         return [sums(message) for sums in self.sums]

@@ -25,7 +25,7 @@ from surfaceviz.curvature import Wanted
 from surfaceviz.errors import ProblemError, StoreError, SurfacevizError
 from surfaceviz.pipeline import maps
 from surfaceviz.pipeline.book import holds
-from surfaceviz.pipeline.inquiry import Inquiry, parse_grid, parse_memory, parse_point
+from surfaceviz.pipeline.inquiry import parse_grid, parse_memory, parse_point
 from surfaceviz.problem import Problem
 from surfaceviz.records import HessianMap, Spectrum
 
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 EXTRA = """
 import dense
+import torch.utils.checkpoint
 from torch import nn
 
 def mlp():
@@ -58,6 +59,11 @@ def distances():
     problem = dense.world("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, t: torch.cdist(y, y.flip(0)).sum(1))
 
+def ignored():
+    problem = dense.world("mlp")
+    x, y = problem.sources["train"]
+    return surfaceviz.Problem(problem.model, (x, torch.full_like(y, -100)), "cross_entropy")
+
 def hard():
     problem = dense.world("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, t: (y.argmax(1) != t).double())
@@ -70,6 +76,27 @@ def rectified():
     model[0].weight.data[2] = 0
     model[0].bias.data[2] = 0
     return surfaceviz.Problem(model, (x, y), "cross_entropy")
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.second, self.reentrant = nn.Linear(4, 6).double(), nn.Linear(6, 3).double(), reentrant
+    def forward(self, x):
+        block = lambda x: torch.tanh(self.first(x))
+        x = x.clone().requires_grad_() if self.reentrant else x
+        return self.second(torch.utils.checkpoint.checkpoint(block, x, use_reentrant=self.reentrant))
+
+def checkpointed(reentrant=False):
+    torch.manual_seed(0)
+    return surfaceviz.Problem(Checkpointed(reentrant), dense.classes(23, 3, 4), "cross_entropy")
+
+def reentrant():
+    return checkpointed(True)
+
+def writing():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3).double()
+    return surfaceviz.Problem(model, dense.classes(23, 3, 4), "cross_entropy", forward=lambda net, x: net(x.mul_(1.5)))
 
 def exploding():
     def measure(model, batch):
@@ -243,6 +270,33 @@ def test_where_the_loss_diverges_a_map_has_a_hole_and_goes_on() -> None:
         _hessian("a.h5", (0.5, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("factory", "more", "line"),
+    [
+        ("once", [], "Once.backward is marked @once_differentiable"),
+        ("mlp", ["--memory=1K"], "give more --memory"),
+        ("checkpointed", [], "activation checkpointing can't be differentiated twice"),
+        ("writing", [], "the model writes into its input"),
+    ],
+)
+def test_a_map_that_cannot_be_is_no_map_of_holes(
+    factory: str, more: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if factory == "writing":
+        assert cli.run(["hessian", "mine.py:writing"]) == 1
+    else:
+        _cut(factory)
+        assert cli.run(["hessian", "a.h5", "--map=3:2", *more]) == 1
+        assert store.read("a.h5").hessian_map is None
+    errors = capsys.readouterr().err.splitlines()
+    assert line in errors[-1]
+
+
+def test_reentrant_checkpointing_is_refused() -> None:
+    with pytest.raises(ProblemError, match="activation checkpointing can't be differentiated twice"):
+        _hessian("mine.py:reentrant")
+
+
 MAP_RUN = """
 import sys
 import time
@@ -312,11 +366,17 @@ def test_a_spectrum_that_is_there_is_not_computed_again_and_what_it_lacks_is_add
     (kept,) = store.read("a.h5").spectra
     assert len(kept.eigenvalues) == 8
     assert kept.trace == first.trace  # which the last call did not ask for
-    assert not holds(kept, Inquiry("a.h5", Wanted(density=True)))
+    assert not holds(kept, Wanted(density=True))
+    other = _hessian("a.h5", top=1, bottom=0, seed=1, trace=True)  # of other vectors: a record of its own
+    assert other.trace != first.trace
+    assert [len(s.eigenvalues) for s in store.read("a.h5").spectra] == [8, 1]
+    assert len(_hessian("a.h5", top=2, bottom=3).eigenvalues) == 10  # and none that is known gets lost
+    assert _hessian("a.h5", trace=True, probes=20).trace_stderr != first.trace_stderr
     _hessian("a.h5", operator="ggn")
     _hessian("a.h5", (0.5, 0.5))
-    assert [(s.operator, s.place) for s in store.read("a.h5").spectra] == [
-        ("hessian", (0, 0)), ("ggn", (0, 0)), ("hessian", (0.5, 0.5)),
+    assert [(s.operator, s.place, s.seed, s.probes) for s in store.read("a.h5").spectra] == [
+        ("hessian", (0, 0), 0, 10), ("hessian", (0, 0), 1, 10), ("hessian", (0, 0), 0, 20), ("ggn", (0, 0), 0, None),
+        ("hessian", (0.5, 0.5), 0, None),
     ]  # fmt: skip
 
 
@@ -383,6 +443,17 @@ def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[st
     assert Path("course.png").stat().st_size > 10_000
     with pytest.raises(StoreError, match="curvature.h5 holds the curvature of another run"):
         surfaceviz.hessian("mine.py:normed", output=Path("curvature.h5"))
+    assert cli.run([*command[:4], *command[5:], given[0], "--overwrite"]) == 0  # without --lr, and of one alone
+    again = store.read_curvature("curvature.h5")
+    assert len(again.spectra) == 3
+    assert again.provenance["learning_rate"] == 0.5
+    _cut()
+    before = Path("a.h5").read_bytes()
+    with pytest.raises(
+        StoreError, match="a.h5 is no file of curvature along checkpoints, and is kept; give another -o"
+    ):
+        surfaceviz.hessian("mine.py:mlp", output=Path("a.h5"), overwrite=True)
+    assert Path("a.h5").read_bytes() == before
 
 
 def test_a_single_precision_slice_is_measured_in_double_at_its_own_weights(tmp_path: Path) -> None:
@@ -425,6 +496,7 @@ def test_attention_is_differentiated_twice_in_single_precision() -> None:
 def test_recalibrated_slices_have_their_own_statistics_at_a_point() -> None:
     _cut("normed", "--bn", "recalibrate", "--split", "train")
     fixed, found = _hessian("mine.py:normed"), _hessian("a.h5", (0.0, 0.0))
+    assert found.along is None  # its statistics follow the weights, which the matrix does not know
     assert found.loss == pytest.approx(store.read("a.h5").centre["train_loss"], rel=1e-9)
     assert abs(found.loss - fixed.loss) > 1e-3
 
@@ -443,7 +515,12 @@ BAD = [
     (["a.h5", "--memory=1K"], 1, "there are for graphs; give more --memory"),
     (["a.h5", "--memory=20K", "--batch=23"], 1, "the graph of a batch of 23 samples takes"),
     (["a.h5", "--memory=lots"], 2, "memory 'lots': expected a size such as 4G or 500M"),
-    (["a.h5", "--weights=w.pt"], 2, "a.h5 holds a slice, with its weights and place; leave weights and output out"),
+    (["a.h5", "--weights=w.pt"], 2, "a.h5 holds a slice, with its weights and place; leave weights, output and lr out"),
+    (["a.h5", "--memory=inf"], 2, "memory 'inf': expected a size such as 4G or 500M"),
+    (["a.h5", "--rtol=0"], 2, "rtol must lie between 0 and 1, got 0"),
+    (["a.h5", "--weight-decay=nan"], 2, "weight decay: expected a number of at least 0, got nan"),
+    (["a.h5", "--density", "--steps=83", "--memory=50K"], 1, "83 vectors over 83 parameters take 0.1 MB"),
+    (["mine.py:ignored"], 1, "the weights of all samples are 0"),
     (["missing.h5"], 1, "missing.h5: no such file"),
     (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice: give its file in the problem's place"),
     (

@@ -73,7 +73,7 @@ def _evidence(
     values: list[float], *, whole: bool = False, gradient: float = 0.0, operator: str = "hessian"
 ) -> Evidence:
     array = np.array(values)
-    return Evidence(gradient, 2.0, array, float(np.abs(array).max()), whole, 40, operator)
+    return Evidence(gradient, 2.0, 10.0, array, float(np.abs(array).max()), whole, 40, operator)
 
 
 def test_part_of_a_spectrum_proves_a_saddle_and_never_a_minimum() -> None:
@@ -100,7 +100,38 @@ def test_the_gradients_tolerance_follows_the_losss_scale() -> None:
 def test_a_gauss_newton_matrix_proves_nothing() -> None:
     kind, reason = kind_of_point(_evidence([1.0, 5.0], whole=True, operator="ggn"))
     assert kind == "inconclusive"
-    assert "a Gauss-Newton matrix has no negative eigenvalue anywhere: take the hessian" in reason
+    assert "a Gauss-Newton matrix does not tell what kind a point is: take the hessian" in reason
+
+
+def test_a_small_loss_makes_no_slope_small() -> None:
+    found = _spectrum(lambda x, y: 1e-8 * (5 * x**2 + y**2 + x))
+    assert found.kind == "not a critical point"
+    assert "(1e-06 of ||H|| ||theta||" in found.reason
+
+
+def test_some_of_the_parameters_prove_no_kind() -> None:
+    ones = torch.ones(3, dtype=torch.float64)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x, self.y = (nn.Parameter(torch.zeros((), dtype=torch.float64)) for _ in range(2))
+
+        def forward(self, given: Tensor) -> Tensor:
+            return (5 * self.x**2 - self.y**2) * given
+
+    problem = Problem(Two(), (ones, ones), lambda y, _: y)
+    assert surfaceviz.hessian(problem).kind == "saddle"
+    part = surfaceviz.hessian(problem, parameters="x")
+    assert part.kind == "inconclusive"
+    assert part.reason.startswith("over the parameters x alone the gradient is 0; of 1 eigenvalues 1 is positive")
+
+
+def test_frozen_parameters_are_not_in_the_matrix() -> None:
+    model = Function(lambda x, y: x * x + y * y)
+    model.register_parameter("frozen", nn.Parameter(torch.zeros(5, dtype=torch.float64), requires_grad=False))
+    ones = torch.ones(3, dtype=torch.float64)
+    assert surfaceviz.hessian(Problem(model, (ones, ones), lambda y, _: y)).dimension == 2
 
 
 def test_a_trained_network_is_no_critical_point() -> None:

@@ -64,10 +64,11 @@ def hessian(
 
     wanted = Wanted(
         top, bottom, density, trace, by_layer, operator, parameters, normalised,
-        rtol or (_RTOL if map_ is None else _MAP_RTOL), probes, steps, block, seed, weight_decay,
+        _RTOL if rtol is None else rtol, probes, steps, block, seed, weight_decay,
     )  # fmt: skip
     inquiry = Inquiry(
-        target=target, wanted=wanted, at=tuple(map(parse_point, at or ())), grid=parse_grid(map_) if map_ else (),
+        target=target, wanted=wanted, map_rtol=_MAP_RTOL if rtol is None else rtol,
+        at=tuple(map(parse_point, at or ())), grid=parse_grid(map_) if map_ else (),
         cold=cold, weights=tuple(weights or ()), problem=problem, data=data, split=split, samples=samples,
         device=device, dtype=dtype, batch=batch, memory=None if memory is None else parse_memory(memory),
         learning_rate=learning_rate, output=output, overwrite=overwrite,
@@ -93,6 +94,7 @@ def _print(answer: Answer) -> None:
         ratio = found.ratio[np.isfinite(found.ratio)]
         typer.echo(
             f"map         {' x '.join(map(str, found.origin.shape))} points, {int(found.products.sum())} products"
+            + (f"; {found.unconverged} NOT CONVERGED" if found.unconverged else "")
             + (f"; |lambda_min / lambda_max| {ratio.min():.3g} .. {ratio.max():.3g}" if ratio.size else "")
         )
     typer.echo(f"{'file':<11} {answer.path}" + ("" if answer.fresh else ", which had it already"))

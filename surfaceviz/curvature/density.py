@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.krylov import NOTHING, Matvec
+from surfaceviz.curvature.krylov import NOTHING, Matvec, finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> Rules:
     q, first = probes / lengths, probes
     for j in range(steps):
         basis[:, j] = q
-        w = matvec(q)
+        w = finite(matvec(q))
         if j == 0:
             first = w * lengths
         for i in range(count):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,9 @@ from surfaceviz.functional import State, loss_sums, outputs, summed
 from surfaceviz.problem import Problem
 
 OPERATORS = ("hessian", "ggn")
+_NO_CHECKPOINTS = (
+    "activation checkpointing can't be differentiated twice with other weights: switch it off in the model"
+)
 
 
 class Graph(Protocol):
@@ -34,7 +38,31 @@ class Graph(Protocol):
         """Return the matrix of the sum times a vector, tensor by tensor."""
 
 
-Build = Callable[[State, Sequence[str], Any], Graph]  # the state, the own names of the parameters, a batch
+class Held:
+    """Counts the bytes of the storages that a graph saves, but for those of some tensors that are there anyway."""
+
+    def __init__(self, there: Iterable[Tensor]) -> None:
+        self._there = {tensor.untyped_storage().data_ptr() for tensor in there}
+        self._storages: dict[int, int] = {}
+
+    def note(self, tensor: Tensor) -> Tensor:
+        """Take a tensor that is saved."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._there:
+            self._storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        """The bytes so far."""
+        return sum(self._storages.values())
+
+    def hooks(self) -> AbstractContextManager[Any]:
+        """Return what counts during a ``with`` block."""
+        return torch.autograd.graph.saved_tensors_hooks(self.note, lambda tensor: tensor)
+
+
+Build = Callable[..., Graph]  # (state, own names of the parameters, batch[, what counts the bytes that are held])
 
 
 def builder(problem: Problem, operator: str) -> Build:
@@ -50,10 +78,12 @@ def builder(problem: Problem, operator: str) -> Build:
         )
     made: Any = _Hessian if operator == "hessian" else _GaussNewton
 
-    def build(state: State, names: Sequence[str], batch: Any) -> Graph:
+    def build(state: State, names: Sequence[str], batch: Any, held: Held | None = None) -> Graph:
         leaves = [state[name].detach().clone().requires_grad_() for name in names]
         swapped = {**{k: t.detach() for k, t in state.items()}, **dict(zip(names, leaves, strict=True))}
-        with torch.enable_grad(), _told(), twice_differentiable():
+        # Checkpointing runs the model again when it is differentiated, with whatever weights it has by then.
+        saving = torch.autograd.graph.disable_saved_tensors_hooks(_NO_CHECKPOINTS) if held is None else held.hooks()
+        with torch.enable_grad(), _told(), twice_differentiable(), saving:
             graph: Graph = made(problem, swapped, leaves, batch)
         return graph
 
@@ -123,6 +153,8 @@ def _refuse_once(total: Tensor) -> None:
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
         function = getattr(node, "_forward_cls", None)
+        if getattr(function, "__name__", "") == "CheckpointFunction":
+            raise ProblemError(_NO_CHECKPOINTS)
         backward = getattr(function, "backward", None)
         wrapper = getattr(backward, "__code__", None)  # the decorator's own
         if hasattr(backward, "__wrapped__") and wrapper and "once_differentiable" in wrapper.co_qualname:
@@ -157,6 +189,8 @@ class _told:  # noqa: N801  a context manager reads as a verb here
         if is_short_of_memory(error):
             raise MemoryShortError(f"a batch took more memory than there is: {error}") from error
         message = str(error).strip()
+        if message == _NO_CHECKPOINTS:
+            raise ProblemError(message) from error
         named = re.search(r"derivative for '?([\w:]+)'? is not implemented", message)
         once = "once_differentiable" in message
         if named or once:

@@ -19,55 +19,63 @@ class Evidence:
     Attributes:
         gradient_norm: of the loss.
         scale: of the loss, that a gradient is compared with: that of a guess, or the loss itself, or 1.
+        size: ||theta||, or 1 where that is more: ||H|| times it is a gradient, too.
         eigenvalues: those that were found, ascending; each is a Rayleigh quotient, so that its sign is proved.
         norm: ||H||.
         whole: whether these are all eigenvalues.
         products: how long was looked.
         operator: ``hessian`` or ``ggn``.
+        part: the pattern of the parameters, where these are not all.
     """
 
     gradient_norm: float
     scale: float
+    size: float
     eigenvalues: FloatArray
     norm: float
     whole: bool
     products: int
     operator: str = "hessian"
+    part: str = ""
 
 
 def kind_of_point(evidence: Evidence) -> tuple[str, str]:
     """Return (kind, reason).
 
-    ``not a critical point`` above a gradient norm of 1e-6 of the loss's scale; else, from all eigenvalues,
-    ``local minimum``, ``local maximum``, ``saddle``, ``degenerate saddle`` (with zeros) or ``inconclusive`` (zeros
-    beside one sign: x^2 + y^4 and x^2 - y^4 share their Hessian); from some of them ``saddle`` or ``inconclusive``.
-    Zero is what lies within 1e-6 ||H||.
+    ``not a critical point`` above a gradient norm of 1e-6 of the loss's scale or of ||H|| ||theta||; else, from all
+    eigenvalues, ``local minimum``, ``local maximum``, ``saddle``, ``degenerate saddle`` (with zeros) or
+    ``inconclusive`` (zeros beside one sign: x^2 + y^4 and x^2 - y^4 share their Hessian); from some of them ``saddle``
+    or ``inconclusive``. Zero is what lies within 1e-6 ||H||.
 
-    >>> kind_of_point(Evidence(0.0, 1.0, np.array([-2.0, 10.0]), 10.0, True, 2))
+    >>> kind_of_point(Evidence(0.0, 1.0, 1.0, np.array([-2.0, 10.0]), 10.0, True, 2))
     ('saddle', 'the gradient is 0; of 2 eigenvalues 1 is negative, 1 positive')
     """
-    tolerance = CRITICAL * evidence.scale
+    tolerance, of = _tolerance(evidence)
     if not evidence.gradient_norm <= tolerance:
-        signs = _signs(evidence)
         return "not a critical point", (
-            f"the gradient has norm {evidence.gradient_norm:.3g}, over {tolerance:.2g} ({CRITICAL:g} of the loss's "
-            f"scale {evidence.scale:.3g}); {signs}"
+            f"the gradient has norm {evidence.gradient_norm:.3g}, over {tolerance:.2g} ({CRITICAL:g} of {of}); "
+            f"{_signs(evidence)}"
         )
     critical = "the gradient is 0" + ("" if evidence.gradient_norm == 0 else f" within {tolerance:.2g}")
+    if evidence.part:
+        return "inconclusive", f"over the parameters {evidence.part} alone {critical}; {_signs(evidence)}"
     if evidence.operator == "ggn":
-        return (
-            "inconclusive",
-            f"{critical}; a Gauss-Newton matrix has no negative eigenvalue anywhere: take the hessian",
-        )
+        return "inconclusive", f"{critical}; a Gauss-Newton matrix does not tell what kind a point is: take the hessian"
     negative, zero, positive = _counts(evidence)
     reason = f"{critical}; {_signs(evidence)}"
     if negative and positive:
         return "degenerate saddle" if evidence.whole and zero else "saddle", reason
     if evidence.whole and not zero and evidence.norm > 0:
         return "local minimum" if positive else "local maximum", reason
-    if evidence.whole:
-        return "inconclusive", f"{reason}: along the zeros higher derivatives decide"
-    return "inconclusive", reason
+    return "inconclusive", reason + (": along the zeros higher derivatives decide" if evidence.whole else "")
+
+
+def _tolerance(evidence: Evidence) -> tuple[float, str]:
+    """Return the gradient norm up to which it counts as 0, and of what it is a share, in words."""
+    loss, bend = evidence.scale, evidence.norm * evidence.size
+    if 0 < bend < loss:
+        return CRITICAL * bend, f"||H|| ||theta||, {bend:.3g}"
+    return CRITICAL * loss, f"the loss's scale {loss:.3g}"
 
 
 def _counts(evidence: Evidence) -> tuple[int, int, int]:

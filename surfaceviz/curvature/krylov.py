@@ -22,10 +22,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfaceviz.errors import NotFiniteError
+
 Matvec = Callable[[Tensor], Tensor]  # rows of vectors (b, P) -> their products (b, P)
 
 # Ours.
 NOTHING = 64.0  # times the rounding of ||A||: below it a new direction is nothing
+_ROUNDING = 32.0  # times the rounding of ||A||: what products and sums are off by, and with them each residual
 _BLOCK = 2**20  # columns that are rotated at a time
 
 
@@ -83,7 +86,9 @@ class Krylov:
         """Return all Ritz pairs."""
         values, columns = torch.linalg.eigh(self._projected[: self.size, : self.size])
         self._norm = float(values.abs().max())
-        return Ritz(values, columns.T, torch.linalg.vector_norm(self._coupling[:, : self.size] @ columns, dim=0))
+        residuals = torch.linalg.vector_norm(self._coupling[:, : self.size] @ columns, dim=0)
+        rounding = _ROUNDING * torch.finfo(self._basis.dtype).eps * self._norm
+        return Ritz(values, columns.T, torch.hypot(residuals, torch.tensor(rounding, dtype=torch.float64)))
 
     def vectors(self, ritz: Ritz, indices: Tensor) -> Tensor:
         """Return some Ritz vectors, unit rows (k, P)."""
@@ -101,7 +106,7 @@ class Krylov:
         rest, row = self._coming[1:], self.size
         self._basis[row] = self._coming[0]
         self.size, self.unseen, self.products = row + 1, max(self.unseen - 1, 0), self.products + 1
-        w = self._matvec(self._coming[:1])[0].clone()
+        w = finite(self._matvec(self._coming[:1]))[0].clone()
         self._norm = max(self._norm, float(torch.linalg.vector_norm(w)))
         along, across = torch.zeros(self.size, dtype=torch.float64), torch.zeros(len(rest), dtype=torch.float64)
         for _ in range(2):
@@ -135,6 +140,19 @@ class Krylov:
             _orthogonalise(q, self._basis[: self.size])
         self._coming = (q / torch.linalg.vector_norm(q))[None]
         self._coupling = torch.zeros((1, self.room), dtype=torch.float64)
+
+
+def finite(products: Tensor) -> Tensor:
+    """Return products as they are.
+
+    Raises:
+        NotFiniteError: an entry is NaN or infinite.
+    """
+    if not bool(products.isfinite().all()):
+        raise NotFiniteError(
+            "a product with the matrix of second derivatives is not finite: there is none at this point"
+        )
+    return products
 
 
 def _orthogonalise(w: Tensor, rows: Tensor) -> Tensor:

@@ -57,21 +57,25 @@ class Layout:
         return found
 
 
-def layout_of(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], parameters: str) -> Layout:
+def layout_of(
+    theta: Mapping[str, Tensor], filters: Mapping[str, Filters], trainable: Sequence[str], parameters: str
+) -> Layout:
     """Return the tensors that ``parameters`` names, of those that have filters (the floating-point parameters).
 
     Args:
         theta: canonical name -> weights.
         filters: how each parameter falls into filters.
-        parameters: ``all``, ``weights`` (without biases and gains) or a pattern on canonical names or their modules.
+        trainable: names of those that are not frozen.
+        parameters: ``all`` that are not frozen, ``weights`` (of these, without biases and gains) or a pattern on
+            canonical names or their modules, which reaches frozen ones as well.
 
     Raises:
         ProblemError: nothing is left.
     """
     if parameters == "all":
-        names = list(filters)
+        names = list(trainable)
     elif parameters == "weights":
-        names = [name for name, each in filters.items() if not each.is_gain]
+        names = [name for name in trainable if not filters[name].is_gain]
     else:
         names = [name for name in filters if fnmatchcase(name, parameters) or fnmatchcase(name, f"{parameters}.*")]
     if not names:
@@ -83,7 +87,7 @@ def layout_of(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], param
 def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], layout: Layout) -> Tensor:
     """Return the diagonal of D, (P,) float64: ||w_i|| / sqrt(n_i) on each filter of n_i entries, 0 on gains.
 
-    Filter-normalised noise has the covariance D^2 / 1 on a filter, so that D H D is the curvature that pictures along
+    Filter-normalised noise has the covariance D^2, so that D H D is the curvature that pictures along
     random filter-normalised directions show, and tr DHD what is expected of one. Source: ours, of Li et al.,
     arXiv 1712.09913, section 4.
     """

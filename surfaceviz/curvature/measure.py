@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,11 @@ from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.lanczos import Extremes, extremes, least_room
 from surfaceviz.curvature.operator import Operator, Start
 from surfaceviz.curvature.trace import Traces
-from surfaceviz.errors import MemoryShortError, ProblemError
+from surfaceviz.errors import MemoryShortError, NotFiniteError, ProblemError
 from surfaceviz.records import Density, FloatArray, Layers, Spectrum
 
 _SMALL = 64  # parameters of which all eigenvalues are as soon had, and prove what kind a point is; ours
-_MOST_ROOM = 256  # vectors of a basis; more would cost more than the products that they save; ours
+MOST_ROOM = 256  # vectors of a basis; more would cost more than the products that they save; ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Wanted:
         for name in ("probes", "steps", "block"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight decay: expected a number of at least 0, got {self.weight_decay:g}")
         if not 0 < self.rtol < 1:
             raise ValueError(f"rtol must lie between 0 and 1, got {self.rtol:g}")
 
@@ -100,7 +103,8 @@ class Site:
 
     Attributes:
         number: by which the operator opens it.
-        scale: of the loss, for the gradient's tolerance.
+        scale: of the loss, for the gradient's tolerance: the loss of a guess; 0 where there is none.
+        all_parameters: whether the matrix is over all that training moves.
         theta: the weights there, (P,) float64.
         filter_scales: the diagonal of D, (P,) float64.
         directions: of the slice, rows (ndim, P) float64; None off a slice.
@@ -109,6 +113,7 @@ class Site:
 
     number: int
     scale: float
+    all_parameters: bool
     theta: Tensor
     filter_scales: Tensor
     directions: Tensor | None
@@ -148,19 +153,20 @@ def spectrum(
         fields |= _by_probes(matvec, operator, site, wanted, found)
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g}")
     fields |= _along(operator, site, begun, wanted)
-    slope = site.filter_scales * begun.gradient if wanted.normalised else begun.gradient
     bottom = wanted.counts(operator.layout.dimension)[1]
     evidence = Evidence(
-        float(torch.linalg.vector_norm(begun.gradient)), site.scale, found.eigenvalues.numpy(), found.norm, found.whole,
-        found.products, wanted.operator,
+        float(torch.linalg.vector_norm(begun.gradient)), site.scale or abs(begun.loss) or 1.0,
+        max(1.0, float(torch.linalg.vector_norm(site.theta))), found.eigenvalues.numpy(), found.norm, found.whole,
+        found.products, wanted.operator, part="" if site.all_parameters else wanted.parameters,
     )  # fmt: skip
     kind, reason = kind_of_point(evidence)
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
         dimension=operator.layout.dimension, bottom=0 if found.whole else bottom, norm=found.norm, loss=begun.loss,
-        gradient_norm=float(torch.linalg.vector_norm(slope)), kind=kind, reason=reason, operator=wanted.operator,
+        gradient_norm=evidence.gradient_norm, kind=kind, reason=reason, operator=wanted.operator,
         parameters=wanted.parameters, normalised=wanted.normalised, rtol=wanted.rtol, seed=wanted.seed,
-        products=operator.products - before, **fields,
+        products=operator.products - before, block=wanted.block, beyond=found.beyond,
+        dtype=str(operator.dtype).removeprefix("torch."), **fields,
     ), found  # fmt: skip
 
 
@@ -168,11 +174,11 @@ def opened(operator: Operator, site: Site) -> Start:
     """Return the loss and gradient of a site, the operator being there.
 
     Raises:
-        ProblemError: one of them is not finite.
+        NotFiniteError: one of them is not finite.
     """
     begun = operator.open(site.number)
     if not begun.finite:
-        raise ProblemError(
+        raise NotFiniteError(
             f"the loss is {begun.loss:g} there, or its gradient not finite: nothing to differentiate twice"
         )
     return begun
@@ -205,23 +211,29 @@ def corner(wanted: Wanted, dimension: int, dtype: torch.dtype) -> Tensor:
 
 
 def _generator(wanted: Wanted, stream: int) -> torch.Generator:
-    return torch.Generator().manual_seed(1_000_003 * wanted.seed + stream)
+    return torch.Generator().manual_seed((1_000_003 * wanted.seed + stream) % 2**63)
 
 
 def _room(dimension: int, dtype: torch.dtype, memory: int, least: int) -> int:
-    each = dimension * torch.finfo(dtype).bits // 8
-    room = min(_MOST_ROOM, memory // each)
-    if room < min(least, dimension):
+    """Return how many vectors may be held.
+
+    Raises:
+        MemoryShortError: fewer than the least.
+    """
+    each, least = dimension * torch.finfo(dtype).bits // 8, min(least, dimension)
+    if memory // each < least:
         raise MemoryShortError(
             f"{least} vectors over {dimension} parameters take {least * each / 2**20:,.1f} MB, over the "
-            f"{memory / 2**20:,.1f} MB there are for vectors; give more --memory, or ask for fewer eigenvalues"
+            f"{memory / 2**20:,.1f} MB there are for vectors; give more --memory, or ask for less (eigenvalues, steps)"
         )
-    return max(room, least)
+    return min(max(MOST_ROOM, least), memory // each)
 
 
 def _by_probes(matvec: Matvec, operator: Operator, site: Site, wanted: Wanted, found: Extremes) -> dict[str, Any]:
     """Return trace, expected curvature, density and layers, all of the same probes."""
     layout = operator.layout
+    if wanted.density:
+        _room(layout.dimension, operator.dtype, wanted.memory, min(wanted.steps, layout.dimension))
     traces = Traces(found.eigenvalues, found.vectors)
     generator = _generator(wanted, 2)
     rules = []
@@ -235,9 +247,10 @@ def _by_probes(matvec: Matvec, operator: Operator, site: Site, wanted: Wanted, f
             traces.add(probe[0], matvec(probe)[0])
     whole = traces.weighted()
     fields: dict[str, Any] = {"trace": whole.mean, "trace_stderr": whole.stderr, "probes": wanted.probes}
-    # What a random filter-normalised direction shows: tr DHD, which of D H D itself is the trace.
-    expected = whole if wanted.normalised else traces.weighted(site.filter_scales.square())
-    fields |= {"expected": expected.mean, "expected_stderr": expected.stderr}
+    if wanted.operator == "hessian" and wanted.parameters in ("all", "weights"):
+        # What a random filter-normalised direction shows: tr DHD, which of D H D itself is the trace.
+        expected = whole if wanted.normalised else traces.weighted(site.filter_scales.square())
+        fields |= {"expected": expected.mean, "expected_stderr": expected.stderr}
     if rules:
         nodes, weights = torch.cat([rule.nodes for rule in rules]), torch.cat([rule.weights for rule in rules])
         share, error = negative_share(nodes, weights, ZERO * found.norm)

@@ -14,6 +14,7 @@ from torch import Tensor
 from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.layout import Layout
 from surfaceviz.curvature.sums import Multiply, Open, Opened
+from surfaceviz.errors import ProblemError
 
 Each = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that has a share of the samples
 
@@ -52,6 +53,10 @@ class Operator:
         """Go to a point by its number; products are then with its matrix."""
         answers: Sequence[Opened] = self._each(Open(number))
         self._weight = math.fsum(answer.weight for answer in answers)
+        if not self._weight:
+            raise ProblemError(
+                "the weights of all samples are 0 (all targets are ignored?): there is no mean to differentiate"
+            )
         gradient = np.sum([answer.gradient for answer in answers], axis=0) / self._weight
         return Start(math.fsum(answer.loss for answer in answers) / self._weight, torch.from_numpy(gradient))
 

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from surfaceviz.curvature.graphs import Build, Graph, builder
+from surfaceviz.curvature.graphs import Build, Graph, Held, builder
 from surfaceviz.curvature.layout import Layout
 from surfaceviz.data import Split
 from surfaceviz.errors import MemoryShortError
-from surfaceviz.functional import State
+from surfaceviz.functional import State, refuse_written, versions
 from surfaceviz.problem import Problem
 from surfaceviz.tree import leaves, map_tensors
 
@@ -61,7 +61,8 @@ class Share:
     def of(self, split: Split) -> Split:
         """Return this share of a split, which may be empty."""
         if split.given:
-            return Split(split.name, split.count, split.sha256, given=split.given[self.number :: self.count])
+            mine = split.given[self.number :: self.count]
+            return Split(split.name, split.count if mine else 0, split.sha256, given=mine)
         start, stop = (split.count * k // self.count for k in (self.number, self.number + 1))
         rows = map_tensors(lambda tensor: tensor[start:stop], split.rows)
         return Split(split.name, stop - start, split.sha256, rows)
@@ -79,6 +80,9 @@ class Sums:
         operator: ``hessian`` or ``ggn``.
         memory: bytes that graphs may take.
         batch: samples in a batch; None measures it.
+
+    Attributes:
+        size: samples in a batch; 0 until it is chosen.
     """
 
     def __init__(
@@ -97,11 +101,13 @@ class Sums:
         self._split, self._layout, self._states = split, layout, states
         self._names = [own_names[name] for name in layout.names]
         self._memory, self._batch = memory, batch
-        self._size = 0  # samples in a batch, once it is chosen
-        self._bytes = 1  # of a batch's graph
+        self.size = 0
+        self._bytes = 1  # of a batch's graph, once it is measured
         self._state: State = {}
         self._kept: list[Graph] = []
         self._others: list[Any] = []  # batches of which no graph is kept
+        self._inputs = leaves(split.rows) if split.rows is not None else [x for b in split.given for x in leaves(b)]
+        self._versions = versions(self._inputs)
 
     def __call__(self, message: Open | Multiply) -> Opened | Rows:
         """Return the answer."""
@@ -113,12 +119,12 @@ class Sums:
         self._state = self._states(number)
         if not self._split.count:
             return Opened(0.0, 0.0, np.zeros(self._layout.dimension))
-        if not self._size:
+        if not self.size:
             self._choose()
         room = int(self._memory / self._bytes - _TRANSIENT)
         loss = weight = 0.0
         gradient = np.zeros(self._layout.dimension)
-        for batch in self._split.batches(self._size):
+        for batch in self._split.batches(self.size):
             graph = self._built(batch)
             loss, weight = loss + graph.loss, weight + graph.weight
             gradient += self._layout.flat(graph.gradient).double().cpu().numpy()
@@ -126,6 +132,7 @@ class Sums:
                 self._kept.append(graph)
             else:
                 self._others.append(batch)
+        refuse_written(self._versions, self._inputs)
         return Opened(loss, weight, gradient)
 
     def multiply(self, rows: Rows) -> Rows:
@@ -149,11 +156,11 @@ class Sums:
     def _choose(self) -> None:
         """Choose the size of a batch: given, or the one of the fastest products of those whose graphs fit."""
         if self._split.given or self._batch:
-            self._size = self._batch or self._split.count
-            self._bytes = self._measured(self._size)
+            self.size = self._batch or self._split.count
+            self._bytes = self._measured(self.size)
             if (1 + _TRANSIENT) * self._bytes > self._memory:
                 raise MemoryShortError(
-                    f"the graph of a batch of {self._samples(self._size)} samples takes "
+                    f"the graph of a batch of {self._samples(self.size)} samples takes "
                     f"{_megabytes((1 + _TRANSIENT) * self._bytes)} with what differentiating it needs, over the "
                     f"{_megabytes(self._memory)} there are for graphs; give a smaller --batch, or more --memory"
                 )
@@ -162,8 +169,8 @@ class Sums:
         smallest, taken = self._fitting(sizes[0])
         most = self._memory * smallest / ((1 + _TRANSIENT) * taken)  # a graph grows as its samples
         fitting = [smallest, *(size for size in sizes if smallest < size <= most)]
-        self._size = min(fitting, key=self._seconds) if len(fitting) > 1 else smallest
-        self._bytes = taken * self._size // smallest
+        self.size = min(fitting, key=self._seconds) if len(fitting) > 1 else smallest
+        self._bytes = taken * self.size // smallest
 
     def _fitting(self, size: int) -> tuple[int, int]:
         """Return a size whose graph fits, halved as often as it must be, and the bytes of that graph."""
@@ -178,10 +185,8 @@ class Sums:
 
     def _measured(self, size: int) -> int:
         """Return the bytes that the graph of the first batch saves."""
-        held = _Held()
-        with torch.autograd.graph.saved_tensors_hooks(held.note, lambda tensor: tensor):
-            graph = self._built(self._split.batches(size)[0])
-        del graph
+        held = Held([*self._inputs, *self._state.values()])  # which are there anyway
+        self._build(self._state, self._names, self._split.batches(size)[0], held)
         return max(held.bytes, 1)
 
     def _seconds(self, size: int) -> float:
@@ -191,28 +196,12 @@ class Sums:
         spent, runs = 0.0, 0
         while runs == 0 or (spent < _TIMED and runs < 3):  # noqa: PLR2004  a long one is told well by one
             begun = time.perf_counter()
-            graph.product(vector)
+            graph.product(vector)[0].flatten()[:1].tolist()  # a device is waited for
             spent, runs = spent + time.perf_counter() - begun, runs + 1
         return spent / runs / self._samples(size)
 
     def _samples(self, size: int) -> int:
         return len(leaves(self._split.batches(size)[0])[0])
-
-
-class _Held:
-    """Counts the bytes of the storages that a graph saves."""
-
-    def __init__(self) -> None:
-        self._storages: dict[int, int] = {}
-
-    def note(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        self._storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    @property
-    def bytes(self) -> int:
-        return sum(self._storages.values())
 
 
 def _megabytes(count: float) -> str:

@@ -62,6 +62,8 @@ class _Folding(TorchFunctionMode):
             return None
         given = dict(zip(("input", "weight", "bias", "stride", "padding", "dilation", "groups"), args, strict=False))
         given |= kwargs
+        if made.ndim != given["weight"].ndim:  # without a batch axis, the norm's channels are others
+            return None
         scale = torch.rsqrt(norm["running_var"] + norm["eps"])
         scale = scale if norm["weight"] is None else scale * norm["weight"]
         bias = given.get("bias")

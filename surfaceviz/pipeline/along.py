@@ -144,16 +144,22 @@ def _uphill(path: _Path, layout: Layout, what: str, radius: float) -> Direction:
         raise DirectionError("the gradient is 0: no way up can be told; take --along hessian")
     if what == "gradient":
         return _direction("gradient", gradient / norm, layout, f"norm {norm:.6g}")
-    best, highest = gradient, start
-    step = radius * gradient / norm
+    best, highest, reach = gradient, start, radius
+    step = reach * gradient / norm
     for _ in range(_STEPS):
         loss, slope = path.at(step)
-        if not loss > highest:
+        if loss > highest:
+            best, highest = step, loss
+            step = reach * slope / torch.linalg.vector_norm(slope)
+        elif best is gradient:  # the first step leads over a ridge: nearer
+            reach /= 2
+            step = reach * gradient / norm
+        else:
             break
-        best, highest = step, loss
-        step = radius * slope / torch.linalg.vector_norm(slope)
+    if best is gradient:
+        raise DirectionError(f"no higher loss was found along the gradient within {radius:g}; take --along gradient")
     unit = best / torch.linalg.vector_norm(best)
-    return _direction("ascent", unit, layout, f"loss {highest:.6g} at distance {radius:g}")
+    return _direction("ascent", unit, layout, f"loss {highest:.6g} at distance {reach:g}")
 
 
 def _direction(kind: str, vector: Tensor, layout: Layout, source: str) -> Direction:

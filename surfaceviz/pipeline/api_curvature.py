@@ -122,7 +122,7 @@ def hessian_map(
     """
     listener = listener or Quiet()
     own = {key: options.pop(key) for key in ("operator", "parameters", "normalised", "seed") if key in options}
-    inquiry = Inquiry(path, Wanted(rtol=rtol, **own), grid=tuple(shape), cold=cold, **options)
+    inquiry = Inquiry(path, Wanted(rtol=rtol, **own), map_rtol=rtol, grid=tuple(shape), cold=cold, **options)
     with as_python_has_it(listener):
         found = inquire(inquiry, workers=workers, listener=listener, command="surfaceviz.hessian_map").hessian_map
     assert found is not None

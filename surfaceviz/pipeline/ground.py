@@ -20,7 +20,7 @@ from surfaceviz.data import Split
 from surfaceviz.directions import RandomSpec
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import Placer, World
-from surfaceviz.functional import State, recalibrate
+from surfaceviz.functional import State, borrowed, recalibrate, telling
 from surfaceviz.grid import Axis
 from surfaceviz.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.pipeline.along import RADIUS
@@ -54,7 +54,8 @@ class Ground:
         split: the samples, on the device and in the dtype.
         spots: the points, by number.
         directions: of the slice, rows (ndim, P) float64; None off a slice.
-        scale: of the loss, that gradients are compared with.
+        scale: of the loss, that gradients are compared with: that of a guess; 0 where there is none.
+        all_parameters: whether the matrix is over all that are not frozen.
         identity: what processes must share.
     """
 
@@ -69,6 +70,7 @@ class Ground:
     spots: Sequence[Spot]
     directions: Tensor | None
     scale: float
+    all_parameters: bool
     identity: Mapping[str, str]
 
     def state(self, number: int) -> State:
@@ -80,7 +82,7 @@ class Ground:
         theta = self.spots[number].make()
         common = {"split": self.split.name, "samples": self.split.count}
         return Site(
-            number, self.scale, self.layout.of(theta).double().cpu(),
+            number, self.scale, self.all_parameters, self.layout.of(theta).double().cpu(),
             filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
             self.directions, {**common, **self.spots[number].fields},
         )  # fmt: skip
@@ -105,9 +107,12 @@ def slice_ground(inquiry: Inquiry, surface: Slice, places: Sequence[tuple[float,
     made = _weights_at(world)
     fields = [{"place": place, "differences": differences(surface, f"{split.name}_loss", place)} for place in places]
     spots = [Spot(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
-    layout = layout_of(plan.theta, plan.filters, inquiry.wanted.parameters)
-    # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors.
-    inside = all(set(direction.tensors) <= set(layout.names) for direction in plan.directions)
+    layout = layout_of(plan.theta, plan.filters, _trainable(plan.problem, plan.filters), inquiry.wanted.parameters)
+    # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors; nor is
+    # one whose points have statistics of their own, through which the loss depends on the weights as well.
+    inside = world.calibration is None and all(
+        set(direction.tensors) <= set(layout.names) for direction in plan.directions
+    )
     directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
     return _ground(inquiry, plan.problem, plan.name, plan.filters, layout, split, spots, directions, world)
 
@@ -149,11 +154,11 @@ def course_ground(inquiry: Inquiry, say: Say, local: int) -> Ground:
         return read_theta(problem, weights, dtype, say)
 
     first = theta(inquiry.weights[0] if inquiry.weights else None)
-    layout = layout_of(first, filters, inquiry.wanted.parameters)
-    spots = []
+    layout = layout_of(first, filters, _trainable(problem, filters), inquiry.wanted.parameters)
+    spots, steps = [], steps_of(inquiry.weights)
     for number, weights in enumerate(inquiry.weights or (None,)):
         tensors = first if number == 0 else theta(weights)
-        source = {} if weights is None else {"source": Path(weights).name, "step": _step(weights, number)}
+        source = {} if weights is None else {"source": Path(weights).name, "step": steps[number]}
         fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
         del tensors  # one set of weights is held at a time
         spots.append(Spot(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
@@ -171,14 +176,15 @@ def _ground(
     placer = world.place
     few = split if inquiry.samples is None else split.subset(inquiry.samples)
     there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    guess = evaluate.uninformed_loss(World(problem, placer, [there]), there)
+    with borrowed(problem.model, placer.device), telling("the loss of a guess"):
+        guess = evaluate.uninformed_loss(World(problem, placer, [there]), there)
     identity = {
-        "weights": ", ".join(str(spot.fields.get("weights_sha256", "")) for spot in spots) or fingerprint(placer.still),
+        "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in spots)]),
         "data": split.sha256, "inquiry": inquiry.words,
     }  # fmt: skip
     return Ground(
         problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, spots,
-        directions, 1.0 if guess is None else guess, identity,
+        directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,
     )  # fmt: skip
 
 
@@ -273,11 +279,21 @@ def differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray
     return found
 
 
-def _step(weights: str, number: int) -> float:
-    """Return the step of a training that a file's name ends in, or its place in the row.
+def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
+    """Return the names of the parameters that are not frozen; all where all are, as in a model that is only used."""
+    named = named_tensors(problem.model)
+    return [name for name in filters if named[name].tensor.requires_grad] or list(filters)
 
-    >>> _step("run/step-0400.pt", 7), _step("final.pt", 7)
-    (400.0, 7.0)
+
+def steps_of(weights: Sequence[str]) -> list[float]:
+    """Return the steps of a training that files' names tell, as ``step-400`` or ``epoch_7``; else places in the row.
+
+    >>> steps_of(["run/step-0400.pt", "step_500-seed1.pt"]), steps_of(["step-1.pt", "final.pt"])
+    ([400.0, 500.0], [0.0, 1.0])
     """
-    digits = re.findall(r"\d+", Path(weights.rpartition(":")[0] or weights).stem)
-    return float(digits[-1]) if digits else float(number)
+    stems = [Path(given.rpartition(":")[0] or given).stem for given in weights]
+    found = [
+        re.search(r"(?:step|epoch|iter|iteration|ckpt|checkpoint)s?[-_=]?(\d+)", stem, re.IGNORECASE) for stem in stems
+    ]
+    told = [float(match.group(1)) for match in found if match]
+    return told if len(set(told)) == len(stems) else [float(i) for i in range(len(stems))]

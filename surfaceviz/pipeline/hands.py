@@ -13,6 +13,13 @@ from surfaceviz.pipeline.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
+class MapOf:
+    """Tells ranks to take rows of a map, in batches of so many samples."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hands:
     """Who does the work, and who is told.
 
@@ -35,7 +42,7 @@ class Hands:
         return where.count if self.crew is None else self.beside
 
     @contextmanager
-    def others(self, word: str) -> Iterator[None]:
+    def others(self, word: str | MapOf) -> Iterator[None]:
         """Have the other ranks take part in a kind of work for a ``with`` block."""
         if self.crew is not None:
             self.crew.tell(word)

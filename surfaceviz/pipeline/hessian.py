@@ -13,7 +13,7 @@ import numpy as np
 
 import surfaceviz.lock
 from surfaceviz import interrupt, store
-from surfaceviz.curvature import Share
+from surfaceviz.curvature import Share, Wanted
 from surfaceviz.curvature.sums import Multiply, Open
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.execute import (
@@ -27,11 +27,11 @@ from surfaceviz.execute import (
 from surfaceviz.functional import borrowed, coupling_norms
 from surfaceviz.interrupt import interruptible
 from surfaceviz.listener import Listener, Quiet
-from surfaceviz.pipeline.book import CourseBook, SliceBook, holds, key_at, key_of
+from surfaceviz.pipeline.book import Book, CourseBook, Key, SliceBook, holds, key_at, known_of, widened
 from surfaceviz.pipeline.ground import Ground, course_ground, slice_ground
-from surfaceviz.pipeline.hands import Hands
+from surfaceviz.pipeline.hands import Hands, MapOf
 from surfaceviz.pipeline.inquiry import Inquiry
-from surfaceviz.pipeline.maps import Row, Rows, blank_map, enter_row, map_provenance, rows_of
+from surfaceviz.pipeline.maps import Row, Rows, batch_of, blank_map, enter_row, map_provenance, rows_of
 from surfaceviz.pipeline.plan import file_name
 from surfaceviz.pipeline.spectra import divided, make_sums, spectra
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
@@ -90,9 +90,9 @@ def _follow(job: Job, inquiry: Inquiry) -> Answer:
                     memory = divided(ground, inquiry, bases=1, processes=job.local_size)
                     sums = make_sums(ground, inquiry, memory, Share(job.rank, job.size))
                     word = member.answer(sums, (Open, Multiply))
-                elif word == "map":
+                elif isinstance(word, MapOf):
                     memory = divided(ground, inquiry, bases=job.local_size, processes=job.local_size)
-                    member.serve(Rows(ground, inquiry, memory))
+                    member.serve(Rows(ground, replace(inquiry, batch=word.batch), memory))
     found: Answer = job.shared(None)
     return replace(found, path=None)
 
@@ -118,11 +118,9 @@ def _answer(inquiry: Inquiry, hands: Hands, command: str) -> Answer:
         raise Interrupted(error.signum, f"{Interrupted(error.signum).args[0]}{kept}") from None
 
 
-def _measure(
-    inquiry: Inquiry, ground: Ground, numbers: Sequence[int], hands: Hands, put: Callable[[Spectrum], None]
-) -> None:
+def _measure(inquiry: Inquiry, ground: Ground, missing: Sequence[tuple[int, Wanted]], hands: Hands, book: Book) -> None:
     """Measure the spectra of some points and put each where it is kept."""
-    if not numbers:
+    if not missing:
         return
     if coupling_norms(ground.problem.model) and inquiry.batch is None:
         hands.listener.warn(
@@ -133,9 +131,9 @@ def _measure(
     where = hands.count(ground, len(ground.split.given) or ground.split.count, worth=worth)
     with hands.others("spectra"):
         memory = divided(ground, inquiry, bases=1, processes=hands.sharing(where))
-        for done, record in enumerate(spectra(ground, inquiry, numbers, where, memory, hands.listener), start=1):
-            put(record)
-            hands.listener.advance(done, len(numbers), done)
+        for done, record in enumerate(spectra(ground, inquiry, missing, where, memory, hands.listener), start=1):
+            book.put(record)
+            hands.listener.advance(done, len(missing), done)
 
 
 def _of_slice(inquiry: Inquiry, path: Path, hands: Hands) -> Answer:
@@ -144,17 +142,17 @@ def _of_slice(inquiry: Inquiry, path: Path, hands: Hands) -> Answer:
     ground = ground_of(inquiry, hands.listener.say, hands.local)
     hands.meet(ground)
     keys = [key_at(inquiry, ground, number) for number in range(len(points))]
-    known = {} if inquiry.overwrite else {key_of(s): s for s in book.spectra}
-    missing = [i for i, key in enumerate(keys) if key not in known or not holds(known[key], inquiry)]
+    if inquiry.overwrite:
+        book.drop(keys)
+    missing = _missing(inquiry, book, keys)
     with borrowed(ground.problem.model, ground.device):
-        _measure(inquiry, ground, missing, hands, book.put)
+        _measure(inquiry, ground, missing, hands, book)
         fresh = len(missing)
         if axes:
             found = _map_of(inquiry, ground, book.surface, axes)
             book.surface = replace(book.surface, hessian_map=found)
             fresh += _fill(inquiry, ground, found, rows_of(found, len(points)), hands, book)
-    kept = {key_of(s): s for s in book.spectra}
-    return Answer(tuple(kept[key] for key in keys), book.surface.hessian_map if axes else None, path, fresh)
+    return Answer(_found(inquiry, book, keys), book.surface.hessian_map if axes else None, path, fresh)
 
 
 def _map_of(inquiry: Inquiry, ground: Ground, surface: Slice, axes: Sequence[FloatArray]) -> HessianMap:
@@ -187,7 +185,11 @@ def _fill(
     memory = divided(ground, inquiry, bases=sharing, processes=sharing)
     done, total = int(np.count_nonzero(found.origin)), found.origin.size
     before = done
-    with hands.others("map"), map_unordered(lambda _number: Rows(ground, inquiry, memory), where) as run:
+    batch = batch_of(found, ground, inquiry, memory, rows[0].numbers[0])
+    found = replace(found, provenance={**found.provenance, "batch": batch})
+    book.surface = replace(book.surface, hessian_map=found)
+    inquiry = replace(inquiry, batch=batch)
+    with hands.others(MapOf(batch)), map_unordered(lambda _number: Rows(ground, inquiry, memory), where) as run:
         for each in run(rows):
             enter_row(found, each.chunk, each.result)
             book.save()
@@ -205,12 +207,25 @@ def _of_problem(inquiry: Inquiry, hands: Hands, command: str) -> Answer:
     with _held(output):
         noted = _course_provenance(inquiry, ground, command)
         book = CourseBook(output, noted, keys, overwrite=inquiry.overwrite)
-        known = {key_of(s): s for s in book.spectra}
-        missing = [i for i, key in enumerate(keys) if key not in known or not holds(known[key], inquiry)]
+        missing = _missing(inquiry, book, keys)
         with borrowed(ground.problem.model, ground.device):
-            _measure(inquiry, ground, missing, hands, book.put)
-    kept = {key_of(s): s for s in book.spectra}
-    return Answer(tuple(kept[key] for key in keys), None, output, len(missing))
+            _measure(inquiry, ground, missing, hands, book)
+    return Answer(_found(inquiry, book, keys), None, output, len(missing))
+
+
+def _missing(inquiry: Inquiry, book: Book, keys: Sequence[Key]) -> list[tuple[int, Wanted]]:
+    """Return the numbers of the points that are to be measured, and what is wanted of each."""
+    found = [None if inquiry.overwrite else known_of(book.spectra, key, inquiry.wanted) for key in keys]
+    return [
+        (i, widened(inquiry.wanted, record))
+        for i, record in enumerate(found)
+        if record is None or not holds(record, inquiry.wanted)
+    ]
+
+
+def _found(inquiry: Inquiry, book: Book, keys: Sequence[Key]) -> tuple[Spectrum, ...]:
+    found = (known_of(book.spectra, key, inquiry.wanted) for key in keys)
+    return tuple(record for record in found if record is not None)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class Inquiry:
     Attributes:
         target: a slice's file, or a problem or its name.
         wanted: what to find out about each point.
+        map_rtol: the relative residual of a map's eigenvalues.
         at: points of the slice, by their coordinates; theta where none is named and no map is asked for.
         grid: the numbers of points of a map over the slice's range, one for each axis; () for no map.
         cold: whether each point of a map starts from random vectors, not from its neighbour's.
@@ -38,6 +40,7 @@ class Inquiry:
 
     target: str | Path | Problem
     wanted: Wanted = field(default_factory=Wanted)
+    map_rtol: float = 1e-2
     at: tuple[tuple[float, ...], ...] = ()
     grid: tuple[int, ...] = ()
     cold: bool = False
@@ -69,8 +72,8 @@ class Inquiry:
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
         if self.file is None and (self.at or self.grid):
             raise ValueError("points and maps lie on a slice: give its file in the problem's place")
-        if self.file is not None and (self.weights or self.output):
-            raise ValueError(f"{self.file} holds a slice, with its weights and place; leave weights and output out")
+        if self.file is not None and (self.weights or self.output or self.learning_rate):
+            raise ValueError(f"{self.file} holds a slice, with its weights and place; leave weights, output and lr out")
 
     @property
     def file(self) -> Path | None:
@@ -135,4 +138,6 @@ def parse_memory(given: str) -> int:
         count = float(text[:-1] if factor > 1 else text)
     except ValueError:
         raise ValueError(f"memory {given!r}: expected a size such as 4G or 500M") from None
+    if not 1 <= count * factor < math.inf:
+        raise ValueError(f"memory {given!r}: expected a size such as 4G or 500M")
     return int(count * factor)

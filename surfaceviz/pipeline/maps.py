@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import Operator, Share, Wanted, corner, eigen, matrix, opened
-from surfaceviz.errors import ProblemError
+from surfaceviz.curvature import Operator, Share, Site, Wanted, corner, eigen, matrix, opened
+from surfaceviz.errors import NotFiniteError
 from surfaceviz.pipeline.ground import Ground
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.spectra import Memory, make_sums
@@ -40,7 +40,7 @@ class Rows:
 
     def __init__(self, ground: Ground, inquiry: Inquiry, memory: Memory) -> None:
         self._ground, self._inquiry = ground, inquiry
-        self._wanted = map_wanted(inquiry.wanted, ground.layout.dimension, memory.vectors)
+        self._wanted = map_wanted(inquiry, ground.layout.dimension, memory.vectors)
         sums = make_sums(ground, inquiry, memory, Share())
         self._operator = Operator(lambda message: [sums(message)], ground.layout, ground.dtype)
 
@@ -55,11 +55,16 @@ class Rows:
         return figures
 
     def _point(self, number: int, vectors: Tensor | None) -> tuple[Mapping[str, float], Tensor | None]:
-        operator, wanted, site = self._operator, self._wanted, self._ground.site(number)
+        operator, site = self._operator, self._ground.site(number)
+        before = operator.products
         try:
-            begun = opened(operator, site)
-        except ProblemError:  # it has diverged there, which a map shows
-            return {"products": 0}, None
+            return self._measured(site, vectors)
+        except NotFiniteError:  # it has diverged there, or has no second derivatives, which a map shows
+            return {"products": operator.products - before}, None
+
+    def _measured(self, site: Site, vectors: Tensor | None) -> tuple[Mapping[str, float], Tensor | None]:
+        operator, wanted = self._operator, self._wanted
+        begun = opened(operator, site)
         start = corner(wanted, operator.layout.dimension, operator.dtype)
         if vectors is not None:
             # One vector along both of the neighbour's takes fewer products than a block of them; what is random in it
@@ -67,18 +72,17 @@ class Rows:
             fresh = start[0] / torch.linalg.vector_norm(start[0])
             start[0] = vectors.sum(0) + _FRESH * fresh
         found = eigen(matrix(operator, site, wanted), operator, wanted, start)
-        slope = site.filter_scales * begun.gradient if wanted.normalised else begun.gradient
         figures = {
             "lambda_max": float(found.eigenvalues[-1]), "lambda_min": float(found.eigenvalues[0]),
             "residual_max": float(found.residuals[-1]), "residual_min": float(found.residuals[0]),
-            "gradient_norm": float(torch.linalg.vector_norm(slope)), "products": found.products,
+            "gradient_norm": float(torch.linalg.vector_norm(begun.gradient)), "products": found.products,
         }  # fmt: skip
         return figures, found.vectors
 
 
-def map_wanted(wanted: Wanted, dimension: int, vectors: int) -> Wanted:
+def map_wanted(inquiry: Inquiry, dimension: int, vectors: int) -> Wanted:
     """Return what is found out at each point of a map: the extreme eigenvalues."""
-    return replace(wanted, top=1, bottom=min(1, dimension - 1), memory=vectors)
+    return replace(inquiry.wanted, top=1, bottom=min(1, dimension - 1), rtol=inquiry.map_rtol, memory=vectors)
 
 
 def blank_map(axes: Sequence[FloatArray], inquiry: Inquiry, ground: Ground) -> HessianMap:
@@ -96,10 +100,21 @@ def map_provenance(inquiry: Inquiry, ground: Ground) -> dict[str, str | int | fl
     wanted = inquiry.wanted
     return {
         "split": ground.split.name, "samples": ground.split.count, "operator": wanted.operator,
-        "parameters": wanted.parameters, "normalised": int(wanted.normalised), "rtol": wanted.rtol, "seed": wanted.seed,
+        "parameters": wanted.parameters, "normalised": int(wanted.normalised), "rtol": inquiry.map_rtol,
+        "seed": wanted.seed,
         "block": wanted.block, "start": "random" if inquiry.cold else "neighbour",
         "dtype": str(ground.dtype).removeprefix("torch."),
     }  # fmt: skip
+
+
+def batch_of(found: HessianMap, ground: Ground, inquiry: Inquiry, memory: Memory, first: int) -> int:
+    """Return the samples in a batch of a map: as asked, as its file has it, or measured, once for all processes."""
+    known = found.provenance.get("batch")
+    if inquiry.batch or known:
+        return inquiry.batch or int(known or 0)
+    sums = make_sums(ground, inquiry, memory, Share())
+    sums.open(first)
+    return sums.size
 
 
 def rows_of(found: HessianMap, first: int) -> list[Row]:

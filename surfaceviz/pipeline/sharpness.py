@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from surfaceviz.curvature import MOST_ROOM
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import keep_memory
 from surfaceviz.functional import borrowed, coupling_norms
@@ -111,7 +112,7 @@ def _at(
     for line in _caveats(ground, number, inquiry.batch or _BATCH):
         listener.warn(f"{label.name}: {line}")
     problem, device = ground.problem, ground.device
-    memory = Memory.of(inquiry.memory, 8 * ground.layout.dimension, bases=1, processes=1)
+    memory = Memory.of(inquiry.memory, 8 * ground.layout.dimension, most=MOST_ROOM, bases=1, processes=1)
     objective = Objective(
         problem, ground.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)), ground.layout,
         ground.filters, ground.own_names, device, inquiry.batch or _BATCH, memory.graphs,

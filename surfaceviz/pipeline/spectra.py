@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import Operator, Share, Sums, kinks_at, spectrum
+from surfaceviz.curvature import MOST_ROOM, Operator, Share, Sums, Wanted, kinks_at, least_room, spectrum
 from surfaceviz.execute import Workers, available_memory, map_each
-from surfaceviz.functional import loss_sums
+from surfaceviz.functional import loss_sums, telling
 from surfaceviz.interrupt import check
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.ground import Ground
@@ -18,7 +18,6 @@ from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.records import Spectrum
 
 _BATCH = 512  # samples of a batch that is only looked at
-_VECTORS = 256  # of a basis, that memory is set aside for
 _VECTORS_SHARE = 0.5  # of the memory, at the most
 
 
@@ -30,10 +29,10 @@ class Memory:
     graphs: int
 
     @classmethod
-    def of(cls, asked: int | None, vector_bytes: int, *, bases: int, processes: int) -> Memory:
-        """Return how memory is divided between so many bases and processes."""
+    def of(cls, asked: int | None, vector_bytes: int, *, most: int, bases: int, processes: int) -> Memory:
+        """Return how memory is divided between so many bases, of at most so many vectors, and processes."""
         whole = asked or available_memory() // 2
-        vectors = min(_VECTORS * vector_bytes, int(_VECTORS_SHARE * whole / bases))
+        vectors = min(most * vector_bytes, int(_VECTORS_SHARE * whole / bases))
         return cls(vectors, (whole - bases * vectors) // processes)
 
 
@@ -48,24 +47,30 @@ def make_sums(ground: Ground, inquiry: Inquiry, memory: Memory, share: Share) ->
 def divided(ground: Ground, inquiry: Inquiry, *, bases: int, processes: int) -> Memory:
     """Return how the memory is divided."""
     each = ground.layout.dimension * torch.finfo(ground.dtype).bits // 8
-    return Memory.of(inquiry.memory, each, bases=bases, processes=processes)
+    wanted = inquiry.wanted
+    most = max(MOST_ROOM, least_room(*wanted.counts(ground.layout.dimension), wanted.block), wanted.steps)
+    return Memory.of(inquiry.memory, each, most=most, bases=bases, processes=processes)
 
 
 def spectra(
-    ground: Ground, inquiry: Inquiry, numbers: Sequence[int], workers: Workers, memory: Memory, listener: Listener
+    ground: Ground,
+    inquiry: Inquiry,
+    missing: Sequence[tuple[int, Wanted]],
+    workers: Workers,
+    memory: Memory,
+    listener: Listener,
 ) -> Iterator[Spectrum]:
     """Yield the spectrum of each point by its number; each process multiplies on its share of the samples."""
-    wanted = replace(inquiry.wanted, memory=memory.vectors)
     make = lambda number: make_sums(ground, inquiry, memory, Share(number, workers.count))  # noqa: E731
     with map_each(make, workers) as each:
         operator = Operator(each, ground.layout, ground.dtype)
-        for number in numbers:
+        for number, wanted in missing:
             check()
             site = ground.site(number)
             if words := kinks(ground, number):
                 site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
                 listener.warn(site.fields["notes"][0])
-            record, _ = spectrum(operator, site, wanted, say=listener.say)
+            record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=listener.say)
             yield record
 
 
@@ -78,4 +83,5 @@ def kinks(ground: Ground, number: int) -> str:
         for batch in ground.split.batches(_BATCH):
             measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
-    return kinks_at([state[name] for name in names], run).words
+    with telling("the loss"):
+        return kinks_at([state[name] for name in names], run).words

@@ -61,7 +61,7 @@ class Spectrum:
         bottom: how many of the eigenvalues are from the bottom; the others are from the top.
         norm: ||H||, the largest |eigenvalue| that was found.
         loss: at the point, on the samples that the matrix is over.
-        gradient_norm: of that loss over the same parameters.
+        gradient_norm: of that loss over the same parameters, also for D H D.
         kind: what sort of point it is: ``local minimum``, ``saddle``, ``not a critical point``, ...
         reason: why, in a sentence.
         split: whose loss.
@@ -88,6 +88,9 @@ class Spectrum:
         step: of a training.
         source: the weights, by name.
         weights_sha256: their fingerprint.
+        dtype: of the computation.
+        block: start vectors.
+        beyond: how far beyond those found an eigenvalue may lie at most, with 99% probability over start vectors.
         notes: warnings that belong to the figures.
     """
 
@@ -128,6 +131,9 @@ class Spectrum:
     step: float | None = None
     source: str = ""
     weights_sha256: str = ""
+    dtype: str = "float64"
+    block: int = 1
+    beyond: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
@@ -203,6 +209,14 @@ class HessianMap:
         return bool(np.all(self.origin))
 
     @property
+    def unconverged(self) -> int:
+        """The number of points where an eigenvalue has not converged: to ``rtol`` of itself, or of ||H|| near 0."""
+        rtol, norm = float(self.provenance.get("rtol", 0)), np.maximum(np.abs(self.lambda_max), np.abs(self.lambda_min))
+        pairs = ((self.lambda_max, self.residual_max), (self.lambda_min, self.residual_min))
+        open_ = [r > rtol * np.where(np.abs(v) <= rtol * norm, norm, np.abs(v)) for v, r in pairs]
+        return int(np.count_nonzero(open_[0] | open_[1]))
+
+    @property
     def ratio(self) -> FloatArray:
         """|lambda_min / lambda_max|, small where the surface looks convex. Source: Li et al., arXiv 1712.09913, 6."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -248,8 +262,10 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
         rows.append(("negative", share + within))
     rows += _along_rows(s)
     if s.layers is not None:
-        rows += [("layer", line) for line in _layer_lines(s.layers)]
+        rows += [("layer", line) for line in _layer_lines(s.layers, s.rtol)]
     rows += [("note", note) for note in s.notes]
+    if not s.whole:
+        rows.append(("beyond", f"no eigenvalue lies more than {s.beyond:.3g} outside of these, with 99% probability"))
     rows.append(("cost", f"{s.products} products"))
     return rows
 
@@ -268,7 +284,7 @@ def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
         for name, i in zip(("alpha", "beta"), range(len(s.along)), strict=False):
             seen = s.differences[i] if s.differences is not None else np.nan
             own = "" if np.isnan(seen) else f"; second difference of the slice {seen:.5g}"
-            rows.append((f"along {name}", f"d'Hd {s.along[i, i]:.5g}{own}"))
+            rows.append((f"along {name}", f"d'{s.symbol}d {s.along[i, i]:.5g}{own}"))
     if s.expected is not None:
         rows.append(
             ("expected", f"{s.expected:.5g} +- {s.expected_stderr:.2g} along a random filter-normalised direction")
@@ -276,10 +292,11 @@ def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
     return rows
 
 
-def _layer_lines(layers: Layers) -> list[str]:
+def _layer_lines(layers: Layers, rtol: float) -> list[str]:
     width = max(map(len, layers.names))
     return [
         f"{name:<{width}}  {layers.sizes[i]:>9} entries  trace {layers.trace[i]:>10.4g} +- "
         f"{layers.trace_stderr[i]:<8.2g}  top {layers.top[i]:>10.4g} (residual {layers.residual[i]:.0e})"
+        + (" NOT CONVERGED" if layers.residual[i] > rtol * abs(layers.top[i]) else "")
         for i, name in enumerate(layers.names)
     ]

@@ -88,7 +88,7 @@ def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -
     Source: Lanczos as of `surfaceviz.curvature.spectrum`, Hutchinson as there, with the defaults of both; an estimate
     for each probe by itself, that changes can be compared probe by probe, is ours.
     """
-    site = Site(0, 1.0, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"place": ()})
+    site = Site(0, 1.0, True, objective.layout.of(theta).cpu(), objective.scales(theta), None, {"place": ()})
     operator = objective.operator(theta)
     found = {}
     for end, normalised in (("", False), ("_normalised", True)):

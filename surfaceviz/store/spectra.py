@@ -17,7 +17,7 @@ _ARRAYS = ("eigenvalues", "residuals", "converged")
 _MAYBE_ARRAYS = ("along", "slope", "differences", "negative_bounds")
 _ATTRIBUTES = (
     "dimension", "bottom", "norm", "loss", "gradient_norm", "kind", "reason", "split", "samples", "operator",
-    "parameters", "normalised", "rtol", "seed", "products", "source", "weights_sha256",
+    "parameters", "dtype", "block", "beyond", "normalised", "rtol", "seed", "products", "source", "weights_sha256",
 )  # fmt: skip
 _MAYBE = (
     "trace", "trace_stderr", "probes", "negative_share", "negative_share_stderr", "expected", "expected_stderr",
