@@ -231,12 +231,11 @@ def _room(dimension: int, dtype: torch.dtype, memory: int, least: int) -> int:
 
 def _by_probes(matvec: Matvec, operator: Operator, site: Site, wanted: Wanted, found: Extremes) -> dict[str, Any]:
     """Return trace, expected curvature, density and layers, all of the same probes."""
-    layout = operator.layout
+    layout, rules = operator.layout, []
     if wanted.density:
         _room(layout.dimension, operator.dtype, wanted.memory, min(wanted.steps, layout.dimension))
     traces = Traces(found.eigenvalues, found.vectors)
     generator = _generator(wanted, 2)
-    rules = []
     for _ in range(wanted.probes):
         probe = rademacher(1, layout.dimension, generator, operator.dtype)
         if wanted.density:
@@ -284,7 +283,9 @@ def _along(operator: Operator, site: Site, begun: Start, wanted: Wanted) -> dict
         fields["slope"] = (site.directions @ begun.gradient).numpy()
         fields["along"] = _quadratic_form(operator, site.directions)
     if wanted.weight_decay is not None:
-        decayed = begun.gradient + wanted.weight_decay * site.theta
+        own = wanted.weight_decay * site.theta
+        decayed = begun.gradient + own
+        fields["decay_norm"] = float(torch.linalg.vector_norm(own))
         fields |= {
             "weight_decay": wanted.weight_decay,
             "decayed_gradient_norm": float(torch.linalg.vector_norm(decayed)),

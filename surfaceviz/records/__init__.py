@@ -1,7 +1,7 @@
 """Results as frozen numpy records: what a file holds and a picture shows."""
 
 from surfaceviz.records.arrays import FloatArray
-from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum, describe_spectrum
+from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.slices import (
     AXIS_NAMES,
     CLAIMED_SHARE,
@@ -15,6 +15,7 @@ from surfaceviz.records.slices import (
     describe,
     describe_audit,
 )
+from surfaceviz.records.words import describe_spectrum
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",

@@ -21,7 +21,7 @@ _ATTRIBUTES = (
 )  # fmt: skip
 _MAYBE = (
     "trace", "trace_stderr", "probes", "negative_share", "negative_share_stderr", "expected", "expected_stderr",
-    "weight_decay", "decayed_gradient_norm", "step",
+    "weight_decay", "decayed_gradient_norm", "decay_norm", "step",
 )  # fmt: skip
 _MAP_ARRAYS = ("lambda_max", "lambda_min", "residual_max", "residual_min", "gradient_norm", "products", "origin")
 

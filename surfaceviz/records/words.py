@@ -1,0 +1,74 @@
+"""Spectra in words, for a terminal and for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from surfaceviz.records.curvature import Layers, Spectrum
+
+_WIDE = 12  # characters of a number in a table
+
+
+def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
+    """Return what a spectrum says as (label, text) rows, for a terminal and for notebooks."""
+    s = spectrum
+    matrix = f"{s.symbol} over {s.dimension} parameters ({s.parameters}), {s.split} loss of {s.samples} samples"
+    rows = [("point", s.where), ("matrix", matrix), ("kind", s.kind), ("", s.reason)]
+    rows += [("eigenvalue", _eigenvalue(s, k)) for k in range(len(s.eigenvalues) - 1, -1, -1)]
+    rows.append(("gradient", f"norm {s.gradient_norm:.4g} of the loss {s.loss:.6g}"))
+    if s.decayed_gradient_norm is not None:
+        part = f"whose own is {s.decay_norm:.4g}"
+        rows.append(("", f"norm {s.decayed_gradient_norm:.4g} with weight decay {s.weight_decay:g}, {part}"))
+    if s.trace is not None:
+        rows.append(("trace", f"{s.trace:.6g} +- {s.trace_stderr:.2g} ({s.probes} probes)"))
+    if s.negative_share is not None:
+        share = f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues by the nodes"
+        within = (
+            ""
+            if s.negative_bounds is None
+            else "; what the nodes leave open: {:.1%} .. {:.1%}".format(*s.negative_bounds)
+        )
+        rows.append(("negative", share + within))
+    rows += _along_rows(s)
+    if s.layers is not None:
+        rows += [("layer", line) for line in _layer_lines(s.layers, s.rtol)]
+    rows += [("note", note) for note in s.notes]
+    if not s.whole:
+        rows.append(("beyond", f"no eigenvalue lies more than {s.beyond:.3g} outside of these, with 99% probability"))
+    rows.append(("cost", f"{s.products} products"))
+    return rows
+
+
+def _eigenvalue(s: Spectrum, k: int) -> str:
+    text = f"{s.eigenvalues[k]:>{_WIDE}.6g}  residual {s.residuals[k]:.1e}"
+    if s.is_zero(k):
+        return text + ": 0 within the residual"
+    return text if s.converged[k] else text + ": NOT CONVERGED"
+
+
+def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
+    """Return the slice's own curvature beside what is expected of a random direction."""
+    rows = []
+    if s.along is not None:
+        for name, i in zip(("alpha", "beta"), range(len(s.along)), strict=False):
+            seen = s.differences[i] if s.differences is not None else np.nan
+            own = "" if np.isnan(seen) else f"; second difference of the slice {seen:.5g}"
+            rows.append((f"along {name}", f"d'{s.symbol}d {s.along[i, i]:.5g}{own}"))
+    if s.expected is not None:
+        rows.append(
+            ("expected", f"{s.expected:.5g} +- {s.expected_stderr:.2g} along a random filter-normalised direction")
+        )
+    return rows
+
+
+def _layer_lines(layers: Layers, rtol: float) -> list[str]:
+    width = max(map(len, layers.names))
+    return [
+        f"{name:<{width}}  {layers.sizes[i]:>9} entries  trace {layers.trace[i]:>10.4g} +- "
+        f"{layers.trace_stderr[i]:<8.2g}  top {layers.top[i]:>10.4g} (residual {layers.residual[i]:.0e})"
+        + (" NOT CONVERGED" if layers.residual[i] > rtol * abs(layers.top[i]) else "")
+        for i, name in enumerate(layers.names)
+    ]
