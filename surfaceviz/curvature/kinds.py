@@ -53,8 +53,8 @@ def kind_of_point(evidence: Evidence) -> tuple[str, str]:
     tolerance, of = _tolerance(evidence)
     if not evidence.gradient_norm <= tolerance:
         return "not a critical point", (
-            f"the gradient has norm {evidence.gradient_norm:.3g}, over {tolerance:.2g} ({CRITICAL:g} of {of}); "
-            f"{_signs(evidence)}"
+            f"the gradient has norm {evidence.gradient_norm:.3g}, over {tolerance:.2g} ({CRITICAL:g} of {of})"
+            + ("" if evidence.operator == "ggn" else f"; {_signs(evidence)}")
         )
     critical = "the gradient is 0" + ("" if evidence.gradient_norm == 0 else f" within {tolerance:.2g}")
     if evidence.part:

@@ -39,12 +39,14 @@ class Ritz:
     Attributes:
         values: float64 (m,), ascending.
         rows: the coefficients of each vector, float64 (m, m).
-        residuals: float64 (m,).
+        residuals: float64 (m,), at least the rounding.
+        rounding: of ||A||, below which no residual can be had.
     """
 
     values: Tensor
     rows: Tensor
     residuals: Tensor
+    rounding: float
 
 
 class Krylov:
@@ -88,7 +90,7 @@ class Krylov:
         self._norm = float(values.abs().max())
         residuals = torch.linalg.vector_norm(self._coupling[:, : self.size] @ columns, dim=0)
         rounding = _ROUNDING * torch.finfo(self._basis.dtype).eps * self._norm
-        return Ritz(values, columns.T, torch.hypot(residuals, torch.tensor(rounding, dtype=torch.float64)))
+        return Ritz(values, columns.T, torch.hypot(residuals, torch.tensor(rounding, dtype=torch.float64)), rounding)
 
     def vectors(self, ritz: Ritz, indices: Tensor) -> Tensor:
         """Return some Ritz vectors, unit rows (k, P)."""

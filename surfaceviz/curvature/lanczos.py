@@ -21,6 +21,7 @@ from surfaceviz.curvature.krylov import Krylov, Matvec, Ritz
 _FEWEST = 15  # products before anything has converged; small residuals come up in passing before
 _FEWEST_ZERO = 30  # before an eigenvalue is called 0 within its residual
 _STEADY = 0.15  # of the products: so long an eigenvalue must not have moved by more than its tolerance
+_AT_ROUNDING = 1.1  # times the rounding: a residual that more products won't bring down
 _CHANCE = 0.01  # that something lies further beyond the ends than is said
 _MOST = 1000  # products, unless told otherwise
 _KEPT = 0.4  # of the room, after a restart
@@ -137,7 +138,7 @@ def _ends(search: Krylov, copies: _Copies, ritz: Ritz, found: _Found) -> bool:
         return True
     if search.exhausted or search.products >= copies.until:
         return copies.are_all(ritz.values[found.indices], found.tolerance, search.products)
-    return found.all_converged and copies.until == math.inf
+    return (found.all_converged or found.stuck) and copies.until == math.inf
 
 
 def _turn(search: Krylov, ritz: Ritz, found: _Found) -> None:
@@ -201,6 +202,7 @@ class _Found:
     norm: float
     tolerance: float  # of a residual beside an eigenvalue of 0
     complete: bool  # whether there are as many as are wanted
+    stuck: bool  # whether what has not converged is at the rounding already
 
     @property
     def all_converged(self) -> bool:
@@ -242,4 +244,6 @@ class _Wanted:
             converged |= near & (residuals <= self.rtol * norm) & (steady <= self.rtol * norm)
         if products < _FEWEST:
             converged = torch.zeros_like(converged)
-        return _Found(indices, converged, norm, self.rtol * norm, len(indices) == self.top + self.bottom)
+        complete = len(indices) == self.top + self.bottom
+        stuck = complete and products >= _FEWEST and bool((residuals[~converged] <= _AT_ROUNDING * ritz.rounding).all())
+        return _Found(indices, converged, norm, self.rtol * norm, complete, stuck)

@@ -246,7 +246,7 @@ def _check_place(surface: Slice, place: Sequence[float]) -> None:
         ProblemError: it has other coordinates, or lies off the range.
     """
     if len(place) != surface.ndim:
-        raise ProblemError(f"point {_shown(place)} has {len(place)} coordinates, the slice {surface.ndim}")
+        raise ProblemError(f"point {_shown(place)} has {len(place)} coordinates, the slice {surface.ndim}: A,B or A")
     for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
         if not float(axis[0]) <= x <= float(axis[-1]):
             raise ProblemError(

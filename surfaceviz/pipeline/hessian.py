@@ -272,7 +272,9 @@ def axes_of(inquiry: Inquiry, surface: Slice) -> list[FloatArray]:
     """
     if inquiry.grid and len(inquiry.grid) != surface.ndim:
         given = ":".join(map(str, inquiry.grid))
-        raise ProblemError(f"map {given} has {len(inquiry.grid)} axes, the slice {surface.ndim}")
+        raise ProblemError(
+            f"map {given} has {len(inquiry.grid)} axes, the slice {surface.ndim}; give P:Q for two, P for one"
+        )
     ends = [(float(axis[0]), float(axis[-1])) for axis in surface.axes]
     return [
         np.linspace(*end, count) if count > 1 else np.array([sum(end) / 2])

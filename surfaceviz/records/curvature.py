@@ -203,6 +203,10 @@ class HessianMap:
     origin: NDArray[np.uint8]
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.origin.shape))
+        return f"<HessianMap of {shape} points, {int(np.count_nonzero(self.origin))} done>"
+
     @property
     def complete(self) -> bool:
         """Whether no point is missing."""

@@ -45,7 +45,7 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
 def _eigenvalue(s: Spectrum, k: int) -> str:
     text = f"{s.eigenvalues[k]:>{_WIDE}.6g}  residual {s.residuals[k]:.1e}"
     if s.is_zero(k):
-        return text + ": 0 within the residual"
+        return text + ": 0 within the residual that rtol ||H|| allows; a smaller --rtol tells more"
     return text if s.converged[k] else text + ": NOT CONVERGED"
 
 
@@ -53,10 +53,11 @@ def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
     """Return the slice's own curvature beside what is expected of a random direction."""
     rows = []
     if s.along is not None:
+        letter = "H" if s.operator == "hessian" else "G"
         for name, i in zip(("alpha", "beta"), range(len(s.along)), strict=False):
-            seen = s.differences[i] if s.differences is not None else np.nan
-            own = "" if np.isnan(seen) else f"; second difference of the slice {seen:.5g}"
-            rows.append((f"along {name}", f"d'{s.symbol}d {s.along[i, i]:.5g}{own}"))
+            seen = s.differences[i] if s.differences is not None and letter == "H" else np.nan
+            own = "" if np.isnan(seen) else f"; second difference over the slice's own steps {seen:.5g}"
+            rows.append((f"along {name}", f"d'{letter}d {s.along[i, i]:.5g}{own}"))
     if s.expected is not None:
         rows.append(
             ("expected", f"{s.expected:.5g} +- {s.expected_stderr:.2g} along a random filter-normalised direction")

@@ -102,6 +102,10 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]]) -> Picture:
     """
     if not spectra:
         raise ValueError("nothing to draw: give at least one spectrum")
+    if len(spectra) > len(style.COLOURS):
+        raise ValueError(
+            f"{len(spectra)} spectra can't be told apart in one picture; give at most {len(style.COLOURS)}"
+        )
     scale = choose_scale([spectrum for _, spectrum in spectra])
     colours = [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))]
     ruled = any(rule_of(spectrum) for _, spectrum in spectra)
