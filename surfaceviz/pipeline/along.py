@@ -24,7 +24,7 @@ ALONG = ("hessian", "extremes", "gradient", "ascent")
 RADIUS = 0.05  # of the ascent. Source: Foret et al., arXiv 2010.01412, section 3
 
 _STEPS = 20  # of the ascent; ours
-_RTOL = 1e-3  # of eigenvectors, whose angles have about this error over the relative gap; ours
+_RTOL = 1e-5  # of ||H||: residuals of eigenvectors, whose angles are off by these over the gap to the next; ours
 _MEMORY_SHARE = 0.25  # of what is free, each, for graphs and vectors
 
 
@@ -112,7 +112,7 @@ def _eigenvectors(operator: Operator, layout: Layout, what: str, count: int) -> 
     top, bottom = (1, count - 1) if what == "extremes" else (count, 0)
     operator.open(0)
     found = eigen(operator, operator, Wanted(top, bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory())))
-    if not bool(found.converged.all()):
+    if not bool((found.residuals <= _RTOL * found.norm).all()):
         raise DirectionError(
             f"eigenvectors have not converged in {found.products} products (residuals "
             f"{', '.join(f'{r:.1e}' for r in found.residuals)}); --along gradient or "

@@ -185,6 +185,8 @@ def _fill(
     memory = divided(ground, inquiry, bases=sharing, processes=sharing)
     done, total = int(np.count_nonzero(found.origin)), found.origin.size
     before = done
+    if before:
+        hands.listener.say(f"going on from {done} of the map's {total} points")
     batch = batch_of(found, ground, inquiry, memory, rows[0].numbers[0])
     found = replace(found, provenance={**found.provenance, "batch": batch})
     book.surface = replace(book.surface, hessian_map=found)
