@@ -41,7 +41,7 @@ class Board:
     ) -> None:
         _check_names(list(centre.values))
         self.audit: Audit | None = None
-        self._curvature = () if before is None else (before.spectra, before.hessian_map)
+        self._curvature = () if before is None else (before.spectra, before.hessian_map, before.trajectory)
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
         self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)

@@ -15,10 +15,11 @@ from surfaceviz.records.slices import (
     describe,
     describe_audit,
 )
+from surfaceviz.records.trajectory import Trajectory
 from surfaceviz.records.words import describe_spectrum
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
-    "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "describe", "describe_audit",
+    "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "describe", "describe_audit",
     "describe_spectrum",
 ]  # fmt: skip

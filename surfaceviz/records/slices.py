@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from surfaceviz.records.arrays import FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
+from surfaceviz.records.trajectory import Trajectory
 
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
@@ -21,14 +22,14 @@ class Direction:
     """How a direction was made (its tensors stay outside the record).
 
     Attributes:
-        kind: ``random``, ``difference``, ``eigenvector``, ``gradient`` or ``ascent``.
+        kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``ascent`` or ``file``.
         sha256: fingerprint of the tensors, hexadecimal.
         rule: canonical tensor name -> what was done to it, in words.
         seed: of a random direction.
         normalise: of a random direction, a name of `definitions`: filter, layer, ...
         ignore: of a random direction, ``biasbn`` or ``none``.
         source: of a difference, the weights that it leads to; of an eigenvector its eigenvalue and residual; of an
-            ascent what it reached.
+            ascent what it reached; of a file its name.
     """
 
     kind: str
@@ -95,6 +96,7 @@ class Slice:
         provenance: what made it: command, problem, fingerprints, seed, dtype, engine, ...
         spectra: of points of it, in the order in which they were asked for.
         hessian_map: the extreme eigenvalues on a grid over it.
+        trajectory: of a training, projected onto it.
     """
 
     axes: tuple[FloatArray, ...]
@@ -109,6 +111,7 @@ class Slice:
     audit: Audit | None = None
     spectra: tuple[Spectrum, ...] = ()
     hessian_map: HessianMap | None = None
+    trajectory: Trajectory | None = None
 
     @property
     def ndim(self) -> int:
@@ -202,6 +205,8 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     if surface.hessian_map is not None:
         measured = int(np.count_nonzero(surface.hessian_map.origin))
         rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
+    if surface.trajectory is not None:
+        rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
     return rows
 

@@ -17,6 +17,7 @@ from surfaceviz.errors import SchemaError
 from surfaceviz.records import AXIS_NAMES, Audit, Direction, FloatArray, Mark, Slice
 from surfaceviz.store.files import SCHEMA_VERSION, opened, plain, put, scalar
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
+from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
 
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; above it directions are not kept, and made again from their seed
 _STDERR, _RISE = "_stderr", "_rise_stderr"
@@ -63,6 +64,8 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
         encode_spectra(file, surface.spectra)
         if surface.hessian_map is not None:
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
+        if surface.trajectory is not None:
+            encode_trajectory(file.create_group("trajectory"), surface.trajectory)
     return buffer.getvalue()
 
 
@@ -127,6 +130,7 @@ def read(path: str | Path) -> Slice:
             audit=_audit(file["audit"]) if "audit" in file else None,
             spectra=decode_spectra(file),
             hessian_map=decode_map(file["hessian_map"]) if "hessian_map" in file else None,
+            trajectory=decode_trajectory(file["trajectory"]) if "trajectory" in file else None,
         )
 
 

@@ -1,0 +1,58 @@
+"""What a picture is of: a metric of a split, or its rise over the centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surfaceviz.records import FloatArray, Slice
+
+_RISE = "rise"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What is drawn of a slice.
+
+    Attributes:
+        name: ``<split>_<metric>``, or ``<split>_rise``.
+        label: in words, for an axis or a colour bar.
+        values: (n_alpha[, n_beta]).
+        centre: the value at theta; NaN where it is not known.
+        is_loss: whether it may be put on a log scale unasked.
+    """
+
+    name: str
+    label: str
+    values: FloatArray
+    centre: float
+    is_loss: bool
+
+
+def quantity(surface: Slice, of: str | None = None) -> Quantity:
+    """Return what ``of`` names.
+
+    Args:
+        surface: a slice.
+        of: ``<split>_<metric>``; a metric, such as ``loss`` or ``accuracy``: of the first split that has it; ``rise``
+            or ``<split>_rise``: the loss less that of the centre. By default the loss.
+
+    Raises:
+        ValueError: the slice has none such.
+    """
+    of = of or "loss"
+    names = list(dict.fromkeys([of, *(f"{split}_{of}" for split in surface.splits)]))
+    for name in names:
+        if name in surface.values:
+            is_loss = name.endswith("loss")
+            return Quantity(name, _words(name), surface.values[name], surface.centre.get(name, np.nan), is_loss)
+        loss = f"{name.removesuffix(_RISE)}loss"
+        if name.endswith(f"_{_RISE}") and loss in surface.values and loss in surface.centre:
+            centre = surface.centre[loss]
+            return Quantity(name, f"rise of {_words(loss)}", surface.values[loss] - centre, 0.0, is_loss=True)
+    raise ValueError(f"no {of!r} in {surface.title or 'the slice'}; it has {', '.join(surface.values)}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
