@@ -44,6 +44,10 @@ class MergeError(SurfacevizError):
     """Files that are not the parts of one slice."""
 
 
+class GraphicsError(SurfacevizError):
+    """There is no OpenGL to draw with, or no screen to show on."""
+
+
 class WorkerError(SurfacevizError):
     """A worker process that died, or raised what the caller doesn't know."""
 

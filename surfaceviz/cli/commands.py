@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surfaceviz.cli import options
-from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.app import app, command_line, number_or_auto, picture_beside
 
 if TYPE_CHECKING:
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.request import Request
     from surfaceviz.pipeline.run import Outcome
-
-Kind = Literal["filled", "lines", "heat", "spectrum"]
-Scale = Literal["auto", "linear", "log"]
-Shade = Literal["ratio", "max", "min", "gradient"]
 
 
 @app.command(epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51")
@@ -149,37 +145,8 @@ def merge(
     if not no_plot:
         from surfaceviz import render
 
-        render.save(render.draw([whole]), _picture_beside(output))
-        typer.echo(f"picture: {_picture_beside(output)}")
-
-
-@app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind lines -o both.pdf")
-def plot(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Curves are overlaid, surfaces drawn side by side; or of checkpoints."),
-    ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png].")] = None,
-    kind: Annotated[Kind, typer.Option(help="Of surfaces; spectrum: the spectra in the files alone.")] = "filled",
-    levels: Annotated[Scale, typer.Option(help="Spacing of levels, or the scale of a curve.")] = "auto",
-    of: Annotated[str | None, typer.Option(metavar="SPLIT_METRIC", help="What to draw [the loss].")] = None,
-    points: Annotated[bool, typer.Option("--points", help="Dot the points that were evaluated.")] = False,
-    spectrum: Annotated[
-        bool, typer.Option("--spectrum", help="Draw the spectra of points, and the slice's own curvature there.")
-    ] = False,
-    map_: Annotated[
-        Shade | None, typer.Option("--map", help="Shade the Hessian map under the contours of the loss.")
-    ] = None,
-    debug: options.Debug = False,
-) -> None:
-    """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
-    from surfaceviz import render
-    from surfaceviz.pipeline.picture import plot as draw
-
-    picture = output or Path("-".join(_picture_beside(path).stem for path in files[:3]) + ".png")
-    render.check_format(picture)
-    draw(*files, output=picture, kind=kind, levels=levels, of=of, points=points, spectrum=spectrum, shade=map_)
-    typer.echo(f"picture: {picture}")
+        render.save(render.draw([whole]), picture_beside(output))
+        typer.echo(f"picture: {picture_beside(output)}")
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
@@ -200,7 +167,7 @@ def _finish(outcome: Outcome, terminal: Terminal, *, draw: bool) -> None:
     from surfaceviz.pipeline.report import closing_lines
 
     assert outcome.path is not None
-    picture = _picture_beside(outcome.path) if draw else None
+    picture = picture_beside(outcome.path) if draw else None
     if picture is not None and (outcome.fresh or not picture.exists()):
         try:
             render.save(render.draw([outcome.surface]), picture)
@@ -209,9 +176,3 @@ def _finish(outcome: Outcome, terminal: Terminal, *, draw: bool) -> None:
             picture = None
     for label, text in closing_lines(outcome, picture):
         terminal.say(f"{label:<8} {text}")
-
-
-def _picture_beside(path: Path) -> Path:
-    """Return the picture's name for a file: its own with ``.png`` for ``.h5``, whatever dots it has."""
-    stem = path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name
-    return path.with_name(f"{stem}.png")

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.text import Annotation, Text
 
 from surfaceviz.records import FloatArray, Slice, Spectrum
-from surfaceviz.render.contour import has_equal_units
+from surfaceviz.render import style
+from surfaceviz.render.labels import has_equal_units
 from surfaceviz.render.spectrum import NUMERAL
+from surfaceviz.render.style import scaled
 
 _SIZE = 0.12  # of an axis: the longest half extent of a model's lines; large enough to tell a shape at 3.3 in; ours
 _FLAT = 1e-9  # of the larger |curvature|: below it a direction counts as flat
@@ -20,8 +22,28 @@ _RINGS = (0.06, 0.08, 0.11, 0.15, 0.2)  # of an axis: how far from its point a n
 _CLEAR = 0.042  # of an axis: a number's radius at 3.3 in, and air
 _POINTS = 41  # of a straight line
 _DASHED = (0, (2.6, 1.6))
-_INK = "#111111"
-_HALO = [withStroke(linewidth=2.6, foreground="white")]
+
+
+def _halo() -> list[AbstractPathEffect]:
+    return [withStroke(linewidth=scaled(2.6), foreground="white")]
+
+
+def model_legend(spectra: Sequence[Spectrum]) -> list[Line2D]:
+    """Return legend entries for the lines that `draw_points` draws."""
+    known = [
+        spectrum.along for spectrum in spectra if spectrum.along is not None and np.all(np.isfinite(spectrum.along))
+    ]
+    signs = np.sign([np.linalg.eigvalsh(hessian) for hessian in known]) if known else np.zeros(0)
+    entries = []
+    if (signs > 0).any():
+        entries.append(
+            Line2D([], [], color=style.INK, linewidth=scaled(1.1), label="shape of the slice's curvature: up")
+        )
+    if (signs < 0).any():
+        entries.append(
+            Line2D([], [], color=style.INK, linewidth=scaled(1.1), linestyle=_DASHED, label="likewise, down")
+        )
+    return entries
 
 
 def places(surface: Slice) -> list[Spectrum]:
@@ -69,13 +91,14 @@ def draw_model(ax: Axes, spectrum: Spectrum, extent: FloatArray) -> list[Line2D]
         spectrum: of the point; nothing but a dot is drawn where it has no ``along``.
         extent: the lengths of the axes, (2,).
     """
-    lines = ax.plot(*spectrum.place, ".", color=_INK, markersize=4, path_effects=_HALO, zorder=5)
+    halo = _halo()
+    lines = ax.plot(*spectrum.place, ".", color=style.INK, markersize=scaled(4), path_effects=halo, zorder=5)
     if spectrum.along is None or not np.all(np.isfinite(spectrum.along)):
         return lines
     for points, positive in model_lines(spectrum.along, extent):
         lines += ax.plot(
-            *(points + np.array(spectrum.place)).T, color=_INK, linewidth=1.1, linestyle="-" if positive else _DASHED,
-            path_effects=_HALO, zorder=4.5, scalex=False, scaley=False,
+            *(points + np.array(spectrum.place)).T, color=style.INK, linewidth=scaled(1.1),
+            linestyle="-" if positive else _DASHED, path_effects=halo, zorder=4.5, scalex=False, scaley=False,
         )  # fmt: skip
     return lines
 
@@ -153,12 +176,12 @@ def draw_points_of_curve(
     for spectrum, number in zip(spectra, numbers, strict=True):
         if number not in texts:
             point = spectrum.place[0], _height(surface, spectrum, metric)
-            ax.plot(*point, ".", color=_INK, markersize=4, path_effects=_HALO, zorder=5)
+            ax.plot(*point, ".", color=style.INK, markersize=scaled(4), path_effects=_halo(), zorder=5)
             if metric == "loss":
                 _draw_parabola(ax, spectrum, point, _SIZE * float(np.ptp(surface.axes[0])))
             texts[number] = ax.annotate(
-                str(number), point, xytext=(0, 11), textcoords="offset points", ha="center", va="center", zorder=6,
-                **NUMERAL,
+                str(number), point, xytext=(0, scaled(11)), textcoords="offset points", ha="center", va="center",
+                zorder=6, **NUMERAL,
             )  # fmt: skip
     return list(texts.values())
 
@@ -177,6 +200,6 @@ def _draw_parabola(ax: Axes, spectrum: Spectrum, point: tuple[float, float], rea
     d = np.linspace(-reach, reach, 61)
     y = point[1] + spectrum.slope[0] * d + spectrum.along[0, 0] * d**2 / 2
     ax.plot(
-        point[0] + d, y, color=_INK, linewidth=1.0, path_effects=_HALO, zorder=4.5,
+        point[0] + d, y, color=style.INK, linewidth=scaled(1.0), path_effects=_halo(), zorder=2.5,
         scalex=False, scaley=False,
     )  # fmt: skip

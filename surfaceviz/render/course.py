@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from surfaceviz.records import Curvature, FloatArray, Spectrum
+from surfaceviz.render.style import scaled
 
 _WIDE = 20.0  # a span of positive values above which they are drawn on a log scale, as losses are
 
@@ -77,11 +78,19 @@ def draw_course(ax: Axes, course: Curvature, x: FloatArray, quantity: Quantity, 
         label: for a legend.
     """
     y, error = values(course, quantity.value), values(course, quantity.error)
-    (line,) = ax.plot(x, y, color=colour, linewidth=1.2, label=label)
+    (line,) = ax.plot(x, y, color=colour, linewidth=scaled(1.2), label=label)
     sure = np.array([quantity.sure(spectrum) for spectrum in course.spectra])
     for shown, face in ((sure, colour), (~sure, "white")):
         if shown.any():
-            ax.plot(x[shown], y[shown], "o", color=colour, markersize=3.2, markerfacecolor=face, markeredgewidth=0.9)
+            ax.plot(
+                x[shown],
+                y[shown],
+                "o",
+                color=colour,
+                markersize=scaled(3.2),
+                markerfacecolor=face,
+                markeredgewidth=scaled(0.9),
+            )
     if np.isfinite(error).any():
         ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, linewidth=0)
     return line
@@ -93,10 +102,10 @@ def draw_edge(ax: Axes, rate: float, *, colour: str, label: str = "2 / learning 
     Source: Cohen et al., arXiv 2103.00065: lambda_max rises to it and hovers there. With momentum or small batches
     the edge lies elsewhere.
     """
-    line = ax.axhline(2 / rate, color=colour, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    line = ax.axhline(2 / rate, color=colour, linewidth=scaled(0.9), linestyle=(0, (4, 2)), zorder=1)
     ax.annotate(
         label, (0, 2 / rate), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
-        fontsize=7, color=colour, zorder=1.5, path_effects=[withStroke(linewidth=2, foreground="white")],
+        fontsize="small", color=colour, zorder=1.5, path_effects=[withStroke(linewidth=2, foreground="white")],
     )  # fmt: skip
     return line
 

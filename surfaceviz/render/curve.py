@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.contour import axis_label
+from surfaceviz.render.labels import axis_label, plain
+from surfaceviz.render.style import scaled
+
+_FEW_DECADES = 2.0  # up to so many, 2 and 5 of each decade are labelled as well
 
 
 def split_names(surface: Slice, metric: str) -> list[str]:
@@ -27,51 +32,83 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
         ax: the axes to draw on.
         surfaces: 1-D slices.
         metric: such as ``loss``.
-        faint: draw thin, for a second axis.
+        faint: draw thin and dotted, for a second axis.
         prefixed: whether labels name the metric.
     """
+    styles: Sequence[Any] = style.FAINT_STYLES if faint else style.LINE_STYLES
     for i, surface in enumerate(surfaces):
         for j, split in enumerate(split_names(surface, metric)):
             name = f"{split}_{metric}"
             colour = style.COLOURS[(i if len(surfaces) > 1 else j) % len(style.COLOURS)]
-            own = f"{surface.title}, " if len(surfaces) > 1 else ""
+            own = f"{plain(surface.title)}, " if len(surfaces) > 1 else ""
             y = np.where(np.isfinite(surface.values[name]), surface.values[name], np.nan)
             ax.plot(
-                surface.axes[0], y, color=colour,
-                linestyle=":" if faint else style.LINE_STYLES[j % len(style.LINE_STYLES)],
-                linewidth=1.0 if faint else None, alpha=0.8 if faint else 1.0,
-                label=f"{own}{split}" + (f" {metric}" if prefixed else ""),
+                surface.axes[0], y, color=colour, linestyle=styles[j % len(styles)],
+                linewidth=scaled(1.0) if faint else None, alpha=0.8 if faint else 1.0,
+                label=own + plain(f"{split} {metric}" if prefixed else split).replace("_", " "),
             )  # fmt: skip
-            if name in surface.centre and not faint:
-                ax.plot([0], [surface.centre[name]], "o", color=colour, markersize=3.5, zorder=3)
-            if name in surface.rise_stderr and not faint:
-                error = surface.rise_stderr[name]
-                ax.fill_between(surface.axes[0], y - error, y + error, color=colour, alpha=0.18, linewidth=0)
+            if not faint:
+                _draw_centre(ax, surface, name, colour)
+
+
+def _draw_centre(ax: Axes, surface: Slice, name: str, colour: str) -> None:
+    """Draw the centre's own value and the band of a curve."""
+    if name in surface.centre:
+        ax.plot([0], [surface.centre[name]], "o", color=colour, markersize=scaled(3.5), zorder=3)
+    if name in surface.rise_stderr:
+        y, error = surface.values[name], surface.rise_stderr[name]
+        ax.fill_between(surface.axes[0], y - error, y + error, color=colour, alpha=0.18, linewidth=0)
+
+
+def draw_iterates(ax: Axes, surfaces: Sequence[Slice], metric: str) -> None:
+    """Draw the iterates of trainings at their projections, as high as their own value where it is known."""
+    for i, surface in enumerate(surfaces):
+        path = surface.trajectory
+        names = [] if path is None else [f"{split}_{metric}" for split in surface.splits]
+        known = next((name for name in names if path is not None and name in path.values), None)
+        if path is not None and known is not None:
+            colour = style.COLOURS[i] if len(surfaces) > 1 else style.INK
+            ax.plot(
+                path.coordinates[:, 0], path.values[known], color=colour, marker=".", markersize=scaled(4),
+                linewidth=scaled(0.8), label="training", scalex=False, scaley=False,
+            )  # fmt: skip
 
 
 def finish_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, log: bool) -> None:
     """Label the axes, mark the models and the points where the loss diverged."""
     first = surfaces[0]
     ax.set_xlabel(axis_label(first, 0))
-    ax.set_ylabel(metric)
+    ax.set_ylabel(plain(metric).replace("_", " "))
     if log:
-        ax.set_yscale("log")
-    ax.set_xlim(float(first.axes[0][0]), float(first.axes[0][-1]))
-    ax.axvline(0, color="#999999", linewidth=0.7, zorder=0)
+        scale_log(ax)
+    ends = [float(surface.axes[0][k]) for surface in surfaces for k in (0, -1)]
+    if min(ends) < max(ends):
+        ax.set_xlim(min(ends), max(ends))
+    ax.axvline(0, color="#999999", linewidth=scaled(0.7), zorder=0)
     for surface in surfaces:
         for mark in surface.marks:
-            ax.axvline(mark.coordinates[0], color="#999999", linewidth=0.7, zorder=0)
+            ax.axvline(mark.coordinates[0], color="#999999", linewidth=scaled(0.7), zorder=0)
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
-            ax.annotate(mark.name, (mark.coordinates[0], 1), xytext=(0, 4), fontsize=7, **where)  # type: ignore[arg-type]
+            ax.annotate(plain(mark.name), (mark.coordinates[0], 1), xytext=(0, scaled(4)), fontsize="small", **where)  # type: ignore[arg-type]
         for split in split_names(surface, metric):
-            diverged = (surface.origin > 0) & ~np.isfinite(surface.values[f"{split}_{metric}"])
-            if diverged.any():
-                x = surface.axes[0][diverged]
-                ax.plot(
-                    x,
-                    np.full(len(x), 0.98),
-                    "x",
-                    color="#6b6b6b",
-                    markersize=4,
-                    transform=ax.get_xaxis_transform(),
-                )
+            _draw_diverged(ax, surface, f"{split}_{metric}")
+
+
+def scale_log(ax: Axes) -> None:
+    """Put an axis on a log scale with as many plain labels as it needs: 2 and 5 as well over few decades."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if np.log10(high / low) > _FEW_DECADES:
+        return
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _place: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_diverged(ax: Axes, surface: Slice, name: str) -> None:
+    diverged = (surface.origin > 0) & ~np.isfinite(surface.values[name])
+    if diverged.any():
+        x = surface.axes[0][diverged]
+        across = ax.get_xaxis_transform()
+        top = np.full(len(x), 0.98)
+        ax.plot(x, top, "x", color="#6b6b6b", markersize=scaled(4), transform=across, label="diverged")

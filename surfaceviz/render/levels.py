@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -11,46 +12,79 @@ from matplotlib.ticker import MaxNLocator
 
 from surfaceviz.records import FloatArray
 
-SCALES = ("auto", "linear", "log")
+SCALES = ("auto", "linear", "log", "paper")
 _COUNT = 12
 _WIDE = 20.0  # a span above which levels at equal distances would leave the basin empty
+_PAPER = (0.1, 10.0, 0.5)  # first level, what is above them all, step. Source: plot_2D.py of Li et al., its defaults
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Rising levels and the colour scale that goes with them."""
+    """Rising levels and the colour scale that goes with them.
 
-    values: FloatArray  # (k,)
+    Attributes:
+        values: (k,).
+        log: whether colours run over the logarithm.
+        clip: above it values are clipped, and said to be; None where none are.
+        open_below: whether values may lie below the first level.
+    """
+
+    values: FloatArray
     log: bool
+    clip: float | None = None
+    open_below: bool = False
 
     def placed(self, z: FloatArray) -> FloatArray:
-        """Return values as they are drawn: clipped to the levels, and their logarithm on a log scale.
+        """Return values as they are drawn: their logarithm on a log scale, where 0 and less are below all levels.
 
-        Contours between grid points are linear in what is drawn; a loss that spans decades is much
-        nearer to that in its logarithm.
+        Contours between grid points are drawn through what is drawn; a loss that spans decades is much
+        smoother in its logarithm.
         """
-        clipped = np.clip(z, self.values[0], self.values[-1])
-        return np.log10(clipped) if self.log else clipped
+        return np.log10(np.maximum(z, 1e-3 * self.values[0])) if self.log else np.asarray(z)
 
     def norm(self) -> Normalize:
         """Return the colour scale, over `placed` values."""
-        low, high = self.placed(self.values[[0, -1]])
+        low, high = self.placed(np.array([self.values[0], self.top]))
         return Normalize(float(low), float(high))
+
+    @property
+    def top(self) -> float:
+        """Where the colour scale ends."""
+        return float(self.values[-1]) if self.clip is None else self.clip
+
+    @property
+    def extend(self) -> Literal["neither", "min", "max", "both"]:
+        """At which ends of the colour scale there is more."""
+        if self.clip is None:
+            return "min" if self.open_below else "neither"
+        return "both" if self.open_below else "max"
+
+    @property
+    def edges(self) -> FloatArray:
+        """The bounds of bands of one colour."""
+        return np.unique([*self.values, self.top])
+
+    def ticks(self, most: int) -> list[float]:
+        """Return the places of levels to be written, ``most`` of them at most: every one, every second, ..."""
+        places = self.placed(self.edges)
+        return [float(place) for place in places[:: -(-len(places) // most)]]
 
     def label(self, place: float) -> str:
         """Return the text of a level by its place."""
         return f"{10**place if self.log else place:.3g}"
 
 
-def choose(arrays: Sequence[FloatArray], scale: str) -> Levels:
-    """Return about a dozen levels that span all finite values of ``arrays``.
+def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:
+    """Return about a dozen levels that span all finite values of ``arrays``, or those of the paper.
 
     Args:
         arrays: what is drawn.
-        scale: ``linear``, ``log``, or ``auto``: log where positive values span more than a factor of 20.
+        scale: ``linear``, ``log``, ``auto``: log where positive values span more than a factor of 20; or ``paper``:
+            0.1 to 10 in steps of 0.5, whatever the values are.
+        clip: above it nothing is told apart.
 
     Raises:
-        ValueError: unknown scale, or nothing finite to draw.
+        ValueError: unknown scale, nothing finite to draw, or nothing below ``clip``.
     """
     if scale not in SCALES:
         raise ValueError(f"levels: expected one of {', '.join(SCALES)}, got {scale!r}")
@@ -58,6 +92,16 @@ def choose(arrays: Sequence[FloatArray], scale: str) -> Levels:
     if not finite.size:
         raise ValueError("no finite value to draw: every point is missing or diverged")
     low, high = float(finite.min()), float(finite.max())
+    if clip is not None and clip <= low:
+        raise ValueError(f"clip: nothing lies below {clip:g}; the least value is {low:.4g}")
+    if scale == "paper":
+        first, last, step = _PAPER
+        top = last if clip is None else min(clip, last)
+        levels = np.arange(first, last, step)
+        return Levels(levels[levels < top], log=False, clip=top, open_below=True)
+    if clip is not None and clip < high:
+        below = choose([np.append(finite[finite < clip], clip)], scale)
+        return Levels(below.values[below.values < clip], log=below.log, clip=clip)
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")

@@ -14,8 +14,10 @@ from surfaceviz.render.annotate import numerals, places
 from surfaceviz.render.density import Scale, choose_scale, rule_of
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.spectrum import draw_box, draw_density, draw_eigenvalues, finish_spectrum
+from surfaceviz.render.style import scaled
 
 PANEL_HEIGHT, PANEL_FOOT = 0.92, 0.45  # inches, of a spectrum under a slice and of the labels under the last one
+_WIDTH = 4.8  # inches of a picture without slices
 _ALIKE = 30.0  # the ratio of norms up to which spectra share an axis; ours
 _NARROW_APART = 0.13  # of the axis, between labels of a panel under a slice
 
@@ -32,7 +34,7 @@ def stacks_height(surfaces: Sequence[Slice], columns: int) -> float:
     """Return the height in inches of `draw_stacks`."""
     stacks = _stacks(surfaces, columns)
     rows = max(map(len, stacks))
-    return PANEL_HEIGHT * rows + PANEL_FOOT * (1 if _have_one_axis(stacks) else rows)
+    return scaled(PANEL_HEIGHT * rows + PANEL_FOOT * (1 if _have_one_axis(stacks) else rows))
 
 
 def _have_one_axis(stacks: Sequence[Sequence[tuple[int, int, Spectrum]]]) -> bool:
@@ -75,7 +77,7 @@ def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colou
                 left, scale, labelled=last or not even, density=rule_of(spectrum) is not None, apart=_NARROW_APART
             )
             if rule_of(spectrum):
-                left.set_ylabel("density", fontsize=7.5)
+                left.set_ylabel("density", fontsize="small")
             draw_box(right, spectrum, number)
             if last or not even:
                 left.set_xlabel("eigenvalue" + _of([spectrum for _, _, spectrum in stack]))
@@ -90,12 +92,13 @@ def _stacks(surfaces: Sequence[Slice], columns: int) -> list[list[tuple[int, int
     return stacks
 
 
-def draw_spectra(spectra: Sequence[tuple[str, Spectrum]]) -> Picture:
+def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto") -> Picture:
     """Return a figure of spectra alone, laid over each other: densities as lines, known eigenvalues as stems.
 
     Args:
         spectra: each with the name of what it is of, such as its file's; the point and the matrix are added to the
             legend where they differ.
+        size: auto, column, page or slide.
 
     Raises:
         ValueError: no spectrum.
@@ -109,8 +112,9 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]]) -> Picture:
     scale = choose_scale([spectrum for _, spectrum in spectra])
     colours = [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))]
     ruled = any(rule_of(spectrum) for _, spectrum in spectra)
-    with style.applied():
-        figure = Picture(figsize=(4.8, 3.2 if ruled else 2.2), layout="constrained")
+    with style.applied(size) as inches:
+        width = inches.width or _WIDTH
+        figure = Picture(figsize=(width, width * (0.67 if ruled else 0.46)), layout="constrained")
         ax = figure.subplots()
         labels = _told_apart(spectra)
         _draw_panel(ax, [(label, s) for label, (_, s) in zip(labels, spectra, strict=True)], scale, colours)
@@ -146,7 +150,7 @@ def _told_apart(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
     ]
 
 
-def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = None) -> Picture:
+def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = None, size: str = "auto") -> Picture:
     """Return a figure of curvature along trainings: panels of quantities over the time of training.
 
     Courses are laid over each other. Quantities that nobody computed are left out. Where the learning rate is known,
@@ -155,6 +159,7 @@ def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = 
     Args:
         courses: spectra along checkpoints.
         names: what tells courses of one problem apart, such as their files' names.
+        size: auto, column, page or slide.
 
     Raises:
         ValueError: no course, or one without a spectrum.
@@ -162,8 +167,9 @@ def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = 
     names = _course_names(courses, names)
     x, unit = courses_module.times(courses)
     shown = [quantity for quantity in courses_module.QUANTITIES if courses_module.is_there(courses, quantity)]
-    with style.applied():
-        figure = Picture(figsize=(4.8, 0.8 + 1.5 * len(shown)), layout="constrained")
+    with style.applied(size) as inches:
+        width = inches.width or _WIDTH
+        figure = Picture(figsize=(width, scaled(0.8) + 0.31 * width * len(shown)), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for ax, quantity in zip(panels, shown, strict=True):
             for i, (course, name) in enumerate(zip(courses, names, strict=True)):

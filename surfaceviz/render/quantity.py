@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,26 @@ def quantity(surface: Slice, of: str | None = None) -> Quantity:
             centre = surface.centre[loss]
             return Quantity(name, f"rise of {_words(loss)}", surface.values[loss] - centre, 0.0, is_loss=True)
     raise ValueError(f"no {of!r} in {surface.title or 'the slice'}; it has {', '.join(surface.values)}")
+
+
+def shared_quantity(surfaces: Sequence[Slice], of: str | None = None) -> list[Quantity]:
+    """Return one quantity of all slices: what ``of`` names in the first one, of the first split for which all have it.
+
+    Raises:
+        ValueError: they have none such in common.
+    """
+    first = quantity(surfaces[0], of)
+    names = [first.name, *(f"{split}_{of or 'loss'}" for split in surfaces[0].splits)]
+    for name in dict.fromkeys(names):
+        if all(_has(surface, name) for surface in surfaces):
+            return [quantity(surface, name) for surface in surfaces]
+    odd = next(surface for surface in surfaces if not _has(surface, first.name))
+    raise ValueError(f"no {first.name!r} in {odd.title or 'the slice'}; it has {', '.join(odd.values)}")
+
+
+def _has(surface: Slice, name: str) -> bool:
+    loss = f"{name.removesuffix(_RISE)}loss"
+    return name in surface.values or (name.endswith(f"_{_RISE}") and loss in surface.values and loss in surface.centre)
 
 
 def _words(name: str) -> str:

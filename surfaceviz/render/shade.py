@@ -15,6 +15,7 @@ from surfaceviz.records import MISSING, FloatArray, HessianMap
 from surfaceviz.render import style
 from surfaceviz.render.density import Scale
 from surfaceviz.render.spectrum import tick_label
+from surfaceviz.render.style import scaled
 
 SHADES = ("ratio", "max", "min", "gradient")
 _APART = 0.08  # between labels of a colour bar, of its length
@@ -90,7 +91,13 @@ def draw_shade(ax: Axes, hessian_map: HessianMap, shade: str, norm: Normalize) -
 def draw_shade_curve(ax: Axes, hessian_map: HessianMap, shade: str, *, colour: str, label: str) -> Line2D:
     """Draw a 1-D map's quantity over alpha, dotted where it was taken, and return the line."""
     (line,) = ax.plot(
-        hessian_map.axes[0], shaded(hessian_map, shade), ":.", color=colour, linewidth=1.0, markersize=4, label=label
+        hessian_map.axes[0],
+        shaded(hessian_map, shade),
+        ":.",
+        color=colour,
+        linewidth=scaled(1.0),
+        markersize=scaled(4),
+        label=label,
     )
     return line
 

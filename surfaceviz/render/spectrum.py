@@ -12,12 +12,13 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullForm
 
 from surfaceviz.records import Spectrum
 from surfaceviz.render.density import Scale, rule_of, smoothed
+from surfaceviz.render.style import scaled
 
 _STEM, _LONE = 0.12, 0.6  # heights of stems as shares of the panel, beside a density and without one
 _MANY, _ENDS = 40, 10  # of more eigenvalues than that, so many at either end are marked
 _CIRCLE = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": "#111111", "linewidth": 0.8}
 # how a point's number is written, on the slice and beside its spectrum
-NUMERAL: dict[str, Any] = {"fontsize": 7, "fontweight": "bold", "color": "#111111", "bbox": _CIRCLE}
+NUMERAL: dict[str, Any] = {"fontsize": "small", "fontweight": "bold", "color": "#111111", "bbox": _CIRCLE}
 _PLAIN = (1e-2, 1e4)  # numbers between them are written without a power of ten
 
 
@@ -39,7 +40,7 @@ def draw_density(
         return None
     x = scale.points()
     y = smoothed(rule, scale, x)
-    (line,) = ax.plot(x, y, color=colour, linewidth=1.1, label=label)
+    (line,) = ax.plot(x, y, color=colour, linewidth=scaled(1.1), label=label)
     if fill:
         ax.fill_between(x, np.full(len(x), scale.floor * 1e-9), y, color=colour, alpha=0.15, linewidth=0)
     return line
@@ -63,13 +64,13 @@ def draw_eigenvalues(ax: Axes, spectrum: Spectrum, *, colour: str, row: int = 0,
         known = np.concatenate([known[:_ENDS], known[-_ENDS:]])
     height = (_LONE if rule_of(spectrum) is None else _STEM) + 0.07 * row
     across = ax.get_xaxis_transform()
-    ax.vlines(spectrum.eigenvalues[known], 0, height, color=colour, linewidth=0.7, transform=across, zorder=3)
+    ax.vlines(spectrum.eigenvalues[known], 0, height, color=colour, linewidth=scaled(0.7), transform=across, zorder=3)
     heads: list[Line2D] = []
     for shown, face in ((known[spectrum.converged[known]], colour), (known[~spectrum.converged[known]], "white")):
         if len(shown):
             heads += ax.plot(
-                spectrum.eigenvalues[shown], np.full(len(shown), height), "o", markersize=3, color=colour,
-                markerfacecolor=face, markeredgewidth=0.8, transform=across, zorder=4, clip_on=False,
+                spectrum.eigenvalues[shown], np.full(len(shown), height), "o", markersize=scaled(3), color=colour,
+                markerfacecolor=face, markeredgewidth=scaled(0.8), transform=across, zorder=4, clip_on=False,
                 label=label if not heads else "",
             )  # fmt: skip
     return heads
@@ -142,8 +143,8 @@ def draw_box(ax: Axes, spectrum: Spectrum, numeral: int) -> list[Text]:
     """Write what is known of a point on otherwise empty axes: its number and kind, extreme eigenvalues, trace."""
     ax.set_axis_off()
     head = ax.text(0.07, 0.98, str(numeral), transform=ax.transAxes, ha="center", va="top", **NUMERAL)
-    kind = ax.text(0.16, 0.98, spectrum.kind, transform=ax.transAxes, va="top", fontsize=7.5, fontweight="bold")
-    words = ax.text(0.02, 0.74, "\n".join(_words(spectrum)), transform=ax.transAxes, va="top", fontsize=7.5,
+    kind = ax.text(0.16, 0.98, spectrum.kind, transform=ax.transAxes, va="top", fontsize="small", fontweight="bold")
+    words = ax.text(0.02, 0.74, "\n".join(_words(spectrum)), transform=ax.transAxes, va="top", fontsize="small",
                     linespacing=1.3)  # fmt: skip
     return [head, kind, words]
 

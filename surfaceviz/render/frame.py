@@ -1,0 +1,62 @@
+"""Empty figures of a size: panels for slices above, panels for spectra below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import FigureBase
+
+from surfaceviz.records import Slice
+from surfaceviz.render.panels import stacks_height
+from surfaceviz.render.picture import Picture
+from surfaceviz.render.style import Size, scaled
+
+_PANEL, _BAR, _LABELS = 3.9, 0.9, 0.6  # inches of a 9 point font: a panel with its labels, a colour bar, labels below
+_NARROW = 2.3  # a panel, at least
+_MOST = 4  # panels in a row
+_FILLED = 0.85  # of a panel's width that its axes take
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A figure, the part of it for slices, the part below for spectra; a panel's width in inches of a 9 point font."""
+
+    figure: Picture
+    above: FigureBase
+    below: FigureBase | None
+    panel: float
+
+
+def columns_of(count: int, size: Size) -> int:
+    """Return how many of ``count`` panels stand side by side."""
+    if size.width is None:
+        return min(count, _MOST)
+    return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(_NARROW))))
+
+
+def surfaces_frame(rows: int, columns: int, ratio: float, size: Size, spectra: Sequence[Slice]) -> Frame:
+    """Return an empty figure for rows of panels.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        ratio: of a panel's height to its width.
+        size: of the whole.
+        spectra: the slices whose spectra stand below; empty for none.
+    """
+    panel = scaled(_PANEL) if size.width is None else (size.width - scaled(_BAR)) / columns
+    height = (scaled(_LABELS) + _FILLED * panel * ratio) * rows
+    return frame(scaled(_BAR) + panel * columns, height, spectra, columns)
+
+
+def frame(width: float, height: float, spectra: Sequence[Slice], columns: int) -> Frame:
+    """Return an empty figure of a width, whose upper part has a height; both in inches."""
+    if not spectra:
+        figure = Picture(figsize=(width, height), layout="constrained")
+        return Frame(figure, figure, None, width / columns / scaled(1))
+    more = stacks_height(spectra, columns)
+    figure = Picture(figsize=(width, height + more), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, more])
+    return Frame(figure, parts[0], parts[1], width / columns / scaled(1))

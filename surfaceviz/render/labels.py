@@ -1,0 +1,70 @@
+"""What the axes of a picture say: symbols, directions, units."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from surfaceviz.records import Direction, Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SYMBOLS = (r"$\alpha$", r"$\beta$")
+_SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
+_LONG = 24  # characters of a file's name that an axis has room for
+
+
+def axis_label(surface: Slice, k: int) -> str:
+    """Return what an axis means: its symbol, and where its direction comes from."""
+    if k >= len(surface.directions):
+        return _SYMBOLS[k]
+    return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))})"
+
+
+def _only(surface: Slice) -> str:
+    """Return the patterns of the parameters that alone move, in words; nothing where all do."""
+    patterns: Sequence[str] = json.loads(str(surface.provenance.get("only", "[]")))
+    return f" in {', '.join(patterns)}" if patterns else ""
+
+
+def _words(direction: Direction, only: str) -> str:
+    """Return what a direction leads along."""
+    if direction.kind == "random":
+        how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
+        return f"random direction{only}{how}"
+    if direction.kind == "eigenvector":
+        value = (direction.source or "").partition(",")[0].removeprefix("eigenvalue ")
+        return f"eigenvector, $\\lambda$ = {float(value):.3g}"
+    if direction.kind in ("gradient", "ascent"):
+        return direction.kind
+    toward = "from" if direction.kind == "file" else "toward"
+    return f"{toward} {plain(direction.source)}" if direction.source else direction.kind
+
+
+def plain(text: str) -> str:
+    r"""Return text from a file as matplotlib shows it letter by letter: no formulas, no unprintable characters.
+
+    >>> print(plain("a$b$.pt"))
+    a\$b\$.pt
+    """
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    short = shown if len(shown) <= 2 * _LONG else f"{shown[:_LONG]}\N{HORIZONTAL ELLIPSIS}{shown[-_LONG:]}"
+    return short.replace("\\", "\\\\").replace("$", r"\$")
+
+
+def broken(label: str) -> str:
+    """Return an axis's label on as many lines as it has parts."""
+    return label.replace("  (", "\n(").replace(", ", ",\n")
+
+
+def has_equal_units(surface: Slice) -> bool:
+    """Return whether a surface is drawn with one unit on both axes: where their lengths are similar."""
+    width, height = (axis[-1] - axis[0] for axis in surface.axes)
+    return bool(height <= _SIMILAR * width and width <= _SIMILAR * height)
+
+
+def panel_height(surface: Slice) -> float:
+    """Return the height of a surface's panel as a share of its width."""
+    width, height = (axis[-1] - axis[0] for axis in surface.axes)
+    return float(height / width) if has_equal_units(surface) and width > 0 else 1.0

@@ -1,0 +1,164 @@
+"""Moving pictures of surfaces: around the box, or along a training."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from surfaceviz.errors import StoreError
+from surfaceviz.records import Slice
+from surfaceviz.render import style
+from surfaceviz.render.look import Look
+from surfaceviz.render.picture import Picture
+from surfaceviz.render.surface3d.camera import RATIO, View
+from surfaceviz.render.surface3d.draw import scenes_of
+from surfaceviz.render.surface3d.quiet import quiet
+from surfaceviz.render.surface3d.scene import half_of
+
+WAYS = ("orbit", "trajectory")
+FORMATS = ("gif", "mp4")
+FRAMES, RATE = 90, 15  # of an orbit; a second
+_MARGIN = 0.15  # inches around the first frame; texts of others reach a little further
+_DPI = {"auto": 110, "column": 200, "page": 130, "slide": 100}
+
+
+def check_movie(path: Path, way: str) -> str:
+    """Return the format that a movie's name asks for.
+
+    Raises:
+        ValueError: none of `FORMATS`, or a way that is none of `WAYS`.
+    """
+    if way not in WAYS:
+        raise ValueError(f"animate: expected one of {', '.join(WAYS)}, got {way!r}")
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise ValueError(f"{path}: movies are written as {' or '.join(FORMATS)}; end the name in one of them")
+    return kind
+
+
+def animate(
+    surfaces: Sequence[Slice],
+    look: Look,
+    view: View,
+    path: Path,
+    way: str,
+    *,
+    frames: int = FRAMES,
+    advance: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a GIF or MP4 of surfaces, whole or not at all.
+
+    Args:
+        surfaces: 2-D slices.
+        look: of, levels, clip and size count.
+        view: of all panels; where an orbit begins.
+        path: the movie, ending in .gif or .mp4.
+        way: ``orbit``: once around; ``trajectory``: an iterate of the training after the other.
+        frames: of an orbit; of a trajectory at most.
+        advance: told the frames that are done, and of how many.
+
+    Raises:
+        ValueError: another format or way; no trajectory to follow; nothing to draw.
+        GraphicsError: there is no OpenGL.
+        StoreError: it can't be written.
+    """
+    kind = check_movie(path, way)
+    course = _orbit(surfaces, view, frames) if way == "orbit" else _along(surfaces, view, frames)
+    images = []
+    for image in _images(surfaces, look, course):
+        images.append(image)
+        if advance is not None:
+            advance(len(images), len(course))
+    _write(path, images, kind)
+
+
+def _orbit(surfaces: Sequence[Slice], view: View, frames: int) -> list[tuple[View, int | None]]:
+    """Return the views of one turn, all from so far away that the box fits each of them."""
+    around = [replace(view, azimuth=view.azimuth + 360 * k / frames) for k in range(frames)]
+    away = max(each.fitting(half_of(surface), RATIO) for each in around for surface in surfaces)
+    return [(replace(each, away=away), None) for each in around]
+
+
+def _along(surfaces: Sequence[Slice], view: View, frames: int) -> list[tuple[View, int | None]]:
+    lengths = [len(surface.trajectory.step) for surface in surfaces if surface.trajectory is not None]
+    if not lengths:
+        raise ValueError("animate trajectory: no file has a trajectory; --animate orbit needs none")
+    shown = np.unique(np.linspace(1, max(lengths), min(max(lengths), frames)).round().astype(int))
+    return [(view, int(k)) for k in shown] + [(view, None)] * RATE  # a second to look at the end
+
+
+def _images(
+    surfaces: Sequence[Slice], look: Look, course: Sequence[tuple[View, int | None]]
+) -> Iterator[NDArray[np.uint8]]:
+    with style.applied(look.size) as size:
+        scenes, shown = scenes_of(surfaces, look)
+        with quiet():
+            from surfaceviz.render.surface3d.opengl import check_opengl
+
+            check_opengl()
+            from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
+            from surfaceviz.render.surface3d.stage import Stage
+
+            stages = [Stage(scene, panel_pixels(len(surfaces), size)) for scene in scenes]
+        box: Bbox | None = None
+        try:
+            for view, upto in course:
+                with quiet():
+                    shots = [stage.shoot(view, upto=upto) for stage in stages]
+                panels = [Panel(*three) for three in zip(surfaces, scenes, shots, strict=True)]
+                figure = compose(panels, shown, size)
+                box = box or _box(figure)
+                yield _pixels(figure, _DPI[look.size], box)
+        finally:
+            for stage in stages:
+                stage.close()
+
+
+def _box(figure: Picture) -> Bbox:
+    """Return what of a figure is drawn, in inches: the frame of all pictures of a movie."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return figure.get_tightbbox(canvas.get_renderer()).padded(_MARGIN)
+
+
+def _pixels(figure: Picture, dpi: int, box: Bbox) -> NDArray[np.uint8]:
+    """Return what lies in a box of a figure as an image with even sides, which video wants."""
+    import imageio.v3 as iio
+
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 1})
+    image = np.asarray(iio.imread(buffer.getvalue(), extension=".png"))[..., :3]
+    return image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2].copy()
+
+
+def _write(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:
+    beside = path.with_name(f".{path.name}.part.{kind}")
+    try:
+        try:
+            _encode(beside, images, kind)
+            os.replace(beside, path)  # noqa: PTH105
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def _encode(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:
+    import imageio.v3 as iio
+
+    settings: dict[str, Any] = (
+        {"plugin": "FFMPEG", "fps": RATE, "codec": "libx264", "macro_block_size": 2, "output_params": ["-crf", "18"]}
+        if kind == "mp4"
+        else {"plugin": "pillow", "duration": 1000 / RATE, "loop": 0}
+    )
+    iio.imwrite(path, np.stack(images), **settings)

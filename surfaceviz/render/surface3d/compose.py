@@ -1,0 +1,146 @@
+"""Figures of surfaces in 3-D: rendered panels, with text by matplotlib where the camera puts it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import FigureBase
+from matplotlib.patheffects import withStroke
+
+from surfaceviz.records import Slice, Spectrum
+from surfaceviz.render import style
+from surfaceviz.render.annotate import numerals, places
+from surfaceviz.render.frame import columns_of, surfaces_frame
+from surfaceviz.render.labels import axis_label, plain
+from surfaceviz.render.levels import Levels
+from surfaceviz.render.path import DISTANCE, distance_norm
+from surfaceviz.render.picture import Picture
+from surfaceviz.render.quantity import Quantity
+from surfaceviz.render.spectrum import NUMERAL, number
+from surfaceviz.render.style import Size, scaled
+from surfaceviz.render.surface3d.camera import RATIO
+from surfaceviz.render.surface3d.scene import Point, Scene
+from surfaceviz.render.surface3d.stage import Shot
+from surfaceviz.render.surface3d.ticks import draw_ticks
+from surfaceviz.render.surfaces import mark_levels
+
+_WIDTH = 3.6  # inches of a 9 point font: a panel, about
+_ABOVE, _LINE = 16.0, 15.0  # points: a name above its mark, and below another name
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A slice with its scene and its rendered picture."""
+
+    surface: Slice
+    scene: Scene
+    shot: Shot
+
+
+def panel_pixels(count: int, size: Size) -> tuple[int, int]:
+    """Return the width and height in pixels that a panel is rendered at, for 300 dots an inch; both even."""
+    columns = columns_of(count, size)
+    width = scaled(3.9) if size.width is None else size.width / columns
+    across = int(min(1600, max(700, 300 * width)))
+    return across // 2 * 2, int(across / RATIO) // 2 * 2
+
+
+def compose(panels: Sequence[Panel], shown: Sequence[Quantity], size: Size) -> Picture:
+    """Return a figure of rendered panels side by side, with one colour bar."""
+    columns = columns_of(len(panels), size)
+    rows = math.ceil(len(panels) / columns)
+    figure = surfaces_frame(rows, columns, 1 / RATIO, size, ()).figure
+    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    for ax, panel, what in zip(axes, panels, shown, strict=False):
+        _draw_panel(ax, panel, what)
+    kept = axes[: len(panels)]
+    draw_bars(figure, kept, panels[0].scene.levels, shown[0].label, [panel.surface for panel in panels])
+    figure.supxlabel(directions_line([panel.surface for panel in panels]), fontsize="small", color="#555555")
+    return figure
+
+
+def draw_bars(figure: FigureBase, axes: Sequence[Any], levels: Levels, label: str, surfaces: Sequence[Slice]) -> None:
+    """Draw the colour bar of the surfaces, and one below for the distances of trajectories."""
+    mappable = ScalarMappable(levels.norm(), style.MAP)
+    bar = figure.colorbar(mappable, ax=axes, shrink=0.7, pad=0.02, extend=levels.extend)
+    mark_levels(bar, levels, label)
+    norm = distance_norm(surfaces)
+    if norm is not None:
+        distances = ScalarMappable(norm, style.PATH_MAP)
+        figure.colorbar(distances, ax=axes, location="bottom", shrink=0.6, pad=0.02, aspect=40, label=DISTANCE)
+
+
+def directions_line(surfaces: Sequence[Slice]) -> str:
+    """Return what alpha and beta are, for one line below all panels: of the first, as far as they agree."""
+    first = [axis_label(surfaces[0], k).replace("  (", ": ").removesuffix(")") for k in range(2)]
+    agree = all(
+        [axis_label(s, k) for k in range(2)] == [axis_label(surfaces[0], k) for k in range(2)] for s in surfaces
+    )
+    return "      ".join(first) if agree else "directions differ: see each file's info"
+
+
+def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
+    height, width = panel.shot.pixels.shape[:2]
+    ax.imshow(panel.shot.pixels, extent=(0, width, height, 0), interpolation="antialiased")
+    ax.set_axis_off()
+    unfinished = "\nunfinished, not audited" if panel.surface.unaudited else ""
+    ax.set_title(plain(panel.surface.title) + unfinished)
+    draw_ticks(ax, panel.scene, panel.shot.projection, what.label)
+    spectra = dict(reversed(list(zip(numerals(panel.surface), places(panel.surface), strict=True))))
+    if panel.scene.theta is not None:
+        _draw_hidden(ax, panel.shot, Point(panel.scene.theta, "theta"))
+    for point in panel.scene.points:
+        _draw_hidden(ax, panel.shot, point)
+    for point, shift in _spread(panel):
+        _draw_name(ax, panel.shot, point, spectra, shift)
+
+
+def _spread(panel: Panel) -> list[tuple[Point, float]]:
+    """Return the points from above to below, each with how far above it, in points, its name covers no other's."""
+    pixels = panel.shot.projection.width / (72 * scaled(_WIDTH))  # of a point of type, about
+    rows: list[tuple[Point, float]] = []
+    last = -np.inf
+    for point in sorted(panel.scene.points, key=lambda each: float(panel.shot.projection(each.place[None])[0, 1])):
+        row = float(panel.shot.projection(point.place[None])[0, 1]) / pixels
+        last = max(row - scaled(_ABOVE), last + scaled(_LINE))
+        rows.append((point, row - last))
+    return rows
+
+
+def _draw_hidden(ax: Axes, shot: Shot, point: Point) -> None:
+    """Draw a ring where a mark is behind the surface."""
+    if shot.hides(point.place):
+        x, y = shot.projection(point.place[None])[0]
+        halo = [withStroke(linewidth=scaled(2.2), foreground="white")]
+        ax.plot([x], [y], "o", color=style.INK, markerfacecolor="none", markersize=scaled(5), path_effects=halo)
+
+
+def _draw_name(ax: Axes, shot: Shot, point: Point, spectra: dict[int, Spectrum], above: float) -> None:
+    """Write a mark's name beside it: of a point with a spectrum its number, lambda_max and kind."""
+    where = shot.projection(point.place[None])[0]
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
+    text = plain(point.name) if point.number is None else words(spectra[point.number])
+    ax.annotate(
+        text, where, xytext=(scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
+        arrowprops={"arrowstyle": "-", "color": style.INK, "linewidth": scaled(0.6)}, zorder=5,
+    )  # fmt: skip
+    if point.number is not None:
+        ax.annotate(
+            str(point.number), where, xytext=(scaled(-9), scaled(9)), textcoords="offset points", ha="center",
+            va="center", zorder=6, **NUMERAL,
+        )  # fmt: skip
+
+
+def words(spectrum: Spectrum) -> str:
+    """Return what a 3-D picture says of a point: lambda_max and its kind."""
+    top = spectrum.lambda_max
+    found = rf"$\lambda_{{\max}}$ {number(top)}, " if np.isfinite(top) else ""
+    return f"{found}{spectrum.kind}"

@@ -1,0 +1,77 @@
+"""Pictures of surfaces in 3-D: rendered by pyvista, or by matplotlib where there is no OpenGL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from surfaceviz.errors import GraphicsError
+from surfaceviz.records import Slice
+from surfaceviz.render import style
+from surfaceviz.render.look import Look
+from surfaceviz.render.picture import Picture
+from surfaceviz.render.quantity import Quantity, shared_quantity
+from surfaceviz.render.style import Size
+from surfaceviz.render.surface3d.camera import View
+from surfaceviz.render.surface3d.quiet import last_words, quiet
+from surfaceviz.render.surface3d.scene import Scene, make_scene
+from surfaceviz.render.surfaces import levels_of
+
+
+def scenes_of(surfaces: Sequence[Slice], look: Look, *, coarse: bool = False) -> tuple[list[Scene], list[Quantity]]:
+    """Return the scenes of surfaces, on one scale of heights and colours, and what they show."""
+    if any(surface.ndim == 1 for surface in surfaces):
+        raise ValueError("kind surface draws 2-D slices, and there is a curve among these")
+    shown = shared_quantity(surfaces, look.of)
+    levels = levels_of(shown, look)
+    pairs = zip(surfaces, shown, strict=True)
+    return [make_scene(surface, what, levels, coarse=coarse) for surface, what in pairs], shown
+
+
+def draw_surfaces(
+    surfaces: Sequence[Slice], look: Look, view: View, *, warn: Callable[[str], None] | None = None
+) -> Picture:
+    """Return a figure of surfaces in 3-D, side by side, seen from one view, on one scale.
+
+    Args:
+        surfaces: 2-D slices, at least 2 x 2.
+        look: of, levels, clip and size count.
+        view: of all panels.
+        warn: told where there is no OpenGL, and matplotlib draws; else that is an error.
+
+    Raises:
+        ValueError: a curve, or nothing to draw.
+        GraphicsError: there is no OpenGL, and nobody to tell.
+    """
+    with style.applied(look.size) as size:
+        scenes, shown = scenes_of(surfaces, look)
+        try:
+            return _rendered(surfaces, scenes, shown, view, size)
+        except GraphicsError as error:
+            if warn is None:
+                raise
+            warn(f"{error}; drawn by matplotlib instead, without light")
+        from surfaceviz.render.surface3d.flat import compose_flat
+
+        scenes, shown = scenes_of(surfaces, look, coarse=True)
+        return compose_flat(surfaces, scenes, shown, view, size)
+
+
+def _rendered(
+    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], view: View, size: Size
+) -> Picture:
+    with quiet() as said:
+        from surfaceviz.render.surface3d.opengl import check_opengl
+
+        check_opengl()
+        from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
+        from surfaceviz.render.surface3d.stage import Stage
+
+        panels = []
+        for surface, scene in zip(surfaces, scenes, strict=True):
+            try:
+                stage = Stage(scene, panel_pixels(len(surfaces), size))
+                panels.append(Panel(surface, scene, stage.shoot(view)))
+                stage.close()
+            except RuntimeError as error:
+                raise GraphicsError(f"OpenGL fails: {last_words(said) or error}") from error
+        return compose(panels, shown, size)

@@ -1,0 +1,63 @@
+"""Surfaces in 3-D by matplotlib alone: plainer, and slower to look at, where there is no OpenGL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import colormaps
+
+from surfaceviz.records import Slice
+from surfaceviz.render import style
+from surfaceviz.render.frame import columns_of, surfaces_frame
+from surfaceviz.render.labels import plain
+from surfaceviz.render.picture import Picture
+from surfaceviz.render.quantity import Quantity
+from surfaceviz.render.style import Size, scaled
+from surfaceviz.render.surface3d.camera import RATIO, View
+from surfaceviz.render.surface3d.compose import directions_line, draw_bars
+from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
+from surfaceviz.render.surface3d.ticks import floor_ticks, level_ticks
+
+
+def compose_flat(
+    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], view: View, size: Size
+) -> Picture:
+    """Return a figure of coarse scenes side by side, as matplotlib draws them."""
+    columns = columns_of(len(surfaces), size)
+    rows = math.ceil(len(surfaces) / columns)
+    figure = surfaces_frame(rows, columns, 1 / RATIO, size, ()).figure
+    axes = []
+    for k, (surface, scene) in enumerate(zip(surfaces, scenes, strict=True)):
+        ax: Any = figure.add_subplot(rows, columns, k + 1, projection="3d", computed_zorder=False)
+        _draw(ax, scene, view)
+        ax.set_title(plain(surface.title))
+        axes.append(ax)
+    draw_bars(figure, axes, scenes[0].levels, shown[0].label, surfaces)
+    figure.supxlabel(directions_line(surfaces), fontsize="small", color="#555555")
+    return figure
+
+
+def _draw(ax: Any, scene: Scene, view: View) -> None:
+    colours = colormaps[style.MAP](scene.levels.norm()(scene.scalars[scene.triangles].mean(axis=1)))
+    x, y, z = scene.vertices.T
+    mesh = ax.plot_trisurf(x, y, z, triangles=scene.triangles, linewidth=0, antialiased=False, zorder=1)
+    mesh.set_facecolor(colours)
+    for point, colour in _marks(scene):
+        ax.plot(*point[:, None], "o", color=colour, markersize=scaled(4), zorder=2)
+    if len(scene.path):
+        ax.plot(*scene.path.T, color=style.INK, linewidth=scaled(1), marker=".", markersize=scaled(3), zorder=2)
+    ax.view_init(view.elevation, view.azimuth)
+    ax.set_box_aspect((scene.half[0], scene.half[1], HEIGHT / 2), zoom=0.95 * view.zoom)
+    for k, (axis, symbol) in enumerate(((ax.xaxis, r"$\alpha$"), (ax.yaxis, r"$\beta$"))):
+        shares, words = floor_ticks(scene.ranges[k])
+        axis.set_ticks((2 * shares - 1) * scene.half[k], labels=words)
+        axis.set_label_text(symbol)
+    shares, words = level_ticks(scene.levels)
+    ax.zaxis.set_ticks(FLOOR + shares * (HEIGHT - FLOOR), labels=words)
+
+
+def _marks(scene: Scene) -> list[tuple[Any, str]]:
+    theta = [] if scene.theta is None else [(scene.theta, style.INK)]
+    return theta + [(point.place, style.MARK if point.number is None else style.INK) for point in scene.points]

@@ -1,0 +1,181 @@
+"""What stands in a 3-D picture: triangles, lines and points in a box, from a slice; no graphics here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RegularGridInterpolator
+
+from surfaceviz.records import FloatArray, Slice
+from surfaceviz.render.annotate import numerals, places
+from surfaceviz.render.labels import has_equal_units
+from surfaceviz.render.levels import Levels
+from surfaceviz.render.quantity import Quantity
+from surfaceviz.render.smooth import refine
+
+HEIGHT = 1.0  # of the surfaces; the longer axis of the floor is 2 long
+_FEW = 81  # points of an axis of a coarse scene, at most
+FLOOR = -0.45  # where the contours are projected to
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point that is marked: where, its name, and whether it has a number (of its spectrum)."""
+
+    place: FloatArray  # (3,)
+    name: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A slice in the box.
+
+    Attributes:
+        vertices: (V, 3).
+        triangles: indices of vertices, (T, 3), counter-clockwise from above.
+        scalars: what colours run over at the vertices, as `Levels.placed` has it, (V,).
+        half: half the lengths of the floor along alpha and beta.
+        ranges: the ends of alpha, and of beta.
+        levels: of lines and colours.
+        theta: the centre on the surface, (3,); None where its height is not known.
+        points: marked models and points with a spectrum.
+        path: of a training, on the surface, (t, 3); NaN outside.
+        distance: of its iterates, (t,).
+    """
+
+    vertices: FloatArray
+    triangles: NDArray[np.int64]
+    scalars: FloatArray
+    half: tuple[float, float]
+    ranges: tuple[tuple[float, float], tuple[float, float]]
+    levels: Levels
+    theta: FloatArray | None
+    points: tuple[Point, ...]
+    path: FloatArray
+    distance: FloatArray
+
+
+def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, coarse: bool = False) -> Scene:
+    """Return the scene of a 2-D slice.
+
+    The height is linear in what colours run over: in the logarithm, on a log scale. Where a corner of a cell is not
+    finite there is a hole. What lies above the clip is still there, for the renderer to cut off; but of a coarse
+    scene, and of marks.
+
+    Args:
+        surface: at least 2 x 2.
+        shown: what of it.
+        levels: shared by all scenes of a picture, as are heights.
+        coarse: few triangles, for whatever draws them one by one.
+
+    Raises:
+        ValueError: a surface of a single row, or one without two finite neighbours.
+    """
+    if min(surface.shape) < 2:  # noqa: PLR2004
+        raise ValueError(f"a surface needs 2 x 2 points, got {' x '.join(map(str, surface.shape))}; use --kind heat")
+    finite = np.where(np.isfinite(shown.values), shown.values, np.nan)
+    z = levels.placed(finite)
+    axes, z = _thinned(surface.axes, z) if coarse else refine(surface.axes, z)
+    ranges = tuple((float(axis[0]), float(axis[-1])) for axis in axes)
+    half = half_of(surface)
+    x, y = (h * _unit(axis, ends) for h, axis, ends in zip(half, axes, ranges, strict=True))
+    top = float(levels.placed(np.array(levels.top)))
+    height = _heights(z, levels)
+    below = np.isfinite(z) & (z <= top) if levels.clip is not None else np.isfinite(z)
+    triangles = _triangles(below if coarse else np.isfinite(z))
+    if not len(triangles):
+        raise ValueError("no cell of the surface has four finite corners: nothing to draw in 3-D; use --kind heat")
+    vertices = np.stack([*np.meshgrid(x, y, indexing="ij"), height], axis=-1).reshape(-1, 3)
+    lift = _Lift(axes, np.where(below, height, np.nan), half, ranges)  # type: ignore[arg-type]
+    vertices, triangles, scalars = _used(vertices, triangles, z.ravel())
+    return Scene(
+        vertices, triangles, scalars, half, ranges, levels,  # type: ignore[arg-type]
+        _theta(lift, shown, levels), _points(surface, lift),
+        *_path(surface, lift),
+    )  # fmt: skip
+
+
+def _thinned(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
+    kept = [np.unique(np.linspace(0, n - 1, min(n, _FEW)).round().astype(int)) for n in z.shape]
+    return tuple(axis[k] for axis, k in zip(axes, kept, strict=True)), z[np.ix_(*kept)]
+
+
+def half_of(surface: Slice) -> tuple[float, float]:
+    """Return half the lengths of the floor: 1 along the longer axis, or along both where units differ."""
+    width, depth = (float(np.ptp(axis)) for axis in surface.axes)
+    longest = max(width, depth)
+    return (width / longest, depth / longest) if has_equal_units(surface) else (1.0, 1.0)
+
+
+def _unit(axis: FloatArray, ends: tuple[float, float]) -> FloatArray:
+    """Return coordinates over -1 to 1."""
+    return np.asarray(2 * (axis - ends[0]) / (ends[1] - ends[0]) - 1)
+
+
+def _heights(z: FloatArray, levels: Levels) -> FloatArray:
+    norm = levels.norm()
+    low, high = float(norm.vmin or 0), float(norm.vmax or 0)
+    return np.asarray((z - low) / (high - low) * HEIGHT)
+
+
+def _triangles(known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return two triangles for each cell of a grid whose four corners are known."""
+    number = np.arange(known.size).reshape(known.shape)
+    corners = [number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]]
+    whole = known[:-1, :-1] & known[1:, :-1] & known[1:, 1:] & known[:-1, 1:]
+    a, b, c, d = (corner[whole] for corner in corners)
+    return np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+
+
+def _used(
+    vertices: FloatArray, triangles: NDArray[np.int64], scalars: FloatArray
+) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+    """Return the mesh without the vertices that no triangle has."""
+    kept, renumbered = np.unique(triangles, return_inverse=True)
+    return vertices[kept], renumbered.reshape(triangles.shape), scalars[kept]
+
+
+class _Lift:
+    """Puts points of the slice onto its surface."""
+
+    def __init__(
+        self,
+        axes: Sequence[FloatArray],
+        height: FloatArray,
+        half: tuple[float, float],
+        ranges: tuple[tuple[float, float], tuple[float, float]],
+    ) -> None:
+        self._height = RegularGridInterpolator(tuple(axes), height, bounds_error=False)
+        self._half, self._ranges = half, ranges
+
+    def __call__(self, places: FloatArray, height: float | None = None) -> FloatArray:
+        """Return places (n, 2) in the box, (n, 3); NaN outside the slice. A known height is taken as it is."""
+        flat = [h * _unit(places[:, k], self._ranges[k]) for k, h in enumerate(self._half)]
+        z = self._height(places) if height is None else np.full(len(places), height)
+        return np.stack([*flat, z], axis=1)
+
+
+def _theta(lift: _Lift, shown: Quantity, levels: Levels) -> FloatArray | None:
+    height = float(_heights(levels.placed(np.array(shown.centre)), levels)) if np.isfinite(shown.centre) else None
+    place = lift(np.zeros((1, 2)), height)[0]
+    inside = np.all(np.isfinite(lift(np.zeros((1, 2)))[0]))
+    return place if inside else None
+
+
+def _points(surface: Slice, lift: _Lift) -> tuple[Point, ...]:
+    """Return the marked models and the points with a spectrum that lie on the drawn surface."""
+    marked = [(mark.coordinates, mark.name, None) for mark in surface.marks]
+    first = dict(reversed(list(zip(numerals(surface), places(surface), strict=True))))
+    named = [(s.place, f"{s.kind}", n) for n, s in sorted(first.items())]
+    found = [Point(lift(np.array([place], float))[0], name, number) for place, name, number in [*marked, *named]]
+    return tuple(point for point in found if np.all(np.isfinite(point.place)))
+
+
+def _path(surface: Slice, lift: _Lift) -> tuple[FloatArray, FloatArray]:
+    if surface.trajectory is None:
+        return np.zeros((0, 3)), np.zeros(0)
+    return lift(surface.trajectory.coordinates), surface.trajectory.distance

@@ -1,0 +1,114 @@
+"""Axes of a 3-D picture: which edges of the box carry them, and their texts where the camera puts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from surfaceviz.records import FloatArray
+from surfaceviz.render.levels import Levels
+from surfaceviz.render.style import scaled
+from surfaceviz.render.surface3d.camera import Projection
+from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
+
+_TICKS, _LEVELS = 5, 6  # along the floor, upwards; at most
+_SEEN = 0.1  # of the picture: from above there is no height to read
+_GREY = "#444444"
+
+
+def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str) -> list[Text]:
+    """Write the axes of a scene's box over its picture and return the texts.
+
+    Alpha and beta stand along the floor's edges that are lowest in the picture, the height along the leftmost
+    upright edge.
+
+    Args:
+        ax: axes in pixels, rows downwards.
+        scene: what is in the picture.
+        projection: of the picture.
+        label: of the height.
+    """
+    middle = projection(np.array([[0.0, 0.0, (FLOOR + HEIGHT) / 2]]))[0]
+    texts = []
+    for k, symbol in enumerate((r"$\alpha$", r"$\beta$")):
+        texts += _draw_edge(
+            ax, projection, *_floor_edge(scene, projection, k), *floor_ticks(scene.ranges[k]), symbol, middle
+        )
+    if _rise(projection) > _SEEN:
+        places, words = level_ticks(scene.levels)
+        low, high = _upright_edge(scene, projection)
+        texts += _draw_edge(ax, projection, low, high, places, words, label, middle, upright=True)
+    return texts
+
+
+def _rise(projection: Projection) -> float:
+    """Return how much of the picture's height the box's own height takes."""
+    rows = projection(np.array([[0.0, 0.0, FLOOR], [0.0, 0.0, HEIGHT]]))[:, 1]
+    return float(np.ptp(rows)) / projection.height
+
+
+def floor_ticks(ends: tuple[float, float]) -> tuple[FloatArray, list[str]]:
+    """Return at which shares of an axis its coordinates are written, and how."""
+    ticks = np.asarray(MaxNLocator(_TICKS - 1).tick_values(*ends), float)
+    inside = ticks[(ticks >= ends[0] - 1e-12) & (ticks <= ends[1] + 1e-12)]
+    return (inside - ends[0]) / (ends[1] - ends[0]), [f"{value:g}" for value in inside]
+
+
+def level_ticks(levels: Levels) -> tuple[FloatArray, list[str]]:
+    """Return at which shares of the upright edge levels are written, and how."""
+    chosen = levels.ticks(_LEVELS)
+    norm = levels.norm()
+    heights = np.asarray(norm(chosen), float) * HEIGHT
+    return (heights - FLOOR) / (HEIGHT - FLOOR), [levels.label(place) for place in chosen]
+
+
+def _floor_edge(scene: Scene, projection: Projection, k: int) -> tuple[FloatArray, FloatArray]:
+    """Return the ends of the edge along axis ``k`` that is lowest in the picture."""
+    edges = []
+    for side in (-1.0, 1.0):
+        ends = np.full((2, 3), FLOOR)
+        ends[:, k] = -scene.half[k], scene.half[k]
+        ends[:, 1 - k] = side * scene.half[1 - k]
+        edges.append(ends)
+    lowest = max(edges, key=lambda ends: float(projection(ends)[:, 1].mean()))
+    return lowest[0], lowest[1]
+
+
+def _upright_edge(scene: Scene, projection: Projection) -> tuple[FloatArray, FloatArray]:
+    corners = [(x * scene.half[0], y * scene.half[1]) for x in (-1, 1) for y in (-1, 1)]
+    edges = [np.array([[x, y, FLOOR], [x, y, HEIGHT]]) for x, y in corners]
+    leftmost = min(edges, key=lambda ends: float(projection(ends)[:, 0].mean()))
+    return leftmost[0], leftmost[1]
+
+
+def _draw_edge(
+    ax: Axes, projection: Projection, start: FloatArray, end: FloatArray, shares: Sequence[float] | FloatArray,
+    words: Sequence[str], label: str, middle: FloatArray, *, upright: bool = False,
+) -> list[Text]:  # fmt: skip
+    """Write ticks along an edge of the box, and its label beyond them; outwards is away from the picture's middle."""
+    ends = projection(np.stack([start, end]))
+    along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    outward = np.array([along[1], -along[0]])
+    outward *= np.sign(outward @ (ends.mean(axis=0) - middle)) or 1.0
+    points = projection(np.asarray(start + np.asarray(shares)[:, None] * (end - start)))
+    where = {"ha": "right" if upright else "center", "va": "center", "color": _GREY}
+    texts: list[Text] = [
+        ax.annotate(word, point, xytext=_points(outward, 3 if upright else 9), textcoords="offset points",
+                    fontsize="small", **where)  # type: ignore[arg-type]
+        for point, word in zip(points, words, strict=True)
+    ]  # fmt: skip
+    angle = 90.0 if upright else 0.0
+    texts.append(
+        ax.annotate(label, ends.mean(axis=0), xytext=_points(outward, 34 if upright else 22), rotation=angle,
+                    textcoords="offset points", ha="center", va="center")
+    )  # fmt: skip
+    return texts
+
+
+def _points(direction: FloatArray, length: float) -> tuple[float, float]:
+    """Return an offset in points; the picture's rows count downwards."""
+    return float(direction[0] * scaled(length)), float(-direction[1] * scaled(length))
