@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 from matplotlib.contour import QuadContourSet
+from numpy.typing import NDArray
 
 import surfaceviz
 from surfaceviz import render, store
 from surfaceviz.errors import StoreError
-from surfaceviz.records import Direction, Mark, Slice
-from surfaceviz.render import levels
+from surfaceviz.records import Direction, Mark, Slice, Trajectory
+from surfaceviz.render import levels, quantity, smooth, style
 
 NAMES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -89,8 +91,15 @@ def test_diverged_and_missing_points_are_shown_as_such() -> None:
     (ax,) = _axes(render.draw([surface], levels="linear"))
     (crosses,) = [line for line in ax.lines if line.get_label() == "diverged"]
     assert np.asarray(crosses.get_xydata()).tolist() == [[-1, -1]]
-    holes = [c for c in ax.collections if isinstance(c, QuadMesh)]
-    assert [int(np.isfinite(np.ma.filled(np.ma.asarray(c.get_array()), np.nan)).sum()) for c in holes] == [1, 1]
+    (holes,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
+    reasons: NDArray[np.float64] = np.ma.filled(np.ma.asarray(holes.get_array()), np.nan)  # rows are beta
+    assert (reasons[0, 0], reasons[-1, -1]) == (2, 1)
+    bare = np.isfinite(reasons)  # the two cells that the points are corners of, and nothing of the others
+    shares = np.linspace(0, 1, reasons.shape[0])[:, None], np.linspace(0, 1, reasons.shape[1])
+    assert not bare[((shares[0] > 1 / 4) | (shares[1] > 1 / 8)) & ((shares[0] < 3 / 4) | (shares[1] < 7 / 8))].any()
+    assert bare[(shares[0] < 1 / 4) & (shares[1] < 1 / 8)].all()
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["theta", "missing", "diverged"]
     surface.values["train_loss"][:] = np.nan
     with pytest.raises(ValueError, match="no finite value to draw"):
         render.draw([surface])
@@ -116,7 +125,10 @@ def test_a_curve_shows_both_splits_accuracy_and_the_band() -> None:
     assert np.asarray(band.get_paths()[0].vertices)[:, 1].max() == pytest.approx(
         1.1 * surface.values["train_loss"].max()
     )
-    assert len(picture.legends[0].get_texts()) == 4
+    assert [text.get_text() for text in picture.legends[0].get_texts()] == [
+        "train loss", "test loss", "train accuracy", "test accuracy",
+        "band: standard error of the rise over the centre",
+    ]  # fmt: skip
 
 
 def test_several_curves_are_overlaid() -> None:
@@ -220,3 +232,114 @@ def test_points_that_were_evaluated_are_dotted_where_they_lie() -> None:
     np.testing.assert_allclose(np.asarray(dots.get_xydata()), places)
     (plain,) = _axes(render.draw([surface]))
     assert not [line for line in plain.lines if line.get_label() == "evaluated"]
+
+
+def test_levels_of_the_paper_are_its_own() -> None:
+    """plot_2D.py of Li et al.: vmin 0.1, vmax 10, vlevel 0.5."""
+    (ax,) = _axes(render.draw([_surface((41, 41))], kind="lines", levels="paper"))
+    lines = [c for c in ax.collections if isinstance(c, QuadContourSet)]
+    np.testing.assert_allclose(list(lines[0].levels), np.arange(0.1, 10, 0.5))
+
+
+def test_above_the_clip_a_surface_is_hatched() -> None:
+    """0.1 + alpha^2 + 10 beta^2 over 4.1 begins at beta = 0.632 where alpha is 0."""
+    (ax,) = _axes(render.draw([_surface((41, 61))], levels="linear", clip=4.1))
+    (hatched,) = [c for c in ax.collections if isinstance(c, QuadContourSet) and any(c.hatches)]
+    assert next(iter(hatched.levels)) == 4.1
+    (path,) = hatched.get_paths()
+    for beta, inside in ((0.64, True), (0.62, False), (-0.64, True), (-0.62, False), (0.0, False), (1.9, True)):
+        assert path.contains_point((0.0, beta)) == inside
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["theta", "above 4.1"]
+    with pytest.raises(ValueError, match="clip: nothing lies below 0.05; the least value is 0.1"):
+        render.draw([_surface((41, 61))], clip=0.05)
+    (plain,) = _axes(render.draw([_surface((41, 61))], levels="linear", clip=1e6))
+    assert not [c for c in plain.collections if isinstance(c, QuadContourSet) and any(c.hatches)]
+
+
+def test_a_rise_is_over_the_centre_and_a_metric_that_of_its_first_split() -> None:
+    surface = _surface((21,))
+    for of, expected, label in (
+        ("rise", surface.values["train_loss"] - 0.1, "rise"),
+        ("test_rise", surface.values["test_loss"] - 0.1, "rise"),
+        ("accuracy", surface.values["train_accuracy"], "accuracy"),
+        ("test_accuracy", surface.values["test_accuracy"], "accuracy"),
+    ):
+        (ax,) = render.draw([surface], of=of).axes
+        np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata(), float), expected)
+        assert ax.get_ylabel() == label
+    assert quantity.quantity(_surface(), "rise").label == "rise of train loss"
+    with pytest.raises(ValueError, match="no 'f1' in net; it has train_loss"):
+        quantity.quantity(surface, "f1")
+
+
+@pytest.mark.parametrize(("size", "width"), [("column", 3.4), ("page", 6.8), ("slide", 10.0)])
+def test_sizes_are_as_wide_as_they_say_with_letters_to_match(size: str, width: float) -> None:
+    for surfaces in ([_surface()], [_surface(title="a"), _surface(title="b")], [_surface((21,))]):
+        picture = render.draw(surfaces, size=size)
+        assert picture.get_size_inches()[0] == pytest.approx(width)
+        assert picture.axes[0].xaxis.label.get_fontsize() == style.SIZES[size].font
+    stacked = [ax.get_position().x0 for ax in _axes(render.draw(_pair(), size="column"))]
+    assert stacked[0] == pytest.approx(stacked[1])  # one above the other where two are too narrow
+    with pytest.raises(ValueError, match="size: expected one of auto, column, page, slide, got 'huge'"):
+        render.draw([_surface()], size="huge")
+
+
+def _pair() -> list[Slice]:
+    return [_surface(title="a"), _surface(title="b")]
+
+
+def test_a_trajectory_is_coloured_by_its_distance() -> None:
+    path = Trajectory(np.array([[0.9, 1.5], [0.4, 0.3], [0, 0]]), np.arange(3.0), np.array([3.0, 1.0, 0.0]))
+    surface = replace(_surface(), trajectory=path)
+    picture = render.draw([surface])
+    ax = picture.axes[0]
+    dots = next(c for c in ax.collections if isinstance(c, PathCollection) and c.get_array() is not None)
+    np.testing.assert_array_equal(np.asarray(dots.get_offsets()), path.coordinates)
+    np.testing.assert_array_equal(np.asarray(dots.get_array()), path.distance)
+    assert [bar.get_xlabel() for bar in picture.axes[1:]][-1] == "distance of the iterates from the plane"
+    unknown = replace(surface, trajectory=replace(path, distance=np.full(3, np.nan)))
+    assert len(render.draw([unknown]).axes) == 2  # no colour bar for what is not known
+    lone = Trajectory(np.array([[0.5], [0]]), np.arange(2.0), np.zeros(2), {"train_loss": np.array([7.0, 0.1])})
+    line = replace(_surface((21,)), trajectory=lone)
+    drawn = next(each for each in render.draw([line]).axes[0].lines if each.get_label() == "training")
+    assert np.asarray(drawn.get_xydata()).tolist() == [[0.5, 7.0], [0, 0.1]]
+
+
+def test_curves_refuse_what_only_surfaces_have() -> None:
+    for options, message in (
+        ({"kind": "lines"}, "kind lines draws surfaces, and these slices are curves"),
+        ({"points": True}, "the points of curves are not dotted"),
+        ({"levels": "paper"}, "levels paper: curves have none"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            render.draw([_surface((5,))], **options)
+
+
+def test_the_axis_of_overlaid_curves_is_that_of_the_widest() -> None:
+    wide = replace(_surface((21,), title="wide"), axes=(np.linspace(-3, 3, 21),))
+    ax = render.draw([_surface((21,)), wide]).axes[0]
+    assert ax.get_xlim() == (-3, 3)
+
+
+def test_names_from_files_are_letters_and_no_formulas() -> None:
+    hostile = replace(_surface(), marks=(Mark(r"a$\frac{1}{$.pt", (0.0, 0.5), {}),), provenance={"problem": "$x^"})
+    picture = render.draw([hostile])
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    assert picture.axes[0].texts[0].get_text() == r"a\$\\frac{1}{\$.pt"
+
+
+def test_a_thousand_points_a_side_draw() -> None:
+    picture = render.draw([_surface((1001, 1001))])
+    assert picture._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_lines_between_points_do_not_overshoot_and_pass_through_them() -> None:
+    axes = (np.linspace(0, 1, 7), np.linspace(0, 2, 5))
+    z = np.random.default_rng(0).normal(size=(7, 5))
+    fine, drawn = smooth.refine(axes, z)
+    i, j = (np.searchsorted(new, old) for new, old in zip(fine, axes, strict=True))
+    np.testing.assert_allclose(drawn[np.ix_(i, j)], z, atol=1e-12)
+    assert drawn.min() >= z.min() - 1e-12
+    assert drawn.max() <= z.max() + 1e-12
+    parabola = np.broadcast_to(axes[0][:, None] ** 3, (7, 5))
+    assert np.abs(smooth.refine(axes, parabola)[1] - fine[0][:, None] ** 3).max() < 4e-3

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import sys
 
 from surfaceviz.errors import GraphicsError
 
-# What VTK looks for, in turn, and Debian's package for it: a screen's library, one without a screen, software alone.
-_LIBRARIES = {"libGL.so.1": "libgl1", "libEGL.so.1": "libegl1", "libOSMesa.so.8": "libosmesa6"}
+# VTK takes a screen's OpenGL, else EGL's, else OSMesa's: without looking whether there is one.
+_LAST = "vtkOSOpenGLRenderWindow"
+_OSMESA = ("libOSMesa.so.8", "libOSMesa.so")
+_EGL = "libEGL.so.1"
 
 
 def check_opengl() -> None:
@@ -20,15 +20,17 @@ def check_opengl() -> None:
     """
     try:
         import pyvista  # noqa: F401
+        import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  which the window is made by
+        from vtkmodules.vtkRenderingCore import vtkRenderWindow
     except ImportError as error:
         raise GraphicsError(f"pyvista can't be imported ({error})") from error
-    if not sys.platform.startswith("linux"):
+    if type(vtkRenderWindow()).__name__ != _LAST or any(map(_loads, _OSMESA)):
         return
-    wanted = dict(_LIBRARIES)
-    if not os.environ.get("DISPLAY"):
-        wanted.pop("libGL.so.1")
-    if not any(_loads(name) for name in wanted):
-        raise GraphicsError(f"no OpenGL: {' or '.join(wanted)} is missing (Debian: {' or '.join(wanted.values())})")
+    if not _loads(_EGL):
+        raise GraphicsError(f"no OpenGL: {_EGL} is missing (Debian's package libegl1)")
+    raise GraphicsError(
+        "no OpenGL: EGL finds no device, not even Mesa's (Debian's packages libegl-mesa0, libgl1-mesa-dri)"
+    )
 
 
 def _loads(name: str) -> bool:

@@ -141,7 +141,7 @@ def _mesh(scene: Scene) -> Any:
     )
     if scene.levels.clip is None:
         return mesh
-    return mesh.clip_scalar("z", value=float(scene.levels.placed(np.array(scene.levels.top))))
+    return mesh.clip_scalar(scalars="z", value=float(scene.levels.placed(np.array(scene.levels.top))))
 
 
 def _lines(mesh: Any, scene: Scene) -> Any | None:
