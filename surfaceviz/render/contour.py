@@ -19,6 +19,7 @@ KINDS = ("filled", "lines", "heat")
 _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
 _HALO = (1.0, 1.0, 1.0, 0.8)
 _LOW = 0.7  # of its width; beside a panel that is lower, beta's label is broken into lines
+_NAME = 28  # characters of a file's name
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 
 
@@ -181,4 +182,12 @@ def _words(direction: Direction) -> str:
         return f"eigenvector, $\\lambda$ = {float(value):.3g}"
     if direction.kind in ("gradient", "ascent"):
         return direction.kind
+    if direction.kind == "file":
+        return f"direction of {_short(direction.source or 'a file')}"
     return f"toward {direction.source}" if direction.source else direction.kind
+
+
+def _short(name: str) -> str:
+    """Return a file's name as it fits an axis, a dollar sign being one and no formula."""
+    short = name if len(name) <= _NAME else f"{name[: _NAME // 2]}\N{HORIZONTAL ELLIPSIS}{name[-_NAME // 2 :]}"
+    return short.replace("$", r"\$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from surfaceviz.records import FloatArray
 from surfaceviz.render.export.relief import Relief
 
 Indices = NDArray[np.int64]
+KindT = TypeVar("KindT", np.int64, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def grid_triangles(shown: NDArray[np.bool_]) -> Indices:
     return np.concatenate([np.stack([i[where], j[where], k[where]], axis=1) for i, j, k, where in kinds])
 
 
-def _corners(grid: NDArray[np.generic]) -> tuple[NDArray[np.generic], ...]:
+def _corners(grid: NDArray[KindT]) -> tuple[NDArray[KindT], ...]:
     """Return the corners of all cells, counter-clockwise from above."""
     return grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
 

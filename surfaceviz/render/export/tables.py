@@ -46,7 +46,7 @@ def csv_table(surface: Slice) -> bytes:
 def netcdf(surface: Slice) -> bytes:
     """Return NetCDF 3 with the dimensions alpha and beta; a name that it can't have stands in ``long_name``."""
     buffer = io.BytesIO()
-    file = netcdf_file(buffer, "w", version=2)
+    file: Any = netcdf_file(buffer, "w", version=2)
     for name, axis in _axes(surface).items():
         file.createDimension(name, len(axis))
         file.createVariable(name, "f8", (name,))[:] = axis
