@@ -289,4 +289,4 @@ def test_the_command_says_where_its_directions_come_from(tmp_path: Path, capsys:
     assert f"direction alpha file, {file}, sha256 " in told
     assert "conv.weight: as in the file" in told
     ax = surfaceviz.plot("a.h5").axes[0]
-    assert ax.get_xlabel() == "$\\alpha$  (direction of a long name of\N{HORIZONTAL ELLIPSIS}ills an axis.h5)"
+    assert ax.get_xlabel() == "$\\alpha$  (direction of a long name of\N{HORIZONTAL ELLIPSIS}lls an axis.h5)"

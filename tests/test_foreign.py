@@ -241,7 +241,7 @@ def test_directions_are_numbered_in_the_order_of_parameters() -> None:
         np.testing.assert_array_equal(file["xdirection/0"][:], b)
         assert file["xdirection/0"].dtype == np.float32
         assert file["xdirection/1"][:].tolist() == [0, 0, 0]  # which stays still
-    foreign.write_reference(surface, "s.h5", [{"b": b, "c": np.float32(4)}])
+    foreign.write_reference(surface, "s.h5", [{"b": b, "c": np.array(4, np.float32)}])
     found = foreign.read_direction_file("s-directions.h5")[0]
     assert [array.shape for array in found] == [(2, 3), (2, 3), (3,), ()]  # the state's, as a buffer moves
     assert found[3] == 4
