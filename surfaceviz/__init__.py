@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
+    from surfaceviz.foreign import read_reference
     from surfaceviz.losses import PerSample
     from surfaceviz.parts import merge
     from surfaceviz.pipeline.api import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.pipeline.api_curvature import hessian, hessian_map
+    from surfaceviz.pipeline.exchange import export
     from surfaceviz.pipeline.picture import plot
     from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from surfaceviz.store import read, read_curvature
 
 __all__ = [
-    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "hessian", "hessian_map",
-    "merge", "plot", "read", "read_curvature", "sharpness", "slice",
+    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "export", "hessian",
+    "hessian_map", "merge", "plot", "read", "read_curvature", "read_reference", "sharpness", "slice",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -40,7 +42,9 @@ _HOMES = {
     "SurfacevizError": "errors",
     "merge": "parts",
     "plot": "pipeline.picture",
+    "export": "pipeline.exchange",
     "read": "store",
+    "read_reference": "foreign",
     "sharpness": "pipeline.sharpness",
     "slice": "pipeline.api",
 }

@@ -50,6 +50,10 @@ Along = Annotated[
     ),
 ]
 Radius = Annotated[float, typer.Option(help="Of --along ascent.")]
+Directions = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Take the directions of this file: of the reference code, or of a slice."),
+]
 Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].")]
 Samples = Annotated[
     str | None,

@@ -36,6 +36,7 @@ def slice(  # noqa: A001  the field's word for a cut
     toward: Names = (),
     along: str | None = None,
     radius: float = RADIUS,
+    directions: str | Path | None = None,
     splits: Names = (),
     samples: int | str | None = None,
     bn: str = "fixed",
@@ -73,6 +74,8 @@ def slice(  # noqa: A001  the field's word for a cut
             bottom), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a random
             second axis.
         radius: of the ascent.
+        directions: a file of directions, taken as they are: of the reference code (``xdirection``, ``ydirection``), or
+            of a slice that keeps its own.
         toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
         splits: names; all by default.
         samples: the size of a seeded subset of each split; ``auto``: as few as ``tol`` bears, audits on all.
@@ -117,6 +120,7 @@ def slice(  # noqa: A001  the field's word for a cut
         toward=_tuple(toward),
         along=along,
         radius=radius,
+        directions=None if directions is None else str(directions),
         splits=_tuple(splits),
         samples=samples,
         bn=bn,

@@ -17,7 +17,7 @@ from surfaceviz.records import EVALUATED, Slice
 
 def still(plan: Plan) -> list[str]:
     """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
-    if plan.request.toward:
+    if plan.request.toward or plan.request.directions:
         return []
     lines = []
     frozen = len(plan.filters) - len(plan.moving)

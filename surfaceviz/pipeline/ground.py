@@ -195,6 +195,11 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
         ProblemError: the file does not name its problem, and the inquiry none.
     """
     noted = surface.provenance
+    if "imported_from" in noted:
+        raise ProblemError(
+            f"{inquiry.file} was imported from {noted['imported_from']}, which says neither of what network nor along "
+            "which directions; cut it anew by slice --directions"
+        )
     origin = json.loads(str(noted.get("made_from", "{}")))
     problem = inquiry.problem or origin.get("problem")
     if problem is None:
@@ -203,7 +208,8 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
             "--problem FILE.py:FACTORY (problem= in Python)"
         )
     toward = tuple(origin.get("toward", ()))
-    random = RandomSpec() if toward else RandomSpec(
+    directions = origin.get("directions")
+    random = RandomSpec() if toward or directions else RandomSpec(
         int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
     )  # fmt: skip
     samples = noted["samples"]
@@ -217,6 +223,7 @@ def request_of(inquiry: Inquiry, surface: Slice) -> Request:
         only=tuple(json.loads(str(noted["only"]))),
         freeze=tuple(json.loads(str(noted["freeze"]))),
         toward=toward,
+        directions=directions,
         along=None if along == "none" else along,
         radius=float(radius or RADIUS),
         splits=tuple(surface.splits),

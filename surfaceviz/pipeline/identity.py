@@ -93,7 +93,13 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], list
 def made_from(request: Request) -> str:
     """Return the names by which a run's problem, weights and data are found again, as JSON; none of live objects."""
     problem = request.problem if isinstance(request.problem, str) else None
-    return json.dumps({"problem": problem, "weights": request.weights, "data": request.data, "toward": request.toward})
+    named = {
+        "weights": request.weights,
+        "data": request.data,
+        "toward": request.toward,
+        "directions": request.directions,
+    }
+    return json.dumps({"problem": problem, **named})
 
 
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> dict[str, str | int | float]:

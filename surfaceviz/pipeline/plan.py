@@ -21,9 +21,10 @@ from surfaceviz.functional import batch_norms
 from surfaceviz.grid import AutoAxis, Axis
 from surfaceviz.parameters import Filters, filters_of, fingerprint, moving, named_tensors
 from surfaceviz.pipeline.along import Around
+from surfaceviz.pipeline.given import laid_out
 from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.ways import along, differing, mastered, toward
+from surfaceviz.pipeline.ways import along, differing, given, mastered, toward
 from surfaceviz.problem import Problem
 
 PLANE = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
@@ -75,7 +76,8 @@ class Plan:
         """What two runs must share to be one: stored in the file, compared when it is continued."""
         request = self.request
         data = [*self.splits, *([self.calibration] if self.calibration else [])]
-        random = not request.toward
+        random = not (request.toward or request.directions)
+        shas = [direction.record.sha256 for direction in self.directions]
         return {
             "problem": self.name,
             "weights_sha256": fingerprint(self.theta),
@@ -94,6 +96,7 @@ class Plan:
             "freeze": json.dumps(request.freeze),
             "toward": json.dumps(self.toward) if self.toward else "none",
             "along": f"{request.along} {request.radius:g}" if request.along == "ascent" else request.along or "none",
+            **({"directions": ",".join(shas)} if request.directions else {}),
             "bn": request.bn,
             "dtype": self.dtype,
             "device": self.device.type,
@@ -162,6 +165,11 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     if others:
         moves = parameters
         made, marks, axes = toward(request, theta, others, parameters)
+    elif request.directions:
+        moves = parameters
+        # A run that is gone on with takes the file that is named now, so that another one is found out.
+        made = given(request, problem.model, theta, say, None if before else kept)
+        axes = request.axes or PLANE[: len(made)]
     else:
         moves = moving(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
@@ -172,6 +180,7 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
                 theta, filters, moves, request.random, count=len(axes), regenerate=request.regenerate
             )
         )
+    made = laid_out(made, problem.model)
     return Plan(
         request, problem, name, theta, filters, moves, made, _cosine(made, filters), marks,
         [fingerprint(o) for o in others], differing(theta, others), _concrete(axes, before), splits,

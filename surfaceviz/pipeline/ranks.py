@@ -26,8 +26,14 @@ from surfaceviz.pipeline.settle import prepared
 from surfaceviz.problem import Problem
 
 # Of a request, what each rank reads for itself: its content is compared, not its name.
-_OWN = ("problem", "weights", "data", "toward", "output", "default_output", "overwrite")
-_SHARED = {"weights_sha256": "weights", "data_sha256": "data", "toward": "models to lead to", "device": "devices"}
+_OWN = ("problem", "weights", "data", "toward", "directions", "output", "default_output", "overwrite")
+_SHARED = {
+    "weights_sha256": "weights",
+    "data_sha256": "data",
+    "toward": "models to lead to",
+    "directions": "directions",
+}
+_SHARED |= {"device": "devices"}
 _DIFFERENT_CPUS = "another kind of CPU than rank 0's: values agree within rounding"
 
 
@@ -152,8 +158,8 @@ def credentials(plan: Plan, centre: Mapping[str, float]) -> Credentials:
     identity = plan.identity
     norms = (directions.length(d.tensors[name]) for d in plan.directions for name in sorted(d.tensors))
     return Credentials(
-        {key: str(identity[key]) for key in _SHARED}, tuple(d.record.sha256 for d in plan.directions), tuple(norms),
-        dict(centre),
+        {key: str(identity.get(key, "none")) for key in _SHARED}, tuple(d.record.sha256 for d in plan.directions),
+        tuple(norms), dict(centre),
     )  # fmt: skip
 
 

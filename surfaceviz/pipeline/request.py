@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from surfaceviz import directions, evaluate, store
+from surfaceviz import evaluate, store
+from surfaceviz.directions import RandomSpec
 from surfaceviz.grid import AutoAxis, Axis
 from surfaceviz.pipeline.along import ALONG
 from surfaceviz.problem import Problem
@@ -51,12 +52,13 @@ class Request:
     axes: tuple[Axis | AutoAxis, ...] | None = None
     weights: str | None = None
     data: str | None = None
-    random: directions.RandomSpec = field(default_factory=directions.RandomSpec)
+    random: RandomSpec = field(default_factory=RandomSpec)
     only: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     toward: tuple[str, ...] = ()
     along: str | None = None  # of `ALONG`: directions that the loss names
     radius: float = 0.05  # of an ascent
+    directions: str | None = None  # a file of the reference code or of a slice
     splits: tuple[str, ...] = ()
     samples: int | str | None = None  # "auto": as few as the tolerance bears
     subset: int | None = None  # how many those are, where it is known
@@ -86,6 +88,7 @@ class Request:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._check_toward()
         self._check_along()
+        self._check_directions()
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
         self._check_shard()
@@ -121,7 +124,7 @@ class Request:
             raise ValueError(
                 f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
             )
-        if self.toward and (self.only or self.freeze or self.random != directions.RandomSpec(self.random.seed)):
+        if self.toward and (self.only or self.freeze or self.random != RandomSpec(self.random.seed)):
             raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
         if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
             raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
@@ -130,10 +133,18 @@ class Request:
         _one_of("along", self.along, (None, *ALONG))
         if not self.radius > 0:
             raise ValueError(f"radius: expected a positive distance, got {self.radius:g}")
-        plain = directions.RandomSpec(self.random.seed)
+        plain = RandomSpec(self.random.seed)
         if self.along and (self.toward or self.regenerate or self.random != plain):
             raise ValueError(
                 "along names the directions; leave out toward, regenerate, orthogonal, normalise and ignore"
+            )
+
+    def _check_directions(self) -> None:
+        others = self.toward or self.along or self.regenerate or self.only or self.freeze
+        if self.directions and (others or self.random != RandomSpec(self.random.seed)):
+            raise ValueError(
+                "directions are taken as their file has them; leave out toward, along, regenerate, only, freeze, "
+                "orthogonal, normalise and ignore"
             )
 
     @property

@@ -1,19 +1,22 @@
-"""The ways that a slice takes: along what the loss names, or toward other models."""
+"""The ways that a slice takes: along what the loss names, toward other models, or along what a file gives."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surfaceviz import directions, evaluate, store
 from surfaceviz.grid import AutoAxis, Axis, fitted
 from surfaceviz.parameters import fingerprint
 from surfaceviz.pipeline.along import Around, directions_along
+from surfaceviz.pipeline.given import directions_of_file
 from surfaceviz.pipeline.request import Request
+
+Say = Callable[[str], None]
 
 LINE = (Axis(-0.5, 1.5, 41),)  # between two models; the range of Goodfellow et al. with room on both sides
 _MARGIN = 0.25  # around three models, as a share of their extent
@@ -22,14 +25,30 @@ _MARGIN = 0.25  # around three models, as a share of their extent
 def along(request: Request, around: Around, count: int, kept: Path | None) -> list[directions.Direction]:
     """Return the directions that the loss names, those of a file where it keeps them."""
     assert request.along is not None
-    tensors = [] if kept is None else store.read_directions(kept)
-    if kept is not None and len(tensors) == count and all(tensors):
-        made = [{name: torch.from_numpy(array) for name, array in arrays.items()} for arrays in tensors]
-        return [
-            directions.Direction(replace(record, sha256=fingerprint(each)), each)
-            for record, each in zip(store.read(kept).directions, made, strict=True)
-        ]
-    return directions_along(request.along, around, request.random, count=count, radius=request.radius)
+    return _kept(kept, count) or directions_along(
+        request.along, around, request.random, count=count, radius=request.radius
+    )
+
+
+def given(
+    request: Request, model: nn.Module, theta: Mapping[str, Tensor], say: Say, kept: Path | None
+) -> list[directions.Direction]:
+    """Return the directions of the file that the request names, or those of its own file where that keeps them."""
+    assert request.directions is not None
+    count = None if request.axes is None else len(request.axes)
+    return _kept(kept, count or 0) or directions_of_file(Path(request.directions), model, theta, count=count, say=say)
+
+
+def _kept(path: Path | None, count: int) -> list[directions.Direction]:
+    """Return the directions that a file keeps; none where these are not so many."""
+    tensors = [] if path is None else store.read_directions(path)
+    if path is None or len(tensors) != count or not all(tensors):
+        return []
+    made = [{name: torch.from_numpy(array) for name, array in arrays.items()} for arrays in tensors]
+    return [
+        directions.Direction(replace(record, sha256=fingerprint(each)), each)
+        for record, each in zip(store.read(path).directions, made, strict=True)
+    ]
 
 
 def toward(

@@ -10,6 +10,7 @@ from surfaceviz.records.slices import (
     MISSING,
     Audit,
     Direction,
+    Entry,
     Mark,
     Slice,
     describe,
@@ -20,6 +21,6 @@ from surfaceviz.records.words import describe_spectrum
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
-    "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "describe", "describe_audit",
-    "describe_spectrum",
+    "Entry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "describe",
+    "describe_audit", "describe_spectrum",
 ]  # fmt: skip

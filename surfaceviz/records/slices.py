@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from surfaceviz.records.trajectory import Trajectory
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
 CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
+
+
+class Entry(NamedTuple):
+    """A tensor's place in its model's state dict."""
+
+    name: str  # canonical
+    shape: tuple[int, ...]
+    is_buffer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,8 @@ class Direction:
         ignore: of a random direction, ``biasbn`` or ``none``.
         source: of a difference, the weights that it leads to; of an eigenvector its eigenvalue and residual; of an
             ascent what it reached; of a file its name.
+        layout: all tensors of the model, in the order of its state dict, tied ones once for each place: what files
+            that number tensors go by.
     """
 
     kind: str
@@ -39,6 +50,7 @@ class Direction:
     normalise: str | None = None
     ignore: str | None = None
     source: str | None = None
+    layout: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,4 +239,4 @@ def _describe_direction(direction: Direction) -> str:
         parts.append(f"to {direction.source}" if direction.kind == "difference" else direction.source)
     if direction.seed is not None:
         parts.append(f"seed {direction.seed}, normalise {direction.normalise}, ignore {direction.ignore}")
-    return f"{', '.join(parts)}, sha256 {direction.sha256[:12]}"
+    return ", ".join(parts) + (f", sha256 {direction.sha256[:12]}" if direction.sha256 else "")

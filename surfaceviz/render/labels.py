@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SYMBOLS = (r"$\alpha$", r"$\beta$")
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
-_LONG = 24  # characters of a file's name that an axis has room for
+_AXIS, _TITLE = 28, 60  # characters of a file's name that an axis, a title has room for
 
 
 def axis_label(surface: Slice, k: int) -> str:
@@ -38,18 +38,22 @@ def _words(direction: Direction, only: str) -> str:
         return f"eigenvector, $\\lambda$ = {float(value):.3g}"
     if direction.kind in ("gradient", "ascent"):
         return direction.kind
-    toward = "from" if direction.kind == "file" else "toward"
-    return f"{toward} {plain(direction.source)}" if direction.source else direction.kind
+    if direction.kind == "file":
+        return f"direction of {plain(direction.source or 'a file', _AXIS)}"
+    return f"toward {plain(direction.source, _AXIS)}" if direction.source else direction.kind
 
 
-def plain(text: str) -> str:
-    r"""Return text from a file as matplotlib shows it letter by letter: no formulas, no unprintable characters.
+def plain(text: str, most: int = _TITLE) -> str:
+    r"""Return text from a file as matplotlib shows it letter by letter: no formulas, nothing unprintable.
+
+    Of more than ``most`` characters the middle is left out.
 
     >>> print(plain("a$b$.pt"))
     a\$b\$.pt
     """
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    short = shown if len(shown) <= 2 * _LONG else f"{shown[:_LONG]}\N{HORIZONTAL ELLIPSIS}{shown[-_LONG:]}"
+    half = most // 2
+    short = shown if len(shown) <= most else f"{shown[:half]}\N{HORIZONTAL ELLIPSIS}{shown[-half:]}"
     return short.replace("\\", "\\\\").replace("$", r"\$")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from surfaceviz import whole
 from surfaceviz.errors import StoreError
 from surfaceviz.render import style
 
@@ -42,10 +42,17 @@ def save(figure: Figure, path: Path) -> None:
         StoreError: it can't be written.
     """
     image = _bytes(figure, check_format(path))
-    beside = path.with_name(f".{path.name}.part")
+    put(path, image)
+
+
+def put(path: Path, image: bytes) -> None:
+    """Put the bytes of a picture or of an export at ``path``, whole or not at all.
+
+    Raises:
+        StoreError: it can't be written; what was there stays.
+    """
     try:
-        beside.write_bytes(image)
-        os.replace(beside, path)  # noqa: PTH105
+        whole.put(path, image)
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from surfaceviz import whole
 from surfaceviz.errors import SchemaError, StoreError
 
 SCHEMA_VERSION = 1
@@ -32,36 +32,11 @@ def put(path: Path, image: bytes) -> None:
     Raises:
         StoreError: the folder is missing, the disk is full, or may not be written; the old file stays.
     """
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.part")
     try:
-        try:
-            _write_synced(beside, image)
-            os.replace(beside, target)  # noqa: PTH105  fault injection patches os
-        finally:
-            beside.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        whole.put(path, image)
     except OSError as error:
-        kept = "; the last good snapshot is kept" if target.exists() else ""
+        kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error
-
-
-def _write_synced(path: Path, image: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(image)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system lets folders be synced."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -71,6 +46,29 @@ def opened(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
     Raises:
         SchemaError: missing, truncated, no surfaceviz file, of a later version, or with links out of it.
     """
+    with opened_hdf5(path) as file:
+        version = file.attrs.get("schema_version")
+        if version is None or holding not in file:
+            raise SchemaError(
+                f"{path}: HDF5, but no surfaceviz {_WORDS[holding]} (it has {', '.join(file) or 'nothing'})"
+            )
+        if int(version) != SCHEMA_VERSION:
+            raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
+        refuse_outside(path, file)
+        yield file
+
+
+@contextmanager
+def opened_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File]:
+    """Open an HDF5 file of any kind, for a ``with`` block in which it may turn out to be broken.
+
+    Args:
+        path: the file.
+        what: it is to be, for a message.
+
+    Raises:
+        SchemaError: missing, truncated, or whatever h5py raises in the block.
+    """
     if not path.exists():
         raise SchemaError(f"{path}: no such file")
     try:
@@ -79,28 +77,24 @@ def opened(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
         raise SchemaError(f"{path}: no whole HDF5 file ({error})") from error
     with file:
         try:
-            version = file.attrs.get("schema_version")
-            if version is None or holding not in file:
-                raise SchemaError(
-                    f"{path}: HDF5, but no surfaceviz {_WORDS[holding]} (it has {', '.join(file) or 'nothing'})"
-                )
-            if int(version) != SCHEMA_VERSION:
-                raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
-            _refuse_outside(path, file)
             yield file
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             # what h5py raises on a file with parts missing, garbled or of other kinds
-            raise SchemaError(f"{path}: no whole surfaceviz file ({type(error).__name__}: {error})") from error
+            raise SchemaError(f"{path}: no whole {what} ({type(error).__name__}: {error})") from error
 
 
-def _refuse_outside(path: Path, group: h5py.Group) -> None:
-    """Refuse links: a file of ours has none, and following them would read other files."""
+def refuse_outside(path: Path, group: h5py.Group) -> None:
+    """Refuse links, in a group and all beneath it: a file of ours has none, and they would lead to other files.
+
+    Raises:
+        SchemaError: there is one.
+    """
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise SchemaError(f"{path}: {group.name}/{name} is a {type(link).__name__}, which is not followed")
         if isinstance(group[name], h5py.Group):
-            _refuse_outside(path, group[name])
+            refuse_outside(path, group[name])
 
 
 def plain(dataset: h5py.Dataset) -> Any:

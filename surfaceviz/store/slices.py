@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import AXIS_NAMES, Audit, Direction, FloatArray, Mark, Slice
+from surfaceviz.records import AXIS_NAMES, Audit, Direction, Entry, FloatArray, Mark, Slice
 from surfaceviz.store.files import SCHEMA_VERSION, opened, plain, put, scalar
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
@@ -92,6 +92,8 @@ def _encode_direction(group: h5py.Group, direction: Direction) -> None:
         given = getattr(direction, key)
         if given is not None:
             group.attrs[key] = given
+    if direction.layout:
+        group.attrs["layout"] = json.dumps(direction.layout)
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
@@ -149,6 +151,15 @@ def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
     return {name: arrays[name] for name in sorted(arrays, key=place)}
 
 
+def holds_slice(path: str | Path) -> bool:
+    """Return whether a file is one of ours with a slice; whatever else is wrong with it, reading says."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "slice" in file and "schema_version" in file.attrs
+    except OSError:
+        return False
+
+
 def read_directions(path: str | Path) -> list[dict[str, NDArray[Any]]]:
     """Return the arrays of each direction by tensor name; empty mappings where they are not kept."""
     with opened(Path(path)) as file:
@@ -173,6 +184,10 @@ def _direction(group: h5py.Group) -> Direction:
         normalise=_optional(attrs, "normalise"),
         ignore=_optional(attrs, "ignore"),
         source=_optional(attrs, "source"),
+        layout=tuple(
+            Entry(str(name), tuple(map(int, shape)), bool(is_buffer))
+            for name, shape, is_buffer in json.loads(str(attrs.get("layout", "[]")))
+        ),
     )
 
 

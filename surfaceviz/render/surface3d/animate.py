@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from surfaceviz.errors import StoreError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
 from surfaceviz.render.look import Look
-from surfaceviz.render.picture import Picture
+from surfaceviz.render.picture import Picture, put
 from surfaceviz.render.surface3d.camera import RATIO, View
 from surfaceviz.render.surface3d.draw import scenes_of
 from surfaceviz.render.surface3d.quiet import quiet
@@ -142,15 +141,10 @@ def _pixels(figure: Picture, dpi: int, box: Bbox) -> NDArray[np.uint8]:
 
 
 def _write(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:
-    beside = path.with_name(f".{path.name}.part.{kind}")
-    try:
-        try:
-            _encode(beside, images, kind)
-            os.replace(beside, path)  # noqa: PTH105
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        movie = Path(folder) / f"movie.{kind}"
+        _encode(movie, images, kind)
+        put(path, movie.read_bytes())
 
 
 def _encode(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:

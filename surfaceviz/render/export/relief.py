@@ -1,0 +1,109 @@
+"""A slice as a shape in space, and what its points hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz.records import AXIS_NAMES, FloatArray, Slice
+from surfaceviz.render import levels, style
+from surfaceviz.render.labels import has_equal_units
+from surfaceviz.render.quantity import quantity
+
+HEIGHT = 0.6  # of the longest side; ours
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """A slice as a shape in space, in units of alpha; arrays are (n_alpha[, n_beta]).
+
+    Attributes:
+        x: alpha.
+        y: beta, in units that make the sides equally long where their lengths are not similar; 0 of a curve.
+        z: the height, from 0 up; 0 where nothing is shown.
+        shown: where there is a finite value.
+        colours: of the picture's colour scale, red, green and blue from 0 to 1, (n_alpha[, n_beta], 3).
+        width: of the longest side.
+        words: what x, y and z are.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    z: FloatArray
+    shown: NDArray[np.bool_]
+    colours: FloatArray
+    width: float
+    words: dict[str, str]
+
+
+def relief(surface: Slice, *, of: str | None, log: bool, clip: float | None, height: float) -> Relief:
+    """Return a slice's shape: z = height width (f(v) - min f) / (max f - min f), f the logarithm or nothing.
+
+    Raises:
+        ValueError: no such metric, no finite value, or a logarithm of values that are none above 0.
+    """
+    drawn = quantity(surface, of)
+    values = np.where(np.isfinite(drawn.values), drawn.values, np.nan)
+    if clip is not None:
+        values = np.minimum(values, clip)
+    scale = levels.choose([values], "log" if log else "linear")
+    placed = scale.placed(values)
+    shown = np.isfinite(placed)
+    low, high = float(placed[shown].min()), float(placed[shown].max())
+    extents = [float(np.ptp(axis)) for axis in surface.axes]
+    width, stretch = max(extents) or 1.0, 1.0
+    if surface.ndim == 2 and min(extents) > 0 and not has_equal_units(surface):  # noqa: PLR2004
+        width, stretch = extents[0], extents[0] / extents[1]
+    unit = height * width / (high - low) if high > low else 0.0
+    x, *rest = np.meshgrid(*surface.axes, indexing="ij")
+    shape = "log10 of " * log + drawn.label + ("" if clip is None else f", {clip:g} at the most")
+    words = {
+        "x": "alpha",
+        "y": "0" if not rest else "beta" if stretch == 1 else f"beta x {stretch:.9g}",
+        "z": f"({shape} - {low:.9g}) x {unit:.9g}",
+    }
+    colours = mpl.colormaps[style.MAP](scale.norm()(np.where(shown, placed, low)))[..., :3]
+    return Relief(
+        x, rest[0] * stretch if rest else np.zeros_like(x), np.where(shown, (placed - low) * unit, 0.0), shown,
+        np.asarray(colours), width, words,
+    )  # fmt: skip
+
+
+def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
+    """Return what is known of every point by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
+    coordinates = np.meshgrid(*surface.axes, indexing="ij")
+    return {
+        **dict(zip(AXIS_NAMES, coordinates, strict=False)),
+        "origin": surface.origin,
+        **surface.values,
+        **{f"{name}_stderr": array for name, array in surface.stderr.items()},
+        **{f"{name}_rise_stderr": array for name, array in surface.rise_stderr.items()},
+    }
+
+
+def described(surface: Slice) -> str:
+    """Return where a slice comes from, as JSON in ASCII: provenance, values at the centre, directions, marks."""
+    told = {
+        "provenance": dict(surface.provenance),
+        "centre": dict(surface.centre),
+        "directions": [
+            {"kind": d.kind, "source": d.source, "seed": d.seed, "normalise": d.normalise, "sha256": d.sha256}
+            for d in surface.directions
+        ],
+        "marks": [{"name": mark.name, "coordinates": mark.coordinates, **mark.values} for mark in surface.marks],
+    }
+    return json.dumps(told, default=lambda value: value.item() if isinstance(value, np.generic) else str(value))
+
+
+def harmless(text: str) -> str:
+    r"""Return a text on one line, without what terminals and XML take for more than text.
+
+    >>> harmless("a\n<script>\x1b[2J")
+    'a <script> [2J'
+    """
+    return "".join(c if c.isprintable() else " " for c in text)
