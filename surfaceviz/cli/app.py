@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,9 +55,3 @@ def number_or_auto(name: str, given: str) -> int | None:
 def command_line() -> str:
     """Return the command that was typed."""
     return shlex.join(["surfaceviz", *sys.argv[1:]])
-
-
-def picture_beside(path: Path) -> Path:
-    """Return the picture's name for a file: its own with ``.png`` for ``.h5``, whatever dots it has."""
-    stem = path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name
-    return path.with_name(f"{stem}.png")

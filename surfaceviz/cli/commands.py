@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfaceviz.cli import options
-from surfaceviz.cli.app import app, command_line, number_or_auto, picture_beside
+from surfaceviz.cli.app import app, command_line, number_or_auto
 
 if TYPE_CHECKING:
     from surfaceviz.cli.progress import Terminal
@@ -46,6 +46,7 @@ def slice(  # noqa: A001  the field's word for a cut
     workers: options.Workers = "auto",
     shard: options.Part = None,
     overwrite: options.Overwrite = False,
+    watch: options.Watch = False,
     no_plot: options.NoPlot = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -87,6 +88,7 @@ def slice(  # noqa: A001  the field's word for a cut
         shard=None if shard is None else Shard.parse(shard),
         default_output=output is None,
         overwrite=overwrite,
+        watch=watch,
     )
     with Terminal(quiet=quiet) as terminal:
         if dry_run:
@@ -139,6 +141,7 @@ def merge(
 ) -> None:
     """Join the parts of one slice, after checking that they fit and leave nothing out."""
     from surfaceviz.parts import merge
+    from surfaceviz.pipeline.watch import picture_beside
 
     whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
     if "rounding" in whole.provenance:
@@ -167,6 +170,7 @@ def _finish(outcome: Outcome, terminal: Terminal, *, draw: bool) -> None:
     """Draw the picture and print the closing lines."""
     from surfaceviz import render
     from surfaceviz.pipeline.report import closing_lines
+    from surfaceviz.pipeline.watch import picture_beside
 
     assert outcome.path is not None
     picture = picture_beside(outcome.path) if draw else None

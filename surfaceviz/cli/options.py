@@ -92,6 +92,7 @@ Part = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Evaluate the I-th of N parts of the grid, for merge.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Draw the picture beside the file again as levels complete.")]
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and errors.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from surfaceviz.cli import options
-from surfaceviz.cli.app import app, picture_beside
+from surfaceviz.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,8 @@ def view(
 
 
 def _stem(files: list[Path]) -> str:
+    from surfaceviz.pipeline.watch import picture_beside
+
     return "-".join(picture_beside(path).stem for path in files[:_NAMED])
 
 

@@ -49,6 +49,7 @@ def slice(  # noqa: A001  the field's word for a cut
     workers: int | None = None,
     shard: str | None = None,
     overwrite: bool = False,
+    watch: bool = False,
     listener: Listener | None = None,
 ) -> Slice:
     """Return a 1-D or 2-D slice of the loss around a minimum.
@@ -92,6 +93,7 @@ def slice(  # noqa: A001  the field's word for a cut
         workers: local processes of one thread each; None takes one a core where the work is worth it.
         shard: ``"I/N"``: evaluate the I-th of N parts of the grid, into a file that `merge` joins with the others.
         overwrite: start anew whatever the output holds.
+        watch: draw the picture beside the output again as levels complete.
         listener: told what happens; by default warnings go to `warnings`.
 
     Raises:
@@ -133,6 +135,7 @@ def slice(  # noqa: A001  the field's word for a cut
         output=None if output is None else Path(output),
         shard=None if shard is None else Shard.parse(shard),
         overwrite=overwrite,
+        watch=watch,
     )
     with as_python_has_it(listener):
         return cut(request, workers=workers, listener=listener, command="surfaceviz.slice").surface

@@ -13,7 +13,7 @@ from surfaceviz.interrupt import shielded
 from surfaceviz.listener import Listener
 from surfaceviz.pipeline.board import Board
 from surfaceviz.pipeline.plan import Plan
-from surfaceviz.records import FloatArray, describe_audit
+from surfaceviz.records import FloatArray, coarse_first, describe_audit, finished_level
 from surfaceviz.refine import Goal, Refined, fill, refinement
 
 Indices = NDArray[np.intp]
@@ -38,12 +38,15 @@ class Course(Protocol):
     def paint(self) -> None:
         """Bring what is interpolated on the board up to date, for a snapshot."""
 
+    def level(self) -> object:
+        """Return what changes whenever there is more to see; None while there is nothing."""
+
 
 class Everything:
     """Evaluates every point, or those of a shard."""
 
-    def __init__(self, points: Indices) -> None:
-        self._points = points
+    def __init__(self, points: Indices, board: Board) -> None:
+        self._points, self._board = points, board
         self.total: int | None = len(points)
 
     def rounds(self) -> Iterator[Asked]:
@@ -52,6 +55,11 @@ class Everything:
 
     def paint(self) -> None:
         """Do nothing: nothing is interpolated."""
+
+    def level(self) -> object:
+        """Return the finest lattice that is complete."""
+        level = finished_level(self._board.surface())
+        return None if level < 0 else level
 
 
 class Refinement:
@@ -111,6 +119,10 @@ class Refinement:
         if self._filled is not None:
             self._interpolate(self._filled, np.sort(np.concatenate(self._known)))
 
+    def level(self) -> object:
+        """Return how many rounds are complete, once there is something to interpolate."""
+        return None if self._filled is None else len(self._known)
+
     def _finish(self, refined: Refined) -> None:
         with shielded():  # a file with an audit is a finished one
             self._interpolate(refined.filled, refined.evaluated)
@@ -126,15 +138,15 @@ class Refinement:
 
 
 def own_points(plan: Plan) -> Indices:
-    """Return the flat indices of the points to evaluate: all, or every N-th of them for a shard."""
-    shard = plan.request.shard
-    return np.arange(plan.points) if shard is None else np.arange(shard.number - 1, plan.points, shard.count)
+    """Return the flat indices of the points to evaluate, coarse lattices first; of a shard every N-th point."""
+    order, shard = coarse_first([axis.count for axis in plan.axes]), plan.request.shard
+    return order if shard is None else order[order % shard.count == shard.number - 1]
 
 
 def course(plan: Plan, board: Board, levels: Mapping[str, float], listener: Listener) -> Course:
     """Return the course of a plan."""
     tolerance = plan.request.tolerance
     if tolerance is None:
-        return Everything(own_points(plan))
+        return Everything(own_points(plan), board)
     centre = {name: board.centre[name] for name in levels}
     return Refinement(board, Goal(tolerance, dict(levels), centre), listener, subset=plan.subset is not None)

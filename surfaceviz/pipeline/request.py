@@ -74,6 +74,7 @@ class Request:
     shard: Shard | None = None
     default_output: bool = False  # write to the problem's name in the current folder
     overwrite: bool = False
+    watch: bool = False  # draw the picture beside the output again and again
 
     def __post_init__(self) -> None:
         """Refuse what can be seen to be wrong before anything is built."""
@@ -92,6 +93,8 @@ class Request:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
         self._check_shard()
+        if self.watch and (self.shard is not None or (self.output is None and not self.default_output)):
+            raise ValueError("watch draws a picture beside the output: it takes one, and no part of a grid")
         if self.orthogonal_alone:
             raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
         if self.regenerate and (self.toward or self.random.orthogonal):

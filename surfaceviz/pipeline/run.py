@@ -31,6 +31,7 @@ from surfaceviz.pipeline.identity import compare_centres, provenance, refuse_oth
 from surfaceviz.pipeline.plan import Plan
 from surfaceviz.pipeline.points import Points, made
 from surfaceviz.pipeline.settle import loss_levels, settle
+from surfaceviz.pipeline.watch import Watch, picture_beside
 from surfaceviz.pipeline.workers import check_workers, chunk_size, local_workers
 from surfaceviz.records import EVALUATED, Mark, Slice
 
@@ -136,7 +137,8 @@ def _run(
             Workers(crew.size, "mpi", crew) if crew else local_workers(plan, workers, points.seconds * left, listener)
         )
         way = course(plan, board, levels, listener)
-        fresh = _Filling(plan, points, board, snapshots, where, listener).fill(way)
+        watch = Watch(picture_beside(plan.output) if plan.output and plan.request.watch else None, listener.warn)
+        fresh = _Filling(plan, points, board, snapshots, where, listener, watch).fill(way)
     for line in caveats.after(plan, board.surface()):
         listener.warn(line)
     return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
@@ -173,7 +175,9 @@ class _Filling:
         snapshots: Snapshots,
         where: Workers,
         listener: Listener,
+        watch: Watch,
     ) -> None:
+        self._watch = watch
         self._plan, self._points, self._board, self._snapshots = plan, points, board, snapshots
         self._where, self._listener = where, listener
         self._counts: Counter[str] = Counter(json.loads(str(board.provenance["worker_points"])))
@@ -212,6 +216,7 @@ class _Filling:
             self._advance(way)
             check()
             self._snapshots.save_if_due(partial(self._prepare, way))
+            self._watch.look(partial(self._seen, way), way.level)
 
     def _note(self, note: str) -> None:
         """Put a note into the file, where all else is as it was; a batch size that was halved at the start is there."""
@@ -225,6 +230,10 @@ class _Filling:
 
     def _advance(self, way: Course) -> None:
         self._listener.advance(self._done, way.total, self._fresh)
+
+    def _seen(self, way: Course) -> Slice:
+        way.paint()
+        return self._board.surface()
 
     def _prepare(self, way: Course) -> None:
         way.paint()

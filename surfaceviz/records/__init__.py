@@ -2,6 +2,7 @@
 
 from surfaceviz.records.arrays import FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
+from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     AXIS_NAMES,
     CLAIMED_SHARE,
@@ -21,6 +22,6 @@ from surfaceviz.records.words import describe_spectrum
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
-    "Entry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "describe",
-    "describe_audit", "describe_spectrum",
+    "Entry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "coarse_first",
+    "coarsened", "describe", "describe_audit", "describe_spectrum", "finished_level",
 ]  # fmt: skip

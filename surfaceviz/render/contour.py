@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from surfaceviz.records import EVALUATED, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.holes import draw_clipped, draw_holes
-from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, plain
+from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, title_of
 from surfaceviz.render.levels import Levels
 from surfaceviz.render.path import draw_marks
 from surfaceviz.render.quantity import Quantity
@@ -129,7 +129,7 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_ylabel(beside if panel_height(surface) > _LOW else broken(beside))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(_TICKS, steps=[1, 2, 5, 10]))
-    ax.set_title(plain(surface.title) + ("\nunfinished, not audited" if surface.unaudited else ""))
+    ax.set_title(title_of(surface))
     ax.spines[["top", "right"]].set_visible(True)
     if has_equal_units(surface):
         ax.set_aspect("equal")

@@ -17,7 +17,7 @@ from surfaceviz.render import style
 from surfaceviz.render.annotate import draw_points_of_curve, places
 from surfaceviz.render.curve import draw_curve, draw_iterates, finish_curve, split_names
 from surfaceviz.render.frame import frame
-from surfaceviz.render.labels import plain
+from surfaceviz.render.labels import plain, title_of
 from surfaceviz.render.look import Look
 from surfaceviz.render.panels import draw_stacks, numbered
 from surfaceviz.render.picture import Picture
@@ -47,7 +47,7 @@ def compose_curves(surfaces: Sequence[Slice], look: Look, size: Size) -> Picture
     right = _second_axis(ax, shown, look)
     _draw_legend(frame_.above, ax, right, shown, metric)
     named = any(surface.marks for surface in surfaces)  # their names stand between title and axes
-    title = plain(surfaces[0].title) if len(surfaces) == 1 else ""
+    title = title_of(surfaces[0]) if len(surfaces) == 1 else ""
     ax.set_title(title, pad=scaled(18) if named else None)
     if frame_.below is not None:
         for surface, numbers in zip(shown, numbered(shown), strict=True):

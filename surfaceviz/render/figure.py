@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from surfaceviz.records import HessianMap, Slice
+from surfaceviz.records import HessianMap, Slice, coarsened
 from surfaceviz.render import style
 from surfaceviz.render.annotate import places
 from surfaceviz.render.contour import KINDS
 from surfaceviz.render.curves import compose_curves
+from surfaceviz.render.labels import UNFINISHED
 from surfaceviz.render.look import Look
 from surfaceviz.render.panels import draw_spectra
 from surfaceviz.render.picture import FORMATS, Picture, check_format, save
@@ -63,10 +64,19 @@ def draw(
         return _spectra(surfaces, given, size)
     look = Look(kind, levels, of, clip, points, spectrum, shade, size)
     _check(surfaces, look, given)
-    surfaces = told_apart(surfaces, names)
+    surfaces = [_so_far(surface, kind) for surface in told_apart(surfaces, names)]
     with style.applied(size) as inches:
         compose = compose_curves if surfaces[0].ndim == 1 else compose_surfaces
         return compose(surfaces, look, inches)
+
+
+def _so_far(surface: Slice, kind: str) -> Slice:
+    """Return what can be drawn of a slice that is not finished: its finest whole lattice, and how far it has come."""
+    if surface.complete:
+        return surface
+    whole = surface if kind == "heat" else coarsened(surface)
+    progress = f"{surface.done} of {surface.origin.size} points so far"
+    return replace(whole, provenance={**surface.provenance, UNFINISHED: progress})
 
 
 def _check(surfaces: Sequence[Slice], look: Look, names: Sequence[str]) -> None:

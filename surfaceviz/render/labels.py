@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SYMBOLS = (r"$\alpha$", r"$\beta$")
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
+UNFINISHED = "unfinished"  # where a slice that is drawn notes how much of it there is
 _AXIS, _TITLE = 28, 60  # characters of a file's name that an axis, a title has room for
 
 
@@ -60,6 +61,13 @@ def plain(text: str, most: int = _TITLE) -> str:
 def broken(label: str) -> str:
     """Return an axis's label on as many lines as it has parts."""
     return label.replace("  (", "\n(").replace(", ", ",\n")
+
+
+def title_of(surface: Slice) -> str:
+    """Return what stands over a slice: the problem's name, and that it is not finished."""
+    notes = ["unfinished, not audited"] if surface.unaudited else []
+    notes += [str(surface.provenance[UNFINISHED])] if UNFINISHED in surface.provenance else []
+    return "\n".join([plain(surface.title), *notes])
 
 
 def has_equal_units(surface: Slice) -> bool:

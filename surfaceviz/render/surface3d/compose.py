@@ -17,7 +17,7 @@ from surfaceviz.records import Slice, Spectrum
 from surfaceviz.render import style
 from surfaceviz.render.annotate import numerals, places
 from surfaceviz.render.frame import columns_of, surfaces_frame
-from surfaceviz.render.labels import axis_label, plain
+from surfaceviz.render.labels import axis_label, plain, title_of
 from surfaceviz.render.levels import Levels
 from surfaceviz.render.path import DISTANCE, distance_norm
 from surfaceviz.render.picture import Picture
@@ -91,8 +91,7 @@ def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
     height, width = panel.shot.pixels.shape[:2]
     ax.imshow(panel.shot.pixels, extent=(0, width, height, 0), interpolation="antialiased")
     ax.set_axis_off()
-    unfinished = "\nunfinished, not audited" if panel.surface.unaudited else ""
-    ax.set_title(plain(panel.surface.title) + unfinished)
+    ax.set_title(title_of(panel.surface))
     draw_ticks(ax, panel.scene, panel.shot.projection, what.label)
     spectra = dict(reversed(list(zip(numerals(panel.surface), places(panel.surface), strict=True))))
     if panel.scene.theta is not None:

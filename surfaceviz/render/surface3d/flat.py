@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from surfaceviz.records import Slice
 from surfaceviz.render import style
 from surfaceviz.render.frame import columns_of, surfaces_frame
-from surfaceviz.render.labels import plain
+from surfaceviz.render.labels import title_of
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import Size, scaled
@@ -32,7 +32,7 @@ def compose_flat(
     for k, (surface, scene) in enumerate(zip(surfaces, scenes, strict=True)):
         ax: Any = figure.add_subplot(rows, columns, k + 1, projection="3d", computed_zorder=False)
         _draw(ax, scene, view)
-        ax.set_title(plain(surface.title))
+        ax.set_title(title_of(surface))
         axes.append(ax)
     draw_bars(figure, axes, scenes[0].levels, shown[0].label, surfaces)
     figure.supxlabel(directions_line(surfaces), fontsize="small", color="#555555")

@@ -1,0 +1,68 @@
+"""Watching a run: its picture beside the file, drawn again as levels complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from surfaceviz.errors import StoreError
+from surfaceviz.interrupt import shielded
+from surfaceviz.records import Slice
+
+SHARE = 0.018  # of the run's time at the most
+_FIRST = 1.0  # seconds that the first picture is expected to take, matplotlib's import included
+
+
+def picture_beside(path: Path) -> Path:
+    """Return the picture's name for a file: its own with ``.png`` for ``.h5``, whatever dots it has."""
+    stem = path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name
+    return path.with_name(f"{stem}.png")
+
+
+class Watch:
+    """Draws a run's picture when a level is complete: of a grid its next lattice, of a refinement its next round.
+
+    A picture is left out while all together would take more than 1.8% of the run's time.
+
+    Args:
+        path: of the picture; None: nothing is watched.
+        warn: told once, where it can't be drawn.
+    """
+
+    def __init__(self, path: Path | None, warn: Callable[[str], None]) -> None:
+        self._path, self._warn = path, warn
+        self._started = monotonic()
+        self._drawn: object = None
+        self._next = _FIRST
+        self.seconds = 0.0
+
+    def look(self, surface: Callable[[], Slice], level: Callable[[], object]) -> None:
+        """Draw where there is something new and time for it.
+
+        Args:
+            surface: gives the slice so far.
+            level: gives what changes whenever there is something new; None while nothing is whole.
+        """
+        affordable = self.seconds + self._next <= SHARE * (monotonic() - self._started)
+        if self._path is None or not affordable:
+            return
+        now = level()
+        if now is not None and now != self._drawn:
+            begun = monotonic()
+            with shielded():
+                self._draw(self._path, surface())
+            self._next = monotonic() - begun
+            self.seconds += self._next
+            self._drawn = now
+
+    def _draw(self, path: Path, surface: Slice) -> None:
+        from surfaceviz import render  # noqa: PLC0415  matplotlib takes half a second, and most runs are not watched
+
+        try:
+            render.save(render.draw([surface]), path)
+        except ValueError:
+            return  # every point has diverged so far
+        except StoreError as error:  # the run is worth more than its picture
+            self._path = None
+            self._warn(f"watching ends: {error}")
