@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from surfaceviz.parts import merge
     from surfaceviz.pipeline.api import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.pipeline.api_curvature import hessian, hessian_map
+    from surfaceviz.pipeline.page import report
     from surfaceviz.pipeline.picture import plot
     from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "hessian", "hessian_map",
-    "merge", "plot", "read", "read_curvature", "sharpness", "slice",
+    "merge", "plot", "read", "read_curvature", "report", "sharpness", "slice",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -41,6 +42,7 @@ _HOMES = {
     "merge": "parts",
     "plot": "pipeline.picture",
     "read": "store",
+    "report": "pipeline.page",
     "sharpness": "pipeline.sharpness",
     "slice": "pipeline.api",
 }

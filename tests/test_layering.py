@@ -46,6 +46,7 @@ DOORS = {
     "rich": {"cli"},
     "mpi4py": {"execute"},
     "pyvista": {"render"},
+    "plotly": {"render"},
     "multiprocessing": {"execute"},
     "sklearn": {"zoo"},
 }

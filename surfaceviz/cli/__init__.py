@@ -29,7 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
     with interruptible():
         try:
-            from surfaceviz.cli import commands, curvature, sharpness  # noqa: F401  they add themselves to the application
+            # they add themselves to the application
+            from surfaceviz.cli import commands, curvature, report, sharpness  # noqa: F401
             from surfaceviz.cli.app import app
 
             return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
