@@ -127,7 +127,9 @@ def test_a_name_that_is_no_text_is_written_all_the_same() -> None:
     path = Path(os.fsdecode(b"bad\xff.h5"))
     store.write(path, replace(bowl(), provenance={}))
     surfaceviz.report(path)
-    assert "\N{REPLACEMENT CHARACTER}" not in Path("report.html").read_text(encoding="utf-8")
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert of_page(text)["files"][0]["name"] == path.stem
+    assert "<title>bad?</title>" in text
 
 
 def test_the_policy_names_the_scripts_that_are_there_and_no_address() -> None:

@@ -168,7 +168,7 @@ function contourLayout(file) {
   return {
     ...baseLayout(),
     margin: { l: 10, r: 10, t: 8, b: 10 },
-    xaxis: { ...axisStyle(escaped(file.labels[0])), ...range(alpha), constrain: "domain", zeroline: false },
+    xaxis: { ...axisStyle(escaped(file.labels[0])), ...range(alpha), constrain: "domain", constraintoward: "right", zeroline: false },
     yaxis: { ...axisStyle(escaped(file.labels[1])), ...range(beta), ...equal, zeroline: false },
   };
 }

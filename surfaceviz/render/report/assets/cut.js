@@ -112,7 +112,7 @@ function curveLayout(k, scale) {
 const titleOfMetric = () => state.metric.replaceAll("_", " ");
 
 function drawCurves(scale) {
-  const drawn = [...byId("curves").querySelectorAll(".plot")].map((div, k) => {
+  const drawn = [...byId("curves").querySelectorAll(".drawing")].map((div, k) => {
     const traces = files.flatMap((file) => [
       ...shownSeries(file).flatMap((series) => curveTraces(file, series, k, scale)),
       ...curveOverlays(file, scale),

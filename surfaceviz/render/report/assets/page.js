@@ -4,7 +4,7 @@ const panels = isSurface ? files.map(makePanel) : [];
 
 function makePanel(file) {
   const article = byId("panel").content.cloneNode(true).firstElementChild;
-  const [scene, contour] = article.querySelectorAll(".plot");
+  const [scene, contour] = article.querySelectorAll(".drawing");
   article.querySelector("h2").textContent = files.length > 1 ? `${file.name}: ${file.title}` : file.title;
   byId("panels").append(article);
   return { file, article, scene, contour, solid: true };
@@ -59,18 +59,20 @@ async function drawPanel(panel, scale) {
 function connect(panel) {
   if (panel.connected) return;
   panel.connected = true;
-  panel.contour.on("plotly_click", clicked);
+  panel.contour.on("plotly_click", ({ points }) => clicked(panel, points[0]));
   if (!panel.solid) return;
-  panel.scene.on("plotly_click", clicked);
+  panel.scene.on("plotly_click", ({ points }) => clicked(panel, points[0]));
   for (const event of ["plotly_relayout", "plotly_relayouting"]) {
     panel.scene.on(event, (change) => follow(panel, change["scene.camera"]));
   }
 }
 
 // A numbered point shows its spectrum; anywhere else the cuts go there.
-function clicked({ points: [point] }) {
-  if (point.data.meta === "points") return choosePoint(point.customdata);
-  if (!["surface", "values", "shade", "holes"].includes(point.data.meta)) return undefined;
+function clicked({ file }, point) {
+  const { meta } = point.data;
+  const numbered = pointsOf(file).find(({ spectrum: { at } }) => at[0] === point.x && at[1] === point.y);
+  if (numbered) return choosePoint(numbered.index); // also where theta or the path lies over the number
+  if (!["surface", "values", "shade", "holes"].includes(meta)) return undefined;
   state.cut = [point.x, point.y].map((x, k) => STOPS[k][nearest(STOPS[k], x)]);
   showSliders();
   return drawCut();
@@ -88,7 +90,7 @@ async function setEye(next, source = null) {
   const others = panels.filter((panel) => panel.solid && panel !== source && panel.connected);
   await Promise.all(others.map(({ scene }) => Plotly.relayout(scene, { "scene.camera.eye": eye })));
   following = false;
-  document.body.dataset.drawn = String(Number(document.body.dataset.drawn) + 1);
+  finished();
 }
 
 function note(scale) {
@@ -105,12 +107,33 @@ function finishCut() {
   drawReadings();
 }
 
-async function draw() {
+async function drawNow() {
   const scale = makeScale();
   showControls(scale);
   note(scale);
   finishCut();
   await Promise.all([...panels.map((panel) => drawPanel(panel, scale)), drawCurves(scale), drawSpectrum()]);
+}
+
+// What changes while the page is being drawn is drawn once, after that.
+let drawing = null;
+let stale = false;
+function draw() {
+  stale = true;
+  drawing ??= drawUntilSettled().finally(() => { drawing = null; });
+  return drawing;
+}
+
+async function drawUntilSettled() {
+  while (stale) {
+    stale = false;
+    await drawNow();
+  }
+  finished();
+}
+
+// The count of finished drawings, for tests.
+function finished() {
   document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
 }
 
@@ -119,7 +142,7 @@ async function drawCut() {
   const scale = makeScale();
   finishCut();
   await Promise.all([...panels.flatMap((panel) => moveCut(panel, scale)), drawCurves(scale)]);
-  document.body.dataset.drawn = String(Number(document.body.dataset.drawn) + 1);
+  finished();
 }
 
 function moveCut({ file, scene, contour, solid }, scale) {
@@ -141,14 +164,14 @@ function start() {
   const count = isSurface ? 2 : 1;
   byId("curves").append(...Array.from({ length: count }, () => {
     const figure = element("figure");
-    figure.append(element("div", undefined, { class: "plot", role: "img" }));
+    figure.append(element("div", undefined, { class: "drawing", role: "img" }));
     return figure;
   }));
   if (!isSurface) {
     byId("panels").hidden = true;
     byId("cut-title").textContent = "The slice";
-    byId("at-beta").closest("label").hidden = true;
-    byId("at-alpha").previousElementSibling.firstChild.textContent = "Read at alpha = ";
+    byId("at-beta").parentElement.hidden = true;
+    document.querySelector("[for=at-alpha]").textContent = "Read at alpha = ";
   }
   fillSummary();
   fillControls();

@@ -1,11 +1,12 @@
 // The 3-D surface of a file, and what lies on it.
 
 const VIEWS = {
-  reset: { x: 1.35, y: -1.55, z: 0.95 },
+  reset: { x: 1.05, y: -1.25, z: 0.8 },
   top: { x: 0.001, y: -0.001, z: 2.2 },
   front: { x: 0, y: -2.25, z: 0.12 },
 };
 const LIFT = 0.006; // of the height: lines over a surface, not in it
+const STAND = 0.05; // likewise: marks stand on a surface, whole
 const TURN = Math.PI / 12;
 let eye = { ...VIEWS.reset };
 
@@ -35,7 +36,7 @@ function placedRows(file, scale) {
 
 function surfaceTraces(file, scale, z) {
   const lift = LIFT * (scale.high - scale.low);
-  const over = (alpha, beta) => heightAt(file, z, alpha, beta) + lift;
+  const stand = STAND * (scale.high - scale.low);
   return [
     {
       type: "surface",
@@ -56,7 +57,7 @@ function surfaceTraces(file, scale, z) {
     ...overlays(file).map((overlay) => ({
       ...overlay,
       type: "scatter3d",
-      z: overlay.x.map((alpha, k) => over(alpha, overlay.y[k])),
+      z: overlay.x.map((alpha, k) => heightAt(file, z, alpha, overlay.y[k]) + (overlay.meta === "trajectory" ? lift : stand)),
     })),
   ];
 }

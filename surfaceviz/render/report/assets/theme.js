@@ -13,7 +13,8 @@ const CONFIG = {
   modeBarButtons: [["toImage", "resetScale2d"]],
   toImageButtonOptions: { filename: "surface", scale: 2 },
 };
-const SCENE_CONFIG = { ...CONFIG, modeBarButtons: [["toImage"]] };
+// plotly would draw four times the pixels, which takes a second a frame where there is no GPU
+const SCENE_CONFIG = { ...CONFIG, modeBarButtons: [["toImage"]], plotGlPixelRatio: Math.max(1, devicePixelRatio) };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const lineColour = (k) => data.colours.lines[k % data.colours.lines.length];
