@@ -42,7 +42,7 @@ def _figures(surface: Slice) -> dict[str, str]:
         if f"{split}_loss" in surface.values:
             for axis, words in enumerate(AXIS_NAMES[: surface.ndim]):
                 rows |= _of_line(surface, f"{split}_loss", axis, words)
-    return rows
+    return dict(sorted(rows.items(), key=lambda row: row[0].startswith("width")))  # those at the end
 
 
 def _of_spectrum(s: Spectrum) -> dict[str, str]:
@@ -124,4 +124,4 @@ def crossing(x: FloatArray, rise: FloatArray) -> tuple[float, bool]:
 
 
 def _text(x: float) -> str:
-    return f"{x:.5g}" if math.isfinite(x) else _UNKNOWN
+    return f"{x:.5g}".replace("-", "\N{MINUS SIGN}") if math.isfinite(x) else _UNKNOWN

@@ -161,6 +161,9 @@ function contourTraces(file, scale, z) {
   ].filter((trace) => trace !== null);
 }
 
+// Where the direction comes from has no room on a phone; the page's last section tells it there.
+const axisTitle = (file, k) => (NARROW.matches ? ["alpha", "beta"][k] : escaped(file.labels[k]));
+
 function contourLayout(file) {
   const [alpha, beta] = file.axes.map((axis) => [axis[0], axis[axis.length - 1]]);
   const equal = file.equal ? { scaleanchor: "x", constrain: "domain" } : {};
@@ -168,7 +171,7 @@ function contourLayout(file) {
   return {
     ...baseLayout(),
     margin: { l: 10, r: 10, t: 8, b: 10 },
-    xaxis: { ...axisStyle(escaped(file.labels[0])), ...range(alpha), constrain: "domain", constraintoward: "right", zeroline: false },
-    yaxis: { ...axisStyle(escaped(file.labels[1])), ...range(beta), ...equal, zeroline: false },
+    xaxis: { ...axisStyle(axisTitle(file, 0)), ...range(alpha), constrain: "domain", constraintoward: "right", zeroline: false },
+    yaxis: { ...axisStyle(axisTitle(file, 1)), ...range(beta), ...equal, zeroline: false },
   };
 }

@@ -96,17 +96,23 @@ function curveRange(scale) {
 
 function curveLayout(k, scale) {
   const cursor = state.cut[k];
-  const title = files.length === 1 ? escaped(files[0].labels[k]) : ["alpha", "beta"][k];
+  const title = files.length === 1 && !NARROW.matches ? escaped(files[0].labels[k]) : ["alpha", "beta"][k];
   const line = { type: "line", xref: "x", yref: "paper", x0: cursor, x1: cursor, y0: 0, y1: 1, line: { color: colour("quiet"), width: 1, dash: "dot" } };
   return {
     ...baseLayout(),
     margin: { l: 10, r: 10, t: 10, b: 10 },
     xaxis: { ...axisStyle(title), range: [STOPS[k][0], STOPS[k][STOPS[k].length - 1]] },
-    yaxis: { ...axisStyle(escaped(titleOfMetric())), type: scale.log ? "log" : "linear", range: curveRange(scale) },
+    yaxis: { ...axisStyle(escaped(titleOfMetric())), type: scale.log ? "log" : "linear", range: curveRange(scale), ...curveTicks(scale) },
     shapes: [line],
     showlegend: true,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
   };
+}
+
+// Those of the colour bar, as plotly's own logarithmic axes want them.
+function curveTicks(scale) {
+  const found = ticks(scale);
+  return scale.log ? { ...found, tickvals: found.tickvals.map((place) => 10 ** place) } : found;
 }
 
 const titleOfMetric = () => state.metric.replaceAll("_", " ");

@@ -179,7 +179,7 @@ function start() {
   fillSharpness();
   checkScenes();
   listen();
-  DARK.addEventListener("change", draw);
+  for (const query of [DARK, NARROW]) query.addEventListener("change", draw);
   state.log = chooseLog();
   return draw();
 }

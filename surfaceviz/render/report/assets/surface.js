@@ -6,7 +6,7 @@ const VIEWS = {
   front: { x: 0, y: -2.25, z: 0.12 },
 };
 const LIFT = 0.006; // of the height: lines over a surface, not in it
-const STAND = 0.05; // likewise: marks stand on a surface, whole
+const STAND = 0.1; // likewise: marks stand on a surface, whole
 const TURN = Math.PI / 12;
 let eye = { ...VIEWS.reset };
 

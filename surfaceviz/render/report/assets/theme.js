@@ -8,6 +8,7 @@ const SIGNED = "RdBu";
 const CONFIG = {
   responsive: true,
   displaylogo: false,
+  displayModeBar: TOUCH.matches ? false : "hover",
   scrollZoom: false,
   plotlyServerURL: "",
   modeBarButtons: [["toImage", "resetScale2d"]],
@@ -17,7 +18,13 @@ const CONFIG = {
 const SCENE_CONFIG = { ...CONFIG, modeBarButtons: [["toImage"]], plotGlPixelRatio: Math.max(1, devicePixelRatio) };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const lineColour = (k) => data.colours.lines[k % data.colours.lines.length];
+
+// On a dark ground the palette begins with its light colours.
+const DARK_ORDER = [4, 5, 2, 3, 0, 1];
+function lineColour(k) {
+  const place = k % data.colours.lines.length;
+  return data.colours.lines[DARK.matches ? DARK_ORDER[place] ?? place : place];
+}
 
 function axisStyle(title) {
   return {
