@@ -73,7 +73,7 @@ def opened(browser: Browser, *surfaces: Slice | Path, **options: Any) -> Iterato
         page = context.new_page()
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("request", lambda request: request.url.startswith(LOCAL) or wrong.append(request.url))
+        page.on("request", lambda request: wrong.extend([] if request.url.startswith(LOCAL) else [request.url]))
         page.goto(Path("report.html").resolve().as_uri())
         settle(page, 0)
         yield page, wrong

@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -77,7 +77,7 @@ def encoded(data: Mapping[str, Any]) -> str:
     return text.translate({ord(sign): escape for sign, escape in _UNSAFE.items()})
 
 
-def _policy(scripts: Any) -> str:
+def _policy(scripts: Iterable[str]) -> str:
     """Return a content security policy: these scripts by their hashes, no other, and no request at all.
 
     plotly.js writes style attributes, and makes pictures to save from data and blob addresses.

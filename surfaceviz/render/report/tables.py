@@ -48,8 +48,8 @@ def _figures(surface: Slice) -> dict[str, str]:
 def _of_spectrum(s: Spectrum) -> dict[str, str]:
     letter = f"({s.symbol}, {s.split})"
     rows = {
-        f"lambda_max {letter}": _text(s.lambda_max),
-        f"lambda_min {letter}": _text(s.lambda_min),
+        f"lambda_max {letter}": _extreme(s, s.lambda_max, -1),
+        f"lambda_min {letter}": _extreme(s, s.lambda_min, 0),
         f"gradient norm ({s.split})": _text(s.gradient_norm),
     }
     if s.trace is not None:
@@ -61,6 +61,11 @@ def _of_spectrum(s: Spectrum) -> dict[str, str]:
             for i, name in zip(range(len(s.along)), AXIS_NAMES, strict=False)
         }
     return rows
+
+
+def _extreme(s: Spectrum, value: float, k: int) -> str:
+    known = math.isfinite(value)
+    return _text(value) + (" (not converged)" if known and not s.converged[k] else "")
 
 
 def _of_line(surface: Slice, name: str, axis: int, words: str) -> dict[str, str]:

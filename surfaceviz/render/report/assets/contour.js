@@ -11,6 +11,7 @@ function overlays(file) {
 function pathTrace(file) {
   const path = file.trajectory;
   if (path === null) return null;
+  const hue = isSurface ? PATH_COLOUR : colour("ink"); // beside curves, which have colours themselves
   const text = Array.from(path.step, (step, k) => {
     const values = path.values.map(([name, values_]) => `<br>${escaped(name)} ${shown(values_[k])}`);
     return `step ${shown(step)}<br>off the slice by ${shown(path.distance[k])}${values.join("")}`;
@@ -20,8 +21,8 @@ function pathTrace(file) {
     meta: "trajectory",
     x: Array.from(path.at[0]),
     y: Array.from(path.at[1] ?? []),
-    line: { color: PATH_COLOUR, width: 3 },
-    marker: halo(4, PATH_COLOUR),
+    line: { color: hue, width: 3, ...(!isSurface && { dash: "dot" }) },
+    marker: halo(4, hue),
     hovertext: text,
     hoverinfo: "text",
   };

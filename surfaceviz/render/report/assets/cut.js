@@ -119,10 +119,9 @@ const titleOfMetric = () => state.metric.replaceAll("_", " ");
 
 function drawCurves(scale) {
   const drawn = [...byId("curves").querySelectorAll(".drawing")].map((div, k) => {
-    const traces = files.flatMap((file) => [
-      ...shownSeries(file).flatMap((series) => curveTraces(file, series, k, scale)),
-      ...curveOverlays(file, scale),
-    ]);
+    const curves = files.flatMap((file) => shownSeries(file).flatMap((series) => curveTraces(file, series, k, scale)));
+    const over = files.flatMap((file) => curveOverlays(file, scale));
+    const traces = [...curves, ...over.sort((a, b) => (a.meta === "points") - (b.meta === "points"))];
     div.setAttribute("aria-label", curveWords(k));
     return Plotly.react(div, traces, curveLayout(k, scale), CONFIG);
   });

@@ -1,9 +1,10 @@
 // The 3-D surface of a file, and what lies on it.
 
+const FAR = NARROW.matches ? 1.35 : 1; // so that labels at the sides are whole
 const VIEWS = {
-  reset: { x: 1.05, y: -1.25, z: 0.8 },
-  top: { x: 0.001, y: -0.001, z: 2.2 },
-  front: { x: 0, y: -2.25, z: 0.12 },
+  reset: { x: 1.05 * FAR, y: -1.25 * FAR, z: 0.8 * FAR },
+  top: { x: 0.001, y: -0.001, z: 1.8 * FAR },
+  front: { x: 0, y: -1.8 * FAR, z: 0.12 },
 };
 const LIFT = 0.006; // of the height: lines over a surface, not in it
 const STAND = 0.1; // likewise: marks stand on a surface, whole
