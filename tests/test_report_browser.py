@@ -356,8 +356,8 @@ def test_nothing_overflows_a_narrow_page(page: Page, width: int) -> None:
     with redrawn(page):
         page.select_option("#point", "0")
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    page.wait_for_timeout(300)  # plotly draws anew at the new width
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # plotly draws anew at the new width, a moment later
+    page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width, timeout=5000)
     boxes = [box for box in (each.bounding_box() for each in page.locator(".pair figure").all()) if box]
     assert len(boxes) == 4
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
