@@ -334,6 +334,34 @@ def test_cameras_are_linked_and_have_buttons(page: Page) -> None:
     assert layout(page, ".solid", 1)["scene"]["camera"]["eye"] == start
 
 
+def test_a_drag_turns_all_surfaces_and_a_click_on_one_cuts_it(page: Page) -> None:
+    """With a real mouse: plotly calls every frame of a drag a click."""
+    page.evaluate("document.querySelector('.solid').scrollIntoView({block: 'center'})")
+    box = page.locator(".solid").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    start = layout(page, ".solid")["scene"]["camera"]["eye"]
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y, steps=3)
+    page.locator(".solid .hoverlayer .hovertext").first.wait_for()  # so the drag begins on the surface
+    with redrawn(page):
+        page.mouse.down()
+        page.mouse.move(x + 60, y + 20, steps=6)
+        page.mouse.up()
+    eyes = [layout(page, ".solid", k)["scene"]["camera"]["eye"] for k in (0, 1)]
+    assert eyes[0] != start
+    assert eyes[0] == pytest.approx(eyes[1])
+    assert page.inner_text("#at-alpha-value") == "0"  # a drag is no click
+    page.mouse.move(x + 40, y + 60)
+    page.mouse.move(x + 60, y + 60, steps=5)
+    page.locator(".solid .hoverlayer .hovertext").first.wait_for()
+    before = [page.input_value(each) for each in ("#at-alpha", "#at-beta", "#point")]
+    with redrawn(page):
+        page.mouse.down()
+        page.mouse.up()
+    assert [page.input_value(each) for each in ("#at-alpha", "#at-beta", "#point")] != before
+
+
 def test_dark_mode_changes_ground_and_drawings(page: Page) -> None:
     def seen() -> tuple[str, str]:
         ground = str(page.evaluate("getComputedStyle(document.body).backgroundColor"))

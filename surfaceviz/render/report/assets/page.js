@@ -61,10 +61,25 @@ function connect(panel) {
   panel.connected = true;
   panel.contour.on("plotly_click", ({ points }) => clicked(panel, points[0]));
   if (!panel.solid) return;
-  panel.scene.on("plotly_click", ({ points }) => clicked(panel, points[0]));
-  for (const event of ["plotly_relayout", "plotly_relayouting"]) {
-    panel.scene.on(event, (change) => follow(panel, change["scene.camera"]));
-  }
+  hearClicks(panel);
+  panel.scene.on("plotly_relayout", (change) => follow(panel, change["scene.camera"]));
+}
+
+// In 3-D plotly calls it a click whenever it draws a frame with the button down, also in a drag, and breaks when it is
+// told to draw then. A click is what it is elsewhere: down and up at one place, and answered after that.
+const STILL = 4; // pixels
+function hearClicks(panel) {
+  let under = null;
+  let from = [NaN, NaN];
+  const keep = ({ points }) => { [under] = points; };
+  panel.scene.on("plotly_hover", keep);
+  panel.scene.on("plotly_click", keep);
+  panel.scene.on("plotly_unhover", () => { under = null; });
+  panel.scene.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; }, true);
+  panel.scene.addEventListener("pointerup", (event) => {
+    const still = Math.hypot(event.clientX - from[0], event.clientY - from[1]) < STILL;
+    if (still && under !== null) setTimeout(clicked, 0, panel, under);
+  }, true);
 }
 
 // A numbered point shows its spectrum; anywhere else the cuts go there.
@@ -78,11 +93,14 @@ function clicked({ file }, point) {
   return drawCut();
 }
 
+// When a surface was turned the others turn too; they say so in their turn, which changes nothing any more.
 let following = false;
 function follow(source, camera) {
-  if (!camera?.eye || following) return;
-  soon(() => setEye(camera.eye, source));
+  if (!camera?.eye || following || isNear(camera.eye, eye)) return;
+  setTimeout(setEye, 0, camera.eye, source);
 }
+
+const isNear = (a, b) => ["x", "y", "z"].every((axis) => Math.abs(a[axis] - b[axis]) < 1e-6);
 
 async function setEye(next, source = null) {
   eye = { ...next };
