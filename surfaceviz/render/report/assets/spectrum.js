@@ -81,7 +81,9 @@ async function drawSpectrum() {
   const div = byId("density");
   div.parentElement.hidden = spectrum.axis === null;
   div.setAttribute("aria-label", `Density of eigenvalues, ${pointWords(spectrum)}`);
-  if (spectrum.axis !== null) await Plotly.react(div, densityTraces(spectrum), densityLayout(spectrum), CONFIG);
+  if (spectrum.axis === null) return;
+  await Plotly.react(div, densityTraces(spectrum), densityLayout(spectrum), CONFIG);
+  await Plotly.Plots.resize(div); // it was not told of what happened to the window while it was hidden
 }
 
 function pointWords(spectrum) {
