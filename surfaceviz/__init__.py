@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from surfaceviz.pipeline.api import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.pipeline.api_curvature import hessian, hessian_map
     from surfaceviz.pipeline.exchange import export
-    from surfaceviz.pipeline.picture import plot
+    from surfaceviz.pipeline.page import report
+    from surfaceviz.pipeline.picture import animate, plot, view
     from surfaceviz.pipeline.sharpness import sharpness
     from surfaceviz.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
     from surfaceviz.store import read, read_curvature
 
 __all__ = [
-    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "export", "hessian",
-    "hessian_map", "merge", "plot", "read", "read_curvature", "read_reference", "sharpness", "slice",
+    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
+    "hessian", "hessian_map", "merge", "plot", "read", "read_curvature", "read_reference", "report", "sharpness",
+    "slice", "view",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -41,10 +43,13 @@ _HOMES = {
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "parts",
+    "animate": "pipeline.picture",
     "plot": "pipeline.picture",
+    "view": "pipeline.picture",
     "export": "pipeline.exchange",
     "read": "store",
     "read_reference": "foreign",
+    "report": "pipeline.page",
     "sharpness": "pipeline.sharpness",
     "slice": "pipeline.api",
 }

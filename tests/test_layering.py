@@ -50,6 +50,7 @@ DOORS = {
     "pyvista": {"render"},
     "vtk": {"render"},
     "vtkmodules": {"render"},
+    "plotly": {"render"},
     "multiprocessing": {"execute"},
     "sklearn": {"zoo"},
 }

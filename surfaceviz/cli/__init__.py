@@ -34,6 +34,7 @@ def run(arguments: Sequence[str]) -> int:
                 curvature,
                 exchange,
                 pictures,
+                report,
                 sharpness,
             )
             from surfaceviz.cli.app import app

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+_JOINED = 3  # files of which a name is made
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
 
 app = typer.Typer(
@@ -55,3 +58,8 @@ def number_or_auto(name: str, given: str) -> int | None:
 def command_line() -> str:
     """Return the command that was typed."""
     return shlex.join(["surfaceviz", *sys.argv[1:]])
+
+
+def joined_stem(files: Sequence[Path]) -> str:
+    """Return the name, without an ending, of what is made of several files: those of the first three, joined."""
+    return "-".join(path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name for path in files[:_JOINED])

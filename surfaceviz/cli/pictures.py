@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from surfaceviz.cli import options
-from surfaceviz.cli.app import app
+from surfaceviz.cli.app import app, joined_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,6 @@ Camera = Annotated[
 Levels = Annotated[
     Scale, typer.Option(help="Spacing of levels, or the scale of a curve; paper: 0.1 to 10 in steps of 0.5.")
 ]
-_NAMED = 3  # files of which a picture's name is made
 
 
 @app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind surface --clip 10 -o both.pdf")
@@ -67,7 +66,7 @@ def plot(
     from surfaceviz import render
     from surfaceviz.pipeline import picture as pictures
 
-    target = output or Path(_stem(files) + (".gif" if animate else ".png"))
+    target = output or Path(joined_stem(files) + (".gif" if animate else ".png"))
     if animate is not None:
         if kind not in ("filled", "surface"):
             raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
@@ -98,12 +97,6 @@ def view(
     from surfaceviz.pipeline.picture import view as show
 
     show(*files, levels=levels, of=of, clip=clip, camera=camera)
-
-
-def _stem(files: list[Path]) -> str:
-    from surfaceviz.pipeline.watch import picture_beside
-
-    return "-".join(picture_beside(path).stem for path in files[:_NAMED])
 
 
 def _warn(line: str) -> None:

@@ -1,0 +1,99 @@
+"""One HTML file that holds everything: plotly.js, our own scripts and styles, and the data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from surfaceviz.records import Slice
+from surfaceviz.render.picture import put
+from surfaceviz.render.report.payload import payload
+
+_ASSETS = files("surfaceviz.render.report") / "assets"
+_SCRIPTS = ("data", "words", "scale", "theme", "surface", "contour", "cut", "spectrum", "tables", "controls", "page")
+_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # in JSON they occur within strings alone
+SUFFIXES = (".html", ".htm")
+
+
+def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") -> str:
+    """Return the HTML of a report: one page that needs nothing beside itself, and may ask nothing of a network.
+
+    Args:
+        surfaces: all 1-D or all 2-D.
+        names: of their files.
+        title: of the page; by default the problems' names.
+
+    Raises:
+        ValueError: no slice, mixed dimensions, or a slice with nothing to draw.
+    """
+    title = title or " and ".join(dict.fromkeys(s.title or n for s, n in zip(surfaces, names, strict=True)))
+    data = payload(surfaces, names, title)
+    scripts = {"plotly": _settled(get_plotlyjs()), "script": _own_script()}
+    return Template(_asset("page.html")).substitute(
+        title=html.escape(title),
+        policy=_policy(scripts.values()),
+        style=_asset("page.css"),
+        payload=encoded(data),
+        **scripts,
+    )
+
+
+def save_page(text: str, path: Path) -> int:
+    """Write a page, whole or not at all, and return its size in bytes.
+
+    Raises:
+        ValueError: a name that is no page's.
+        StoreError: it can't be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: a report is a web page; end the name in .html")
+    image = text.encode("utf-8", "replace")  # names of files may hold bytes that are no text
+    put(path, image)
+    return len(image)
+
+
+def encoded(data: Mapping[str, Any]) -> str:
+    r"""Return JSON that can end no script element, whatever text is in it.
+
+    >>> print(encoded({"name": "</script>"}))
+    {"name":"\u003c/script\u003e"}
+    """
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, so no U+2028 either
+    return text.translate({ord(sign): escape for sign, escape in _UNSAFE.items()})
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """Return a content security policy: these scripts by their hashes, no other, and no request at all.
+
+    plotly.js writes style attributes, and makes pictures to save from data and blob addresses.
+    """
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _own_script() -> str:
+    """Return our own scripts as one, in strict mode, that leaves no name behind."""
+    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    return _settled(f'"use strict";\n(() => {{\n{parts}\n}})();\n')
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _settled(script: str) -> str:
+    """Return a script as a browser will hash it: with its own line ends."""
+    return script.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,161 @@
+"""What the page shows, as JSON has it: the pure part of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from surfaceviz.records import AXIS_NAMES, FloatArray, HessianMap, Mark, Slice, Trajectory, describe
+from surfaceviz.render import style
+from surfaceviz.render.labels import axis_label, has_equal_units
+from surfaceviz.render.report.pack import number, packed
+from surfaceviz.render.report.spectra import spectra
+from surfaceviz.render.report.tables import sharpness_table
+from surfaceviz.render.report.thin import Thinned, thin, thin_path
+
+_PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # matplotlib's, said on a page
+_SCENES = 8  # 3-D drawings on a page: browsers give a page about 16 WebGL contexts, phones fewer; ours
+Json = dict[str, Any]
+
+
+def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json:
+    """Return everything that a page shows of slices.
+
+    Args:
+        surfaces: all 1-D or all 2-D.
+        names: of their files.
+        title: of the page.
+
+    Raises:
+        ValueError: no slice, mixed dimensions, or no finite value in any of them.
+    """
+    if not surfaces:
+        raise ValueError("nothing to report: give at least one slice")
+    if len({surface.ndim for surface in surfaces}) != 1:
+        raise ValueError("1-D and 2-D slices don't go into one report; write one for each")
+    for surface, name in zip(surfaces, names, strict=True):
+        if not any(np.isfinite(array).any() for array in surface.values.values()):
+            raise ValueError(f"{name}: no finite value to draw: every point is missing or diverged")
+    return {
+        "title": title,
+        "ndim": surfaces[0].ndim,
+        "files": [_file(surface, name) for surface, name in zip(surfaces, names, strict=True)],
+        "spectra": spectra(surfaces),
+        "sharpness": sharpness_table(surfaces, names),
+        "scenes": _SCENES,
+        "colours": {
+            "lines": style.COLOURS[:-1],  # black is no colour on a dark page
+            "missing": style.MISSING,
+            "diverged": style.DIVERGED,
+        },
+    }
+
+
+def _file(surface: Slice, name: str) -> Json:
+    """Return what is shown of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
+    shown = thin(surface)
+    return {
+        "name": name,
+        "title": surface.title or name,
+        "summary": _summary(surface),
+        "thinned": shown.words,
+        "unaudited": surface.unaudited,
+        "axes": [packed(axis[kept], exact=True) for axis, kept in zip(surface.axes, shown.kept, strict=True)],
+        "labels": [_plain(axis_label(surface, k)) for k in range(surface.ndim)],
+        "equal": surface.ndim > 1 and has_equal_units(surface),
+        "splits": surface.splits,
+        "series": _series(surface, shown),
+        "origin": packed(shown.of(surface.origin)),
+        "marks": [_mark(mark) for mark in surface.marks],
+        "map": None if surface.hessian_map is None or surface.ndim == 1 else _map(surface.hessian_map),
+        "trajectory": None if surface.trajectory is None else _trajectory(surface.trajectory),
+        "provenance": [list(row) for row in describe(surface)],
+    }
+
+
+def _summary(surface: Slice) -> str:
+    """Return a slice in a line: its grid, and the centre's values."""
+    centre = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in surface.centre.items())
+    return describe(surface)[0][1] + (f". At theta: {centre}" if centre else "")
+
+
+def _series(surface: Slice, shown: Thinned) -> list[Json]:
+    """Return every metric with its errors, and after a split's loss its rise over the centre."""
+    found = []
+    for name, values in surface.values.items():
+        split, metric = _parted(surface, name)
+        errors = {"stderr": surface.stderr.get(name), "rise_stderr": surface.rise_stderr.get(name)}
+        centre = surface.centre.get(name, math.nan)
+        found.append(_one(split, metric, shown, values, centre, errors))
+        if metric == "loss" and math.isfinite(centre):
+            # subtracted here, in double precision
+            rise = {"stderr": errors["rise_stderr"], "rise_stderr": None}
+            found.append(_one(split, "rise of the loss", shown, values - centre, 0.0, rise, derived=True))
+    return found
+
+
+def _one(
+    split: str, metric: str, shown: Thinned, values: FloatArray, centre: float, errors: dict[str, FloatArray | None],
+    *, derived: bool = False,
+) -> Json:  # fmt: skip
+    return {
+        "split": split,
+        "metric": metric,
+        "loss": metric.endswith("loss"),
+        "derived": derived,
+        "centre": number(centre),
+        "values": packed(shown.of(values)),
+        **{key: None if array is None else packed(shown.of(array)) for key, array in errors.items()},
+    }
+
+
+def _parted(surface: Slice, name: str) -> tuple[str, str]:
+    """Return the split and the metric that a name is made of; no split where it begins with none."""
+    split = next((split for split in surface.splits if split and name.startswith(f"{split}_")), "")
+    return split, name.removeprefix(f"{split}_")
+
+
+def _mark(mark: Mark) -> Json:
+    return {
+        "name": mark.name,
+        "at": [number(x) for x in mark.coordinates],
+        "values": [[key.replace("_", " "), number(value)] for key, value in mark.values.items()],
+    }
+
+
+def _map(found: HessianMap) -> Json:
+    letter = "G" if found.provenance.get("operator") == "ggn" else "H"
+    matrix = f"D{letter}D" if found.provenance.get("normalised") else letter
+    shades = {
+        "ratio": (f"|lambda_min / lambda_max| of {matrix}", found.ratio),
+        "max": (f"lambda_max of {matrix}", found.lambda_max),
+        "min": (f"lambda_min of {matrix}", found.lambda_min),
+        "gradient": ("gradient norm", found.gradient_norm),
+    }
+    return {
+        "axes": [packed(axis, exact=True) for axis in found.axes],
+        "origin": packed(found.origin),
+        "shades": {key: {"label": label, "values": packed(values)} for key, (label, values) in shades.items()},
+    }
+
+
+def _trajectory(path: Trajectory) -> Json:
+    kept = thin_path(len(path.step))
+    left_out = f"{len(kept)} of {len(path.step)} iterates shown" if len(kept) < len(path.step) else ""
+    return {
+        "at": [packed(column[kept]) for column in path.coordinates.T[: len(AXIS_NAMES)]],
+        "step": packed(path.step[kept]),
+        "distance": packed(path.distance[kept]),
+        "values": [[key.replace("_", " "), packed(values[kept])] for key, values in path.values.items()],
+        "thinned": left_out,
+        "provenance": [[key.replace("_", " "), str(value)] for key, value in path.provenance.items()],
+    }
+
+
+def _plain(label: str) -> str:
+    for symbol, word in _PLAIN_SYMBOLS.items():
+        label = label.replace(symbol, word)
+    return " ".join(label.split())

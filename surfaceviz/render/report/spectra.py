@@ -1,0 +1,118 @@
+"""Spectra of points, with their densities smoothed on one axis wherever they compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from surfaceviz.records import Slice, Spectrum
+from surfaceviz.render.annotate import places
+from surfaceviz.render.density import Scale, choose_scale, rule_of, smoothed
+from surfaceviz.render.panels import numbered
+from surfaceviz.render.report.pack import number, packed
+
+_ALIKE = 30.0  # the ratio of norms up to which spectra share an axis, as in pictures
+_APART = 0.1  # of the axis, between its labels
+_ROWS = 40  # eigenvalues in a table; of more, half of them from either end
+_POINTS = 600  # of a density's line: a kernel is 15 of them wide
+Json = dict[str, Any]
+
+
+def spectra(surfaces: Sequence[Slice]) -> list[Json]:
+    """Return the spectra of all files: those on the slices numbered as in pictures, then those off them."""
+    on = [
+        (k, n, s)
+        for k, (surface, numbers) in enumerate(zip(surfaces, numbered(surfaces), strict=True))
+        for n, s in zip(numbers, places(surface), strict=True)
+    ]
+    off = [(k, 0, s) for k, surface in enumerate(surfaces) for s in surface.spectra if len(s.place) != surface.ndim]
+    every = [*on, *off]
+    drawn = [s for _, _, s in every if _is_drawable(s)]
+    shared = choose_scale(drawn) if drawn and _are_alike(drawn) else None
+    return [_point(k, n, s, (shared or choose_scale([s])) if _is_drawable(s) else None) for k, n, s in every]
+
+
+def _is_drawable(spectrum: Spectrum) -> bool:
+    return bool(len(spectrum.eigenvalues)) and bool(np.isfinite(spectrum.eigenvalues).all())
+
+
+def _are_alike(found: Sequence[Spectrum]) -> bool:
+    norms = [spectrum.norm for spectrum in found]
+    return max(norms) <= _ALIKE * min(norms)
+
+
+def _point(file: int, numeral: int, s: Spectrum, scale: Scale | None) -> Json:
+    count = len(s.eigenvalues)
+    shown = np.arange(count) if count <= _ROWS else np.r_[0 : _ROWS // 2, count - _ROWS // 2 : count]
+    return {
+        "file": file,
+        "number": numeral,
+        "at": [number(x) for x in s.place] if numeral else None,
+        "where": s.where,
+        "symbol": s.symbol,
+        "kind": s.kind,
+        "facts": [list(row) for row in _facts(s)],
+        "left_out": "" if len(shown) == count else f"the {_ROWS // 2} lowest and highest of {count}",
+        "eigenvalues": [_eigenvalue(s, int(k), scale) for k in shown],
+        "axis": None if scale is None else _axis(scale),
+        "density": None if scale is None else _density(s, scale),
+    }
+
+
+def _eigenvalue(s: Spectrum, k: int, scale: Scale | None) -> Json:
+    value = float(s.eigenvalues[k])
+    return {
+        "value": number(value),
+        "residual": number(float(s.residuals[k])),
+        "converged": bool(s.converged[k]),
+        "zero": s.is_zero(k),
+        "place": None if scale is None else float(scale.placed(np.array(value))),
+    }
+
+
+def _facts(s: Spectrum) -> list[tuple[str, str]]:
+    """Return what else is known of a point, in words."""
+    rows = [
+        ("kind", s.kind),
+        ("why", s.reason),
+        ("matrix", f"{s.symbol} over {s.dimension} parameters ({s.parameters})"),
+        ("loss", f"{s.loss:.5g}, {s.split} split, {s.samples} samples"),
+        ("gradient norm", f"{s.gradient_norm:.4g}, of the data's loss alone, without weight decay"),
+    ]
+    if s.trace is not None:
+        error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g} ({s.probes} probes)"
+        rows.append(("trace", f"{s.trace:.5g}{error}"))
+    if s.negative_share is not None:
+        rows.append(("negative eigenvalues", f"{s.negative_share:.2%} of all, by the density's nodes"))
+    if s.along is not None:
+        rows += [
+            (f"curvature along {name}", f"{s.along[i, i]:.5g}")
+            for i, name in zip(range(len(s.along)), ("alpha", "beta"), strict=False)
+        ]
+    return rows + [("note", note) for note in s.notes]
+
+
+def _axis(scale: Scale) -> Json:
+    """Return the axis of eigenvalues, in its own units: its ends and what is written at which places."""
+    ticks, _ = scale.ticks(_APART)
+    low, high = scale.placed(np.array([scale.low, scale.high]))
+    return {
+        "range": [float(low), float(high)],
+        "ticks": [float(u) for u in scale.placed(ticks)],
+        "labels": [f"{x:g}".replace("-", "\N{MINUS SIGN}") for x in ticks],
+        "floor": number(scale.floor),
+        "ceiling": number(scale.ceiling),
+    }
+
+
+def _density(s: Spectrum, scale: Scale) -> Json | None:
+    """Return the smoothed density as the page draws it: places on the axis, eigenvalues, shares a decade."""
+    rule = rule_of(s)
+    if rule is None:
+        return None
+    low, high = scale.placed(np.array([scale.low, scale.high]))
+    u = np.linspace(low, high, _POINTS)
+    x = scale.taken(u)
+    return {"u": packed(u), "x": packed(x), "y": packed(smoothed(rule, scale, x))}
