@@ -45,6 +45,7 @@ class Outcome:
     fresh: int  # points evaluated in this run
     seconds: float
     snapshot_seconds: float
+    watch_seconds: float = 0.0
 
 
 class Company(Protocol):
@@ -141,7 +142,7 @@ def _run(
         fresh = _Filling(plan, points, board, snapshots, where, listener, watch).fill(way)
     for line in caveats.after(plan, board.surface()):
         listener.warn(line)
-    return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds)
+    return Outcome(board.surface(), plan.output, fresh, time.monotonic() - started, snapshots.seconds, watch.seconds)
 
 
 def _board(plan: Plan, points: Points, provenance: Mapping[str, str | int | float], before: Slice | None) -> Board:

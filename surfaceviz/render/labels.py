@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 _SYMBOLS = (r"$\alpha$", r"$\beta$")
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 UNFINISHED = "unfinished"  # where a slice that is drawn notes how much of it there is
-_AXIS, _TITLE = 28, 60  # characters of a file's name that an axis, a title has room for
+_AXIS, _LINE, _TITLE = (
+    28,
+    44,
+    60,
+)  # characters that the name of a file of directions, of a model, and a title have room for
 
 
 def axis_label(surface: Slice, k: int) -> str:
@@ -41,7 +45,7 @@ def _words(direction: Direction, only: str) -> str:
         return direction.kind
     if direction.kind == "file":
         return f"direction of {plain(direction.source or 'a file', _AXIS)}"
-    return f"toward {plain(direction.source, _AXIS)}" if direction.source else direction.kind
+    return f"toward {plain(direction.source, _LINE)}" if direction.source else direction.kind
 
 
 def plain(text: str, most: int = _TITLE) -> str:

@@ -15,7 +15,7 @@ from surfaceviz import whole
 from surfaceviz.errors import SchemaError, StoreError
 
 SCHEMA_VERSION = 1
-_LARGEST_DATASET = 2 * 2**30  # bytes; no slice is as large as this, a broken or hostile file may claim to be
+_LARGEST_DATASET = 2**27  # entries; no slice has as many, a broken or hostile file may claim to
 _WORDS = {"slice": "slice", "spectra": "spectra"}
 _PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
@@ -103,7 +103,7 @@ def plain(dataset: h5py.Dataset) -> Any:
         raise SchemaError(f"{dataset.file.filename}: {dataset.name} is a group, expected a data set")
     if dataset.external or dataset.is_virtual:
         raise SchemaError(f"{dataset.file.filename}: {dataset.name} keeps its data outside the file")
-    if math.prod(dataset.shape) * dataset.dtype.itemsize > _LARGEST_DATASET:
+    if math.prod(dataset.shape) > _LARGEST_DATASET:
         raise SchemaError(f"{dataset.file.filename}: {dataset.name} declares shape {dataset.shape}, which no slice has")
     return dataset[()]
 

@@ -17,6 +17,7 @@ from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.smooth import refine
 
 HEIGHT = 1.0  # of the surfaces; the longer axis of the floor is 2 long
+BETWEEN = 16  # steps of a track from one iterate to the next
 _FEW = 81  # points of an axis of a coarse scene, at most
 FLOOR = -0.45  # where the contours are projected to
 
@@ -44,6 +45,7 @@ class Scene:
         theta: the centre on the surface, (3,); None where its height is not known.
         points: marked models and points with a spectrum.
         path: of a training, on the surface, (t, 3); NaN outside.
+        track: the same with `BETWEEN` - 1 points between two iterates, so that lines follow the surface.
         distance: of its iterates, (t,).
     """
 
@@ -56,6 +58,7 @@ class Scene:
     theta: FloatArray | None
     points: tuple[Point, ...]
     path: FloatArray
+    track: FloatArray
     distance: FloatArray
 
 
@@ -175,7 +178,10 @@ def _points(surface: Slice, lift: _Lift) -> tuple[Point, ...]:
     return tuple(point for point in found if np.all(np.isfinite(point.place)))
 
 
-def _path(surface: Slice, lift: _Lift) -> tuple[FloatArray, FloatArray]:
+def _path(surface: Slice, lift: _Lift) -> tuple[FloatArray, FloatArray, FloatArray]:
     if surface.trajectory is None:
-        return np.zeros((0, 3)), np.zeros(0)
-    return lift(surface.trajectory.coordinates), surface.trajectory.distance
+        return np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)
+    iterates = surface.trajectory.coordinates
+    dense = np.arange(BETWEEN * (len(iterates) - 1) + 1) / BETWEEN
+    between = np.stack([np.interp(dense, np.arange(len(iterates)), column) for column in iterates.T], axis=1)
+    return lift(iterates), lift(between), surface.trajectory.distance

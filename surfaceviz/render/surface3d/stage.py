@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from surfaceviz.records import FloatArray
 from surfaceviz.render import style
 from surfaceviz.render.surface3d.camera import ANGLE, Projection, View
-from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
+from surfaceviz.render.surface3d.scene import BETWEEN, FLOOR, HEIGHT, Scene
 
 _BALL = 0.028  # the radius of a mark
 _LIFT = 0.004  # of lines above the surface, so that it doesn't swallow them
@@ -163,7 +163,7 @@ def _ball(plotter: Any, place: FloatArray, colour: str, *, small: bool = False) 
     plotter.add_mesh(ball, color=colour, lighting=False, render=False)
 
 
-def draw_path(plotter: Any, scene: Scene, upto: int | None, line: float) -> list[Any]:
+def draw_path(plotter: Any, scene: Scene, upto: int | None, width: float) -> list[Any]:
     """Draw the path of a training up to an iterate, coloured by its distance where that is known; return the actors."""
     shown = np.all(np.isfinite(scene.path), axis=1)
     if upto is not None:
@@ -171,10 +171,12 @@ def draw_path(plotter: Any, scene: Scene, upto: int | None, line: float) -> list
     if not shown.any():
         return []
     actors = []
-    for run in np.split(np.arange(len(shown)), np.flatnonzero(np.diff(shown)) + 1):
-        if shown[run[0]] and len(run) > 1:
-            tube = pv.lines_from_points(scene.path[run] + [0, 0, _LIFT])
-            actors.append(plotter.add_mesh(tube, color=style.INK, line_width=line * 1.4, lighting=False, render=False))
+    whole = np.all(np.isfinite(scene.track), axis=1)
+    whole[BETWEEN * (len(shown) - 1 if upto is None else upto - 1) + 1 :] = False
+    for run in np.split(np.arange(len(whole)), np.flatnonzero(np.diff(whole)) + 1):
+        if whole[run[0]] and len(run) > 1:
+            line = pv.lines_from_points(scene.track[run] + [0, 0, _LIFT])
+            actors.append(plotter.add_mesh(line, color=style.INK, line_width=width * 1.4, lighting=False, render=False))
     highest = np.nanmax(scene.distance) if np.isfinite(scene.distance).any() else np.nan
     for k in np.flatnonzero(shown):
         known = np.isfinite(scene.distance[k]) and highest > 0
