@@ -40,9 +40,33 @@ PICTURES = (
         ),
     ),
     Picture(
+        "surfaces.png",
+        "The same two files in 3-D, on one scale of heights and colours, from one side; the points of the first one whose "
+        "spectra are in its file are numbered. A ring is a mark that the surface hides.",
+        ("surfaceviz plot skip.h5 plain.h5 --kind surface -o surfaces.png",),
+    ),
+    Picture(
+        "orbit.gif",
+        "The part of both below a loss of 10, from all sides; `-o orbit.mp4` makes a video.",
+        ("surfaceviz plot skip.h5 plain.h5 --animate orbit --clip 10 --frames 36 -o orbit.gif",),
+    ),
+    Picture(
+        "report.png",
+        "The interactive page of both, as a browser shows it: linked surfaces and contours, cuts, spectra, tables.",
+        (
+            "surfaceviz report skip.h5 plain.h5 -o report.html",
+            "python ../../scripts/screenshot.py report.html report.png --height 1390",
+        ),
+    ),
+    Picture(
         "plain-skip-lines.svg",
         "The same two files as labelled contour lines, in a vector format.",
         ("surfaceviz plot skip.h5 plain.h5 --kind lines -o plain-skip-lines.svg",),
+    ),
+    Picture(
+        "paper.png",
+        "The levels of the paper's figures, 0.1 to 10 in steps of 0.5, as wide as a page; above them it is hatched.",
+        ("surfaceviz plot skip.h5 plain.h5 --kind lines --levels paper --size page -o paper.png",),
     ),
     Picture(
         "accuracy.png",
@@ -55,7 +79,7 @@ PICTURES = (
         "evaluated, the rest is interpolated, and audited.",
         (
             "surfaceviz slice resnet20-digits --axis auto:101 --axis auto:101 --tol 0.05 -o refined.h5",
-            "surfaceviz plot refined.h5 --points -o refined.png",
+            "surfaceviz plot refined.h5 --show-points -o refined.png",
         ),
     ),
     Picture(
@@ -123,6 +147,23 @@ PICTURES = (
             + " --top 1 --bottom 0 --trace --lr 0.6 -o edge.h5",
             "surfaceviz plot edge.h5 -o edge.png",
         ),
+    ),
+    Picture(
+        "path.png",
+        "The training of the last picture on the plane through its start, its 1000th step and its end: the colour of an "
+        "iterate tells how far off the plane it really is.",
+        (
+            "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
+            "--toward edge/step-1000.pt --toward edge/step-0000.pt --axis=-0.6:1.6:61 --axis=-0.8:1:61 -o path.h5",
+            "python ../../scripts/project_training.py path.h5 ../../scripts/train_edge.py:problem edge/step-4000.pt "
+            + " ".join(f"edge/step-{step:04}.pt" for step in range(0, 4001, 200)),
+            "surfaceviz plot path.h5 -o path.png",
+        ),
+    ),
+    Picture(
+        "path-surface.png",
+        "The same in 3-D.",
+        ("surfaceviz plot path.h5 --kind surface --camera back -o path-surface.png",),
     ),
     Picture(
         "fashion.png",
