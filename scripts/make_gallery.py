@@ -41,9 +41,13 @@ PICTURES = (
     ),
     Picture(
         "surfaces.png",
-        "The same two files in 3-D, on one scale of heights and colours, from one side; the points of the first one whose "
-        "spectra are in its file are numbered. A ring is a mark that the surface hides.",
-        ("surfaceviz plot skip.h5 plain.h5 --kind surface -o surfaces.png",),
+        "The same two files in 3-D, on one scale of heights and colours, seen from one side; points with a spectrum are "
+        "numbered, with the largest eigenvalue of the Hessian. A ring is a mark that the surface hides.",
+        (
+            "surfaceviz hessian skip.h5 --at 0,0 --at 0.6,0.5 --density --probes 4",
+            "surfaceviz hessian plain.h5",
+            "surfaceviz plot skip.h5 plain.h5 --kind surface -o surfaces.png",
+        ),
     ),
     Picture(
         "orbit.gif",
@@ -150,8 +154,8 @@ PICTURES = (
     ),
     Picture(
         "path.png",
-        "The training of the last picture on the plane through its start, its 1000th step and its end: the colour of an "
-        "iterate tells how far off the plane it really is.",
+        "The training of the last picture on the plane through its start, its 1000th step and its end: the colour of "
+        "an iterate tells how far off the plane it really is.",
         (
             "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
             "--toward edge/step-1000.pt --toward edge/step-0000.pt --axis=-0.6:1.6:61 --axis=-0.8:1:61 -o path.h5",
