@@ -41,8 +41,8 @@ PICTURES = (
     ),
     Picture(
         "surfaces.png",
-        "The same two files in 3-D, on one scale of heights and colours, seen from one side; points with a spectrum are "
-        "numbered, with the largest eigenvalue of the Hessian. A ring is a mark that the surface hides.",
+        "The same two files in 3-D, on one scale of heights and colours, seen from one side; points with a spectrum "
+        "are numbered, with the largest eigenvalue of the Hessian. A ring is a mark that the surface hides.",
         (
             "surfaceviz hessian skip.h5 --at 0,0 --at 0.6,0.5 --density --probes 4",
             "surfaceviz hessian plain.h5",
@@ -157,8 +157,10 @@ PICTURES = (
         "The training of the last picture on the plane through its start, its 1000th step and its end: the colour of "
         "an iterate tells how far off the plane it really is.",
         (
-            "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
-            "--toward edge/step-1000.pt --toward edge/step-0000.pt --axis=-0.6:1.6:61 --axis=-0.8:1:61 -o path.h5",
+            (
+                "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
+                "--toward edge/step-1000.pt --toward edge/step-0000.pt --axis=-0.6:1.6:61 --axis=-0.8:1:61 -o path.h5"
+            ),
             "python ../../scripts/project_training.py path.h5 ../../scripts/train_edge.py:problem edge/step-4000.pt "
             + " ".join(f"edge/step-{step:04}.pt" for step in range(0, 4001, 200)),
             "surfaceviz plot path.h5 -o path.png",
