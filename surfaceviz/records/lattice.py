@@ -18,8 +18,8 @@ def levels(shape: Sequence[int]) -> NDArray[np.int64]:
 
     A lattice has every 2^k-th point along each axis, and the last one; the first has some five to eight an axis.
 
-    >>> levels([9]).tolist()
-    [0, 2, 1, 2, 0, 2, 1, 2, 0]
+    >>> levels([17]).tolist()
+    [0, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0]
     """
     most = [_halvings(n) for n in shape]
     finest = max(most)

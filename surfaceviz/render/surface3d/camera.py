@@ -94,8 +94,8 @@ class View:
 def parse_camera(given: str) -> View:
     """Return the view that a preset's name or ``AZIMUTH,ELEVATION[,ZOOM]`` asks for.
 
-    >>> parse_camera("30,45")
-    View(azimuth=30.0, elevation=45.0, zoom=1.0)
+    >>> parse_camera("30,45,1.5")
+    View(azimuth=30.0, elevation=45.0, zoom=1.5, away=None)
 
     Raises:
         ValueError: neither.
