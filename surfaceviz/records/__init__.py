@@ -18,10 +18,10 @@ from surfaceviz.records.slices import (
     describe_audit,
 )
 from surfaceviz.records.trajectory import Trajectory
-from surfaceviz.records.words import describe_spectrum
+from surfaceviz.records.words import describe_spectrum, negative_words
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
     "Entry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "coarse_first",
-    "coarsened", "describe", "describe_audit", "describe_spectrum", "finished_level",
+    "coarsened", "describe", "describe_audit", "describe_spectrum", "finished_level", "negative_words",
 ]  # fmt: skip

@@ -25,13 +25,7 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
     if s.trace is not None:
         rows.append(("trace", f"{s.trace:.6g} +- {s.trace_stderr:.2g} ({s.probes} probes)"))
     if s.negative_share is not None:
-        share = f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues by the nodes"
-        within = (
-            ""
-            if s.negative_bounds is None
-            else "; what the nodes leave open: {:.1%} .. {:.1%}".format(*s.negative_bounds)
-        )
-        rows.append(("negative", share + within))
+        rows.append(("negative", negative_words(s)))
     rows += _along_rows(s)
     if s.layers is not None:
         rows += [("layer", line) for line in _layer_lines(s.layers, s.rtol)]
@@ -40,6 +34,14 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
         rows.append(("beyond", f"no eigenvalue lies more than {s.beyond:.3g} outside of these, with 99% probability"))
     rows.append(("cost", f"{s.products} products"))
     return rows
+
+
+def negative_words(s: Spectrum) -> str:
+    """Return what is known of the share of negative eigenvalues, with its error and what stays open."""
+    share = f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues by the nodes"
+    if s.negative_bounds is None:
+        return share
+    return share + "; what the nodes leave open: {:.1%} .. {:.1%}".format(*s.negative_bounds)
 
 
 def _eigenvalue(s: Spectrum, k: int) -> str:

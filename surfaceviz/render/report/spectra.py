@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import Slice, Spectrum
+from surfaceviz.records import Slice, Spectrum, negative_words
 from surfaceviz.render.annotate import places
 from surfaceviz.render.density import Scale, choose_scale, rule_of, smoothed
 from surfaceviz.render.panels import numbered
@@ -85,7 +85,7 @@ def _facts(s: Spectrum) -> list[tuple[str, str]]:
         error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g} ({s.probes} probes)"
         rows.append(("trace", f"{s.trace:.5g}{error}"))
     if s.negative_share is not None:
-        rows.append(("negative eigenvalues", f"{s.negative_share:.2%} of all, by the density's nodes"))
+        rows.append(("negative eigenvalues", negative_words(s)))
     if s.along is not None:
         rows += [
             (f"curvature along {name}", f"{s.along[i, i]:.5g}")
