@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.contour import QuadContourSet
-from matplotlib.path import Path
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from surfaceviz.records import EVALUATED, FloatArray, Slice
@@ -17,6 +17,7 @@ from surfaceviz.render import style
 from surfaceviz.render.holes import draw_clipped, draw_holes
 from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, title_of
 from surfaceviz.render.levels import Levels
+from surfaceviz.render.line_labels import label_places
 from surfaceviz.render.path import draw_marks
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.smooth import refine
@@ -25,7 +26,6 @@ from surfaceviz.render.style import scaled
 KINDS = ("filled", "lines", "heat")
 _TICKS = 5  # intervals of an axis between ticks, at most: a narrow panel has no room for more
 _LABELS = 14  # levels that are labelled, at most
-_ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
 _HALO = (1.0, 1.0, 1.0, 0.8)
 _LOW = 0.7  # of its width; beside a panel that is lower, beta's label is broken into lines
 
@@ -89,24 +89,20 @@ def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
         else {"cmap": style.MAP, "norm": levels.norm(), "linewidths": scaled(1.1)}
     )
     lines = ax.contour(*axes, z.T, places, **colours)
-    extent = [float(np.ptp(axis)) for axis in axes]
-    told = levels.ticks(_LABELS)
-    pairs = zip(places, lines.get_paths(), strict=True)
-    roomy = [place for place, path in pairs if place in told and _is_roomy(path, extent)]
-    texts = ax.clabel(lines, roomy, fontsize="small", fmt=levels.label, colors=ink or "#333333")
+    of = dict(zip(places, lines.get_paths(), strict=True))
+    wanted = {place: np.asarray(of[place].vertices) for place in levels.ticks(_LABELS) if place in of}
+    spots = label_places(list(wanted.values()), axes, z, float(np.median(np.diff(places))))
+    texts: list[Text] = []
+    for place, spot in zip(wanted, spots, strict=True):
+        if spot is not None:
+            texts += ax.clabel(
+                lines, [place], fontsize="small", fmt=levels.label, colors=ink or "#333333", manual=[spot]
+            )
     if ink:  # legible on any colour beneath
         halo: list[AbstractPathEffect] = [withStroke(linewidth=scaled(1.7), foreground=_HALO)]
         lines.set_path_effects(halo)
         for text in texts:
             text.set_path_effects(halo)
-
-
-def _is_roomy(path: Path, extent: list[float]) -> bool:
-    """Return whether a level's lines are long enough to carry a label that covers no other."""
-    vertices = np.asarray(path.vertices)
-    if not len(vertices):
-        return False
-    return bool((np.ptp(vertices, axis=0) / extent).max() > _ROOMY)
 
 
 def _draw_points(ax: Axes, surface: Slice) -> None:
