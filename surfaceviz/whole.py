@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
@@ -13,7 +14,8 @@ def put(path: Path, image: bytes) -> None:
         OSError: the folder is missing, the disk is full, or may not be written; what was there stays.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.part")
+    own = f"{os.getpid()}-{threading.get_ident()}"  # two may write one file at a time
+    beside = target.with_name(f".{target.name}.{own}.part")
     try:
         _write_synced(beside, image)
         os.replace(beside, target)  # noqa: PTH105  fault injection patches os

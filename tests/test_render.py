@@ -343,3 +343,22 @@ def test_lines_between_points_do_not_overshoot_and_pass_through_them() -> None:
     assert drawn.max() <= z.max() + 1e-12
     parabola = np.broadcast_to(axes[0][:, None] ** 3, (7, 5))
     assert np.abs(smooth.refine(axes, parabola)[1] - fine[0][:, None] ** 3).max() < 4e-3
+
+
+def test_labels_stand_on_their_lines_off_the_rim_and_apart() -> None:
+    """Each label's own number is the value of 0.1 + alpha^2 + 10 beta^2 where it stands."""
+    (ax,) = _axes(render.draw([_surface((41, 61))], kind="lines", levels="linear"))
+    (lines,) = [c for c in ax.collections if isinstance(c, QuadContourSet)]
+    assert len(lines.labelTexts) >= 4
+    places = np.array([text.get_position() for text in lines.labelTexts])
+    for (a, b), text in zip(places, lines.labelTexts, strict=True):
+        assert 0.1 + a**2 + 10 * b**2 == pytest.approx(float(text.get_text()), rel=0.02, abs=0.1)
+    share = (places - [-1, -1]) / [2, 3]
+    assert share.min() > 0.06
+    assert share.max() < 0.94
+    distances = np.linalg.norm(share[:, None] - share[None], axis=2) + np.eye(len(share))
+    assert distances.min() > 0.12
+    dense = _surface((41, 61), scale=30)  # 20 levels in a tenth of the plane: no room for all labels
+    (crowded,) = _axes(render.draw([dense], kind="lines", levels="paper"))
+    (lines,) = [c for c in crowded.collections if isinstance(c, QuadContourSet) and len(list(c.levels)) > 2]
+    assert len(lines.labelTexts) <= 4

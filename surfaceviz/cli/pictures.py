@@ -59,7 +59,7 @@ def plot(
     animate: Annotated[
         Animation | None, typer.Option(help="A movie of kind surface: around it, or along the training.")
     ] = None,
-    frames: Annotated[int, typer.Option(min=2, help="Of a movie.")] = 90,
+    frames: Annotated[int | None, typer.Option(min=2, max=3600, help="Of a movie [90].")] = None,
     debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
@@ -70,12 +70,15 @@ def plot(
     if animate is not None:
         if kind not in ("filled", "surface"):
             raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
+        pictures.refuse_unused("surface", {"points": show_points, "spectrum": spectrum, "map": map_ is not None})
         pictures.animate(
             *files, output=target, way=animate, levels=levels, of=of, clip=clip, size=size, camera=camera,
-            frames=frames, advance=_advance(),
+            frames=frames or 90, advance=_advance(),
         )  # fmt: skip
         typer.echo(f"movie: {target}")
         return
+    if frames is not None:
+        raise ValueError("--frames are of a movie: give --animate orbit or trajectory as well")
     render.check_format(target)
     pictures.plot(
         *files, output=target, kind=kind, levels=levels, of=of, clip=clip, points=show_points, spectrum=spectrum,

@@ -129,4 +129,6 @@ def _projected(path: Path, ndim: int) -> Trajectory:
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         raise SchemaError(f"{path}: {' and '.join(PROJECTED)} have shapes {columns[0].shape} and {columns[1].shape}")
     count = len(columns[0])
+    if not count:
+        raise SchemaError(f"{path}: a projection file without a point")
     return Trajectory(np.stack(columns, axis=1), np.arange(count, dtype=np.float64), np.full(count, np.nan))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from surfaceviz import render
 from surfaceviz.records import Curvature, Slice
-from surfaceviz.render.figure import told_apart
+from surfaceviz.render.figure import so_far, told_apart
 from surfaceviz.store import holds_course, read, read_curvature
 
+_CORNER = "corner"
 SURFACE = "surface"  # the kind of picture that is in 3-D
 Warn = Callable[[str], None]
 
@@ -26,7 +27,7 @@ def plot(
     spectrum: bool = False,
     shade: str | None = None,
     size: str = "auto",
-    camera: str = "corner",
+    camera: str = _CORNER,
     warn: Warn = warnings.warn,
 ) -> render.Picture:
     """Return a figure of one or several slices, all 1-D or all 2-D, or of courses of curvature along trainings.
@@ -61,12 +62,17 @@ def plot(
     if courses and len(courses) < len(records):
         raise ValueError("slices and courses of curvature don't go into one picture; draw them apart")
     surfaces = [record for record in records if isinstance(record, Slice)]
+    seen_from = render.parse_camera(camera)
+    asked = {
+        "of": of is not None, "levels": levels != "auto", "clip": clip is not None, "points": points,
+        "spectrum": spectrum, "map": shade is not None, "camera": camera != _CORNER,
+    }  # fmt: skip
+    refuse_unused("course" if courses and kind != "spectrum" else kind, asked)
     if courses:
         figure = _courses(courses, names, kind, size)
     elif kind == SURFACE:
-        _check_solid(points=points, spectrum=spectrum, shade=shade)
         look = render.Look(levels=levels, of=of, clip=clip, size=size)
-        figure = render.draw_surfaces(told_apart(surfaces, names), look, render.parse_camera(camera), warn=warn)
+        figure = render.draw_surfaces(_shown(surfaces, names), look, seen_from, warn=warn)
     else:
         figure = render.draw(
             surfaces, kind=kind, levels=levels, of=of, names=names, clip=clip, points=points, spectrum=spectrum,
@@ -85,7 +91,7 @@ def animate(
     of: str | None = None,
     clip: float | None = None,
     size: str = "auto",
-    camera: str = "corner",
+    camera: str = _CORNER,
     frames: int = 90,
     advance: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -113,7 +119,7 @@ def animate(
     view = render.parse_camera(camera)
     surfaces, names = _slices(slices)
     look = render.Look(levels=levels, of=of, clip=clip, size=size)
-    render.animate(told_apart(surfaces, names), look, view, Path(output), way, frames=frames, advance=advance)
+    render.animate(_shown(surfaces, names), look, view, Path(output), way, frames=frames, advance=advance)
 
 
 def view(
@@ -121,7 +127,7 @@ def view(
     levels: str = "auto",
     of: str | None = None,
     clip: float | None = None,
-    camera: str = "corner",
+    camera: str = _CORNER,
 ) -> None:
     """Open a window to turn surfaces in, and return when it is closed.
 
@@ -139,7 +145,12 @@ def view(
     """
     surfaces, names = _slices(slices)
     look = render.Look(levels=levels, of=of, clip=clip)
-    render.show(told_apart(surfaces, names), look, render.parse_camera(camera))
+    render.show(_shown(surfaces, names), look, render.parse_camera(camera))
+
+
+def _shown(surfaces: Sequence[Slice], names: Sequence[str]) -> list[Slice]:
+    """Return what is shown of slices in 3-D, told apart by their names."""
+    return [so_far(surface, SURFACE) for surface in told_apart(surfaces, names)]
 
 
 def _slices(given: Sequence[Slice | str | Path]) -> tuple[list[Slice], list[str]]:
@@ -163,11 +174,28 @@ def _read(path: str | Path) -> Slice | Curvature:
     return read_curvature(path) if holds_course(path) else read(path)
 
 
-def _check_solid(*, points: bool, spectrum: bool, shade: str | None) -> None:
-    """Refuse what kind surface does not draw, rather than leave it out in silence."""
-    for given, option in ((points, "--show-points"), (spectrum, "--spectrum"), (shade is not None, "--map")):
-        if given:
-            raise ValueError(f"kind surface has no {option}: leave it out, or draw from above (--kind filled)")
+_UNUSED = {  # the options that a kind of picture has no use for: it refuses them, rather than leave them out in silence
+    SURFACE: ("points", "spectrum", "map"),
+    "spectrum": ("of", "levels", "clip", "points", "spectrum", "map", "camera"),
+    "course": ("of", "levels", "clip", "points", "spectrum", "map", "camera"),
+}
+_OPTIONS = {"points": "--show-points"}
+
+
+def refuse_unused(kind: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that a kind of picture does not draw by.
+
+    Args:
+        kind: of picture, or ``course``.
+        given: whether each option was given.
+
+    Raises:
+        ValueError: the first that was, in vain.
+    """
+    for option in _UNUSED.get(kind, ("camera",)):
+        if given.get(option):
+            what = "a course of checkpoints" if kind == "course" else f"kind {kind}"
+            raise ValueError(f"{what} has no {_OPTIONS.get(option, f'--{option}')}: leave it out")
 
 
 def _courses(courses: Sequence[Curvature], names: Sequence[str], kind: str, size: str) -> render.Picture:

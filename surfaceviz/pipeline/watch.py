@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from surfaceviz.errors import StoreError
+import numpy as np
+
 from surfaceviz.interrupt import shielded
 from surfaceviz.records import Slice
 
 SHARE = 0.018  # of the run's time at the most
+_EVERY = 0.5  # seconds between two looks: what is complete is counted over the whole grid
 _FIRST = 1.0  # seconds that the first picture is expected to take, matplotlib's import included
 
 
@@ -35,6 +37,7 @@ class Watch:
         self._started = monotonic()
         self._drawn: object = None
         self._next = _FIRST
+        self._looked = -np.inf
         self.seconds = 0.0
 
     def look(self, surface: Callable[[], Slice], level: Callable[[], object]) -> None:
@@ -44,25 +47,27 @@ class Watch:
             surface: gives the slice so far.
             level: gives what changes whenever there is something new; None while nothing is whole.
         """
-        affordable = self.seconds + self._next <= SHARE * (monotonic() - self._started)
-        if self._path is None or not affordable:
+        begun = monotonic()
+        affordable = self.seconds + self._next <= SHARE * (begun - self._started)
+        if self._path is None or not affordable or begun - self._looked < _EVERY:
             return
-        now = level()
-        if now is not None and now != self._drawn:
-            begun = monotonic()
+        now, self._looked = level(), begun
+        new = now is not None and now != self._drawn
+        if new:
             with shielded():
                 self._draw(self._path, surface())
-            self._next = monotonic() - begun
-            self.seconds += self._next
             self._drawn = now
+        spent = monotonic() - begun
+        self.seconds += spent
+        self._next = spent if new else self._next
 
     def _draw(self, path: Path, surface: Slice) -> None:
         from surfaceviz import render  # noqa: PLC0415  matplotlib takes half a second, and most runs are not watched
 
+        if not any(np.isfinite(values).any() for values in surface.values.values()):
+            return
         try:
             render.save(render.draw([surface]), path)
-        except ValueError:
-            return  # every point has diverged so far
-        except StoreError as error:  # the run is worth more than its picture
+        except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more than its picture
             self._path = None
             self._warn(f"watching ends: {error}")

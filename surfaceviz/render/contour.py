@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from surfaceviz.records import EVALUATED, FloatArray, Slice
 from surfaceviz.render import style
+from surfaceviz.render.cells import edges
 from surfaceviz.render.holes import draw_clipped, draw_holes
 from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, title_of
 from surfaceviz.render.levels import Levels
@@ -59,12 +60,12 @@ def draw_contour(
     axes, z = refine(surface.axes, own) if kind != "heat" else (surface.axes, own)
     draw_holes(ax, surface, shown.values, axes, z)
     if kind == "heat":
-        drawn: Any = ax.pcolormesh(*axes, z.T, cmap=style.MAP, norm=levels.norm(), shading="nearest", rasterized=True)
+        drawn: Any = ax.pcolormesh(*map(edges, axes), z.T, cmap=style.MAP, norm=levels.norm(), rasterized=True)
     elif kind == "filled":
         drawn = _draw_bands(ax, axes, z, levels)
     elif min(surface.shape) > 1:
         _draw_lines(ax, axes, z, levels, ink)
-    draw_clipped(ax, axes, z, levels, colour="#999999" if kind == "lines" else "white")
+    draw_clipped(ax, axes, z, levels, colour="#999999" if kind == "lines" else "white", cells=kind == "heat")
     if points:
         _draw_points(ax, surface)
     draw_marks(ax, surface)
@@ -133,7 +134,5 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
 
 def _range(axis: FloatArray, *, cells: bool) -> tuple[float, float]:
     """Return the limits of an axis; with ``cells``, so that those of the outer points are whole."""
-    if len(axis) == 1:
-        return float(axis[0]) - 0.5, float(axis[0]) + 0.5
-    pad = (axis[-1] - axis[0]) / (2 * (len(axis) - 1)) if cells else 0.0
-    return float(axis[0] - pad), float(axis[-1] + pad)
+    bounds = edges(axis) if cells or len(axis) == 1 else axis
+    return float(bounds[0]), float(bounds[-1])

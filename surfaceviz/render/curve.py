@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from surfaceviz.records import Slice
+from surfaceviz.records import FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.labels import axis_label, plain
 from surfaceviz.render.style import scaled
@@ -47,8 +47,17 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
                 linewidth=scaled(1.0) if faint else None, alpha=0.8 if faint else 1.0,
                 label=own + plain(f"{split} {metric}" if prefixed else split).replace("_", " "),
             )  # fmt: skip
+            _draw_lone(ax, surface.axes[0], y, colour)
             if not faint:
                 _draw_centre(ax, surface, name, colour)
+
+
+def _draw_lone(ax: Axes, x: FloatArray, y: FloatArray, colour: str) -> None:
+    """Dot the points beside which there is no other to draw a line to."""
+    known = np.pad(np.isfinite(y), 1)
+    lone = known[1:-1] & ~known[:-2] & ~known[2:]
+    if lone.any():
+        ax.plot(x[lone], y[lone], ".", color=colour, markersize=scaled(4))
 
 
 def _draw_centre(ax: Axes, surface: Slice, name: str, colour: str) -> None:

@@ -33,7 +33,7 @@ _ROWS = 6  # of a legend, at most, before it takes another column
 def compose_curves(surfaces: Sequence[Slice], look: Look, size: Size) -> Picture:
     """Return a figure of 1-D slices laid over each other."""
     width = size.width or scaled(_WIDTH)
-    frame_ = frame(width, width * _HEIGHT / _WIDTH, surfaces if look.spectrum else (), 1)
+    frame_ = frame(width, width * _HEIGHT / _WIDTH, surfaces if look.spectrum else (), 1, exact=bool(size.width))
     ax = frame_.above.subplots()
     shown, metric = _shown(surfaces, look.of)
     draw_curve(ax, shown, metric=metric)
@@ -43,6 +43,7 @@ def compose_curves(surfaces: Sequence[Slice], look: Look, size: Size) -> Picture
     finish_curve(ax, shown, metric=metric, log=levels.log)
     if levels.clip is not None:
         ax.set_ylim(top=levels.clip)
+        ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")
     draw_iterates(ax, shown, metric)
     right = _second_axis(ax, shown, look)
     _draw_legend(frame_.above, ax, right, shown, metric)

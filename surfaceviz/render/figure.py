@@ -64,13 +64,13 @@ def draw(
         return _spectra(surfaces, given, size)
     look = Look(kind, levels, of, clip, points, spectrum, shade, size)
     _check(surfaces, look, given)
-    surfaces = [_so_far(surface, kind) for surface in told_apart(surfaces, names)]
+    surfaces = [so_far(surface, kind) for surface in told_apart(surfaces, names)]
     with style.applied(size) as inches:
         compose = compose_curves if surfaces[0].ndim == 1 else compose_surfaces
         return compose(surfaces, look, inches)
 
 
-def _so_far(surface: Slice, kind: str) -> Slice:
+def so_far(surface: Slice, kind: str) -> Slice:
     """Return what can be drawn of a slice that is not finished: its finest whole lattice, and how far it has come."""
     if surface.complete:
         return surface
@@ -83,6 +83,8 @@ def _check(surfaces: Sequence[Slice], look: Look, names: Sequence[str]) -> None:
     """Refuse what can't be drawn."""
     if len({surface.ndim for surface in surfaces}) != 1:
         raise ValueError("1-D and 2-D slices don't go into one picture; draw them apart")
+    if any((np.diff(axis) <= 0).any() for surface in surfaces for axis in surface.axes):
+        raise ValueError("the coordinates of an axis must rise; sort them, and the values with them")
     if surfaces[0].ndim == 1:
         _check_curves(look)
     if look.shade is not None and look.shade not in SHADES:

@@ -48,15 +48,20 @@ def surfaces_frame(rows: int, columns: int, ratio: float, size: Size, spectra: S
     """
     panel = scaled(_PANEL) if size.width is None else (size.width - scaled(_BAR)) / columns
     height = (scaled(_LABELS) + _FILLED * panel * ratio) * rows
-    return frame(scaled(_BAR) + panel * columns, height, spectra, columns)
+    return frame(scaled(_BAR) + panel * columns, height, spectra, columns, exact=size.width is not None)
 
 
-def frame(width: float, height: float, spectra: Sequence[Slice], columns: int) -> Frame:
-    """Return an empty figure of a width, whose upper part has a height; both in inches."""
+def frame(width: float, height: float, spectra: Sequence[Slice], columns: int, *, exact: bool) -> Frame:
+    """Return an empty figure of a width, whose upper part has a height; both in inches.
+
+    With ``exact`` what is written of it has just this width.
+    """
     if not spectra:
         figure = Picture(figsize=(width, height), layout="constrained")
+        figure.exact_width = width if exact else None
         return Frame(figure, figure, None, width / columns / scaled(1))
     more = stacks_height(spectra, columns)
     figure = Picture(figsize=(width, height + more), layout="constrained")
+    figure.exact_width = width if exact else None
     parts: Any = figure.subfigures(2, 1, height_ratios=[height, more])
     return Frame(figure, parts[0], parts[1], width / columns / scaled(1))

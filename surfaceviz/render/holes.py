@@ -12,10 +12,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from surfaceviz.records import MISSING, FloatArray, Slice
 from surfaceviz.render import style
+from surfaceviz.render.cells import edges, stepped
 from surfaceviz.render.levels import Levels
 from surfaceviz.render.style import scaled
 
@@ -40,9 +41,10 @@ def draw_holes(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[Floa
     reason = np.where(missing, 1.0, np.where(diverged, 2.0, 0.0))
     nearest = distance_transform_edt(reason == 0, return_distances=False, return_indices=True)
     i, j = (np.abs(own[:, None] - fine[None]).argmin(axis=0) for own, fine in zip(surface.axes, axes, strict=True))
-    shown = np.where(bare, reason[tuple(nearest)][np.ix_(i, j)], np.nan)
+    beneath = binary_dilation(bare, np.ones((3, 3), bool))  # so that nothing white is left between
+    shown = np.where(beneath, reason[tuple(nearest)][np.ix_(i, j)], np.nan)
     colours = ListedColormap([style.MISSING, style.DIVERGED])
-    ax.pcolormesh(*axes, shown.T, cmap=colours, vmin=1, vmax=2, shading="nearest", zorder=0.5, rasterized=True)
+    ax.pcolormesh(*map(edges, axes), shown.T, cmap=colours, vmin=1, vmax=2, zorder=0.5, rasterized=True)
     if diverged.any():
         _draw_crosses(ax, surface, diverged)
 
@@ -62,7 +64,9 @@ def _reasons(surface: Slice, values: FloatArray) -> tuple[NDArray[np.bool_], NDA
     return missing, ~np.isfinite(values) & ~missing
 
 
-def draw_clipped(ax: Axes, axes: Sequence[FloatArray], z: FloatArray, levels: Levels, *, colour: str) -> None:
+def draw_clipped(
+    ax: Axes, axes: Sequence[FloatArray], z: FloatArray, levels: Levels, *, colour: str, cells: bool = False
+) -> None:
     """Hatch where ``z``, as it is drawn, lies above the clip.
 
     Args:
@@ -71,9 +75,14 @@ def draw_clipped(ax: Axes, axes: Sequence[FloatArray], z: FloatArray, levels: Le
         z: (n, m), placed.
         levels: with the clip.
         colour: of the hatching.
+        cells: whether each point is a cell, and none lies between.
     """
-    if levels.clip is None or min(z.shape) < 2:  # noqa: PLR2004  no area
+    if levels.clip is None or not np.isfinite(z).any() or (min(z.shape) < 2 and not cells):  # noqa: PLR2004  no area
         return
+    if cells:
+        for k in range(2):
+            bounds, z = stepped(axes[k], z, k)
+            axes = [bounds if i == k else axis for i, axis in enumerate(axes)]
     top = float(levels.placed(np.array(levels.clip)))
     highest = np.nanmax(z)
     if not highest > top:
@@ -97,7 +106,7 @@ def reasons_legend(
             Line2D([], [], marker="x", color="#6b6b6b", linestyle="none", markersize=scaled(4), label="diverged")
         )
     clip = levels.clip
-    if clip is not None and any(np.nanmax(np.where(np.isfinite(z), z, np.nan)) > clip for z in arrays):
+    if clip is not None and any((z[np.isfinite(z)] > clip).any() for z in arrays):
         colours = ("white", "#999999") if bare else (colormaps[style.MAP](1.0), "white")
         shade = {"facecolor": colours[0], "edgecolor": colours[1], "hatch": _HATCH, "linewidth": 0.0}
         entries.append(Patch(**shade, label=f"above {clip:g}"))  # type: ignore[arg-type]

@@ -14,7 +14,9 @@ from surfaceviz.records import FloatArray
 
 SCALES = ("auto", "linear", "log", "paper")
 _COUNT = 12
+_NEAR = 0.04  # of the scale: so close to the clip no other level is written
 _WIDE = 20.0  # a span above which levels at equal distances would leave the basin empty
+_BELOW = 0.999  # of the first level of a log scale: where what has no logarithm is drawn
 _PAPER = (0.1, 10.0, 0.5)  # first level, what is above them all, step. Source: plot_2D.py of Li et al., its defaults
 
 
@@ -35,12 +37,12 @@ class Levels:
     open_below: bool = False
 
     def placed(self, z: FloatArray) -> FloatArray:
-        """Return values as they are drawn: their logarithm on a log scale, where 0 and less are below all levels.
+        """Return values as they are drawn: their logarithm on a log scale, where 0 and less are just below all levels.
 
         Contours between grid points are drawn through what is drawn; a loss that spans decades is much
         smoother in its logarithm.
         """
-        return np.log10(np.maximum(z, 1e-3 * self.values[0])) if self.log else np.asarray(z)
+        return np.log10(np.maximum(z, _BELOW * self.values[0])) if self.log else np.asarray(z)
 
     def norm(self) -> Normalize:
         """Return the colour scale, over `placed` values."""
@@ -65,9 +67,13 @@ class Levels:
         return np.unique([*self.values, self.top])
 
     def ticks(self, most: int) -> list[float]:
-        """Return the places of levels to be written, ``most`` of them at most: every one, every second, ..."""
-        places = self.placed(self.edges)
-        return [float(place) for place in places[:: -(-len(places) // most)]]
+        """Return the places of levels to be written, ``most`` at most: every one, every second, ...; and the clip."""
+        places = [float(place) for place in self.placed(self.edges)]
+        chosen = places[:: -(-len(places) // most)]
+        if self.clip is None:
+            return chosen
+        near = _NEAR * (places[-1] - places[0])
+        return [place for place in chosen if place < places[-1] - near] + places[-1:]
 
     def label(self, place: float) -> str:
         """Return the text of a level by its place."""
@@ -98,27 +104,33 @@ def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) 
         first, last, step = _PAPER
         top = last if clip is None else min(clip, last)
         levels = np.arange(first, last, step)
+        if top <= first:
+            raise ValueError(f"clip: the paper's levels begin at {first:g}, got {top:g}; use other levels")
         return Levels(levels[levels < top], log=False, clip=top, open_below=True)
     if clip is not None and clip < high:
         below = choose([np.append(finite[finite < clip], clip)], scale)
-        return Levels(below.values[below.values < clip], log=below.log, clip=clip)
+        return Levels(below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")
     if high - low <= 1e-12 * max(abs(low), abs(high)):
-        return Levels(np.linspace(low - 0.5, high + 0.5, 3), log=False)
+        pad = 0.5 * max(1.0, abs(low))
+        return Levels(np.linspace(low - pad, high + pad, 3), log=False)
     if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
-        return _logarithmic(float(positive.min()), high)
+        levels = _logarithmic(float(positive.min()), high)
+        return Levels(levels, log=True, open_below=bool(low < levels[0]))
     ticks = np.asarray(MaxNLocator(_COUNT).tick_values(low, high), np.float64)
     return Levels(ticks, log=False)
 
 
-def _logarithmic(low: float, high: float) -> Levels:
-    """Return levels at 1, 2, 5 of each decade, thinned or filled in to about a dozen."""
+def _logarithmic(low: float, high: float) -> FloatArray:
+    """Return levels at 1, 2, 5 of each decade, thinned or filled in to about a dozen; of many decades some."""
     first, last = np.floor(np.log10(low)), np.ceil(np.log10(high))
+    decades = np.arange(first, last + 1, max(1, (last - first) // _COUNT))
     for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        ladder = np.array([m * 10.0**e for e in np.arange(first, last + 1) for m in steps])
+        ladder = np.array([m * 10.0**e for e in decades for m in steps])
         inside = ladder[(ladder > low) & (ladder < high)]
         if len(inside) <= _COUNT + 2:
             break
-    return Levels(np.unique(np.concatenate([ladder[ladder <= low][-1:], inside, ladder[ladder >= high][:1]])), log=True)
+    above = ladder[ladder >= high][:1] if (ladder >= high).any() else [high]
+    return np.unique(np.concatenate([ladder[ladder <= low][-1:], inside, above]))

@@ -12,6 +12,7 @@ from surfaceviz.render import course as courses_module
 from surfaceviz.render import style
 from surfaceviz.render.annotate import numerals, places
 from surfaceviz.render.density import Scale, choose_scale, rule_of
+from surfaceviz.render.labels import plain
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.spectrum import draw_box, draw_density, draw_eigenvalues, finish_spectrum
 from surfaceviz.render.style import scaled
@@ -115,6 +116,7 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
     with style.applied(size) as inches:
         width = inches.width or _WIDTH
         figure = Picture(figsize=(width, width * (0.67 if ruled else 0.46)), layout="constrained")
+        figure.exact_width = inches.width
         ax = figure.subplots()
         labels = _told_apart(spectra)
         _draw_panel(ax, [(label, s) for label, (_, s) in zip(labels, spectra, strict=True)], scale, colours)
@@ -146,7 +148,8 @@ def _told_apart(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
     differ = [len({part[i] for part in parts}) > 1 for i in range(3)]
     kept = differ if any(differ) else [True, True, False]
     return [
-        ", ".join(dict.fromkeys(text for text, keep in zip(part, kept, strict=True) if keep and text)) for part in parts
+        ", ".join(dict.fromkeys(plain(text) for text, keep in zip(part, kept, strict=True) if keep and text))
+        for part in parts
     ]
 
 
@@ -170,6 +173,7 @@ def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = 
     with style.applied(size) as inches:
         width = inches.width or _WIDTH
         figure = Picture(figsize=(width, scaled(0.8) + 0.31 * width * len(shown)), layout="constrained")
+        figure.exact_width = inches.width
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for ax, quantity in zip(panels, shown, strict=True):
             for i, (course, name) in enumerate(zip(courses, names, strict=True)):
@@ -184,7 +188,7 @@ def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = 
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=2)
         else:
-            panels[0].set_title(courses[0].title or names[0])
+            panels[0].set_title(plain(courses[0].title) or names[0])
     return figure
 
 
@@ -196,7 +200,7 @@ def _course_names(courses: Sequence[Curvature], names: Sequence[str] | None) -> 
     for course, name in zip(courses, names, strict=True):
         if not course.spectra:
             raise ValueError(f"{name} has no spectrum; compute one by: surfaceviz hessian FILE.h5")
-    return own if len(set(own)) == len(own) and all(own) else list(names)
+    return [plain(name) for name in (own if len(set(own)) == len(own) and all(own) else names)]
 
 
 def _draw_edges(ax: Axes, courses: Sequence[Curvature]) -> None:

@@ -65,7 +65,10 @@ def draw_trajectory(ax: Axes, trajectory: Trajectory, norm: Normalize | None) ->
     rim = {"edgecolors": style.INK, "linewidths": scaled(0.6), "zorder": 3.6, "plotnonfinite": False}
     limits = ax.get_xlim(), ax.get_ylim()
     dots = ax.scatter(x[shown], y[shown], s=scaled(3.6) ** 2, **colours, **rim)  # type: ignore[arg-type]
-    ax.scatter(x[:1], y[:1], s=scaled(5.5) ** 2, marker="s", c="white", **rim)  # type: ignore[arg-type]
+    first = (
+        {**colours, "c": trajectory.distance[:1]} if known and np.isfinite(trajectory.distance[0]) else {"c": "white"}
+    )
+    ax.scatter(x[:1], y[:1], s=scaled(5.5) ** 2, marker="s", **first, **rim)  # type: ignore[arg-type]
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
     return dots if known else None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from surfaceviz import whole
 from surfaceviz.errors import StoreError
@@ -16,7 +19,13 @@ FORMATS = ("png", "svg", "pdf")
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook without any back end being set up."""
+    """A figure that shows itself in a notebook without any back end being set up.
+
+    Attributes:
+        exact_width: in inches, of what is written; None: as wide as what is drawn.
+    """
+
+    exact_width: float | None = None
 
     def _repr_png_(self) -> bytes:
         return _bytes(self, "png")
@@ -62,5 +71,24 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with style.applied():
         FigureCanvasAgg(figure)
-        figure.savefig(buffer, format=kind, metadata=dates)
+        width = figure.exact_width if isinstance(figure, Picture) else None
+        box: Any = "tight" if width is None else _exact(figure, width)
+        figure.savefig(buffer, format=kind, metadata=dates, bbox_inches=box)
     return buffer.getvalue()
+
+
+def _exact(figure: Figure, width: float) -> Bbox:
+    """Return what is written of a figure: all that is drawn, over exactly so many inches."""
+    margin = float(mpl.rcParams["savefig.pad_inches"])
+    drawn = _drawn(figure).padded(margin)
+    if drawn.width > width:
+        figure.set_size_inches(figure.get_figwidth() - (drawn.width - width), figure.get_figheight())
+        drawn = _drawn(figure).padded(margin)
+    middle = (drawn.x0 + drawn.x1) / 2
+    return Bbox([[middle - width / 2, drawn.y0], [middle + width / 2, drawn.y1]])
+
+
+def _drawn(figure: Figure) -> Bbox:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Bbox(figure.get_tightbbox(canvas.get_renderer()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surfaceviz.records import FloatArray, Slice
+from surfaceviz.render.labels import plain
 
 _RISE = "rise"
 
@@ -76,4 +77,4 @@ def _has(surface: Slice, name: str) -> bool:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return plain(name).replace("_", " ")

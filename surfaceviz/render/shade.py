@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from surfaceviz.records import MISSING, FloatArray, HessianMap
 from surfaceviz.render import style
+from surfaceviz.render.cells import edges
 from surfaceviz.render.density import Scale
 from surfaceviz.render.spectrum import tick_label
 from surfaceviz.render.style import scaled
@@ -74,15 +75,17 @@ def draw_shade(ax: Axes, hessian_map: HessianMap, shade: str, norm: Normalize) -
     """
     values = shaded(hessian_map, shade)
     limits = ax.get_xlim(), ax.get_ylim()
-    edges = [_edges(axis, limit) for axis, limit in zip(hessian_map.axes, limits, strict=True)]
-    cells = ax.pcolormesh(*edges, values.T, cmap=_colours(norm), norm=norm, shading="flat", zorder=0.2, rasterized=True)
+    bounds = [edges(axis, limit) for axis, limit in zip(hessian_map.axes, limits, strict=True)]
+    cells = ax.pcolormesh(
+        *bounds, values.T, cmap=_colours(norm), norm=norm, shading="flat", zorder=0.2, rasterized=True
+    )
     for where, colour in (
         (hessian_map.origin == MISSING, style.MISSING),
         (np.isnan(values) & (hessian_map.origin != MISSING), style.DIVERGED),
     ):
         if where.any():
             grey = np.where(where, 1.0, np.nan).T
-            ax.pcolormesh(*edges, grey, cmap=ListedColormap([colour]), shading="flat", zorder=0.2)
+            ax.pcolormesh(*bounds, grey, cmap=ListedColormap([colour]), shading="flat", zorder=0.2)
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
     return cells
@@ -116,11 +119,3 @@ def mark_bar(bar: Colorbar, arrays: Sequence[FloatArray]) -> None:
 
 def _colours(norm: Normalize) -> str:
     return style.SIGNED_MAP if isinstance(norm, AsinhNorm) else style.MAP
-
-
-def _edges(axis: FloatArray, limit: tuple[float, float]) -> FloatArray:
-    """Return the bounds of the cells around points: half way between them; a single point's cell fills the axis."""
-    if len(axis) == 1:
-        return np.array(limit)
-    between = (axis[1:] + axis[:-1]) / 2
-    return np.concatenate([[2 * axis[0] - between[0]], between, [2 * axis[-1] - between[-1]]])

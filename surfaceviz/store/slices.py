@@ -118,6 +118,7 @@ def read(path: str | Path) -> Slice:
         origin = arrays.pop("origin")
         rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
         stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
+        _check_rising(Path(path), axes)
         _check_shapes(Path(path), axes, {"origin": origin, **arrays, **rise, **stderr})
         return Slice(
             axes=axes,
@@ -172,6 +173,12 @@ def _check_shapes(path: Path, axes: Sequence[FloatArray], arrays: Arrays) -> Non
     for name, array in arrays.items():
         if array.shape != shape:
             raise SchemaError(f"{path}: slice/{name} has shape {array.shape}, its axes {shape}")
+
+
+def _check_rising(path: Path, axes: Sequence[FloatArray]) -> None:
+    for name, axis in zip(AXIS_NAMES, axes, strict=False):
+        if not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
+            raise SchemaError(f"{path}: slice/{name} are no rising finite coordinates")
 
 
 def _direction(group: h5py.Group) -> Direction:

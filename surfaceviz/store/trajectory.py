@@ -32,7 +32,7 @@ def decode_trajectory(group: h5py.Group) -> Trajectory:
     """
     arrays = {name: np.asarray(plain(group[name]), np.float64) for name in group}
     shapes = {array.shape for array in arrays.values()}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
         raise SchemaError(
             f"{group.file.filename}: the arrays of trajectory have shapes {sorted(shapes)}, not one length"
         )

@@ -20,8 +20,8 @@ from surfaceviz.render.look import Look
 from surfaceviz.render.picture import Picture, put
 from surfaceviz.render.surface3d.camera import RATIO, View
 from surfaceviz.render.surface3d.draw import scenes_of
-from surfaceviz.render.surface3d.quiet import quiet
 from surfaceviz.render.surface3d.scene import half_of
+from surfaceviz.render.surface3d.shooting import staged
 
 WAYS = ("orbit", "trajectory")
 FORMATS = ("gif", "mp4")
@@ -72,12 +72,14 @@ def animate(
     """
     kind = check_movie(path, way)
     course = _orbit(surfaces, view, frames) if way == "orbit" else _along(surfaces, view, frames)
-    images = []
-    for image in _images(surfaces, look, course):
-        images.append(image)
-        if advance is not None:
-            advance(len(images), len(course))
-    _write(path, images, kind)
+    with tempfile.TemporaryDirectory() as folder:
+        movie = Path(folder) / f"movie.{kind}"
+        with _writer(movie, kind) as writer:
+            for k, image in enumerate(_images(surfaces, look, course)):
+                writer.append_data(image)
+                if advance is not None:
+                    advance(k + 1, len(course))
+        put(path, movie.read_bytes())
 
 
 def _orbit(surfaces: Sequence[Slice], view: View, frames: int) -> list[tuple[View, int | None]]:
@@ -99,27 +101,16 @@ def _images(
     surfaces: Sequence[Slice], look: Look, course: Sequence[tuple[View, int | None]]
 ) -> Iterator[NDArray[np.uint8]]:
     with style.applied(look.size) as size:
+        from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
+
         scenes, shown = scenes_of(surfaces, look)
-        with quiet():
-            from surfaceviz.render.surface3d.opengl import check_opengl
-
-            check_opengl()
-            from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
-            from surfaceviz.render.surface3d.stage import Stage
-
-            stages = [Stage(scene, panel_pixels(len(surfaces), size)) for scene in scenes]
         box: Bbox | None = None
-        try:
+        with staged(scenes, panel_pixels(len(surfaces), size)) as shoot:
             for view, upto in course:
-                with quiet():
-                    shots = [stage.shoot(view, upto=upto) for stage in stages]
-                panels = [Panel(*three) for three in zip(surfaces, scenes, shots, strict=True)]
+                panels = [Panel(*three) for three in zip(surfaces, scenes, shoot(view, upto), strict=True)]
                 figure = compose(panels, shown, size)
                 box = box or _box(figure)
                 yield _pixels(figure, _DPI[look.size], box)
-        finally:
-            for stage in stages:
-                stage.close()
 
 
 def _box(figure: Picture) -> Bbox:
@@ -140,19 +131,11 @@ def _pixels(figure: Picture, dpi: int, box: Bbox) -> NDArray[np.uint8]:
     return image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2].copy()
 
 
-def _write(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        movie = Path(folder) / f"movie.{kind}"
-        _encode(movie, images, kind)
-        put(path, movie.read_bytes())
+def _writer(path: Path, kind: str) -> Any:
+    """Return what takes one frame after another."""
+    import imageio.v2 as iio
 
-
-def _encode(path: Path, images: Sequence[NDArray[np.uint8]], kind: str) -> None:
-    import imageio.v3 as iio
-
-    settings: dict[str, Any] = (
-        {"plugin": "FFMPEG", "fps": RATE, "codec": "libx264", "macro_block_size": 2, "output_params": ["-crf", "18"]}
-        if kind == "mp4"
-        else {"plugin": "pillow", "duration": 1000 / RATE, "loop": 0}
-    )
-    iio.imwrite(path, np.stack(images), **settings)
+    if kind == "mp4":
+        settings = {"codec": "libx264", "macro_block_size": 2, "output_params": ["-crf", "18"]}
+        return iio.get_writer(path, format="FFMPEG", mode="I", fps=RATE, **settings)
+    return iio.get_writer(path, mode="I", duration=1000 / RATE, loop=0)

@@ -31,7 +31,9 @@ from surfaceviz.render.surface3d.ticks import draw_ticks
 from surfaceviz.render.surfaces import mark_levels
 
 _WIDTH = 3.6  # inches of a 9 point font: a panel, about
-_ABOVE, _LINE = 16.0, 15.0  # points: a name above its mark, and below another name
+_NARROW = 4.6  # inches of a 9 point font, that one line takes
+_RIGHT = 0.5  # of a panel: beyond it names stand to the left
+_ABOVE, _LINE = 16.0, 26.0  # points: a name above its mark, and below another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def compose(panels: Sequence[Panel], shown: Sequence[Quantity], size: Size) -> P
         _draw_panel(ax, panel, what)
     kept = axes[: len(panels)]
     draw_bars(figure, kept, panels[0].scene.levels, shown[0].label, [panel.surface for panel in panels])
-    figure.supxlabel(directions_line([panel.surface for panel in panels]), fontsize="small", color="#555555")
+    write_directions(figure, [panel.surface for panel in panels])
     return figure
 
 
@@ -78,13 +80,15 @@ def draw_bars(figure: FigureBase, axes: Sequence[Any], levels: Levels, label: st
         figure.colorbar(distances, ax=axes, location="bottom", shrink=0.6, pad=0.02, aspect=40, label=DISTANCE)
 
 
-def directions_line(surfaces: Sequence[Slice]) -> str:
-    """Return what alpha and beta are, for one line below all panels: of the first, as far as they agree."""
+def write_directions(figure: FigureBase, surfaces: Sequence[Slice]) -> None:
+    """Write what alpha and beta are below all panels, where they agree; on two lines in a narrow picture."""
     first = [axis_label(surfaces[0], k).replace("  (", ": ").removesuffix(")") for k in range(2)]
     agree = all(
         [axis_label(s, k) for k in range(2)] == [axis_label(surfaces[0], k) for k in range(2)] for s in surfaces
     )
-    return "      ".join(first) if agree else "directions differ: see each file's info"
+    narrow = figure.get_figure(root=True).get_figwidth() < scaled(_NARROW)
+    words = ("\n" if narrow else "      ").join(first) if agree else "directions differ: see each file's info"
+    figure.supxlabel(words, fontsize="small", color="#555555")
 
 
 def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
@@ -92,7 +96,7 @@ def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
     ax.imshow(panel.shot.pixels, extent=(0, width, height, 0), interpolation="antialiased")
     ax.set_axis_off()
     ax.set_title(title_of(panel.surface))
-    draw_ticks(ax, panel.scene, panel.shot.projection, what.label)
+    draw_ticks(ax, panel.scene, panel.shot.projection, what.label, pixels=_pixels_of_a_point(panel.shot))
     spectra = dict(reversed(list(zip(numerals(panel.surface), places(panel.surface), strict=True))))
     if panel.scene.theta is not None:
         _draw_hidden(ax, panel.shot, Point(panel.scene.theta, "theta"))
@@ -102,9 +106,14 @@ def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
         _draw_name(ax, panel.shot, point, spectra, shift)
 
 
+def _pixels_of_a_point(shot: Shot) -> float:
+    """Return about how many pixels of a panel's picture a typographic point takes."""
+    return shot.projection.width / (72 * scaled(_WIDTH))
+
+
 def _spread(panel: Panel) -> list[tuple[Point, float]]:
     """Return the points from above to below, each with how far above it, in points, its name covers no other's."""
-    pixels = panel.shot.projection.width / (72 * scaled(_WIDTH))  # of a point of type, about
+    pixels = _pixels_of_a_point(panel.shot)
     rows: list[tuple[Point, float]] = []
     last = -np.inf
     for point in sorted(panel.scene.points, key=lambda each: float(panel.shot.projection(each.place[None])[0, 1])):
@@ -127,13 +136,16 @@ def _draw_name(ax: Axes, shot: Shot, point: Point, spectra: dict[int, Spectrum],
     where = shot.projection(point.place[None])[0]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
     text = plain(point.name) if point.number is None else words(spectra[point.number])
-    ax.annotate(
-        text, where, xytext=(scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
+    side = -1 if where[0] > _RIGHT * shot.projection.width else 1  # so that the name stays in its panel
+    name = ax.annotate(
+        text, where, xytext=(side * scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
+        ha="left" if side > 0 else "right",
         arrowprops={"arrowstyle": "-", "color": style.INK, "linewidth": scaled(0.6)}, zorder=5,
     )  # fmt: skip
+    name.set_in_layout(False)  # else panels shrink for it
     if point.number is not None:
         ax.annotate(
-            str(point.number), where, xytext=(scaled(-9), scaled(9)), textcoords="offset points", ha="center",
+            str(point.number), where, xytext=(-side * scaled(9), scaled(9)), textcoords="offset points", ha="center",
             va="center", zorder=6, **NUMERAL,
         )  # fmt: skip
 
@@ -141,5 +153,5 @@ def _draw_name(ax: Axes, shot: Shot, point: Point, spectra: dict[int, Spectrum],
 def words(spectrum: Spectrum) -> str:
     """Return what a 3-D picture says of a point: lambda_max and its kind."""
     top = spectrum.lambda_max
-    found = rf"$\lambda_{{\max}}$ {number(top)}, " if np.isfinite(top) else ""
+    found = rf"$\lambda_{{\max}}$ {number(top)}" + "\n" if np.isfinite(top) else ""
     return f"{found}{spectrum.kind}"

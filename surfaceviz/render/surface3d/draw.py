@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
 from surfaceviz.render.look import Look
+from surfaceviz.render.path import distance_norm
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity, shared_quantity
 from surfaceviz.render.style import Size
 from surfaceviz.render.surface3d.camera import View
-from surfaceviz.render.surface3d.quiet import last_words, quiet
 from surfaceviz.render.surface3d.scene import Scene, make_scene
+from surfaceviz.render.surface3d.shooting import staged
 from surfaceviz.render.surfaces import levels_of
 
 
@@ -24,7 +26,9 @@ def scenes_of(surfaces: Sequence[Slice], look: Look, *, coarse: bool = False) ->
     shown = shared_quantity(surfaces, look.of)
     levels = levels_of(shown, look)
     pairs = zip(surfaces, shown, strict=True)
-    return [make_scene(surface, what, levels, coarse=coarse) for surface, what in pairs], shown
+    norm = distance_norm(surfaces)
+    scenes = [replace(make_scene(surface, what, levels, coarse=coarse), colours=norm) for surface, what in pairs]
+    return scenes, shown
 
 
 def draw_surfaces(
@@ -59,19 +63,10 @@ def draw_surfaces(
 def _rendered(
     surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], view: View, size: Size
 ) -> Picture:
-    with quiet() as said:
-        from surfaceviz.render.surface3d.opengl import check_opengl
+    from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
 
-        check_opengl()
-        from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
-        from surfaceviz.render.surface3d.stage import Stage
-
-        panels = []
-        for surface, scene in zip(surfaces, scenes, strict=True):
-            try:
-                stage = Stage(scene, panel_pixels(len(surfaces), size))
-                panels.append(Panel(surface, scene, stage.shoot(view)))
-                stage.close()
-            except RuntimeError as error:
-                raise GraphicsError(f"OpenGL fails: {last_words(said) or error}") from error
-        return compose(panels, shown, size)
+    pixels = panel_pixels(len(surfaces), size)
+    with staged(scenes, pixels) as shoot:
+        shots = shoot(view, None)
+    panels = [Panel(*three) for three in zip(surfaces, scenes, shots, strict=True)]
+    return compose(panels, shown, size)

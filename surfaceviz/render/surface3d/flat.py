@@ -8,15 +8,15 @@ from typing import Any
 
 from matplotlib import colormaps
 
-from surfaceviz.records import Slice
+from surfaceviz.records import FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.frame import columns_of, surfaces_frame
-from surfaceviz.render.labels import title_of
+from surfaceviz.render.labels import plain, title_of
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO, View
-from surfaceviz.render.surface3d.compose import directions_line, draw_bars
+from surfaceviz.render.surface3d.compose import draw_bars, write_directions
 from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
 from surfaceviz.render.surface3d.ticks import floor_ticks, level_ticks
 
@@ -35,7 +35,7 @@ def compose_flat(
         ax.set_title(title_of(surface))
         axes.append(ax)
     draw_bars(figure, axes, scenes[0].levels, shown[0].label, surfaces)
-    figure.supxlabel(directions_line(surfaces), fontsize="small", color="#555555")
+    write_directions(figure, surfaces)
     return figure
 
 
@@ -44,10 +44,13 @@ def _draw(ax: Any, scene: Scene, view: View) -> None:
     x, y, z = scene.vertices.T
     mesh = ax.plot_trisurf(x, y, z, triangles=scene.triangles, linewidth=0, antialiased=False, zorder=1)
     mesh.set_facecolor(colours)
-    for point, colour in _marks(scene):
-        ax.plot(*point[:, None], "o", color=colour, markersize=scaled(4), zorder=2)
+    for place, colour, name in _marks(scene):
+        ax.plot(*place[:, None], "o", color=colour, markersize=scaled(4), zorder=2)
+        ax.text(*place, f"  {name}", fontsize="small", zorder=3)
     if len(scene.path):
-        ax.plot(*scene.path.T, color=style.INK, linewidth=scaled(1), marker=".", markersize=scaled(3), zorder=2)
+        ax.plot(*scene.track.T, color=style.INK, linewidth=scaled(1), zorder=2)
+        colours = scene.distance if scene.colours is not None else "white"
+        ax.scatter(*scene.path.T, c=colours, cmap=style.PATH_MAP, norm=scene.colours, s=scaled(4) ** 2, zorder=2.5)
     ax.view_init(view.elevation, view.azimuth)
     ax.set_box_aspect((scene.half[0], scene.half[1], HEIGHT / 2), zoom=0.95 * view.zoom)
     for k, (axis, symbol) in enumerate(((ax.xaxis, r"$\alpha$"), (ax.yaxis, r"$\beta$"))):
@@ -58,6 +61,8 @@ def _draw(ax: Any, scene: Scene, view: View) -> None:
     ax.zaxis.set_ticks(FLOOR + shares * (HEIGHT - FLOOR), labels=words)
 
 
-def _marks(scene: Scene) -> list[tuple[Any, str]]:
-    theta = [] if scene.theta is None else [(scene.theta, style.INK)]
-    return theta + [(point.place, style.MARK if point.number is None else style.INK) for point in scene.points]
+def _marks(scene: Scene) -> list[tuple[FloatArray, str, str]]:
+    theta = [] if scene.theta is None else [(scene.theta, style.INK, "")]
+    return theta + [
+        (point.place, style.MARK if point.number is None else style.INK, plain(point.name)) for point in scene.points
+    ]

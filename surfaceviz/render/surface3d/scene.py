@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
@@ -47,6 +48,7 @@ class Scene:
         path: of a training, on the surface, (t, 3); NaN outside.
         track: the same with `BETWEEN` - 1 points between two iterates, so that lines follow the surface.
         distance: of its iterates, (t,).
+        colours: of the distances, shared by all scenes of a picture; None where none is known.
     """
 
     vertices: FloatArray
@@ -60,6 +62,7 @@ class Scene:
     path: FloatArray
     track: FloatArray
     distance: FloatArray
+    colours: Normalize | None = None
 
 
 def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, coarse: bool = False) -> Scene:

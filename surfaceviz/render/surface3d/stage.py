@@ -177,10 +177,9 @@ def draw_path(plotter: Any, scene: Scene, upto: int | None, width: float) -> lis
         if whole[run[0]] and len(run) > 1:
             line = pv.lines_from_points(scene.track[run] + [0, 0, _LIFT])
             actors.append(plotter.add_mesh(line, color=style.INK, line_width=width * 1.4, lighting=False, render=False))
-    highest = np.nanmax(scene.distance) if np.isfinite(scene.distance).any() else np.nan
     for k in np.flatnonzero(shown):
-        known = np.isfinite(scene.distance[k]) and highest > 0
-        colour = colormaps[style.PATH_MAP](scene.distance[k] / highest)[:3] if known else "white"
+        known = scene.colours is not None and np.isfinite(scene.distance[k])
+        colour = colormaps[style.PATH_MAP](scene.colours(scene.distance[k]))[:3] if known else "white"  # type: ignore[misc]
         ball = pv.Sphere(radius=_BALL * 0.55, center=scene.path[k], theta_resolution=12, phi_resolution=12)
         actors.append(plotter.add_mesh(ball, color=colour, lighting=False, render=False))
     return actors

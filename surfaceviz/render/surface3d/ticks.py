@@ -17,10 +17,12 @@ from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
 
 _TICKS, _LEVELS = 5, 6  # along the floor, upwards; at most
 _SEEN = 0.1  # of the picture: from above there is no height to read
+_LINE = 11.0  # points that a line of type takes
+_SLANT = 0.25  # of an edge, from which on its texts stand to one side
 _GREY = "#444444"
 
 
-def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str) -> list[Text]:
+def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str, *, pixels: float) -> list[Text]:
     """Write the axes of a scene's box over its picture and return the texts.
 
     Alpha and beta stand along the floor's edges that are lowest in the picture, the height along the leftmost
@@ -31,6 +33,7 @@ def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str) -> li
         scene: what is in the picture.
         projection: of the picture.
         label: of the height.
+        pixels: of a typographic point, about.
     """
     middle = projection(np.array([[0.0, 0.0, (FLOOR + HEIGHT) / 2]]))[0]
     texts = []
@@ -39,8 +42,9 @@ def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str) -> li
             ax, projection, *_floor_edge(scene, projection, k), *floor_ticks(scene.ranges[k]), symbol, middle
         )
     if _rise(projection) > _SEEN:
-        places, words = level_ticks(scene.levels)
         low, high = _upright_edge(scene, projection)
+        room = float(np.ptp(projection(np.stack([low, high]))[:, 1])) * HEIGHT / (HEIGHT - FLOOR) / pixels
+        places, words = level_ticks(scene.levels, max(2, min(_LEVELS, int(room / scaled(_LINE)))))
         texts += _draw_edge(ax, projection, low, high, places, words, label, middle, upright=True)
     return texts
 
@@ -58,9 +62,9 @@ def floor_ticks(ends: tuple[float, float]) -> tuple[FloatArray, list[str]]:
     return (inside - ends[0]) / (ends[1] - ends[0]), [f"{value:g}" for value in inside]
 
 
-def level_ticks(levels: Levels) -> tuple[FloatArray, list[str]]:
+def level_ticks(levels: Levels, most: int = _LEVELS) -> tuple[FloatArray, list[str]]:
     """Return at which shares of the upright edge levels are written, and how."""
-    chosen = levels.ticks(_LEVELS)
+    chosen = levels.ticks(most)
     norm = levels.norm()
     heights = np.asarray(norm(chosen), float) * HEIGHT
     return (heights - FLOOR) / (HEIGHT - FLOOR), [levels.label(place) for place in chosen]
@@ -95,9 +99,10 @@ def _draw_edge(
     outward = np.array([along[1], -along[0]])
     outward *= np.sign(outward @ (ends.mean(axis=0) - middle)) or 1.0
     points = projection(np.asarray(start + np.asarray(shares)[:, None] * (end - start)))
-    where = {"ha": "right" if upright else "center", "va": "center", "color": _GREY}
+    side = 0.0 if abs(outward[0]) < _SLANT else outward[0]  # ends of two edges at one corner stand apart
+    where = {"ha": "right" if upright or side < 0 else "left" if side > 0 else "center", "va": "center", "color": _GREY}
     texts: list[Text] = [
-        ax.annotate(word, point, xytext=_points(outward, 3 if upright else 9), textcoords="offset points",
+        ax.annotate(word, point, xytext=_points(outward, 3 if upright else 8), textcoords="offset points",
                     fontsize="small", **where)  # type: ignore[arg-type]
         for point, word in zip(points, words, strict=True)
     ]  # fmt: skip
