@@ -332,7 +332,7 @@ def test_what_cannot_be_is_said_in_a_line() -> None:
         surfaceviz.export(surface, "a.csv", log=True)
     with pytest.raises(ValueError, match="expected one of vts, vtp, gltf, obj, stl, npz, csv, netcdf, got 'ply'"):
         surfaceviz.export(surface, "a.ply", to="ply")
-    with pytest.raises(ValueError, match="a.ply: no format ends in .ply; name it by to"):
+    with pytest.raises(ValueError, match="a.ply: no format ends in .ply; name it by --to"):
         surfaceviz.export(surface, "a.ply")
     with pytest.raises(ValueError, match="height: expected a share of the width, such as 0.6, got 0"):
         surfaceviz.export(surface, "a.vts", height=0)

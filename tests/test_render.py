@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -15,8 +18,8 @@ from matplotlib.contour import QuadContourSet
 from numpy.typing import NDArray
 
 import surfaceviz
-from surfaceviz import render, store
-from surfaceviz.errors import StoreError
+from surfaceviz import render, store, whole
+from surfaceviz.errors import SchemaError, StoreError
 from surfaceviz.records import Direction, Mark, Slice, Trajectory
 from surfaceviz.render import levels, quantity, smooth, style
 
@@ -362,3 +365,119 @@ def test_labels_stand_on_their_lines_off_the_rim_and_apart() -> None:
     (crowded,) = _axes(render.draw([dense], kind="lines", levels="paper"))
     (lines,) = [c for c in crowded.collections if isinstance(c, QuadContourSet) and len(list(c.levels)) > 2]
     assert len(lines.labelTexts) <= 4
+
+
+def _white_share(picture: render.figure.Picture, ax: Axes) -> float:
+    """Return the share of an axes' inside, rim and marks apart, that is white."""
+    pixels = matplotlib.image.imread(io.BytesIO(picture._repr_png_()))
+    picture.canvas.draw()
+    box = ax.get_window_extent()
+    # what is written is cropped: the share of white in the middle third of what lies around the axes' middle
+    height, width = pixels.shape[:2]
+    middle = pixels[height // 4 : height // 2, width // 4 : width // 2, :3]
+    assert box.width > 50
+    return float((middle > 0.99).all(axis=-1).mean())
+
+
+@pytest.mark.parametrize("kind", ["filled", "heat"])
+def test_what_has_no_logarithm_is_no_white_hole(kind: str) -> None:
+    surface = _surface((41, 41))
+    surface.values["train_loss"][:] -= 1.1  # below 0 over much of the middle
+    picture = render.draw([surface], kind=kind, levels="log")
+    ax = picture.axes[0]
+    assert _white_share(picture, ax) < 0.05
+    if kind == "filled":
+        drawn = next(c for c in ax.collections if isinstance(c, QuadContourSet))
+        assert drawn.extend == "min"
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
+def test_cells_of_a_single_row_have_a_width(shape: tuple[int, int]) -> None:
+    (ax,) = _axes(render.draw([_surface(shape)], levels="linear"))
+    (cells,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
+    corners = np.asarray(cells.get_coordinates())
+    assert np.ptp(corners[..., 0]) >= 1
+    assert np.ptp(corners[..., 1]) >= 1
+    assert ax.get_xlim() == (corners[..., 0].min(), corners[..., 0].max())
+
+
+def test_cells_of_uneven_axes_end_half_way_to_their_neighbours() -> None:
+    uneven = replace(_surface((4, 3)), axes=(np.array([0.0, 1, 3, 7]), np.array([0.0, 1, 2])))
+    (ax,) = _axes(render.draw([uneven], kind="heat", levels="linear"))
+    assert ax.get_xlim() == (-0.5, 9)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-300, 1e300), (1e20, 1e20), (-3e200, -3e200), (1e-3, 1e30), (0.0, 0.0)])
+def test_levels_of_any_values_rise_and_are_few(low: float, high: float) -> None:
+    for scale in ("auto", "linear"):
+        values = levels.choose([np.array([low, high])], scale).values
+        assert 2 <= len(values) <= 40
+        assert np.all(np.diff(values) > 0)
+    with pytest.raises(ValueError, match="clip: the paper's levels begin at 0.1, got 0.05"):
+        levels.choose([np.array([0.0, 1.0])], "paper", 0.05)
+
+
+@pytest.mark.parametrize(("size", "width"), [("column", 3.4), ("page", 6.8), ("slide", 10.0)])
+def test_what_is_written_is_as_wide_as_it_says(size: str, width: float) -> None:
+    for surfaces in ([_surface()], _pair(), [_surface((21,))]):
+        render.save(render.draw(surfaces, size=size), Path("a.pdf"))
+        (box,) = re.findall(rb"/MediaBox \[ 0 0 ([0-9.]+) ", Path("a.pdf").read_bytes())
+        assert float(box) == pytest.approx(72 * width, abs=0.01)
+
+
+def test_a_share_has_no_level_above_1() -> None:
+    picture = render.draw([_surface((41, 41))], of="accuracy")
+    ticks = [float(text.get_text()) for text in picture.axes[1].get_yticklabels()]
+    assert max(ticks) <= 1
+
+
+def test_axes_that_fall_are_refused() -> None:
+    falling = replace(_surface((4, 3)), axes=(np.array([3.0, 2, 1, 0]), np.array([0.0, 1, 2])))
+    with pytest.raises(ValueError, match="the coordinates of an axis must rise"):
+        render.draw([falling])
+    store.write(Path("a.h5"), falling)
+    with pytest.raises(SchemaError, match="slice/alpha are no rising finite coordinates"):
+        store.read("a.h5")
+
+
+def test_a_lone_point_between_diverged_ones_is_dotted() -> None:
+    line = _surface((5,))
+    line.values["train_loss"][[0, 1, 3]] = np.inf
+    ax = render.draw([line], of="train_loss").axes[0]
+    dots = [each for each in ax.lines if each.get_marker() == "."]
+    assert [np.asarray(dot.get_xdata()).tolist() for dot in dots] == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"camera": "low"}, "kind filled has no --camera: leave it out"),
+        ({"camera": "nonsense"}, "camera: expected one of corner"),
+        ({"kind": "surface", "points": True}, "kind surface has no --show-points"),
+        ({"kind": "spectrum", "of": "loss"}, "kind spectrum has no --of"),
+    ],
+)
+def test_options_that_a_kind_has_no_use_for_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        surfaceviz.plot(_surface(), **options)
+
+
+def test_files_written_by_two_at_once_are_whole() -> None:
+    images = [bytes([k]) * 300_000 for k in range(4)]
+    path, torn = Path("a.bin"), []
+    whole.put(path, images[0])
+
+    def write(image: bytes) -> None:
+        for _ in range(30):
+            whole.put(path, image)
+            seen = path.read_bytes()
+            if seen not in images:
+                torn.append(len(seen))
+
+    threads = [threading.Thread(target=write, args=(image,)) for image in images]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not torn
+    assert [each.name for each in Path().iterdir()] == ["a.bin"]

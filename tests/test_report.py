@@ -182,8 +182,8 @@ def test_the_sharpness_table_tells_what_files_tell_and_no_more() -> None:
     assert rows["lambda_max (H, train)"] == ["20", "-"]
     assert rows["trace (H, train)"] == ["22 \N{PLUS-MINUS SIGN} 0.5", "-"]
     assert rows["d'Hd along beta (train)"] == ["20", "-"]
-    assert rows["second difference along alpha (train loss)"] == ["2", "8"]
-    assert rows["second difference along beta (train loss)"] == ["20", "80"]
+    assert rows["second difference along alpha (train loss)"] == ["2 (step 0.1)", "8 (step 0.1)"]
+    assert rows["second difference along beta (train loss)"] == ["20 (step 0.1)", "80 (step 0.1)"]
     # 0.1 = alpha^2 at 0.31623, between 0.3 and 0.4 on the grid: 0.3 + 0.1 (0.01 / 0.07)
     assert rows["width along alpha at train loss + 0.1"][0] == "0.62857"
 

@@ -188,10 +188,11 @@ def test_the_rise_and_the_clip(page: Page) -> None:
     with redrawn(page):
         page.fill("#clip-value", "7.5")
         page.keyboard.press("Enter")
-    for selector, meta in ((".solid", "surface"), (".flat", "values")):
-        np.testing.assert_allclose(
-            array(trace(page, selector, meta)["z"]), np.minimum(rise, 7.5), rtol=1e-6, atol=1e-12
-        )
+    ends = array(trace(page, ".solid", "surface")["z"])  # the surface ends at the clip, without a lid
+    np.testing.assert_allclose(ends, np.where(rise > 7.5, np.nan, rise), rtol=1e-6, atol=1e-12)
+    flat = trace(page, ".flat", "values")  # bands end where they are, not at points beside
+    np.testing.assert_allclose(array(flat["z"]), rise, rtol=1e-6, atol=1e-12)
+    assert flat["zmax"] == pytest.approx(7.5)
     assert "Clipped: values above 7.5" in page.inner_text("#note")
     with redrawn(page):
         page.check("input[value=log]")

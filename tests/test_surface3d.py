@@ -311,3 +311,26 @@ def test_a_window_has_all_surfaces_under_one_camera() -> None:
 
 def test_a_projection_counts_rows_from_above() -> None:
     assert Projection(np.eye(4), 100, 50)(np.array([[0.0, 0, 0], [-1, 1, 0]])).tolist() == [[50, 25], [0, 0]]
+
+
+def test_distances_have_one_scale_of_colours_over_all_panels() -> None:
+    near, far = (
+        _surface(trajectory=Trajectory(np.array([[0.5, 1.0], [0.0, 0.0]]), np.arange(2.0), np.array([d, 0.0])))
+        for d in (1.0, 10.0)
+    )
+    scenes, _ = scenes_of([near, far], Look())
+    assert [(s.colours.vmin, s.colours.vmax) for s in scenes if s.colours is not None] == [(0, 10)] * 2
+
+
+def test_an_unfinished_slice_is_shown_as_its_finest_whole_lattice() -> None:
+    surface = _surface((17, 9))
+    surface.values["train_loss"][1::2], surface.origin[1::2] = np.nan, 0
+    figure = surfaceviz.plot(surface, kind="surface")
+    assert figure.axes[0].get_title() == "net\n81 of 153 points so far"
+
+
+def test_an_axis_seen_from_its_end_has_no_texts() -> None:
+    figure = render.draw_surfaces([_surface()], Look(), View(*PRESETS["front"]))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert r"$\alpha$" in texts
+    assert r"$\beta$" not in texts

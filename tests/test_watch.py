@@ -121,6 +121,7 @@ def test_a_watched_run_has_whole_pictures_and_the_values_of_another(
     monkeypatch: pytest.MonkeyPatch, tol: float | None
 ) -> None:
     monkeypatch.setattr(watch, "SHARE", 1e9)
+    monkeypatch.setattr(watch, "_EVERY", 0.0)
     torch.manual_seed(0)
     x, y = torch.randn(40, 6, dtype=torch.float64), torch.randn(40, 1, dtype=torch.float64)
     model = torch.nn.Linear(6, 1, bias=False).double()

@@ -48,7 +48,9 @@ def run(arguments: Sequence[str]) -> int:
             # the parser's own errors, whose class typer keeps to itself
             message = getattr(error, "format_message", None)
             if message is not None:
-                return _tell(f"{message()} (see surfaceviz --help)", USAGE)
+                command = getattr(getattr(error, "ctx", None), "info_name", None) or "surfaceviz"
+                called = "surfaceviz" if command.endswith("surfaceviz") else f"surfaceviz {command}"
+                return _tell(f"{message().replace('Value error, ', '')} (see {called} --help)", USAGE)
             if "--debug" in arguments:
                 raise
             return _tell(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)

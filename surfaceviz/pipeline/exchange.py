@@ -48,6 +48,7 @@ def export(
     """
     path = Path(output)
     to = to or format_of(path)
+    _check_ending(path, to)
     surface = given if isinstance(given, Slice) else store.read(given)
     sources = [] if isinstance(given, Slice) else [Path(given)]
     if to != REFERENCE:
@@ -73,8 +74,15 @@ def format_of(path: Path) -> str:
         return REFERENCE
     if suffix not in formats.SUFFIXES:
         known = ", ".join([*formats.SUFFIXES, ".h5"])
-        raise ValueError(f"{path}: no format ends in {suffix or 'nothing'}; name it by to, or end the name in {known}")
+        raise ValueError(f"{path}: no format ends in {suffix or 'nothing'}; name it by --to, or end in {known}")
     return formats.SUFFIXES[suffix]
+
+
+def _check_ending(path: Path, to: str) -> None:
+    """Refuse the ending of another format than the one that is asked for."""
+    known = formats.SUFFIXES.get(path.suffix.lower(), to)
+    if known != to:
+        raise ValueError(f"{path} ends as {known} does, and {to} is asked for; name one of them")
 
 
 def default_output(path: Path, to: str) -> Path:

@@ -158,6 +158,8 @@ def _slices(given: Sequence[Slice | str | Path]) -> tuple[list[Slice], list[str]
     for record, name in zip(records, names, strict=True):
         if not isinstance(record, Slice):
             raise ValueError(f"{name} holds spectra along a training, and no slice to draw in 3-D")  # noqa: TRY004
+        if record.ndim == 1:
+            raise ValueError(f"{name} holds a curve, and no surface to draw in 3-D")
     return [record for record in records if isinstance(record, Slice)], names
 
 

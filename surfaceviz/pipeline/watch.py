@@ -13,7 +13,7 @@ from surfaceviz.records import Slice
 
 SHARE = 0.018  # of the run's time at the most
 _EVERY = 0.5  # seconds between two looks: what is complete is counted over the whole grid
-_FIRST = 1.0  # seconds that the first picture is expected to take, matplotlib's import included
+_FIRST = 0.5  # seconds that the first picture is expected to take
 
 
 def picture_beside(path: Path) -> Path:
@@ -38,6 +38,11 @@ class Watch:
         self._drawn: object = None
         self._next = _FIRST
         self._looked = -np.inf
+        if path is not None:
+            from surfaceviz import render  # noqa: PLC0415  most runs are not watched; before the run, not within it
+
+            self._render = render
+            self._started = monotonic()
         self.seconds = 0.0
 
     def look(self, surface: Callable[[], Slice], level: Callable[[], object]) -> None:
@@ -62,12 +67,10 @@ class Watch:
         self._next = spent if new else self._next
 
     def _draw(self, path: Path, surface: Slice) -> None:
-        from surfaceviz import render  # noqa: PLC0415  matplotlib takes half a second, and most runs are not watched
-
         if not any(np.isfinite(values).any() for values in surface.values.values()):
             return
         try:
-            render.save(render.draw([surface]), path)
+            self._render.save(self._render.draw([surface]), path)
         except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more than its picture
             self._path = None
             self._warn(f"watching ends: {error}")

@@ -36,13 +36,9 @@ def model_legend(spectra: Sequence[Spectrum]) -> list[Line2D]:
     signs = np.sign([np.linalg.eigvalsh(hessian) for hessian in known]) if known else np.zeros(0)
     entries = []
     if (signs > 0).any():
-        entries.append(
-            Line2D([], [], color=style.INK, linewidth=scaled(1.1), label="shape of the slice's curvature: up")
-        )
+        entries.append(Line2D([], [], color=style.INK, linewidth=scaled(1.1), label="curvature of the slice, upwards"))
     if (signs < 0).any():
-        entries.append(
-            Line2D([], [], color=style.INK, linewidth=scaled(1.1), linestyle=_DASHED, label="likewise, down")
-        )
+        entries.append(Line2D([], [], color=style.INK, linewidth=scaled(1.1), linestyle=_DASHED, label="downwards"))
     return entries
 
 

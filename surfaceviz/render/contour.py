@@ -109,8 +109,9 @@ def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
 def _draw_points(ax: Axes, surface: Slice) -> None:
     x, y = (axis[i] for axis, i in zip(surface.axes, np.nonzero(surface.origin == EVALUATED), strict=True))
     dots = {
-        "markersize": scaled(2.2),
-        "markeredgewidth": 0,
+        "markersize": scaled(3.6),
+        "markeredgewidth": scaled(0.35),
+        "markeredgecolor": "white",
         "zorder": 4,
         "clip_on": False,
     }  # those of the rim are whole

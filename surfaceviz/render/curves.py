@@ -40,7 +40,7 @@ def compose_curves(surfaces: Sequence[Slice], look: Look, size: Size) -> Picture
     values = [s.values[name] for s in shown for name in s.values if name.endswith(f"_{metric}")]
     scale = "linear" if look.levels == "auto" and metric not in ("loss", "rise") else look.levels
     levels = levels_module.choose(values, scale, look.clip)
-    finish_curve(ax, shown, metric=metric, log=levels.log)
+    finish_curve(ax, shown, metric=metric, log=levels_module.choose(values, scale).log)
     if levels.clip is not None:
         ax.set_ylim(top=levels.clip)
         ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")

@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import AsinhNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from surfaceviz.records import MISSING, FloatArray, HessianMap
 from surfaceviz.render import style
@@ -20,6 +21,7 @@ from surfaceviz.render.style import scaled
 
 SHADES = ("ratio", "max", "min", "gradient")
 _APART = 0.08  # between labels of a colour bar, of its length
+_DECADES = 3.0  # above which powers of ten alone are written
 _WIDE = 20.0  # a span of positive values above which colours run over their logarithm
 
 
@@ -106,7 +108,11 @@ def draw_shade_curve(ax: Axes, hessian_map: HessianMap, shade: str, *, colour: s
 
 
 def mark_bar(bar: Colorbar, arrays: Sequence[FloatArray]) -> None:
-    """Cut a colour bar of signs to the values that there are, and tick it at 0 and powers of ten."""
+    """Tick a colour bar by plain numbers; one of signs is cut to the values that there are, with powers of ten."""
+    if isinstance(bar.norm, LogNorm):
+        subs = (1.0,) if np.log10(float(bar.norm.vmax or 1) / float(bar.norm.vmin or 1)) > _DECADES else (1.0, 2.0, 5.0)
+        bar.set_ticks(LogLocator(subs=subs), format=FuncFormatter(lambda x, _place: f"{x:g}"))
+        bar.minorticks_off()
     if not isinstance(bar.norm, AsinhNorm):
         return
     finite = np.concatenate([array[np.isfinite(array)] for array in arrays])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -75,7 +77,10 @@ def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], loo
 def levels_of(shown: Sequence[Quantity], look: Look) -> Levels:
     """Return the levels for what is shown: only a loss is put on a log scale unasked."""
     scale = "linear" if look.levels == "auto" and not shown[0].is_loss else look.levels
-    return levels_module.choose([what.values for what in shown], scale, look.clip)
+    arrays = [what.values for what in shown]
+    levels = levels_module.choose(arrays, scale, look.clip)
+    is_share = shown[0].name.endswith("accuracy") and all(np.nanmax(array, initial=0) <= 1 for array in arrays)
+    return replace(levels, values=np.unique(np.minimum(levels.values, 1.0))) if is_share else levels
 
 
 def _bar_ends(mappable: ScalarMappable, levels: Levels) -> dict[str, Any]:
@@ -123,6 +128,8 @@ def _draw_legend(
     """Say in a legend what is on the panels beside lines, bands and theta."""
     bare = look.kind == "lines" or look.shade is not None
     entries = reasons_legend(surfaces, [what.values for what in shown], levels, bare=bare)
+    if look.shade is not None:
+        entries.append(Line2D([], [], color=style.INK, linewidth=scaled(0.7), label=f"lines: {shown[0].label}"))
     if look.points:
         entries.append(_marker("evaluated", ".", 3))
     if any(surface.trajectory is not None for surface in surfaces):

@@ -49,6 +49,8 @@ def relief(surface: Slice, *, of: str | None, log: bool, clip: float | None, hei
     """
     drawn = quantity(surface, of)
     values = np.where(np.isfinite(drawn.values), drawn.values, np.nan)
+    if clip is not None and not (values < clip).any():
+        raise ValueError(f"clip: nothing lies below {clip:g}; the least value is {np.nanmin(values):.4g}")
     if clip is not None:
         values = np.minimum(values, clip)
     scale = levels.choose([values], "log" if log else "linear")

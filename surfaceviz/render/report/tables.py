@@ -78,9 +78,15 @@ def _of_line(surface: Slice, name: str, axis: int, words: str) -> dict[str, str]
     index[axis] = slice(None)
     x, y, i = surface.axes[axis], surface.values[name][tuple(index)], int(at[axis] or 0)
     return {
-        f"second difference along {words} ({loss})": _text(second_difference(x, y, i)),
+        f"second difference along {words} ({loss})": _second(x, y, i),
         f"width along {words} at {loss} + {_RISE:g}": _width(x, y - y[i], i),
     }
+
+
+def _second(x: FloatArray, y: FloatArray, i: int) -> str:
+    """Return a second difference with its step, without which two of them don't compare."""
+    found = second_difference(x, y, i)
+    return _text(found) + (f" (step {x[i + 1] - x[i]:.3g})" if math.isfinite(found) else "")
 
 
 def _zero(axis: FloatArray) -> int | None:

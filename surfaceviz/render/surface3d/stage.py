@@ -105,11 +105,12 @@ def furnish(plotter: Any, scene: Scene, line: float) -> None:
     plotter.enable_anti_aliasing("msaa", multi_samples=_SAMPLES)
     for place, strength in (((-4, -2, 5), 0.85), ((5, -3, 3), 0.3), ((0, 5, 4), 0.2)):
         plotter.add_light(pv.Light(position=place, light_type="scene light", intensity=strength))
+    plotter.add_light(pv.Light(light_type="headlight", intensity=0.25))  # for what is seen from below
     norm = scene.levels.norm()
     colours = {"cmap": _colours(), "clim": [norm.vmin, norm.vmax], "show_scalar_bar": False, "render": False}
     mesh = _mesh(scene)
     plotter.add_mesh(
-        mesh, scalars="z", smooth_shading=True, ambient=0.28, diffuse=0.8, specular=0.2, specular_power=25, **colours
+        mesh, scalars="z", smooth_shading=True, ambient=0.3, diffuse=0.72, specular=0.1, specular_power=25, **colours
     )
     lines = _lines(mesh, scene)
     if lines is not None:
@@ -147,6 +148,8 @@ def _mesh(scene: Scene) -> Any:
 def _lines(mesh: Any, scene: Scene) -> Any | None:
     """Return the contours of a mesh; None where no level crosses it."""
     low, high = scene.scalars.min(), scene.scalars.max()
+    if scene.levels.clip is not None:
+        high = min(high, float(scene.levels.placed(np.array(scene.levels.clip))) - 1e-9)  # there the surface ends
     places = scene.levels.placed(scene.levels.edges)
     inside = places[(places > low) & (places < high)]
     lines = mesh.contour(isosurfaces=list(inside), scalars="z", compute_normals=False) if len(inside) else None
@@ -161,6 +164,8 @@ def _floor(half: tuple[float, float]) -> Any:
 def _ball(plotter: Any, place: FloatArray, colour: str, *, small: bool = False) -> None:
     ball = pv.Sphere(radius=_BALL * (0.7 if small else 1.0), center=place, theta_resolution=24, phi_resolution=24)
     plotter.add_mesh(ball, color=colour, lighting=False, render=False)
+    rim = pv.Sphere(radius=1.35 * _BALL * (0.7 if small else 1.0), center=place)
+    plotter.add_mesh(rim, color="white", lighting=False, culling="front", render=False)  # seen on dark ground
 
 
 def draw_path(plotter: Any, scene: Scene, upto: int | None, width: float) -> list[Any]:

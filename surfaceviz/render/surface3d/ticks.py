@@ -18,6 +18,7 @@ from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
 _TICKS, _LEVELS = 5, 6  # along the floor, upwards; at most
 _SEEN = 0.1  # of the picture: from above there is no height to read
 _LINE = 11.0  # points that a line of type takes
+_STEEP = 0.35  # of its length: an edge that leads across no further leads away from the camera
 _SLANT = 0.25  # of an edge, from which on its texts stand to one side
 _GREY = "#444444"
 
@@ -36,12 +37,15 @@ def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str, *, pi
         pixels: of a typographic point, about.
     """
     middle = projection(np.array([[0.0, 0.0, (FLOOR + HEIGHT) / 2]]))[0]
-    texts = []
+    texts, upright = [], _rise(projection) > _SEEN
     for k, symbol in enumerate((r"$\alpha$", r"$\beta$")):
+        ends = projection(np.stack(_floor_edge(scene, projection, k)))
+        if upright and abs(ends[1, 0] - ends[0, 0]) < _STEEP * np.linalg.norm(ends[1] - ends[0]):
+            continue  # seen from its end: its texts would stand among those of the height
         texts += _draw_edge(
             ax, projection, *_floor_edge(scene, projection, k), *floor_ticks(scene.ranges[k]), symbol, middle
         )
-    if _rise(projection) > _SEEN:
+    if upright:
         low, high = _upright_edge(scene, projection)
         room = float(np.ptp(projection(np.stack([low, high]))[:, 1])) * HEIGHT / (HEIGHT - FLOOR) / pixels
         places, words = level_ticks(scene.levels, max(2, min(_LEVELS, int(room / scaled(_LINE)))))

@@ -44,13 +44,13 @@ function caption(file) {
 async function drawPanel(panel, scale) {
   const { file, scene, contour, article } = panel;
   article.querySelector(".caption").textContent = caption(file);
-  const z = placedRows(file, scale);
+  const z = placedRows(file, scale.cut);
   article.querySelector(".pair").hidden = z === null;
   if (z === null) return;
   const words = `${named(seriesOf(file))} of ${file.name}, ${scale.log ? "log" : "linear"} scale`;
   contour.setAttribute("aria-label", `Contours of ${words}`);
   scene.setAttribute("aria-label", `Surface of ${words}`);
-  const flat = Plotly.react(contour, contourTraces(file, scale, z), contourLayout(file), CONFIG);
+  const flat = Plotly.react(contour, contourTraces(file, scale, placedRows(file, scale.open)), contourLayout(file), CONFIG);
   const solid = panel.solid && Plotly.react(scene, surfaceTraces(file, scale, z), surfaceLayout(file, scale), SCENE_CONFIG);
   await Promise.all([flat, solid]);
   connect(panel);
@@ -164,7 +164,7 @@ async function drawCut() {
 }
 
 function moveCut({ file, scene, contour, solid }, scale) {
-  const z = placedRows(file, scale);
+  const z = placedRows(file, scale.cut);
   if (z === null) return [];
   const lift = LIFT * (scale.high - scale.low);
   return [0, 1].flatMap((k) => [

@@ -28,15 +28,17 @@ function chooseLog() {
 
 function makeScale() {
   const { low, high, positive } = extent();
-  if (low > high) return { empty: true, log: false, bottom: 0, top: 1, full: 1, low: 0, high: 1, below: 0, place: () => NaN };
+  if (low > high) return { empty: true, log: false, bottom: 0, top: 1, full: 1, low: 0, high: 1, below: 0, place: () => NaN, open: () => NaN, cut: () => NaN };
   const log = state.log;
   const bottom = log ? positive : low;
   const top = state.clip === null ? high : Math.min(high, Math.max(bottom, state.clip));
   const placed = log ? Math.log10 : (value) => value;
-  const place = (value) => (Number.isFinite(value) ? placed(Math.min(top, Math.max(bottom, value))) : NaN);
+  const open = (value) => (Number.isFinite(value) ? placed(Math.max(bottom, value)) : NaN); // bands end where they are
+  const place = (value) => Math.min(placed(top), open(value));
+  const cut = (value) => (value > top ? NaN : open(value)); // surfaces end at the clip
   const flat = top - bottom <= 1e-12 * Math.max(Math.abs(top), Math.abs(bottom));
   const [from, to] = flat ? [place(bottom) - 0.5, place(top) + 0.5] : [place(bottom), place(top)];
-  return { empty: false, log, bottom, top, full: high, low: from, high: to, below: log ? low : bottom, place };
+  return { empty: false, log, bottom, top, full: high, low: from, high: to, below: log ? low : bottom, place, open, cut };
 }
 
 function roundStep(step) {

@@ -3,7 +3,7 @@
 const FAR = NARROW.matches ? 1.35 : 1; // so that labels at the sides are whole
 const VIEWS = {
   reset: { x: 1.05 * FAR, y: -1.25 * FAR, z: 0.8 * FAR },
-  top: { x: 0.001, y: -0.001, z: 1.8 * FAR },
+  top: { x: 0, y: -0.001, z: 1.8 * FAR }, // alpha to the right
   front: { x: 0, y: -1.8 * FAR, z: 0.12 },
 };
 const LIFT = 0.006; // of the height: lines over a surface, not in it
@@ -30,9 +30,10 @@ function cellOf(axis, x) {
   return [k, Math.min(1, Math.max(0, share))];
 }
 
-function placedRows(file, scale) {
+// Rows of what is drawn, by one of a scale's ways to place values.
+function placedRows(file, place) {
   const series = seriesOf(file);
-  return series === null ? null : reversedRows(series.values, file.rows, file.columns, scale.place);
+  return series === null ? null : reversedRows(series.values, file.rows, file.columns, place);
 }
 
 function surfaceTraces(file, scale, z) {
