@@ -159,7 +159,7 @@ PICTURES = (
         (
             (
                 "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
-                "--toward edge/step-1000.pt --toward edge/step-0000.pt --axis=-0.6:1.6:61 --axis=-0.8:1:61 -o path.h5"
+                "--toward edge/step-0000.pt --toward edge/step-1000.pt --axis=-0.6:1.4:61 --axis=-0.6:1.4:61 -o path.h5"
             ),
             "python ../../scripts/project_training.py path.h5 ../../scripts/train_edge.py:problem edge/step-4000.pt "
             + " ".join(f"edge/step-{step:04}.pt" for step in range(0, 4001, 200)),
@@ -169,7 +169,7 @@ PICTURES = (
     Picture(
         "path-surface.png",
         "The same in 3-D.",
-        ("surfaceviz plot path.h5 --kind surface --camera back -o path-surface.png",),
+        ("surfaceviz plot path.h5 --kind surface -o path-surface.png",),
     ),
     Picture(
         "fashion.png",

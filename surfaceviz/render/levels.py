@@ -77,7 +77,7 @@ class Levels:
 
     def label(self, place: float) -> str:
         """Return the text of a level by its place."""
-        return f"{10**place if self.log else place:.3g}"
+        return f"{10**place if self.log else place:.4g}"
 
 
 def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:

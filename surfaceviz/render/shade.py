@@ -10,7 +10,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import AsinhNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from surfaceviz.records import MISSING, FloatArray, HessianMap
 from surfaceviz.render import style
@@ -110,8 +109,11 @@ def draw_shade_curve(ax: Axes, hessian_map: HessianMap, shade: str, *, colour: s
 def mark_bar(bar: Colorbar, arrays: Sequence[FloatArray]) -> None:
     """Tick a colour bar by plain numbers; one of signs is cut to the values that there are, with powers of ten."""
     if isinstance(bar.norm, LogNorm):
-        subs = (1.0,) if np.log10(float(bar.norm.vmax or 1) / float(bar.norm.vmin or 1)) > _DECADES else (1.0, 2.0, 5.0)
-        bar.set_ticks(LogLocator(subs=subs), format=FuncFormatter(lambda x, _place: f"{x:g}"))
+        low, high = float(bar.norm.vmin or 1), float(bar.norm.vmax or 1)
+        steps = (1.0,) if np.log10(high / low) > _DECADES else (1.0, 2.0, 5.0)
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        ticks = [step * decade for decade in decades for step in steps if low <= step * decade <= high]
+        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
         bar.minorticks_off()
     if not isinstance(bar.norm, AsinhNorm):
         return
