@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +23,18 @@ from surfaceviz.functional import State, borrowed, recalibrate, telling
 from surfaceviz.grid import Axis
 from surfaceviz.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.pipeline.along import RADIUS
+from surfaceviz.pipeline.differences import differences
 from surfaceviz.pipeline.identity import same_directions
 from surfaceviz.pipeline.inquiry import Inquiry
 from surfaceviz.pipeline.plan import Plan, device_of, make_plan, read_theta
 from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.problem import Problem
-from surfaceviz.records import EVALUATED, FloatArray, Slice
+from surfaceviz.records import Slice
 
 Say = Callable[[str], None]
 
 _CALIBRATION = 128  # samples of the batches that recalibrate batch norms, as slices take them
-_NEAR = 1e-9  # of the range: a point that lies so close to a grid point is that one
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,27 +262,6 @@ def _check_place(surface: Slice, place: Sequence[float]) -> None:
 
 def _shown(place: Sequence[float]) -> str:
     return "(" + ", ".join(f"{x:g}" for x in place) + ")"
-
-
-def differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray:
-    """Return the second differences of a slice's values at a grid point, along each axis.
-
-    NaN where the point is none of the grid's, is at its rim, or has neighbours that were not evaluated.
-    """
-    found = np.full(surface.ndim, np.nan)
-    index = [int(np.argmin(np.abs(axis - x))) for axis, x in zip(surface.axes, place, strict=True)]
-    on_grid = all(
-        math.isclose(axis[i], x, abs_tol=_NEAR * float(np.ptp(axis)))
-        for axis, i, x in zip(surface.axes, index, place, strict=True)
-    )
-    for k, axis in enumerate(surface.axes if on_grid and name in surface.values else ()):
-        if not 0 < index[k] < len(axis) - 1:
-            continue
-        three = [(*index[:k], index[k] + step, *index[k + 1 :]) for step in (-1, 0, 1)]
-        if all(surface.origin[i] == EVALUATED for i in three):
-            low, middle, high = (float(surface.values[name][i]) for i in three)
-            found[k] = (low - 2 * middle + high) / (axis[1] - axis[0]) ** 2
-    return found
 
 
 def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
