@@ -7,15 +7,21 @@ import threading
 from pathlib import Path
 
 
-def put(path: Path, image: bytes) -> None:
+def put(path: Path, image: bytes, *, shared: bool = False) -> None:
     """Put a file's bytes at ``path``, atomically and lasting; through a link, at what it leads to.
+
+    Args:
+        path: the file.
+        image: its bytes.
+        shared: whether another may write it at the same time, as no lock forbids it. Whoever is alone overwrites what
+            a killed run has left beside the file.
 
     Raises:
         OSError: the folder is missing, the disk is full, or may not be written; what was there stays.
     """
     target = Path(os.path.realpath(path))
-    own = f"{os.getpid()}-{threading.get_ident()}"  # two may write one file at a time
-    beside = target.with_name(f".{target.name}.{own}.part")
+    own = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
+    beside = target.with_name(f".{target.name}{own}.part")
     try:
         _write_synced(beside, image)
         os.replace(beside, target)  # noqa: PTH105  fault injection patches os

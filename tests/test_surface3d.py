@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import surfaceviz
 from surfaceviz import render, store
 from surfaceviz.errors import GraphicsError
-from surfaceviz.records import Mark, Slice, Trajectory
+from surfaceviz.records import Mark, Slice, Spectrum, Trajectory
 from surfaceviz.render import style
 from surfaceviz.render.look import Look
 from surfaceviz.render.quantity import quantity
@@ -334,3 +334,18 @@ def test_an_axis_seen_from_its_end_has_no_texts() -> None:
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert r"$\alpha$" in texts
     assert r"$\beta$" not in texts
+
+
+def test_points_with_a_spectrum_are_numbered_on_from_panel_to_panel() -> None:
+    def spectrum(place: tuple[float, float]) -> Spectrum:
+        found = np.array([-1.0, 20.0])
+        return Spectrum(found, np.zeros(2), np.ones(2, bool), place, 9, 1, 20.0, 1.0, 0.1, "saddle", "both signs")
+
+    first, second = _surface(title="a", spectra=(spectrum((0, 0)), spectrum((0.5, 1.0)))), _surface(title="b")
+    figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], Look(), View(-58, 38))
+    texts = [[text.get_text() for text in ax.texts if "lambda" in text.get_text()] for ax in figure.axes[:2]]
+    assert texts == [["$\\lambda_{\\max}$ 20\nsaddle"] * 2, ["$\\lambda_{\\max}$ 20\nsaddle"]]
+    numbers = [
+        {text.get_text() for text in ax.texts if text.get_bbox_patch()} & {"1", "2", "3"} for ax in figure.axes[:2]
+    ]
+    assert numbers == [{"1", "2"}, {"3"}]

@@ -13,16 +13,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import FigureBase
 from matplotlib.patheffects import withStroke
 
-from surfaceviz.records import Slice, Spectrum
+from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.annotate import numerals, places
 from surfaceviz.render.frame import columns_of, surfaces_frame
-from surfaceviz.render.labels import axis_label, plain, title_of
+from surfaceviz.render.labels import axis_label, title_of
 from surfaceviz.render.levels import Levels
 from surfaceviz.render.path import DISTANCE, distance_norm
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
-from surfaceviz.render.spectrum import NUMERAL, number
+from surfaceviz.render.spectrum import NUMERAL
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO
 from surfaceviz.render.surface3d.scene import Point, Scene
@@ -97,13 +96,12 @@ def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
     ax.set_axis_off()
     ax.set_title(title_of(panel.surface))
     draw_ticks(ax, panel.scene, panel.shot.projection, what.label, pixels=_pixels_of_a_point(panel.shot))
-    spectra = dict(reversed(list(zip(numerals(panel.surface), places(panel.surface), strict=True))))
     if panel.scene.theta is not None:
         _draw_hidden(ax, panel.shot, Point(panel.scene.theta, "theta"))
     for point in panel.scene.points:
         _draw_hidden(ax, panel.shot, point)
     for point, shift in _spread(panel):
-        _draw_name(ax, panel.shot, point, spectra, shift)
+        _draw_name(ax, panel.shot, point, shift)
 
 
 def _pixels_of_a_point(shot: Shot) -> float:
@@ -131,14 +129,13 @@ def _draw_hidden(ax: Axes, shot: Shot, point: Point) -> None:
         ax.plot([x], [y], "o", color=style.INK, markerfacecolor="none", markersize=scaled(5), path_effects=halo)
 
 
-def _draw_name(ax: Axes, shot: Shot, point: Point, spectra: dict[int, Spectrum], above: float) -> None:
+def _draw_name(ax: Axes, shot: Shot, point: Point, above: float) -> None:
     """Write a mark's name beside it: of a point with a spectrum its number, lambda_max and kind."""
     where = shot.projection(point.place[None])[0]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
-    text = plain(point.name) if point.number is None else words(spectra[point.number])
     side = -1 if where[0] > _RIGHT * shot.projection.width else 1  # so that the name stays in its panel
     name = ax.annotate(
-        text, where, xytext=(side * scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
+        point.text, where, xytext=(side * scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
         ha="left" if side > 0 else "right",
         arrowprops={"arrowstyle": "-", "color": style.INK, "linewidth": scaled(0.6)}, zorder=5,
     )  # fmt: skip
@@ -148,10 +145,3 @@ def _draw_name(ax: Axes, shot: Shot, point: Point, spectra: dict[int, Spectrum],
             str(point.number), where, xytext=(-side * scaled(9), scaled(9)), textcoords="offset points", ha="center",
             va="center", zorder=6, **NUMERAL,
         )  # fmt: skip
-
-
-def words(spectrum: Spectrum) -> str:
-    """Return what a 3-D picture says of a point: lambda_max and its kind."""
-    top = spectrum.lambda_max
-    found = rf"$\lambda_{{\max}}$ {number(top)}" + "\n" if np.isfinite(top) else ""
-    return f"{found}{spectrum.kind}"

@@ -9,6 +9,7 @@ from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
 from surfaceviz.render.look import Look
+from surfaceviz.render.panels import numbered
 from surfaceviz.render.path import distance_norm
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity, shared_quantity
@@ -25,9 +26,12 @@ def scenes_of(surfaces: Sequence[Slice], look: Look, *, coarse: bool = False) ->
         raise ValueError("kind surface draws 2-D slices, and there is a curve among these")
     shown = shared_quantity(surfaces, look.of)
     levels = levels_of(shown, look)
-    pairs = zip(surfaces, shown, strict=True)
+    first = [min(numbers, default=1) for numbers in numbered(surfaces)]  # they run on from one to the next
+    each = zip(surfaces, shown, first, strict=True)
     norm = distance_norm(surfaces)
-    scenes = [replace(make_scene(surface, what, levels, coarse=coarse), colours=norm) for surface, what in pairs]
+    scenes = [
+        replace(make_scene(surface, what, levels, first=k, coarse=coarse), colours=norm) for surface, what, k in each
+    ]
     return scenes, shown
 
 

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.frame import columns_of, surfaces_frame
-from surfaceviz.render.labels import plain, title_of
+from surfaceviz.render.labels import title_of
 from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import Size, scaled
@@ -64,5 +64,5 @@ def _draw(ax: Any, scene: Scene, view: View) -> None:
 def _marks(scene: Scene) -> list[tuple[FloatArray, str, str]]:
     theta = [] if scene.theta is None else [(scene.theta, style.INK, "")]
     return theta + [
-        (point.place, style.MARK if point.number is None else style.INK, plain(point.name)) for point in scene.points
+        (point.place, style.MARK if point.number is None else style.INK, point.text) for point in scene.points
     ]

@@ -10,12 +10,13 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
-from surfaceviz.records import FloatArray, Slice
+from surfaceviz.records import FloatArray, Slice, Spectrum
 from surfaceviz.render.annotate import numerals, places
-from surfaceviz.render.labels import has_equal_units
+from surfaceviz.render.labels import has_equal_units, plain
 from surfaceviz.render.levels import Levels
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.smooth import refine
+from surfaceviz.render.spectrum import number as tidy
 
 HEIGHT = 1.0  # of the surfaces; the longer axis of the floor is 2 long
 BETWEEN = 16  # steps of a track from one iterate to the next
@@ -25,10 +26,10 @@ FLOOR = -0.45  # where the contours are projected to
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point that is marked: where, its name, and whether it has a number (of its spectrum)."""
+    """A point that is marked: where, what is written beside it, and the number of its spectrum where it has one."""
 
     place: FloatArray  # (3,)
-    name: str
+    text: str
     number: int | None = None
 
 
@@ -65,7 +66,7 @@ class Scene:
     colours: Normalize | None = None
 
 
-def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, coarse: bool = False) -> Scene:
+def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 1, coarse: bool = False) -> Scene:
     """Return the scene of a 2-D slice.
 
     The height is linear in what colours run over: in the logarithm, on a log scale. Where a corner of a cell is not
@@ -76,6 +77,7 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, coarse: bool 
         surface: at least 2 x 2.
         shown: what of it.
         levels: shared by all scenes of a picture, as are heights.
+        first: the number of the first point that has a spectrum.
         coarse: few triangles, for whatever draws them one by one.
 
     Raises:
@@ -100,7 +102,7 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, coarse: bool 
     vertices, triangles, scalars = _used(vertices, triangles, z.ravel())
     return Scene(
         vertices, triangles, scalars, half, ranges, levels,  # type: ignore[arg-type]
-        _theta(lift, shown, levels), _points(surface, lift),
+        _theta(lift, shown, levels), _points(surface, lift, first),
         *_path(surface, lift),
     )  # fmt: skip
 
@@ -172,13 +174,20 @@ def _theta(lift: _Lift, shown: Quantity, levels: Levels) -> FloatArray | None:
     return place if inside else None
 
 
-def _points(surface: Slice, lift: _Lift) -> tuple[Point, ...]:
+def _points(surface: Slice, lift: _Lift, first: int) -> tuple[Point, ...]:
     """Return the marked models and the points with a spectrum that lie on the drawn surface."""
-    marked = [(mark.coordinates, mark.name, None) for mark in surface.marks]
-    first = dict(reversed(list(zip(numerals(surface), places(surface), strict=True))))
-    named = [(s.place, f"{s.kind}", n) for n, s in sorted(first.items())]
-    found = [Point(lift(np.array([place], float))[0], name, number) for place, name, number in [*marked, *named]]
+    found = [Point(lift(np.array([mark.coordinates], float))[0], plain(mark.name)) for mark in surface.marks]
+    spectra = dict(reversed(list(zip(numerals(surface, first), places(surface), strict=True))))
+    for number, spectrum in sorted(spectra.items()):
+        found.append(Point(lift(np.array([spectrum.place], float))[0], words(spectrum), number))
     return tuple(point for point in found if np.all(np.isfinite(point.place)))
+
+
+def words(spectrum: Spectrum) -> str:
+    """Return what a 3-D picture says of a point: lambda_max and its kind."""
+    top = spectrum.lambda_max
+    found = rf"$\lambda_{{\max}}$ {tidy(top)}" + "\n" if np.isfinite(top) else ""
+    return f"{found}{spectrum.kind}"
 
 
 def _path(surface: Slice, lift: _Lift) -> tuple[FloatArray, FloatArray, FloatArray]:
