@@ -73,6 +73,11 @@ def interruptible() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
+def seen() -> int | None:
+    """Return the number of the signal that arrived, if any, also where its exception was lost."""
+    return _State.seen
+
+
 def check() -> None:
     """Raise `Interrupted` for a signal whose exception was lost, as in a finaliser that Python happened to run."""
     if _State.seen is not None and not _State.shields:

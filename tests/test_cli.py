@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -308,3 +310,18 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "numpy", "matplotlib", "h5py", "scipy"}
+
+
+def test_an_interrupt_that_an_import_made_another_error_of_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As numpy does when a signal arrives while its C part is imported."""
+
+    def half_imported(_path: object) -> bool:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("module has no attribute '_multiarray_umath'")
+
+    monkeypatch.setattr(store, "holds_course", half_imported)
+    assert cli.run(["info", "a.h5"]) == 130
+    assert capsys.readouterr().err == "surfaceviz: interrupted by SIGINT\n"

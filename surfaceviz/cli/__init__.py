@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from surfaceviz.errors import Interrupted, SurfacevizError
-from surfaceviz.interrupt import interruptible
+from surfaceviz.interrupt import interruptible, seen
 
 USAGE, FAILURE = 2, 1
 
@@ -45,6 +45,9 @@ def run(arguments: Sequence[str]) -> int:
                 raise
             return _tell(str(error) or type(error).__name__, _code(error))
         except Exception as error:
+            if (signum := seen()) is not None:
+                # It came while a library was being imported in C, which made another error of its exception.
+                return _tell(str(Interrupted(signum)), 128 + signum)
             # the parser's own errors, whose class typer keeps to itself
             message = getattr(error, "format_message", None)
             if message is not None:
