@@ -63,7 +63,8 @@ def interruptible() -> Iterator[None]:
         return
     usual = (signal.SIG_DFL, signal.default_int_handler)
     previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
-    _State.seen = None
+    if previous:  # within another such block, what it has seen is still to be told
+        _State.seen = None
     for signum in previous:
         signal.signal(signum, _handle)
     try:
