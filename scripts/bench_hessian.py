@@ -47,9 +47,9 @@ from hessian_contenders import (
     METHODS,
     TOP,
     Count,
+    EvaluationContext,
     Judge,
     Method,
-    World,
     curvlinops_operator,
     product_of,
     surfaceviz_operator,
@@ -59,7 +59,7 @@ from torch import Tensor
 import surfaceviz
 from surfaceviz.curvature.density import quadrature, rademacher
 from surfaceviz.execute import keep_memory
-from surfaceviz.functional import borrowed
+from surfaceviz.problem.functional import borrowed
 
 TARGETS = {"product": (0.65, 0.5), "extremes": (0.6, 0.35), "density": (0.65, 0.65)}  # at most, aim: ours over theirs
 RTOL = 1e-3
@@ -77,12 +77,12 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begun, result
 
 
-def products(world: World, judge: Judge, rounds: int) -> Figures:
+def products(context: EvaluationContext, judge: Judge, rounds: int) -> Figures:
     """Return the seconds of one product of each library and batch."""
-    vector = torch.randn(world.dimension, generator=torch.Generator().manual_seed(0))
+    vector = torch.randn(context.dimension, generator=torch.Generator().manual_seed(0))
     exact = judge.product(vector.double())
     ways = {
-        (library, batch): product_of(world, library, batch) for library, sizes in BATCHES.items() for batch in sizes
+        (library, batch): product_of(context, library, batch) for library, sizes in BATCHES.items() for batch in sizes
     }
     errors = {way: float((product(vector) - exact).norm() / exact.norm()) for way, product in ways.items()}  # and warm
     seconds: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
@@ -113,9 +113,11 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def attempt(world: World, judge: Judge, truth: Tensor, method: Method, batch: int, effort: float) -> Figures:
+def attempt(
+    context: EvaluationContext, judge: Judge, truth: Tensor, method: Method, batch: int, effort: float
+) -> Figures:
     """Return what a method gives at one tolerance."""
-    seconds, found = timed(lambda: method.solve(world, batch, effort))
+    seconds, found = timed(lambda: method.solve(context, batch, effort))
     residuals = judge.residuals(found)
     sizes = found.values.double().abs()
     norm = float(truth.abs().max())
@@ -129,31 +131,33 @@ def attempt(world: World, judge: Judge, truth: Tensor, method: Method, batch: in
     }  # fmt: skip
 
 
-def reached_by(world: World, judge: Judge, truth: Tensor, method: Method, batch: int) -> Figures:
+def reached_by(context: EvaluationContext, judge: Judge, truth: Tensor, method: Method, batch: int) -> Figures:
     """Return the first attempt of a method that reaches the residual, or its last."""
     figures: Figures = {}
     for effort in method.efforts:
-        figures = attempt(world, judge, truth, method, batch, effort)
+        figures = attempt(context, judge, truth, method, batch, effort)
         print(f"    {method.title}, {effort:g}: worst {figures['worst']:.1e}", flush=True)
         if figures["reached"]:
             break
     return figures
 
 
-def extremes(world: World, judge: Judge, batches: Mapping[str, int], rounds: int, *, quick: bool) -> Figures:
+def extremes(
+    context: EvaluationContext, judge: Judge, batches: Mapping[str, int], rounds: int, *, quick: bool
+) -> Figures:
     """Return the seconds and products to the extreme eigenvalues of each method."""
     truth = judge.eigenvalues()
     print(f"  in float64: {', '.join(f'{value:.6g}' for value in truth.tolist())}", flush=True)
     found = {}
     few = [replace(method, efforts=(QUICK[method.title],)) for method in METHODS if method.title in QUICK]
     for method in few if quick else METHODS:
-        found[method.title] = reached_by(world, judge, truth, method, batches[method.library])
+        found[method.title] = reached_by(context, judge, truth, method, batches[method.library])
     done = [row for row in found.values() if row["reached"]]
     best = {row["library"]: row for row in sorted(done, key=lambda row: -row["all"][0])}
     for _ in range(rounds - 1):
         for row in best.values():
             method = next(m for m in METHODS if m.title == row["title"])
-            row["all"].append(timed(lambda m=method, r=row: m.solve(world, r["batch"], r["effort"]))[0])  # type: ignore[misc]
+            row["all"].append(timed(lambda m=method, r=row: m.solve(context, r["batch"], r["effort"]))[0])  # type: ignore[misc]
     for row in found.values():
         row["seconds"] = median(row["all"])
         print(
@@ -169,18 +173,18 @@ def extremes(world: World, judge: Judge, batches: Mapping[str, int], rounds: int
     return {"rows": list(found.values()), "in_float64": truth.tolist(), "ratios": ratios, "ratio": ratio}
 
 
-def density(world: World, batch: int, ends: tuple[float, float], probes: int, steps: int) -> Figures:
+def density(context: EvaluationContext, batch: int, ends: tuple[float, float], probes: int, steps: int) -> Figures:
     """Return the seconds of the density of eigenvalues, in turns, and how far both are apart, of 2 at most.
 
     They are compared as curvlinops draws them, by Gaussian bumps around the nodes.
     """
     generator = torch.Generator().manual_seed(0)
-    operator = surfaceviz_operator(world)
-    other = curvlinops_operator(world, batch)
+    operator = surfaceviz_operator(context)
+    other = curvlinops_operator(context, batch)
     calls = Count(other, "_matmat")
     ours, theirs = [timed(lambda: operator.open(0))[0]], []
     apart: Tensor | float = 0.0
-    for probe in rademacher(probes, world.dimension, generator, torch.float32):
+    for probe in rademacher(probes, context.dimension, generator, torch.float32):
         seconds, rule = timed(lambda probe=probe: quadrature(operator, probe[None], steps))  # type: ignore[misc]
         ours.append(seconds)
         seconds, (grid, heights) = timed(lambda: lanczos_approximate_spectrum(other, steps, boundaries=ends))
@@ -219,21 +223,21 @@ def measure(asked: argparse.Namespace, figures: Figures, save: Callable[[], None
     torch.set_num_threads(1)
     torch.manual_seed(0)
     keep_memory()
-    world = World.of("resnet20-digits")
-    with borrowed(world.model, torch.device("cpu")):
-        judge = Judge(world)
-        print(f"product, {world.dimension} parameters, {world.ground.split.count} samples", flush=True)
-        figures["product"] = products(world, judge, asked.rounds)
+    context = EvaluationContext.of("resnet20-digits")
+    with borrowed(context.model, torch.device("cpu")):
+        judge = Judge(context)
+        print(f"product, {context.dimension} parameters, {context.targets.split.count} samples", flush=True)
+        figures["product"] = products(context, judge, asked.rounds)
         save()
         batches = figures["product"]["batches"]
         print(f"extremes, to {RTOL:g} |lambda|", flush=True)
-        figures["extremes"] = extremes(world, judge, batches, asked.rounds, quick=asked.quick)
+        figures["extremes"] = extremes(context, judge, batches, asked.rounds, quick=asked.quick)
         save()
         ends = (figures["extremes"]["in_float64"][0], figures["extremes"]["in_float64"][-1])
         del judge
         print("density", flush=True)
         probes, steps = (2, 10) if asked.quick else (10, 60)
-        figures["density"] = density(world, batches["curvlinops"], ends, probes, steps)
+        figures["density"] = density(context, batches["curvlinops"], ends, probes, steps)
         save()
     maps(asked, figures, save)
 

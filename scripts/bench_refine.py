@@ -34,9 +34,9 @@ from contenders import Contender, machine
 from torch import nn
 
 import surfaceviz
-from surfaceviz.listener import Quiet
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.refine import Goal, Measure, Refined, refinement
+from surfaceviz.reporting import QuietReporter
 from surfaceviz.zoo.datasets import idx_folder
 from surfaceviz.zoo.training import Recipe, train
 
@@ -58,16 +58,16 @@ class Surface:
     points: int
     samples: int | None = None
 
-    def cut(self) -> Slice:
+    def run_slice(self) -> Slice:
         """Return the full grid, from the file where it is there already."""
         axis = (-self.reach, self.reach, self.points)
         output = KEPT / f"{self.problem}-{self.seed}-{self.reach:g}-{self.points}.h5"
         return surfaceviz.slice(
-            self.problem, [axis, axis], seed=self.seed, samples=self.samples, output=output, listener=Silent()
+            self.problem, [axis, axis], seed=self.seed, samples=self.samples, output=output, reporter=Silent()
         )
 
 
-class Silent(Quiet):
+class Silent(QuietReporter):
     """Says nothing, not even warnings: a surface that explodes is no news here."""
 
     def warn(self, line: str) -> None:
@@ -117,7 +117,7 @@ def shares() -> tuple[list[dict[str, Any]], bool]:
     """Return a row for each network, grid and tolerance, and whether all reach what they must."""
     rows, met = [], True
     for problem in ("resnet20-digits", "resnet20-plain-digits"):
-        full = Surface(problem, 0, 1.0, 101).cut()
+        full = Surface(problem, 0, 1.0, 101).run_slice()
         for (points, tolerance), (least, aim) in SHARES.items():
             step = 100 // (points - 1)
             result, seconds, levels = refined(full, tolerance, step)
@@ -138,7 +138,7 @@ def coverage() -> tuple[dict[str, Any], bool]:
     """Return how often the bound covers the truth on the listed surfaces, and a row for each."""
     rows = []
     for surface in LISTED:
-        full = surface.cut()
+        full = surface.run_slice()
         for tolerance in (0.05,):
             result, _, levels = refined(full, tolerance)
             found = errors(full, result, levels)
@@ -225,7 +225,7 @@ def _command_seconds() -> float:
 
 def _timed(problem: surfaceviz.Problem | str, axes: Any, **options: Any) -> tuple[Slice, float]:
     begun = time.perf_counter()
-    surface = surfaceviz.slice(problem, axes, listener=Silent(), **options)
+    surface = surfaceviz.slice(problem, axes, reporter=Silent(), **options)
     return surface, time.perf_counter() - begun
 
 

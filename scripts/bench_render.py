@@ -25,9 +25,9 @@ from contenders import machine
 from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
 import surfaceviz
-from surfaceviz.grid import Axis
-from surfaceviz.pipeline.ranks import cut
-from surfaceviz.pipeline.request import Request
+from surfaceviz.directions.axes import Axis
+from surfaceviz.pipeline.slice.ranks import run_slice
+from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.records import Slice
 
 TARGETS = {"contour": 1.0, "surface": 4.0, "report": 3.0}  # seconds, of 51 x 51 points
@@ -104,7 +104,7 @@ def _share(folder: Path) -> float:
         "resnet20-digits", (Axis(-1, 1, 41), Axis(-1, 1, 41)), engine="folded", batch_size=480, output=folder / "b.h5",
         watch=True,
     )  # fmt: skip
-    outcome = cut(request)
+    outcome = run_slice(request)
     return outcome.watch_seconds / outcome.seconds
 
 

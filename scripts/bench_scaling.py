@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from surfaceviz import store
-from surfaceviz.execute import Workers, following, joined, leading, map_unordered
-from surfaceviz.execute.handout import Handout
+from surfaceviz.execute import WorkerSpec, following, joined, leading, map_unordered
+from surfaceviz.execute.chunk_scheduler import ChunkScheduler
 
 MPIRUN = [str(Path(sys.executable).with_name("mpirun")), "--oversubscribe", "--bind-to", "none"]
 ROOT_TOO = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
@@ -56,7 +56,7 @@ def child(way: str, kind: str, count: int) -> None:
         by_crew(sleeps(kind, count), works=kind != "none")
 
 
-class HandsOut(Handout):
+class HandsOut(ChunkScheduler):
     """A rank 0 that takes no chunk for itself."""
 
     def may_take(self, rank: int) -> bool:
@@ -75,18 +75,18 @@ def by_crew(chunks: list[float], *, works: bool) -> None:
             member.serve(time.sleep)
             member.hear()
         return
-    with leading(job, lambda _action: None, print) as crew:
-        crew.hear()
+    with leading(job, lambda _action: None, print) as root:
+        root.hear()
         if not works:
-            crew._handout = HandsOut(job.size)  # noqa: SLF001
+            root._handout = HandsOut(job.size)  # noqa: SLF001
         begun, busy = time.perf_counter(), time.process_time()
-        crew.tell(None)
+        root.tell(None)
         counts = [0] * job.size
-        with map_unordered(lambda _number: time.sleep, Workers(job.size, "mpi", crew)) as run:
+        with map_unordered(lambda _number: time.sleep, WorkerSpec(job.size, "mpi", root)) as run:
             for done in run(chunks):
                 counts[done.worker] += 1
         seconds, busy = time.perf_counter() - begun, time.process_time() - busy
-        crew.tell(None)
+        root.tell(None)
     print(
         json.dumps({"seconds": seconds, "busy_seconds": busy, "least": min(counts), "of_rank_0": counts[0]}), flush=True
     )

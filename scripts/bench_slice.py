@@ -32,7 +32,7 @@ import torch
 from contenders import BASELINES, ENGINES, Contender, machine, problem_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from surfaceviz.problem import Problem
+from surfaceviz.problem.problem import Problem
 
 # at least, aim: points per second over the best baseline's
 TARGETS = {

@@ -88,10 +88,10 @@ def signal_seconds(folder: Path, signum: signal.Signals) -> float:
 
 def snapshot_share(points: int) -> float:
     """Return the share of a serial run's time that snapshots take."""
-    from surfaceviz.grid import Axis  # noqa: PLC0415
-    from surfaceviz.pipeline.plan import make_plan  # noqa: PLC0415  torch is not needed before
-    from surfaceviz.pipeline.request import Request  # noqa: PLC0415
-    from surfaceviz.pipeline.run import run  # noqa: PLC0415
+    from surfaceviz.directions.axes import Axis  # noqa: PLC0415
+    from surfaceviz.pipeline.slice.plan import make_plan  # noqa: PLC0415  torch is not needed before
+    from surfaceviz.pipeline.slice.request import Request  # noqa: PLC0415
+    from surfaceviz.pipeline.slice.run import run  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         axes = (Axis(-1, 1, points), Axis(-1, 1, points))

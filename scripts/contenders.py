@@ -23,20 +23,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from surfaceviz.evaluate import Evaluator, How, choose
+from surfaceviz.directions.axes import Axis
+from surfaceviz.evaluate import EngineConfig, Evaluator, select_engine
 from surfaceviz.execute import keep_memory
-from surfaceviz.functional import borrowed
-from surfaceviz.grid import Axis
-from surfaceviz.pipeline.plan import make_plan
-from surfaceviz.pipeline.request import Request
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.problem import Problem
+from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.problem.functional import borrowed
+from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo.networks import ResNet, small_cnn
 
 BASELINES = ("loss-landscapes", "loader", "plain")
-ENGINES = {str(how): how for how in [
-    How("eager", 480), How("eager", 128), How("eager", 32), How("folded", 480), How("folded", 128), How("folded", 32),
-    How("compiled", 480), How("vmapped", 480, 16), How("vmapped", 480, 64), How("vmapped", 480, 256),
+ENGINES = {str(engine): engine for engine in [
+    EngineConfig("eager", 480), EngineConfig("eager", 128), EngineConfig("eager", 32), EngineConfig("folded", 480), EngineConfig("folded", 128), EngineConfig("folded", 32),
+    EngineConfig("compiled", 480), EngineConfig("vmapped", 480, 16), EngineConfig("vmapped", 480, 64), EngineConfig("vmapped", 480, 256),
 ]}  # fmt: skip
 _for_life = ExitStack()  # what a process borrows, it never gives back
 
@@ -127,16 +127,18 @@ def surfaceviz(problem: Problem, dtype: str, kind: str) -> tuple[Point, str]:
     axes = (Axis(-1, 1, 101), Axis(-1, 1, 101))
     plan = make_plan(Request(problem, axes=axes, dtype=dtype), lambda _line: None)
     _for_life.enter_context(borrowed(problem.model, torch.device("cpu")))
-    world = plan.world()
-    how = choose(world, [(0.1, 0.2), (-0.2, 0.1)], points=10_000).how if kind == "auto" else ENGINES[kind]
-    evaluator = Evaluator(world, how)
+    context = plan.context()
+    engine = (
+        select_engine(context, [(0.1, 0.2), (-0.2, 0.1)], points=10_000).engine if kind == "auto" else ENGINES[kind]
+    )
+    evaluator = Evaluator(context, engine)
     evaluator.centre()
 
     def points() -> int:
         evaluator([(0.1, 0.1)] * evaluator.group)
         return evaluator.group
 
-    return points, str(how)
+    return points, str(engine)
 
 
 def child(name: str, kind: str, threads: int) -> None:

@@ -20,11 +20,11 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz.curvature import Operator, Share, Wanted, spectrum
-from surfaceviz.pipeline.ground import Ground
-from surfaceviz.pipeline.hessian import ground_of
-from surfaceviz.pipeline.inquiry import Inquiry
-from surfaceviz.pipeline.spectra import divided, make_sums
+from surfaceviz.curvature import Operator, SampleShare, SpectrumSpec, spectrum
+from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.hessian.run import ground_of
+from surfaceviz.pipeline.hessian.spectra import divided, make_sums
+from surfaceviz.pipeline.hessian.targets import HessianTargets
 
 TOP, BOTTOM = 5, 1
 
@@ -43,38 +43,38 @@ Product = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class EvaluationContext:
     """What all contenders are given: ours the ground, the others model and batches."""
 
-    inquiry: Inquiry
-    ground: Ground
+    request: HessianRequest
+    targets: HessianTargets
 
     @classmethod
-    def of(cls, name: str) -> World:
+    def of(cls, name: str) -> EvaluationContext:
         """Return the train split of a catalogue problem in float32."""
-        inquiry = Inquiry(name, Wanted(TOP, BOTTOM), split="train", device="cpu", dtype="float32")
-        return cls(inquiry, ground_of(inquiry, lambda _line: None, 0))
+        request = HessianRequest(name, SpectrumSpec(TOP, BOTTOM), split="train", device="cpu", dtype="float32")
+        return cls(request, ground_of(request, lambda _line: None, 0))
 
     @property
     def model(self) -> nn.Module:
         """The network."""
-        return self.ground.problem.model
+        return self.targets.problem.model
 
     @property
     def dimension(self) -> int:
         """The number P of parameters."""
-        return self.ground.layout.dimension
+        return self.targets.layout.dimension
 
     @property
     def order(self) -> Tensor:
         """Where the entries of ``model.parameters()`` lie in surfaceviz's vectors, (P,)."""
-        slices = {self.ground.own_names[name]: where for name, where in self.ground.layout.slices().items()}
+        slices = {self.targets.own_names[name]: where for name, where in self.targets.layout.slices().items()}
         places = [slices[name] for name, _ in self.model.named_parameters()]
         return torch.cat([torch.arange(place.start, place.stop) for place in places])
 
     def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
         """Return inputs and targets in batches."""
-        return [(x, y) for x, y in self.ground.split.batches(size)]
+        return [(x, y) for x, y in self.targets.split.batches(size)]
 
 
 class Count:
@@ -113,38 +113,38 @@ class Kept:
         return total
 
 
-def surfaceviz_operator(world: World) -> Operator:
+def surfaceviz_operator(context: EvaluationContext) -> Operator:
     """Return ours as the tool builds it, not opened yet."""
-    memory = divided(world.ground, world.inquiry, bases=1, processes=1)
-    sums = make_sums(world.ground, world.inquiry, memory, Share())
-    return Operator(lambda message: [sums(message)], world.ground.layout, world.ground.dtype)
+    memory = divided(context.targets, context.request, bases=1, processes=1)
+    sums = make_sums(context.targets, context.request, memory, SampleShare())
+    return Operator(lambda message: [sums(message)], context.targets.layout, context.targets.dtype)
 
 
-def curvlinops_operator(world: World, batch: int) -> Any:
+def curvlinops_operator(context: EvaluationContext, batch: int) -> Any:
     """Return the operator of curvlinops; without its check for determinism, which takes time and finds nothing."""
-    parameters = list(world.model.parameters())
+    parameters = list(context.model.parameters())
     return HessianLinearOperator(
-        world.model, nn.CrossEntropyLoss(), parameters, world.batches(batch), check_deterministic=False
+        context.model, nn.CrossEntropyLoss(), parameters, context.batches(batch), check_deterministic=False
     )
 
 
-def eigenthings_operator(world: World, batch: int) -> Any:
+def eigenthings_operator(context: EvaluationContext, batch: int) -> Any:
     """Return the operator of hessian-eigenthings."""
     return HessianOperator(
-        world.model, world.batches(batch), lambda model, b: functional.cross_entropy(model(b[0]), b[1])
+        context.model, context.batches(batch), lambda model, b: functional.cross_entropy(model(b[0]), b[1])
     )
 
 
-def product_of(world: World, library: str, batch: int) -> Product:
+def product_of(context: EvaluationContext, library: str, batch: int) -> Product:
     """Return the products of a library, everything that is built once being there."""
     if library == "curvlinops":
-        operator = curvlinops_operator(world, batch)
+        operator = curvlinops_operator(context, batch)
         return lambda vector: operator @ vector
     if library == "hessian-eigenthings":
-        return eigenthings_operator(world, batch).matvec  # type: ignore[no-any-return]
+        return eigenthings_operator(context, batch).matvec  # type: ignore[no-any-return]
     if library == "plain":
-        return Kept(world.model, world.batches(batch))
-    ours, order = surfaceviz_operator(world), world.order
+        return Kept(context.model, context.batches(batch))
+    ours, order = surfaceviz_operator(context), context.order
     ours.open(0)
     back = torch.argsort(order)
     return lambda vector: ours(vector[back][None])[0][order]
@@ -160,21 +160,28 @@ class Found:
     capped: int = 0
 
 
-def by_surfaceviz(world: World, _batch: int, rtol: float) -> Found:
+def by_surfaceviz(context: EvaluationContext, _batch: int, rtol: float) -> Found:
     """Return what `surfaceviz.hessian` finds, its choice of a batch and its graphs being made anew."""
     wanted = replace(
-        world.inquiry.wanted, rtol=rtol, memory=divided(world.ground, world.inquiry, bases=1, processes=1).vectors
+        context.request.wanted,
+        rtol=rtol,
+        memory=divided(context.targets, context.request, bases=1, processes=1).vectors,
     )
-    operator = surfaceviz_operator(world)
-    _, found = spectrum(operator, world.ground.site(0), wanted)
-    return Found(found.eigenvalues, found.vectors[:, world.order], operator.products)
+    operator = surfaceviz_operator(context)
+    _, found = spectrum(operator, context.targets.site(0), wanted)
+    return Found(found.eigenvalues, found.vectors[:, context.order], operator.products)
 
 
 def by_eigsh(
-    world: World, batch: int, tolerance: float, *, parts: Sequence[tuple[str, int]], basis: int | None = None
+    context: EvaluationContext,
+    batch: int,
+    tolerance: float,
+    *,
+    parts: Sequence[tuple[str, int]],
+    basis: int | None = None,
 ) -> Found:
     """Return what scipy's ARPACK finds over curvlinops, by one call for each part of the spectrum."""
-    operator = curvlinops_operator(world, batch)
+    operator = curvlinops_operator(context, batch)
     count = Count(operator, "_matmat")
     values, vectors = _eigsh(operator.to_scipy(), tolerance, parts, basis)
     return Found(values, vectors, count.calls)
@@ -199,34 +206,34 @@ def _ends(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return values[kept], vectors[kept]
 
 
-def by_lanczos(world: World, batch: int, steps: float) -> Found:
+def by_lanczos(context: EvaluationContext, batch: int, steps: float) -> Found:
     """Return what hessian-eigenthings finds by so many steps; it has no test when to stop.
 
     One call for all Ritz pairs gives both ends, where one for the top and one for the bottom would take the products
     twice. Orthogonalisation is asked for, which it would leave out beyond 50 steps.
     """
-    operator = eigenthings_operator(world, batch)
+    operator = eigenthings_operator(context, batch)
     count = Count(operator, "matvec")
     found = lanczos(operator, k=int(steps), max_iter=int(steps), which="LA", reorthogonalize=True, seed=0)
     values, vectors = _ends(found.eigenvalues, found.eigenvectors)
     return Found(values, vectors, count.calls)
 
 
-def by_power(world: World, batch: int, tolerance: float) -> Found:
+def by_power(context: EvaluationContext, batch: int, tolerance: float) -> Found:
     """Return what PyHessian's algorithm finds: the largest |lambda| one by one, the bottom one after a shift.
 
     A run stops when its quotient changes by less than ``tolerance``, or after 100 products. Source: Yao et al., arXiv
     1912.07145, and the code of PyHessian's `eigenvalues`, with the whole split as its ``data``, of which it keeps the
     graph. It has nothing for the bottom one: the shift is what its users do.
     """
-    matvec = Kept(world.model, world.batches(batch))
+    matvec = Kept(context.model, context.batches(batch))
     generator = torch.Generator().manual_seed(0)
     values: list[float] = []
     vectors: list[Tensor] = []
     capped = 0
     for number in range(TOP + BOTTOM):
         shift = values[0] if number >= TOP else 0.0
-        start = torch.randn(world.dimension, generator=generator)
+        start = torch.randn(context.dimension, generator=generator)
         value, vector, ended = _power(matvec, shift, start, vectors[TOP:] if number >= TOP else vectors, tolerance)
         values.append(value)
         vectors.append(vector)
@@ -260,7 +267,7 @@ class Method:
     title: str
     library: str
     efforts: tuple[float, ...]
-    solve: Callable[[World, int, float], Found]
+    solve: Callable[[EvaluationContext, int, float], Found]
 
 
 _TOLERANCES = (1e-2, 1e-3, 3e-4)  # ARPACK looks at restarts alone, and often has more than it was asked for
@@ -277,10 +284,10 @@ METHODS = (
 class Judge:
     """An independent product in float64 over all samples, by which every contender's residuals are computed."""
 
-    def __init__(self, world: World) -> None:
-        model = copy.deepcopy(world.model).double().eval()
-        self.product = Kept(model, [(x.double(), y) for x, y in world.batches(_JUDGED)])
-        self._shape = (world.dimension, world.dimension)
+    def __init__(self, context: EvaluationContext) -> None:
+        model = copy.deepcopy(context.model).double().eval()
+        self.product = Kept(model, [(x.double(), y) for x, y in context.batches(_JUDGED)])
+        self._shape = (context.dimension, context.dimension)
 
     def residuals(self, found: Found) -> Tensor:
         """Return ||H v - lambda v||, (k,), for the eigenvalues as they were given and v made of unit length."""

@@ -18,8 +18,8 @@ import numpy as np
 
 import surfaceviz
 from surfaceviz import store
-from surfaceviz.pipeline.plan import read_theta
 from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.pipeline.slice.plan import read_theta
 from surfaceviz.records import FloatArray, Trajectory
 
 

@@ -10,19 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfaceviz.api.hessian import hessian, hessian_map
+    from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.errors import SurfacevizError
-    from surfaceviz.foreign import read_reference
-    from surfaceviz.losses import PerSample
-    from surfaceviz.parts import merge
-    from surfaceviz.pipeline.api import slice  # noqa: A004  the field's word for a cut
-    from surfaceviz.pipeline.api_curvature import hessian, hessian_map
     from surfaceviz.pipeline.exchange import export
-    from surfaceviz.pipeline.page import report
-    from surfaceviz.pipeline.picture import animate, plot, view
-    from surfaceviz.pipeline.sharpness import sharpness
-    from surfaceviz.problem import Problem
+    from surfaceviz.pipeline.plot import animate, plot, view
+    from surfaceviz.pipeline.report import report
+    from surfaceviz.pipeline.sharpness.run import sharpness
+    from surfaceviz.problem.losses import PerSample
+    from surfaceviz.problem.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
+    from surfaceviz.reference_format import read_reference
     from surfaceviz.store import read, read_curvature
+    from surfaceviz.store.merge import merge
 
 __all__ = [
     "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
@@ -35,23 +35,23 @@ _HOMES = {
     "Curvature": "records",
     "HessianMap": "records",
     "Spectrum": "records",
-    "hessian": "pipeline.api_curvature",
-    "hessian_map": "pipeline.api_curvature",
+    "hessian": "api.hessian",
+    "hessian_map": "api.hessian",
     "read_curvature": "store",
-    "PerSample": "losses",
-    "Problem": "problem",
+    "PerSample": "problem.losses",
+    "Problem": "problem.problem",
     "Slice": "records",
     "SurfacevizError": "errors",
-    "merge": "parts",
-    "animate": "pipeline.picture",
-    "plot": "pipeline.picture",
-    "view": "pipeline.picture",
+    "merge": "store.merge",
+    "animate": "pipeline.plot",
+    "plot": "pipeline.plot",
+    "view": "pipeline.plot",
     "export": "pipeline.exchange",
     "read": "store",
-    "read_reference": "foreign",
-    "report": "pipeline.page",
-    "sharpness": "pipeline.sharpness",
-    "slice": "pipeline.api",
+    "read_reference": "reference_format",
+    "report": "pipeline.report",
+    "sharpness": "pipeline.sharpness.run",
+    "slice": "api.slice",
 }
 
 

@@ -12,10 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from surfaceviz import checkpoints
-from surfaceviz.curvature import Layout, Operator, Share, Site, Sums, filter_scales, layout_of
-from surfaceviz.parameters import filters_of, named_tensors
-from surfaceviz.problem import Problem
+from surfaceviz.curvature import (
+    Operator,
+    ParameterLayout,
+    SampleShare,
+    SpectrumPoint,
+    Sums,
+    filter_scales,
+    parameter_layout,
+)
+from surfaceviz.problem import checkpoints
+from surfaceviz.problem.parameters import filters_of, named_tensors
+from surfaceviz.problem.problem import Problem
 
 Array = oracles.Array
 
@@ -89,10 +97,10 @@ class Bench:
         filters = filters_of(problem.model, problem.rules)
         own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
         split = problem.load("train").mapped(lambda tree: problem.cast(tree, torch.float64, torch.device("cpu")))
-        self.layout: Layout = layout_of(theta, filters, list(filters), parameters)
+        self.layout: ParameterLayout = parameter_layout(theta, filters, list(filters), parameters)
         self.sums = [
             Sums(
-                problem, Share(k, shares).of(split), self.layout, own_names,
+                problem, SampleShare(k, shares).of(split), self.layout, own_names,
                 lambda _number: {own_names[name]: tensor for name, tensor in theta.items()},
                 operator=operator, memory=memory, batch=batch,
             )
@@ -100,7 +108,7 @@ class Bench:
         ]  # fmt: skip
         self.operator = Operator(self._each, self.layout, torch.float64)
         flat = self.layout.of(theta)
-        self.site = Site(0, 1.0, True, flat, filter_scales(theta, filters, self.layout), None, {"place": ()})
+        self.site = SpectrumPoint(0, 1.0, True, flat, filter_scales(theta, filters, self.layout), None, {"place": ()})
 
     def _each(self, message: Any) -> list[Any]:
         return [sums(message) for sums in self.sums]
@@ -166,7 +174,7 @@ def _convolutional() -> nn.Module:
     return model
 
 
-def world(name: str, samples: int = 23) -> Problem:
+def context(name: str, samples: int = 23) -> Problem:
     """Return a small problem: mlp, convolutional, tied or transformer."""
     make: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         "mlp": (lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3)), (4,)),

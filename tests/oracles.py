@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import surfaceviz
-from surfaceviz import checkpoints, directions
-from surfaceviz.parameters import filters_of, moving
-from surfaceviz.problem import Problem
+from surfaceviz.directions import random
+from surfaceviz.problem import checkpoints
+from surfaceviz.problem.parameters import filters_of, moving
+from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
 
 Array = NDArray[np.float64]
@@ -64,11 +65,11 @@ class Quadratic:
 
 def make_directions(
     model: nn.Module, *, count: int = 2, seed: int = 0, rules: Mapping[str, Any] | None = None, **options: Any
-) -> list[directions.Direction]:
+) -> list[random.Direction]:
     """Return random directions around a model, as a run would make them."""
     theta = checkpoints.read_state(model)
-    spec = directions.RandomSpec(seed, **options)
-    return directions.random_directions(theta, filters_of(model, rules), moving(model), spec, count=count)
+    spec = random.RandomSpec(seed, **options)
+    return random.random_directions(theta, filters_of(model, rules), moving(model), spec, count=count)
 
 
 class Net(nn.Module):
@@ -156,7 +157,7 @@ class Recorder:
         self.progress.append((done, total, fresh))
 
 
-def cut(problem: Problem | str, axes: Any = None, **options: Any) -> Slice:
+def run_slice(problem: Problem | str, axes: Any = None, **options: Any) -> Slice:
     """Return `surfaceviz.slice` of a small world, its warnings kept off the test's own."""
     return surfaceviz.slice(problem, axes, **{"listener": Recorder(), **options})
 

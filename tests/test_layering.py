@@ -12,37 +12,28 @@ ROOT = Path(surfaceviz.__file__).parent
 LEVELS = {
     "errors": 0,
     "records": 0,
-    "listener": 0,
-    "tree": 0,
-    "whole": 0,
-    "interrupt": 1,
-    "parameters": 1,
-    "losses": 1,
-    "data": 1,
-    "execute": 2,
+    "reporting": 0,
+    "pytree": 0,
+    "atomic_write": 0,
+    "signals": 1,
     "lock": 1,
-    "parts": 2,
-    "store": 1,
     "render": 1,
-    "tally": 2,
-    "sections": 2,
+    "store": 2,
     "refine": 2,
-    "foreign": 2,
+    "reference_format": 3,
+    "execute": 2,
     "problem": 2,
-    "directions": 3,
-    "normalise": 2,
-    "grid": 2,
-    "checkpoints": 2,
-    "curvature": 4,
-    "functional": 3,
     "zoo": 3,
-    "evaluate": 4,
-    "sharp": 5,
+    "evaluate": 3,
+    "curvature": 3,
+    "directions": 4,
+    "sharpness": 5,
     "pipeline": 6,
-    "cli": 7,
+    "api": 7,
+    "cli": 8,
 }
 DOORS = {
-    "h5py": {"store", "foreign"},
+    "h5py": {"store", "reference_format"},
     "matplotlib": {"render"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -107,5 +98,5 @@ def test_heavy_libraries_have_one_door() -> None:
 def test_drawing_and_storing_need_no_torch() -> None:
     for room, path, tree in _modules():
         if room in ("render", "store", "records", "errors"):
-            assert set(_rooms(tree)) <= {"records", "errors", "whole", room}, path
+            assert set(_rooms(tree)) <= {"records", "errors", "atomic_write", "lock", room}, path
             assert not any(name.startswith("torch") for name in _imports(tree)), path

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from surfaceviz.errors import Interrupted, SurfacevizError
-from surfaceviz.interrupt import interruptible, seen
+from surfaceviz.signals import interruptible, seen
 
 USAGE, FAILURE = 2, 1
 
@@ -29,13 +29,13 @@ def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
     with interruptible():
         try:
-            from surfaceviz.cli import (  # noqa: F401  they add themselves to the application
-                commands,
-                curvature,
-                exchange,
-                pictures,
+            from surfaceviz.cli import (  # noqa: A004, F401  they add themselves to the application
+                export,
+                hessian,
+                plot,
                 report,
                 sharpness,
+                slice,
             )
             from surfaceviz.cli.app import app
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
+from surfaceviz.cli import slice_options
 from surfaceviz.cli.app import app, joined_stem
 
 
@@ -16,10 +16,10 @@ def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Slices, all 1-D or all 2-D.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The page [FILE.html].")] = None,
     title: Annotated[str, typer.Option(help="Of the page [the problems' names].")] = "",
-    debug: options.Debug = False,
+    debug: slice_options.Debug = False,
 ) -> None:
     """Write one interactive page of slices that needs no network: surfaces, contours, cuts, spectra, tables."""
-    from surfaceviz.pipeline.page import report as write
+    from surfaceviz.pipeline.report import report as write
 
     written = write(*files, output=output or Path(f"{joined_stem(files)}.html"), title=title)
     typer.echo(f"page: {written.path}, {written.size / 1e6:.1f} MB")

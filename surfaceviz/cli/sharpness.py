@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
+from surfaceviz.cli import slice_options
 from surfaceviz.cli.app import app
 
 
@@ -22,7 +22,7 @@ def sharpness(
     split: Annotated[str | None, typer.Option(help="Whose loss [the first split].")] = None,
     samples: Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples [all].")] = None,
     problem: Annotated[str | None, typer.Option(help="The slice's problem, where its file does not name it.")] = None,
-    data: options.Data = None,
+    data: slice_options.Data = None,
     batch: Annotated[int | None, typer.Option(help="Samples in a batch [128].")] = None,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="For graphs and vectors, such as 4G [half of what is free].")
@@ -34,8 +34,8 @@ def sharpness(
     ] = True,
     all_: Annotated[bool, typer.Option("--all", help="Rescale every checkpoint, not the first alone.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures there, as JSON.")] = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    quiet: slice_options.QuietReporter = False,
+    debug: slice_options.Debug = False,
 ) -> None:
     """Measure how sharp minima are, in every way that is usual, and which of them survive rescaling.
 
@@ -43,9 +43,9 @@ def sharpness(
     changes then says something of the parameters' scale, not of the function. All is computed in float64.
     """
     from surfaceviz.cli.progress import Terminal
-    from surfaceviz.pipeline.inquiry import parse_memory
-    from surfaceviz.pipeline.sharpness import Asked, measure
-    from surfaceviz.sharp import CAUTION, changes_table, figures_table
+    from surfaceviz.pipeline.hessian.request import parse_memory
+    from surfaceviz.pipeline.sharpness.run import Asked, measure
+    from surfaceviz.sharpness import CAUTION, changes_table, figures_table
 
     asked = Asked(
         tuple(targets), tuple(weights or ()), problem, split, samples, data, batch,

@@ -1,34 +1,43 @@
 """Second derivatives at a point: products, extreme eigenvalues, densities, traces, and what kind of point it is."""
 
-from surfaceviz.curvature.graphs import OPERATORS
-from surfaceviz.curvature.kinds import Evidence, kind_of_point
-from surfaceviz.curvature.kinks import kinks_at
+from surfaceviz.curvature.critical_points import Evidence, classify_point
+from surfaceviz.curvature.flat_parameters import ParameterLayout, filter_scales, parameter_layout
+from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import Extremes, extremes, least_room
-from surfaceviz.curvature.layout import Layout, filter_scales, layout_of
-from surfaceviz.curvature.measure import MOST_ROOM, Site, Wanted, corner, eigen, matrix, opened, spectrum
+from surfaceviz.curvature.nonsmooth import kinks_at
 from surfaceviz.curvature.operator import Operator, Start
-from surfaceviz.curvature.sums import Open, Share, Sums
+from surfaceviz.curvature.sharded_hvp import Open, SampleShare, Sums
+from surfaceviz.curvature.spectrum import (
+    MOST_ROOM,
+    SpectrumPoint,
+    SpectrumSpec,
+    corner,
+    eigen,
+    matrix,
+    opened,
+    spectrum,
+)
 
 __all__ = [
     "MOST_ROOM",
     "OPERATORS",
     "Evidence",
     "Extremes",
-    "Layout",
+    "ParameterLayout",
     "Open",
     "Operator",
-    "Share",
-    "Site",
+    "SampleShare",
+    "SpectrumPoint",
     "Start",
     "Sums",
-    "Wanted",
+    "SpectrumSpec",
     "corner",
     "eigen",
     "extremes",
     "filter_scales",
-    "kind_of_point",
+    "classify_point",
     "kinks_at",
-    "layout_of",
+    "parameter_layout",
     "least_room",
     "matrix",
     "opened",

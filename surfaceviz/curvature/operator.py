@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.krylov import Matvec
-from surfaceviz.curvature.layout import Layout
-from surfaceviz.curvature.sums import Multiply, Open, Opened
+from surfaceviz.curvature.sharded_hvp import Multiply, Open, Opened
 from surfaceviz.errors import ProblemError
 
 Each = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that has a share of the samples
@@ -44,7 +44,7 @@ class Operator:
         products: how many vectors were multiplied.
     """
 
-    def __init__(self, each: Each, layout: Layout, dtype: torch.dtype) -> None:
+    def __init__(self, each: Each, layout: ParameterLayout, dtype: torch.dtype) -> None:
         self._each, self.layout, self.dtype = each, layout, dtype
         self._weight = 1.0
         self.products = 0

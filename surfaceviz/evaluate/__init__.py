@@ -1,12 +1,12 @@
 """theta + alpha delta + beta eta -> the values there: precisions, engines, and choosing one by measuring."""
 
-from surfaceviz.evaluate.choose import Chosen, choose
-from surfaceviz.evaluate.evaluator import BN_MODES, Evaluator, Values, World, uninformed_loss
-from surfaceviz.evaluate.how import ENGINES, How
-from surfaceviz.evaluate.place import Placer
+from surfaceviz.evaluate.engine import ENGINES, EngineConfig
+from surfaceviz.evaluate.evaluator import BN_MODES, EvaluationContext, Evaluator, PointValues, uninformed_loss
+from surfaceviz.evaluate.perturb import Perturber
 from surfaceviz.evaluate.precision import DTYPES, default_dtype, master_dtype, tensor_float
+from surfaceviz.evaluate.select_engine import SelectedEngine, select_engine
 
 __all__ = [
-    "BN_MODES", "DTYPES", "ENGINES", "Chosen", "Evaluator", "How", "Placer", "Values", "World", "choose",
+    "BN_MODES", "DTYPES", "ENGINES", "SelectedEngine", "Evaluator", "EngineConfig", "Perturber", "PointValues", "EvaluationContext", "select_engine",
     "default_dtype", "master_dtype", "tensor_float", "uninformed_loss",
 ]  # fmt: skip

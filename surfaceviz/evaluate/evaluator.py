@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.data import Split
 from surfaceviz.errors import MemoryShortError, ProblemError
-from surfaceviz.evaluate import calls
-from surfaceviz.evaluate.how import How
-from surfaceviz.evaluate.place import Coordinates, Placer, Stacker
-from surfaceviz.functional import Call, Pass, coupling_norms, measured, outputs, recalibrate
-from surfaceviz.problem import Problem
+from surfaceviz.evaluate import engines
+from surfaceviz.evaluate.engine import EngineConfig
+from surfaceviz.evaluate.perturb import Coordinates, Perturber, Stacker
+from surfaceviz.problem.batching import Section, apart, in_a_row
+from surfaceviz.problem.data import Split
+from surfaceviz.problem.estimates import MeanEstimates
+from surfaceviz.problem.functional import Call, Pass, coupling_norms, measured, outputs, recalibrate
+from surfaceviz.problem.problem import Problem
 from surfaceviz.records import FloatArray
-from surfaceviz.sections import Section, apart, in_a_row
-from surfaceviz.tally import Tallies
 
 _FEW = 2  # samples that tell what a model and a loss give; one is too few for a batch norm
 
@@ -34,7 +34,7 @@ Arrays = Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class PointValues:
     """The values at k points, by ``<split>_<metric>``, shapes (k,); standard errors only where samples have values."""
 
     values: Arrays
@@ -48,7 +48,7 @@ class Values:
         return {name: float(array[0]) for name, array in self.values.items()}
 
     @classmethod
-    def joined(cls, parts: Sequence[Values]) -> Values:
+    def joined(cls, parts: Sequence[PointValues]) -> PointValues:
         """Return the values of several lots of points, one after another."""
         values, stderr, rise_stderr = (
             _concatenated([getattr(part, kind) for part in parts]) for kind in ("values", "stderr", "rise_stderr")
@@ -61,7 +61,7 @@ def _concatenated(parts: Sequence[Arrays]) -> dict[str, FloatArray]:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class EvaluationContext:
     """What the points of a slice are made of.
 
     Attributes:
@@ -73,7 +73,7 @@ class World:
     """
 
     problem: Problem
-    place: Placer
+    place: Perturber
     splits: Sequence[Split]
     calibration: Split | None = None
 
@@ -82,7 +82,7 @@ class World:
         """The number of samples of a point."""
         return sum(split.count for split in self.splits)
 
-    def shortened(self, samples: int) -> World:
+    def shortened(self, samples: int) -> EvaluationContext:
         """Return the world with so many samples in all (one of each split at the least), the first of each split."""
         if samples >= self.samples:
             return self
@@ -92,13 +92,13 @@ class World:
         return replace(self, splits=[split.head(n) for split, n in zip(self.splits, counts, strict=True)])
 
 
-def uninformed_loss(world: World, split: Split) -> float | None:
+def uninformed_loss(context: EvaluationContext, split: Split) -> float | None:
     """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
-    if not world.problem.judges_outputs or split.given:
+    if not context.problem.judges_outputs or split.given:
         return None
     with torch.no_grad():
-        at_centre = outputs(world.problem)(world.place.centre, split.head(_FEW).rows)
-    return world.problem.uninformed(split, at_centre)
+        at_centre = outputs(context.problem)(context.place.centre, split.head(_FEW).rows)
+    return context.problem.uninformed(split, at_centre)
 
 
 class Evaluator:
@@ -117,52 +117,52 @@ class Evaluator:
         note: on values of another batch size than planned.
     """
 
-    def __init__(self, world: World, how: How) -> None:
-        if how.group > 1 and world.calibration is not None:
+    def __init__(self, context: EvaluationContext, engine: EngineConfig) -> None:
+        if engine.group > 1 and context.calibration is not None:
             raise ProblemError("several weight sets at once can't recalibrate batch norms")
-        self.group, self.how, self.note = how.group, how, ""
-        self._problem, self._place = world.problem, world.place
-        self._stack = Stacker(world.place) if how.engine in ("vmapped", "unfused") else None
-        self._call = self._made(how)
-        self._centre: Tallies | None = None
-        self._take(world)
+        self.group, self.engine, self.note = engine.group, engine, ""
+        self._problem, self._place = context.problem, context.place
+        self._stack = Stacker(context.place) if engine.name in ("vmapped", "unfused") else None
+        self._call = self._made(engine)
+        self._centre: MeanEstimates | None = None
+        self._take(context)
 
-    def _take(self, world: World) -> None:
-        self._world = world
-        sections = _sections(world, self.how)
-        self._pass = Pass(world.problem, sections, self._call)
-        if self._call is not None and self.how.engine == "folded":  # filters grow from those of the first point
+    def _take(self, context: EvaluationContext) -> None:
+        self._world = context
+        sections = _sections(context, self.engine)
+        self._pass = Pass(context.problem, sections, self._call)
+        if self._call is not None and self.engine.name == "folded":  # filters grow from those of the first point
             for section in sections:
                 measured(self._call, section.title, section.batches[:1], self._place.centre)
-        calibration = world.calibration
+        calibration = context.calibration
         self._calibration = None if calibration is None else calibration.batches(_RECALIBRATION_BATCH)
 
-    def on(self, world: World) -> Evaluator:
+    def on(self, context: EvaluationContext) -> Evaluator:
         """Return this evaluator on more or fewer samples; for batches of one shape nothing is compiled anew."""
         other = copy.copy(self)
         other._centre = None  # noqa: SLF001  of this very class
-        other._take(replace(world, place=self._place))  # noqa: SLF001
+        other._take(replace(context, place=self._place))  # noqa: SLF001
         return other
 
-    def _made(self, how: How) -> Call | None:
+    def _made(self, engine: EngineConfig) -> Call | None:
         if self._stack is not None:
-            return calls.Vmapped(self._problem, self._stack.moving, compiled=how.engine == "vmapped")
-        makers = {"folded": calls.folded, "compiled": calls.compiled}
-        return makers[how.engine](self._problem) if how.engine in makers else None
+            return engines.Vmapped(self._problem, self._stack.moving, compiled=engine.name == "vmapped")
+        makers = {"folded": engines.folded, "compiled": engines.compiled}
+        return makers[engine.name](self._problem) if engine.name in makers else None
 
     @property
     def stacks(self) -> bool:
         """Whether several weight sets are run at once with nothing to be compiled; known after the first points."""
-        return isinstance(self._call, calls.Vmapped) and not self._call.waits
+        return isinstance(self._call, engines.Vmapped) and not self._call.waits
 
-    def centre(self) -> Values:
+    def centre(self) -> PointValues:
         """Return the values at theta itself, to which rises are then referred."""
         self._centre = None
         tallies = self._tallies([(0.0,) * len(self._place.directions)])
-        self._centre = {name: tally.first for name, tally in tallies.items()}
+        self._centre = {name: estimate.first for name, estimate in tallies.items()}
         return self._values(tallies, 1)
 
-    def sampled(self, place: Coordinates) -> tuple[Values, Arrays]:
+    def sampled(self, place: Coordinates) -> tuple[PointValues, Arrays]:
         """Return the values at a point, and each sample's share in how much its rises deviate from their means.
 
         The second, by name, has shape (n,): over a subset of m samples, n/m times the sum is the error of the
@@ -171,13 +171,13 @@ class Evaluator:
         assert self._centre is not None
         tallies = self._tallies([place])
         shares = {}
-        for name, tally in tallies.items():
-            here, centre = tally.residuals, self._centre[name].residuals
+        for name, estimate in tallies.items():
+            here, centre = estimate.residuals, self._centre[name].residuals
             if here is not None and centre is not None:
                 shares[name] = (here[0] - centre[0]).cpu().numpy()
         return self._values(tallies, 1), shares
 
-    def __call__(self, places: Sequence[Coordinates]) -> Values:
+    def __call__(self, places: Sequence[Coordinates]) -> PointValues:
         """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
 
         Raises:
@@ -192,9 +192,9 @@ class Evaluator:
             except ProblemError as error:
                 where = ", ".join(f"{x:g}" for x in lot[0])
                 raise ProblemError(f"at ({where}): {error}") from error
-        return Values.joined(parts)
+        return PointValues.joined(parts)
 
-    def _tallies(self, lot: Sequence[Coordinates]) -> Tallies:
+    def _tallies(self, lot: Sequence[Coordinates]) -> MeanEstimates:
         while True:
             state = self._state(lot)  # anew each time: halving evaluates the centre in the same working tensors
             try:
@@ -221,23 +221,23 @@ class Evaluator:
     @property
     def _batch(self) -> int:
         """The samples in the largest batch."""
-        return min(self.how.batch_size, self._world.samples)
+        return min(self.engine.batch_size, self._world.samples)
 
     def _halve(self) -> None:
-        before, self.how = self._batch, replace(self.how, batch_size=math.ceil(self._batch / 2))
+        before, self.engine = self._batch, replace(self.engine, batch_size=math.ceil(self._batch / 2))
         self.note = f"memory ran short with batches of {before}: batches of {self._batch} from there on"
         if self._place.device.type == "cuda":
             torch.cuda.empty_cache()
         self._take(self._world)
 
-    def _values(self, tallies: Tallies, count: int) -> Values:
-        centre = self._centre or {name: tally.first for name, tally in tallies.items()}
-        means = {name: tally.mean for name, tally in tallies.items()}
-        errors = {name: each for name, tally in tallies.items() if (each := tally.stderr) is not None}
-        rises = {n: each for n, tally in tallies.items() if (each := tally.rise_stderr(centre[n])) is not None}
+    def _values(self, tallies: MeanEstimates, count: int) -> PointValues:
+        centre = self._centre or {name: estimate.first for name, estimate in tallies.items()}
+        means = {name: estimate.mean for name, estimate in tallies.items()}
+        errors = {name: each for name, estimate in tallies.items() if (each := estimate.stderr) is not None}
+        rises = {n: each for n, estimate in tallies.items() if (each := estimate.rise_stderr(centre[n])) is not None}
         fetched = iter(_fetched([*means.values(), *errors.values(), *rises.values()], count))
         values, stderr, rise_stderr = ({name: next(fetched) for name in kind} for kind in (means, errors, rises))
-        return Values(values, stderr, rise_stderr, self.note)
+        return PointValues(values, stderr, rise_stderr, self.note)
 
 
 def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
@@ -247,18 +247,18 @@ def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
     return list(torch.stack([tensor[:count] for tensor in tensors]).cpu().numpy())
 
 
-def _sections(world: World, how: How) -> list[Section]:
+def _sections(context: EvaluationContext, engine: EngineConfig) -> list[Section]:
     """Return batches of one size where samples stand for themselves, else those of each split as they are."""
-    splits = world.splits
-    if how.engine == "eager" or any(split.given for split in splits) or coupling_norms(world.problem.model):
-        return apart(splits, how.batch_size)
-    if not _sampled(world):
-        return apart(splits, how.batch_size)
-    return in_a_row(splits, how.batch_size)
+    splits = context.splits
+    if engine.name == "eager" or any(split.given for split in splits) or coupling_norms(context.problem.model):
+        return apart(splits, engine.batch_size)
+    if not _sampled(context):
+        return apart(splits, engine.batch_size)
+    return in_a_row(splits, engine.batch_size)
 
 
-def _sampled(world: World) -> bool:
+def _sampled(context: EvaluationContext) -> bool:
     """Return whether every metric has a value for each sample."""
-    few = [split.head(_FEW) for split in world.splits]
-    tallies = Pass(world.problem, apart(few, _FEW))(world.place.centre)
-    return all(tally.residuals is not None for tally in tallies.values())
+    few = [split.head(_FEW) for split in context.splits]
+    tallies = Pass(context.problem, apart(few, _FEW))(context.place.centre)
+    return all(estimate.residuals is not None for estimate in tallies.values())

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from surfaceviz.execute.local import Pool
-from surfaceviz.execute.work import ChunkT, Done, Make, ResultT, Run, Workers
+from surfaceviz.execute.process_pool import Pool
+from surfaceviz.execute.tasks import ChunkT, Make, ResultT, Run, TaskResult, WorkerSpec
 
 Each = Callable[[ChunkT], Sequence[ResultT]]
 
 
 @contextmanager
-def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run[ChunkT, ResultT]]:
+def map_unordered(make: Make[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[Run[ChunkT, ResultT]]:
     """Give, for a ``with`` block, a function that yields each of some chunks with its result, in the order done.
 
     It may be called again with more chunks, as results tell what to do next. Local workers start with the block,
@@ -27,12 +27,12 @@ def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run
         WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
             a `SurfacevizError` arrives as it was.
     """
-    if workers.crew is not None:
-        crew, function = workers.crew, make(0)
-        yield lambda chunks: crew.run(chunks, function)
+    if workers.root is not None:
+        root, function = workers.root, make(0)
+        yield lambda chunks: root.run(chunks, function)
     elif workers.count <= 1:
         function = make(0)
-        yield lambda chunks: (Done(chunk, function(chunk), 0) for chunk in chunks)
+        yield lambda chunks: (TaskResult(chunk, function(chunk), 0) for chunk in chunks)
     else:
         pool = Pool(make, workers)
         try:
@@ -42,7 +42,7 @@ def map_unordered(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Run
 
 
 @contextmanager
-def map_each(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Each[ChunkT, ResultT]]:
+def map_each(make: Make[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[Each[ChunkT, ResultT]]:
     """Give, for a ``with`` block, a function that has every worker answer one message, and returns the answers.
 
     They come in the order of the workers, so that a sum over them is the same bits each time. A worker keeps what it
@@ -56,9 +56,9 @@ def map_each(make: Make[ChunkT, ResultT], workers: Workers) -> Iterator[Each[Chu
         WorkerError: a worker died, with what it had, or raised an error that is not ours; a `SurfacevizError` arrives
             as it was.
     """
-    if workers.crew is not None:
-        crew, function = workers.crew, make(0)
-        yield lambda message: crew.each(message, function)
+    if workers.root is not None:
+        root, function = workers.root, make(0)
+        yield lambda message: root.each(message, function)
     elif workers.count <= 1:
         function = make(0)
         yield lambda message: [function(message)]

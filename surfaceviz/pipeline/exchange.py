@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from surfaceviz import foreign, store
+from surfaceviz import reference_format, store
 from surfaceviz.errors import StoreError
 from surfaceviz.records import Slice
 from surfaceviz.render import export as formats
@@ -59,8 +59,8 @@ def export(
     if of is not None or log or clip is not None or height != formats.HEIGHT:
         raise ValueError("reference holds losses and accuracies as they are; leave out of, log, clip and height")
     tensors = store.read_directions(sources[0]) if sources else []
-    _refuse_there([path, *foreign.companions(surface, path, tensors).values()], sources, overwrite=overwrite)
-    return foreign.write_reference(surface, path, tensors)
+    _refuse_there([path, *reference_format.companions(surface, path, tensors).values()], sources, overwrite=overwrite)
+    return reference_format.write_reference(surface, path, tensors)
 
 
 def format_of(path: Path) -> str:
@@ -112,7 +112,7 @@ def import_reference(
     source = Path(surface_file)
     path = source.with_name(f"{_stem(source)}-imported.h5") if output is None else Path(output)
     store.check_name(path)
-    surface = foreign.read_reference(source, projection)
+    surface = reference_format.read_reference(source, projection)
     sources = [source, *([] if projection is None else [Path(projection)])]
     _refuse_there([path], sources, overwrite=overwrite)
     store.write(path, surface)

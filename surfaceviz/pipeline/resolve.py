@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from surfaceviz.errors import ProblemError, place_of
-from surfaceviz.problem import Problem
+from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import catalogue
 
 

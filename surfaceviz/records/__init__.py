@@ -11,9 +11,9 @@ from surfaceviz.records.slices import (
     MISSING,
     Audit,
     Direction,
-    Entry,
     Mark,
     Slice,
+    TensorEntry,
     describe,
     describe_audit,
 )
@@ -22,6 +22,6 @@ from surfaceviz.records.words import describe_spectrum, negative_words
 
 __all__ = [
     "AXIS_NAMES", "CLAIMED_SHARE", "EVALUATED", "INTERPOLATED", "MISSING", "Audit", "Curvature", "Density", "Direction",
-    "Entry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "coarse_first",
+    "TensorEntry", "FloatArray", "HessianMap", "Layers", "Mark", "Slice", "Spectrum", "Trajectory", "coarse_first",
     "coarsened", "describe", "describe_audit", "describe_spectrum", "finished_level", "negative_words",
 ]  # fmt: skip

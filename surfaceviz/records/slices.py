@@ -18,7 +18,7 @@ AXIS_NAMES = ("alpha", "beta")
 CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
 
 
-class Entry(NamedTuple):
+class TensorEntry(NamedTuple):
     """A tensor's place in its model's state dict."""
 
     name: str  # canonical
@@ -50,7 +50,7 @@ class Direction:
     normalise: str | None = None
     ignore: str | None = None
     source: str | None = None
-    layout: tuple[Entry, ...] = ()
+    layout: tuple[TensorEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

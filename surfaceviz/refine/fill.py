@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from surfaceviz.records import FloatArray
+from surfaceviz.refine.error_metric import Measure
 from surfaceviz.refine.interpolant import IntArray, predict
-from surfaceviz.refine.measure import Measure
 
 
 def fill(

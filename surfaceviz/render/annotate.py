@@ -13,7 +13,7 @@ from matplotlib.text import Annotation, Text
 from surfaceviz.records import FloatArray, Slice, Spectrum
 from surfaceviz.render import style
 from surfaceviz.render.labels import has_equal_units
-from surfaceviz.render.spectrum import NUMERAL
+from surfaceviz.render.spectra.spectrum_axes import NUMERAL
 from surfaceviz.render.style import scaled
 
 _SIZE = 0.12  # of an axis: the longest half extent of a model's lines; large enough to tell a shape at 3.3 in; ours

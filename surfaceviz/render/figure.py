@@ -10,14 +10,14 @@ import numpy as np
 from surfaceviz.records import HessianMap, Slice, coarsened
 from surfaceviz.render import style
 from surfaceviz.render.annotate import places
-from surfaceviz.render.contour import KINDS
-from surfaceviz.render.curves import compose_curves
+from surfaceviz.render.contours.contour import KINDS
+from surfaceviz.render.contours.contour_figure import compose_surfaces
+from surfaceviz.render.contours.hessian_map import SHADES, shaded
+from surfaceviz.render.curves.curve_figure import compose_curves
+from surfaceviz.render.figure_io import FORMATS, Picture, check_format, save
 from surfaceviz.render.labels import UNFINISHED
-from surfaceviz.render.look import Look
-from surfaceviz.render.panels import draw_spectra
-from surfaceviz.render.picture import FORMATS, Picture, check_format, save
-from surfaceviz.render.shade import SHADES, shaded
-from surfaceviz.render.surfaces import compose_surfaces
+from surfaceviz.render.plot_options import PlotOptions
+from surfaceviz.render.spectra.spectrum_panels import draw_spectra
 
 __all__ = ["FORMATS", "Picture", "check_format", "draw", "save"]
 SPECTRUM = "spectrum"  # the kind of picture that shows no slice at all
@@ -62,7 +62,7 @@ def draw(
     given = names or [surface.title or "the slice" for surface in surfaces]
     if kind == SPECTRUM:
         return _spectra(surfaces, given, size)
-    look = Look(kind, levels, of, clip, points, spectrum, shade, size)
+    look = PlotOptions(kind, levels, of, clip, points, spectrum, shade, size)
     _check(surfaces, look, given)
     surfaces = [so_far(surface, kind) for surface in told_apart(surfaces, names)]
     with style.applied(size) as inches:
@@ -79,7 +79,7 @@ def so_far(surface: Slice, kind: str) -> Slice:
     return replace(whole, provenance={**surface.provenance, UNFINISHED: progress})
 
 
-def _check(surfaces: Sequence[Slice], look: Look, names: Sequence[str]) -> None:
+def _check(surfaces: Sequence[Slice], look: PlotOptions, names: Sequence[str]) -> None:
     """Refuse what can't be drawn."""
     if len({surface.ndim for surface in surfaces}) != 1:
         raise ValueError("1-D and 2-D slices don't go into one picture; draw them apart")
@@ -96,7 +96,7 @@ def _check(surfaces: Sequence[Slice], look: Look, names: Sequence[str]) -> None:
             _check_map(surface.hessian_map, look.shade, name)
 
 
-def _check_curves(look: Look) -> None:
+def _check_curves(look: PlotOptions) -> None:
     """Refuse what only surfaces have, rather than leave it out in silence."""
     if look.kind != "filled":
         raise ValueError(f"kind {look.kind} draws surfaces, and these slices are curves; leave it out")

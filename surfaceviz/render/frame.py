@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.figure import FigureBase
 
 from surfaceviz.records import Slice
-from surfaceviz.render.panels import stacks_height
-from surfaceviz.render.picture import Picture
+from surfaceviz.render.figure_io import Picture
+from surfaceviz.render.spectra.spectrum_panels import stacks_height
 from surfaceviz.render.style import Size, scaled
 
 _PANEL, _BAR, _LABELS = 3.9, 0.9, 0.6  # inches of a 9 point font: a panel with its labels, a colour bar, labels below

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from surfaceviz import whole
+from surfaceviz import atomic_write
 from surfaceviz.errors import SchemaError, StoreError
 
 SCHEMA_VERSION = 1
@@ -33,7 +33,7 @@ def put(path: Path, image: bytes) -> None:
         StoreError: the folder is missing, the disk is full, or may not be written; the old file stays.
     """
     try:
-        whole.put(path, image)
+        atomic_write.put(path, image)
     except OSError as error:
         kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import AXIS_NAMES, Audit, Direction, Entry, FloatArray, Mark, Slice
+from surfaceviz.records import AXIS_NAMES, Audit, Direction, FloatArray, Mark, Slice, TensorEntry
 from surfaceviz.store.files import SCHEMA_VERSION, opened, plain, put, scalar
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
@@ -192,7 +192,7 @@ def _direction(group: h5py.Group) -> Direction:
         ignore=_optional(attrs, "ignore"),
         source=_optional(attrs, "source"),
         layout=tuple(
-            Entry(str(name), tuple(map(int, shape)), bool(is_buffer))
+            TensorEntry(str(name), tuple(map(int, shape)), bool(is_buffer))
             for name, shape, is_buffer in json.loads(str(attrs.get("layout", "[]")))
         ),
     )

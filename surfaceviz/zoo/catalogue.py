@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from surfaceviz.problem import Problem
+from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import datasets, networks
 
 Data = Mapping[str, datasets.Split]

@@ -9,7 +9,7 @@ from surfaceviz.records import Slice
 from surfaceviz.render.export import meshes, paraview, tables
 from surfaceviz.render.export.mesh import solid, surface_mesh
 from surfaceviz.render.export.relief import HEIGHT, relief
-from surfaceviz.render.picture import put
+from surfaceviz.render.figure_io import put
 
 __all__ = ["FORMATS", "HEIGHT", "SUFFIXES", "check_format", "export"]
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, Slice
-from surfaceviz.render import levels, style
+from surfaceviz.render import style
+from surfaceviz.render.contours import levels
 from surfaceviz.render.labels import has_equal_units
 from surfaceviz.render.quantity import quantity
 

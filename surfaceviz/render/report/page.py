@@ -15,7 +15,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from surfaceviz.records import Slice
-from surfaceviz.render.picture import put
+from surfaceviz.render.figure_io import put
 from surfaceviz.render.report.payload import payload
 
 _ASSETS = files("surfaceviz.render.report") / "assets"

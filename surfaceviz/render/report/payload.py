@@ -11,10 +11,10 @@ import numpy as np
 from surfaceviz.records import AXIS_NAMES, FloatArray, HessianMap, Mark, Slice, Trajectory, describe
 from surfaceviz.render import style
 from surfaceviz.render.labels import axis_label, has_equal_units
-from surfaceviz.render.report.pack import number, packed
+from surfaceviz.render.report.decimate import Thinned, thin, thin_path
+from surfaceviz.render.report.json_arrays import number, packed
 from surfaceviz.render.report.spectra import spectra
 from surfaceviz.render.report.tables import sharpness_table
-from surfaceviz.render.report.thin import Thinned, thin, thin_path
 
 _PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # matplotlib's, said on a page
 _SCENES = 8  # 3-D drawings on a page: browsers give a page about 16 WebGL contexts, phones fewer; ours

@@ -9,9 +9,9 @@ import numpy as np
 
 from surfaceviz.records import Slice, Spectrum, negative_words
 from surfaceviz.render.annotate import places
-from surfaceviz.render.density import Scale, choose_scale, rule_of, smoothed
-from surfaceviz.render.panels import numbered
-from surfaceviz.render.report.pack import number, packed
+from surfaceviz.render.report.json_arrays import number, packed
+from surfaceviz.render.spectra.smoothed_density import Scale, choose_scale, rule_of, smoothed
+from surfaceviz.render.spectra.spectrum_panels import numbered
 
 _ALIKE = 30.0  # the ratio of norms up to which spectra share an axis, as in pictures
 _APART = 0.1  # of the axis, between its labels

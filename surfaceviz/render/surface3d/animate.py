@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.look import Look
-from surfaceviz.render.picture import Picture, put
+from surfaceviz.render.figure_io import Picture, put
+from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.surface3d.camera import RATIO, View
 from surfaceviz.render.surface3d.draw import scenes_of
+from surfaceviz.render.surface3d.offscreen import staged
 from surfaceviz.render.surface3d.scene import half_of
-from surfaceviz.render.surface3d.shooting import staged
 
 WAYS = ("orbit", "trajectory")
 FORMATS = ("gif", "mp4")
@@ -46,7 +46,7 @@ def check_movie(path: Path, way: str) -> str:
 
 def animate(
     surfaces: Sequence[Slice],
-    look: Look,
+    look: PlotOptions,
     view: View,
     path: Path,
     way: str,
@@ -98,7 +98,7 @@ def _along(surfaces: Sequence[Slice], view: View, frames: int) -> list[tuple[Vie
 
 
 def _images(
-    surfaces: Sequence[Slice], look: Look, course: Sequence[tuple[View, int | None]]
+    surfaces: Sequence[Slice], look: PlotOptions, course: Sequence[tuple[View, int | None]]
 ) -> Iterator[NDArray[np.uint8]]:
     with style.applied(look.size) as size:
         from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels

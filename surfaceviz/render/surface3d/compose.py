@@ -15,19 +15,19 @@ from matplotlib.patheffects import withStroke
 
 from surfaceviz.records import Slice
 from surfaceviz.render import style
+from surfaceviz.render.contours.contour_figure import mark_levels
+from surfaceviz.render.contours.levels import Levels
+from surfaceviz.render.contours.path import DISTANCE, distance_norm
+from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.frame import columns_of, surfaces_frame
 from surfaceviz.render.labels import axis_label, title_of
-from surfaceviz.render.levels import Levels
-from surfaceviz.render.path import DISTANCE, distance_norm
-from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
-from surfaceviz.render.spectrum import NUMERAL
+from surfaceviz.render.spectra.spectrum_axes import NUMERAL
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO
 from surfaceviz.render.surface3d.scene import Point, Scene
 from surfaceviz.render.surface3d.stage import Shot
 from surfaceviz.render.surface3d.ticks import draw_ticks
-from surfaceviz.render.surfaces import mark_levels
 
 _WIDTH = 3.6  # inches of a 9 point font: a panel, about
 _NARROW = 4.6  # inches of a 9 point font, that one line takes

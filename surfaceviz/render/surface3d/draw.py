@@ -8,19 +8,21 @@ from dataclasses import replace
 from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.look import Look
-from surfaceviz.render.panels import numbered
-from surfaceviz.render.path import distance_norm
-from surfaceviz.render.picture import Picture
+from surfaceviz.render.contours.contour_figure import levels_of
+from surfaceviz.render.contours.path import distance_norm
+from surfaceviz.render.figure_io import Picture
+from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.quantity import Quantity, shared_quantity
+from surfaceviz.render.spectra.spectrum_panels import numbered
 from surfaceviz.render.style import Size
 from surfaceviz.render.surface3d.camera import View
+from surfaceviz.render.surface3d.offscreen import staged
 from surfaceviz.render.surface3d.scene import Scene, make_scene
-from surfaceviz.render.surface3d.shooting import staged
-from surfaceviz.render.surfaces import levels_of
 
 
-def scenes_of(surfaces: Sequence[Slice], look: Look, *, coarse: bool = False) -> tuple[list[Scene], list[Quantity]]:
+def scenes_of(
+    surfaces: Sequence[Slice], look: PlotOptions, *, coarse: bool = False
+) -> tuple[list[Scene], list[Quantity]]:
     """Return the scenes of surfaces, on one scale of heights and colours, and what they show."""
     if any(surface.ndim == 1 for surface in surfaces):
         raise ValueError("kind surface draws 2-D slices, and there is a curve among these")
@@ -36,7 +38,7 @@ def scenes_of(surfaces: Sequence[Slice], look: Look, *, coarse: bool = False) ->
 
 
 def draw_surfaces(
-    surfaces: Sequence[Slice], look: Look, view: View, *, warn: Callable[[str], None] | None = None
+    surfaces: Sequence[Slice], look: PlotOptions, view: View, *, warn: Callable[[str], None] | None = None
 ) -> Picture:
     """Return a figure of surfaces in 3-D, side by side, seen from one view, on one scale.
 

@@ -10,9 +10,9 @@ from matplotlib import colormaps
 
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.render import style
+from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.frame import columns_of, surfaces_frame
 from surfaceviz.render.labels import title_of
-from surfaceviz.render.picture import Picture
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO, View

@@ -12,11 +12,11 @@ from scipy.interpolate import RegularGridInterpolator
 
 from surfaceviz.records import FloatArray, Slice, Spectrum
 from surfaceviz.render.annotate import numerals, places
+from surfaceviz.render.contours.levels import Levels
+from surfaceviz.render.contours.smooth import refine
 from surfaceviz.render.labels import has_equal_units, plain
-from surfaceviz.render.levels import Levels
 from surfaceviz.render.quantity import Quantity
-from surfaceviz.render.smooth import refine
-from surfaceviz.render.spectrum import number as tidy
+from surfaceviz.render.spectra.spectrum_axes import number as tidy
 
 HEIGHT = 1.0  # of the surfaces; the longer axis of the floor is 2 long
 BETWEEN = 16  # steps of a track from one iterate to the next

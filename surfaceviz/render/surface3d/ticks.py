@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from surfaceviz.records import FloatArray
-from surfaceviz.render.levels import Levels
+from surfaceviz.render.contours.levels import Levels
 from surfaceviz.render.style import scaled
 from surfaceviz.render.surface3d.camera import Projection
 from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene

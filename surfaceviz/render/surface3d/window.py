@@ -10,7 +10,7 @@ from typing import Any
 from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.look import Look
+from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.surface3d.camera import View
 from surfaceviz.render.surface3d.draw import scenes_of
 from surfaceviz.render.surface3d.quiet import quiet
@@ -19,7 +19,7 @@ from surfaceviz.render.surface3d.scene import Scene
 _LINE = 2.0  # pixels
 
 
-def show(surfaces: Sequence[Slice], look: Look, view: View) -> None:
+def show(surfaces: Sequence[Slice], look: PlotOptions, view: View) -> None:
     """Open a window of surfaces side by side with linked cameras, and return when it is closed.
 
     Args:

@@ -1,0 +1,102 @@
+"""Vectors over the parameters: which tensors, in which order, where each lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.problem.parameters import Filters
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterLayout:
+    """The tensors that a matrix is over, in a row in the order of their names.
+
+    Attributes:
+        names: canonical names, (L,).
+        shapes: of the tensors, (L,).
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of entries, (L,)."""
+        return [math.prod(shape) for shape in self.shapes]
+
+    @property
+    def dimension(self) -> int:
+        """The length P of a vector."""
+        return sum(self.sizes)
+
+    def flat(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return tensors of these shapes as one vector (P,)."""
+        return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+    def of(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return tensors by canonical name as one vector (P,)."""
+        return self.flat([tensors[name] for name in self.names])
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Return the tensors of a vector (P,), as views."""
+        return [part.view(shape) for part, shape in zip(vector.split(self.sizes), self.shapes, strict=True)]
+
+    def slices(self) -> dict[str, slice]:
+        """Return where each tensor lies in a vector."""
+        found, start = {}, 0
+        for name, size in zip(self.names, self.sizes, strict=True):
+            found[name] = slice(start, start + size)
+            start += size
+        return found
+
+
+def parameter_layout(
+    theta: Mapping[str, Tensor], filters: Mapping[str, Filters], trainable: Sequence[str], parameters: str
+) -> ParameterLayout:
+    """Return the tensors that ``parameters`` names, of those that have filters (the floating-point parameters).
+
+    Args:
+        theta: canonical name -> weights.
+        filters: how each parameter falls into filters.
+        trainable: names of those that are not frozen.
+        parameters: ``all`` that are not frozen, ``weights`` (of these, without biases and gains) or a pattern on
+            canonical names or their modules, which reaches frozen ones as well.
+
+    Raises:
+        ProblemError: nothing is left.
+    """
+    if parameters == "all":
+        names = list(trainable)
+    elif parameters == "weights":
+        names = [name for name in trainable if not filters[name].is_gain]
+    else:
+        names = [name for name in filters if fnmatchcase(name, parameters) or fnmatchcase(name, f"{parameters}.*")]
+    if not names:
+        raise ProblemError(f"parameters {parameters!r} names none of {', '.join(list(filters)[:6])}, ...")
+    names.sort()
+    return ParameterLayout(tuple(names), tuple(theta[name].shape for name in names))
+
+
+def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], layout: ParameterLayout) -> Tensor:
+    """Return the diagonal of D, (P,) float64: ||w_i|| / sqrt(n_i) on each filter of n_i entries, 0 on gains.
+
+    Filter-normalised noise has the covariance D^2, so that D H D is the curvature that pictures along
+    random filter-normalised directions show, and tr DHD what is expected of one. Source: ours, of Li et al.,
+    arXiv 1712.09913, section 4.
+    """
+    parts = []
+    for name in layout.names:
+        w, each = theta[name].double(), filters[name]
+        if each.is_gain:
+            parts.append(torch.zeros(w.numel(), dtype=torch.float64))
+            continue
+        norms = each.dot(w, w).sqrt() * math.sqrt(each.count / max(w.numel(), 1))
+        parts.append(norms.expand(each.shape).reshape(-1))
+    return torch.cat(parts)

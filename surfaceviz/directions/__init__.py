@@ -1,0 +1,1 @@
+"""Directions in weight space: random, between models, from the loss, from files."""

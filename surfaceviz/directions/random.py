@@ -1,0 +1,286 @@
+"""Directions in weight space: canonical tensor name -> tensor.
+
+A random direction depends on (seed, axis number, canonical name) and the weights alone: not on
+device, order of parameters, wrapping or the number of processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfaceviz import records
+from surfaceviz.directions.normalise import BLOCK, NORMALISATIONS, Factors, factors, noise, scaled
+from surfaceviz.errors import DirectionError
+from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
+
+Tensors = Mapping[str, Tensor]
+
+IGNORES = ("biasbn", "none")
+
+# What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
+_NO_ROOM = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A direction's tensors and how they were made; tensors that stay still are absent."""
+
+    record: records.Direction
+    tensors: Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSpec:
+    """How random directions are made.
+
+    Attributes:
+        seed: any integer.
+        normalise: one of `NORMALISATIONS`.
+        ignore: ``biasbn`` sets gains (biases, norms) to 0, as the paper's figures do; with ``none``
+            they are d := w, as in the reference code, and not noise.
+        orthogonal: make eta orthogonal to delta filter by filter (a global Gram-Schmidt step would be undone
+            by the normalisation).
+    """
+
+    seed: int = 0
+    normalise: str = "filter"
+    ignore: str = "biasbn"
+    orthogonal: bool = False
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.normalise, NORMALISATIONS), (self.ignore, IGNORES)):
+            if value not in known:
+                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+
+
+class Regenerated(Mapping[str, Tensor]):
+    """A random direction that holds no tensor: each is made anew from its key whenever it is asked for.
+
+    What is held is one factor a filter. Tensors that stay still are absent.
+
+    Args:
+        theta: canonical name -> weights, on the CPU.
+        filters: the filters of every parameter.
+        moving: names of the parameters that move.
+        spec: how; not orthogonal, which takes two directions at once.
+        axis: the direction's number.
+        hold: whether the tensors are kept when they are first made.
+
+    Attributes:
+        held: the tensors, as a direction that is not made anew has them.
+        sha256: the fingerprint of its tensors.
+    """
+
+    def __init__(
+        self,
+        theta: Tensors,
+        filters: Mapping[str, Filters],
+        moving: Sequence[str],
+        spec: RandomSpec,
+        axis: int,
+        *,
+        hold: bool = False,
+    ) -> None:
+        self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
+        self._factors: dict[str, Factors] = {}
+        self.held: dict[str, Tensor] = {}
+        self.sha256 = fingerprint_of(self._first(sorted(moving), hold=hold))
+
+    def _first(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield what moves, keeping the factors, and the tensors where they are to be held."""
+        for name in names:
+            tensor, by = self._made(name)
+            if tensor.any():
+                self._factors[name] = by
+                if hold:
+                    self.held[name] = tensor
+                yield name, tensor
+
+    def _made(self, name: str) -> tuple[Tensor, Factors]:
+        """Return a tensor and its factors: those that are known, or new ones."""
+        w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
+        if filters.is_gain:
+            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
+        d = noise(self._spec.seed, self._axis, name, w.shape)
+        by = self._factors[name] if name in self._factors else factors(d, w, filters, how)
+        return scaled(d, w, filters, how, by), by
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._factors:
+            raise KeyError(name)
+        return self._made(name)[0]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._factors  # without making it
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._factors)
+
+    def __len__(self) -> int:
+        return len(self._factors)
+
+
+def random_directions(
+    theta: Tensors,
+    filters: Mapping[str, Filters],
+    moving: Sequence[str],
+    spec: RandomSpec,
+    *,
+    count: int,
+    regenerate: bool = False,
+) -> list[Direction]:
+    """Return ``count`` (1 or 2) random directions around ``theta``, in the dtype of its tensors.
+
+    Norms and products are taken in float64.
+
+    Args:
+        theta: canonical name -> weights, on the CPU.
+        filters: the filters of every parameter.
+        moving: names of the parameters that move.
+        spec: how.
+        count: the number of axes.
+        regenerate: whether tensors are made anew at each use instead of held; the same bits.
+
+    Raises:
+        DirectionError: nothing moves: all tensors are gains, or of norm 0.
+    """
+    made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
+    rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
+    directions = []
+    for axis, lazy in enumerate(made):
+        if spec.orthogonal and axis:
+            tensors: Tensors = _orthogonal_to(made[0].held, lazy.held, theta, filters, spec)
+            sha256 = fingerprint(tensors)
+        else:
+            tensors, sha256 = lazy if regenerate else lazy.held, lazy.sha256
+        if not tensors:
+            raise DirectionError(
+                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
+                "--ignore none moves those"
+            )
+        record = records.Direction("random", sha256, rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore)
+        directions.append(Direction(record, tensors))
+    return directions
+
+
+def _orthogonal_to(
+    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: RandomSpec
+) -> dict[str, Tensor]:
+    """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
+    made = {}
+    for name, e in eta.items():
+        d = delta[name] if name in delta else torch.zeros_like(e)
+        rest = _orthogonal(e.double(), d.double(), theta[name], filters[name], spec)
+        if rest.any():
+            made[name] = rest.to(theta[name].dtype)
+    return made
+
+
+def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomSpec) -> Tensor:
+    """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
+    square = filters.dot(d, d)
+    rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
+    room = filters.dot(rest, rest) > _NO_ROOM**2 * filters.dot(e, e)
+    rest = filters.scaled(rest, room.to(rest.dtype))
+    if filters.is_gain or spec.normalise in ("weight", "none"):
+        return rest
+    rest, w = rest.contiguous(), w.double()
+    return scaled(rest, w, filters, spec.normalise, factors(rest, w, filters, spec.normalise))
+
+
+def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) -> str:
+    if name not in moving:
+        return f"{filters.words}; stays"
+    if filters.is_gain:
+        return f"{filters.words}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
+    return f"{filters.words}; {spec.normalise}"
+
+
+def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:
+    """Return the number of filters of norm 0, which a filter-normalised direction never moves."""
+    return sum(
+        int((filters[name].dot(theta[name], theta[name]) == 0).sum()) for name in moving if not filters[name].is_gain
+    )
+
+
+def cosine(delta: Tensors, eta: Tensors, names: Sequence[str]) -> float:
+    """Return the cosine of the angle between two directions, as far as they lie in the named tensors."""
+    products = [0.0, 0.0, 0.0]  # of delta with eta, and each with itself
+    for name in sorted({*names} & ({*delta} | {*eta})):
+        d, e = (side.get(name) for side in (delta, eta))
+        for k, (x, y) in enumerate(((d, e), (d, d), (e, e))):
+            products[k] += 0.0 if x is None or y is None else _product(x, y)
+    return products[0] / math.sqrt(products[1] * products[2])
+
+
+def line(theta: Tensors, other: Tensors, source: str) -> Direction:
+    """Return the direction ``other - theta``, neither normalised nor ignored, buffers included.
+
+    Source: Goodfellow et al., arXiv 1412.6544.
+
+    Raises:
+        DirectionError: the two are equal.
+    """
+    tensors = {name: other[name] - w for name, w in theta.items() if w.is_floating_point()}
+    if not any(tensor.any() for tensor in tensors.values()):
+        raise DirectionError(f"{source}: these are the weights of the problem itself; a line needs two models")
+    return _difference(tensors, source)
+
+
+def plane(
+    theta: Tensors, first: Tensors, second: Tensors, parameters: Sequence[str], sources: tuple[str, str]
+) -> tuple[list[Direction], list[tuple[float, float]]]:
+    """Return the plane through three models, and the coordinates of ``first`` and ``second`` in it.
+
+    ``theta + |u| (alpha u_hat + beta v_hat)`` with u = second - theta and v = (first - theta) minus
+    its projection on u, so that both axes have one unit. Lengths and angles are those of the parameters;
+    buffers follow the linear map that takes each model's buffers to its place.
+
+    Source: Garipov et al., arXiv 1802.10026, section 3.1.
+
+    Raises:
+        DirectionError: the three lie on one line.
+    """
+    names = [name for name in theta if theta[name].is_floating_point()]
+    u = {name: second[name].double() - theta[name].double() for name in names}
+    w = {name: first[name].double() - theta[name].double() for name in names}
+    across = [name for name in names if name in set(parameters)]
+    length = _norm({name: u[name] for name in across})
+    shadow = _dot(u, w, across) / length**2 if length else 0.0
+    height = _norm({name: w[name] - shadow * u[name] for name in across}) / length if length else 0.0
+    if height <= _NO_ROOM:
+        raise DirectionError(f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward")
+    # first = theta + shadow u + height v, for parameters and buffers alike
+    v = {name: (w[name] - shadow * u[name]) / height for name in names}
+    cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]
+    directions = [_difference(cast[0], sources[1]), _difference(cast[1], f"{sources[0]}, orthogonal part")]
+    return directions, [(shadow, height), (1.0, 0.0)]
+
+
+def _difference(tensors: Tensors, source: str) -> Direction:
+    rule = dict.fromkeys(tensors, "difference")
+    return Direction(records.Direction("difference", fingerprint(tensors), rule, source=source), tensors)
+
+
+def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:
+    return math.fsum(_product(x[name], y[name]) for name in names)
+
+
+def length(x: Tensor) -> float:
+    """Return the norm of a tensor, in float64."""
+    return math.sqrt(_product(x, x))
+
+
+def _product(x: Tensor, y: Tensor) -> float:
+    """Return an inner product in float64, in blocks, of which no more is held."""
+    blocks = zip(x.flatten().split(BLOCK), y.flatten().split(BLOCK), strict=True)
+    return math.fsum(float(a.double() @ b.double()) for a, b in blocks)
+
+
+def _norm(tensors: Tensors) -> float:
+    return math.sqrt(_dot(tensors, tensors, list(tensors)))

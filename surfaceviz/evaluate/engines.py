@@ -1,0 +1,115 @@
+"""The engines: how batches are measured with a state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from surfaceviz.evaluate.batched_mlp import stacked_function
+from surfaceviz.evaluate.captured_graph import Backend, compile_straight, kind_of
+from surfaceviz.evaluate.conv_bn_fusion import Folding
+from surfaceviz.problem.functional import Call, State, detached, eager, outputs
+from surfaceviz.problem.losses import Measured, PerSample
+from surfaceviz.problem.problem import Problem
+
+
+def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
+    """Return the call with `torch.compile` over the functional pass of one batch, once for each shape."""
+    call = eager(problem)
+
+    def one(state: State, batch: Any) -> dict[str, Measured]:
+        return call(state, [batch])[0]
+
+    fast = compile_straight(one, backend)
+
+    def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        return [fast(state, batch) for batch in batches]
+
+    return run
+
+
+def folded(problem: Problem) -> Call:
+    """Return the call with batch norms folded into convolutions, in oneDNN's own layout."""
+    folding = Folding()
+    call = compiled(problem, folding)
+
+    def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        try:
+            return call(state, batches)
+        finally:
+            folding.forget()
+
+    return run
+
+
+class Vmapped:
+    """Measures states whose ``moving`` tensors have a leading axis; values are then (k, n).
+
+    A chain of linear layers is run by `stacked`; the batching of others is `torch.func.vmap`'s, compiled unless asked
+    otherwise (to see what it is worth). A loss of outputs is never compiled, for torch's own softmax is several times
+    faster than a compiled one.
+    """
+
+    def __init__(self, problem: Problem, moving: Collection[str], *, compiled: bool = True) -> None:
+        self._problem, self._moving = problem, moving
+        self._whole = not problem.judges_outputs
+        self._function: Any = eager(problem) if self._whole else outputs(problem)
+        self._general = compile_straight(self._several, "inductor") if compiled else self._several
+        self._ways: dict[str, Any] = {}  # how outputs come about, by the kind of batch
+
+    @property
+    def waits(self) -> bool:
+        """Whether code is to be compiled first."""
+        return self._general in self._ways.values()
+
+    def __call__(self, state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        """Return what each batch gives."""
+        made = [self._way(state, batch)(state, batch) for batch in batches]
+        return made if self._whole else [self._judged(*each) for each in zip(made, batches, strict=True)]
+
+    def _way(self, state: State, batch: Any) -> Any:
+        kind = kind_of(batch)
+        if kind not in self._ways:
+            one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
+            stacked = None if self._whole else stacked_function(self._function, self._moving, one, batch)
+            self._ways[kind] = stacked or self._general
+        return self._ways[kind]
+
+    def _several(self, state: State, batch: Any) -> Any:
+        def one(moved: dict[str, Tensor]) -> Any:
+            given = self._function({**still, **moved}, [batch] if self._whole else batch)
+            return [_all_tensors(parts) for parts in given] if self._whole else given
+
+        still = {name: tensor for name, tensor in state.items() if name not in self._moving}
+        made = torch.vmap(one)({name: state[name] for name in self._moving})
+        return made[0] if self._whole else made
+
+    def _judged(self, made: Any, batch: Any) -> dict[str, Measured]:
+        """Return the measurements of the outputs of all sets: as so many more samples, where samples stand alone."""
+        targets = self._problem.targets(batch)
+        if isinstance(made, Tensor) and isinstance(targets, Tensor) and made.ndim == 3:  # noqa: PLR2004  (k, n, C)
+            sets, n, classes = made.shape
+            flat = (
+                made.permute(2, 0, 1).reshape(classes, sets * n).T
+            )  # classes first in memory, as the softmax likes it
+            repeated = targets.expand(sets, *targets.shape).flatten(0, 1)
+            parts = self._problem.judge(flat, repeated)
+            if all(isinstance(part, PerSample) for part in parts.values()):
+                alone = {name: cast("PerSample", detached(part)) for name, part in parts.items()}
+                return {n_: PerSample(p.values.view(sets, n), p.weights.view(sets, n)) for n_, p in alone.items()}
+        return torch.vmap(lambda each: _all_tensors(self._problem.judge(each, targets)))(made)
+
+
+def _all_tensors(parts: dict[str, Measured]) -> dict[str, Measured]:
+    """Return measurements detached; a sum or a weight that is a number becomes a tensor, as `torch.vmap` wants it."""
+    return {metric: _as_tensors(detached(part)) for metric, part in parts.items()}
+
+
+def _as_tensors(part: Measured) -> Measured:
+    if isinstance(part, PerSample):
+        return part
+    total, weight = (torch.as_tensor(x, dtype=torch.float64) for x in part)
+    return total, weight

@@ -1,0 +1,1 @@
+"""The job of computing spectra and Hessian maps."""

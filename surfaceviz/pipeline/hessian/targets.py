@@ -1,0 +1,288 @@
+"""Where curvature is measured: points of a slice that was cut before, or checkpoints of a problem."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfaceviz import evaluate
+from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_scales, parameter_layout
+from surfaceviz.directions.axes import Axis
+from surfaceviz.directions.random import RandomSpec
+from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.evaluate import EvaluationContext, Perturber
+from surfaceviz.pipeline.hessian.differences import differences
+from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.pipeline.slice.along import RADIUS
+from surfaceviz.pipeline.slice.identity import same_directions
+from surfaceviz.pipeline.slice.plan import Plan, device_of, make_plan, read_theta
+from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.problem.data import Split
+from surfaceviz.problem.functional import State, borrowed, recalibrate, telling
+from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
+from surfaceviz.problem.problem import Problem
+from surfaceviz.records import Slice
+
+Say = Callable[[str], None]
+
+_CALIBRATION = 128  # samples of the batches that recalibrate batch norms, as slices take them
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPoint:
+    """A point: how its weights come about, and what its record says of it."""
+
+    make: Callable[[], State]  # canonical name -> weights and buffers there
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HessianTargets:
+    """Everything that measuring curvature needs, on this process.
+
+    Attributes:
+        split: the samples, on the device and in the dtype.
+        spots: the points, by number.
+        directions: of the slice, rows (ndim, P) float64; None off a slice.
+        scale: of the loss, that gradients are compared with: that of a guess; 0 where there is none.
+        all_parameters: whether the matrix is over all that are not frozen.
+        identity: what processes must share.
+    """
+
+    problem: Problem
+    name: str
+    filters: Mapping[str, Filters]
+    layout: ParameterLayout
+    own_names: Mapping[str, str]
+    dtype: torch.dtype
+    device: torch.device
+    split: Split
+    points: Sequence[TargetPoint]
+    directions: Tensor | None
+    scale: float
+    all_parameters: bool
+    identity: Mapping[str, str]
+
+    def state(self, number: int) -> State:
+        """Return the weights and buffers of a point by the model's own names."""
+        return {self.own_names[name]: tensor for name, tensor in self.points[number].make().items()}
+
+    def site(self, number: int) -> SpectrumPoint:
+        """Return what is known of a point beforehand."""
+        theta = self.points[number].make()
+        common = {"split": self.split.name, "samples": self.split.count}
+        return SpectrumPoint(
+            number, self.scale, self.all_parameters, self.layout.of(theta).double().cpu(),
+            filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
+            self.directions, {**common, **self.points[number].fields},
+        )  # fmt: skip
+
+
+def slice_ground(
+    request: HessianRequest, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, local: int
+) -> HessianTargets:
+    """Return the ground of points on a slice: its plan, made again and compared with the file.
+
+    Raises:
+        StoreError: weights, data or directions are not those of the file.
+        ProblemError: the problem can't be found, or a point lies off the range.
+    """
+    assert request.file is not None
+    for place in places:
+        _check_place(surface, place)
+    plan = make_plan(request_of(request, surface), say, place=local, kept=request.file)
+    _refuse_changed(plan, surface, request.file)
+    split = next((s for s in plan.splits if s.name == (request.split or plan.splits[0].name)), None)
+    if split is None:
+        raise ProblemError(f"no split {request.split!r} in {request.file}; it has {', '.join(surface.splits)}")
+    context = plan.context(request.dtype or plan.dtype)
+    made = _weights_at(context)
+    fields = [{"place": place, "differences": differences(surface, f"{split.name}_loss", place)} for place in places]
+    points = [TargetPoint(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
+    layout = parameter_layout(
+        plan.theta, plan.filters, _trainable(plan.problem, plan.filters), request.wanted.parameters
+    )
+    # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors; nor is
+    # one whose points have statistics of their own, through which the loss depends on the weights as well.
+    inside = context.calibration is None and all(
+        set(direction.tensors) <= set(layout.names) for direction in plan.directions
+    )
+    directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
+    return _ground(request, plan.problem, plan.name, plan.filters, layout, split, points, directions, context)
+
+
+def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
+    """Return a direction as a vector, (P,) float64."""
+    pairs = zip(layout.names, layout.shapes, strict=True)
+    return layout.flat([tensors[n].double() if n in tensors else torch.zeros(s, dtype=torch.float64) for n, s in pairs])
+
+
+def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], State]:
+    """Return what gives the weights of a point by canonical names, batch norms recalibrated where the slice does."""
+    canonical = {own: name for name, own in context.place.names.items()}
+
+    def made(place: tuple[float, ...]) -> State:
+        state = {name: tensor.clone() for name, tensor in context.place(place).items()}
+        if context.calibration is not None:
+            recalibrate(context.problem, state, context.calibration.batches(_CALIBRATION))
+        return {canonical[name]: tensor for name, tensor in state.items()}
+
+    return made
+
+
+def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTargets:
+    """Return the ground of one or several checkpoints of a problem.
+
+    Raises:
+        SurfacevizError: problem, weights or data can't be read.
+    """
+    given = request.target
+    problem = given if isinstance(given, Problem) else resolve(str(given), request.data)
+    dtype = request.dtype or evaluate.default_dtype(problem.model)
+    device = device_of(request.device, local)
+    filters = filters_of(problem.model, problem.rules)
+    split = problem.load(request.split or problem.splits[0])
+    own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
+
+    def theta(weights: str | None) -> dict[str, Tensor]:
+        return read_theta(problem, weights, dtype, say)
+
+    first = theta(request.weights[0] if request.weights else None)
+    layout = parameter_layout(first, filters, _trainable(problem, filters), request.wanted.parameters)
+    points, steps = [], steps_of(request.weights)
+    for number, weights in enumerate(request.weights or (None,)):
+        tensors = first if number == 0 else theta(weights)
+        source = {} if weights is None else {"source": Path(weights).name, "step": steps[number]}
+        fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
+        del tensors  # one set of weights is held at a time
+        points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
+    context = EvaluationContext(problem, Perturber(own_names, first, [], dtype, device), [])
+    return _ground(
+        request, problem, problem.name or type(problem.model).__name__, filters, layout,
+        split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,
+    )  # fmt: skip
+
+
+def _ground(
+    request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout, split: Split,
+    points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
+) -> HessianTargets:  # fmt: skip
+    placer = context.place
+    few = split if request.samples is None else split.subset(request.samples)
+    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
+    with borrowed(problem.model, placer.device), telling("the loss of a guess"):
+        guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
+    identity = {
+        "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
+        "data": split.sha256, "inquiry": request.words,
+    }  # fmt: skip
+    return HessianTargets(
+        problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, points,
+        directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,
+    )  # fmt: skip
+
+
+def request_of(request: HessianRequest, surface: Slice) -> Request:
+    """Return the request by which a slice was cut, in a dtype that bears second derivatives.
+
+    Raises:
+        ProblemError: the file does not name its problem, and the inquiry none.
+    """
+    noted = surface.provenance
+    if "imported_from" in noted:
+        raise ProblemError(
+            f"{request.file} was imported from {noted['imported_from']}, which says neither of what network nor along "
+            "which directions; cut it anew by slice --directions"
+        )
+    origin = json.loads(str(noted.get("made_from", "{}")))
+    problem = request.problem or origin.get("problem")
+    if problem is None:
+        raise ProblemError(
+            f"{request.file} was cut of live objects, by surfaceviz.slice, and does not name its problem: name it by "
+            "--problem FILE.py:FACTORY (problem= in Python)"
+        )
+    toward = tuple(origin.get("toward", ()))
+    directions = origin.get("directions")
+    random = RandomSpec() if toward or directions else RandomSpec(
+        int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
+    )  # fmt: skip
+    samples = noted["samples"]
+    along, _, radius = str(noted.get("along", "none")).partition(" ")
+    return Request(
+        problem=problem,
+        axes=tuple(Axis.parse(text) for text in str(noted["axes"]).split()),
+        weights=origin.get("weights"),
+        data=request.data or origin.get("data"),
+        random=random,
+        only=tuple(json.loads(str(noted["only"]))),
+        freeze=tuple(json.loads(str(noted["freeze"]))),
+        toward=toward,
+        directions=directions,
+        along=None if along == "none" else along,
+        radius=float(radius or RADIUS),
+        splits=tuple(surface.splits),
+        samples=int(samples) if isinstance(samples, int | np.integer) else None,
+        bn=str(noted["bn"]),
+        dtype="float64" if noted["dtype"] == "float64" else "float32",  # the inquiry's own would be another fingerprint
+        device=request.device,
+    )
+
+
+def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
+    made = plan.identity
+    for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
+        if surface.provenance.get(key) != made[key]:
+            raise StoreError(
+                f"{path} was cut around other {word} ({str(surface.provenance.get(key))[:12]}) than there are now "
+                f"({str(made[key])[:12]}); cut it anew"
+            )
+    if not same_directions(plan, surface, path):
+        raise StoreError(f"{path}: its directions, made again, came out otherwise; cut it anew")
+
+
+def _check_place(surface: Slice, place: Sequence[float]) -> None:
+    """Refuse a point that is not on the slice.
+
+    Raises:
+        ProblemError: it has other coordinates, or lies off the range.
+    """
+    if len(place) != surface.ndim:
+        raise ProblemError(f"point {_shown(place)} has {len(place)} coordinates, the slice {surface.ndim}: A,B or A")
+    for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
+        if not float(axis[0]) <= x <= float(axis[-1]):
+            raise ProblemError(
+                f"point {_shown(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
+            )
+
+
+def _shown(place: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{x:g}" for x in place) + ")"
+
+
+def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
+    """Return the names of the parameters that are not frozen; all where all are, as in a model that is only used."""
+    named = named_tensors(problem.model)
+    return [name for name in filters if named[name].tensor.requires_grad] or list(filters)
+
+
+def steps_of(weights: Sequence[str]) -> list[float]:
+    """Return the steps of a training that files' names tell, as ``step-400`` or ``epoch_7``; else places in the row.
+
+    >>> steps_of(["run/step-0400.pt", "step_500-seed1.pt"]), steps_of(["step-1.pt", "final.pt"])
+    ([400.0, 500.0], [0.0, 1.0])
+    """
+    stems = [Path(given.rpartition(":")[0] or given).stem for given in weights]
+    found = [
+        re.search(r"(?:step|epoch|iter|iteration|ckpt|checkpoint)s?[-_=]?(\d+)", stem, re.IGNORECASE) for stem in stems
+    ]
+    told = [float(match.group(1)) for match in found if match]
+    return told if len(set(told)) == len(stems) else [float(i) for i in range(len(stems))]

@@ -1,0 +1,1 @@
+"""The job of computing a slice."""

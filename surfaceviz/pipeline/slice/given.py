@@ -1,0 +1,164 @@
+"""Directions that a file gives: of the reference code, whose tensors are numbered, or of a slice, whose are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from surfaceviz import reference_format, store
+from surfaceviz.directions.random import Direction
+from surfaceviz.errors import DirectionError
+from surfaceviz.problem.parameters import aliases, canonical_name, fingerprint, named_tensors, unwrap
+from surfaceviz.records import Direction as Record
+from surfaceviz.records import TensorEntry
+
+Say = Callable[[str], None]
+Shape = tuple[int, ...]
+_SHOWN = 4  # names that a line gives
+_AXES = ("xdirection", "ydirection")
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The two orders in which a direction file may number a model's tensors."""
+
+    parameters: tuple[TensorEntry, ...]
+    state: tuple[TensorEntry, ...]  # tied ones once for each place
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Orders:
+        """Return the orders of ``parameters()`` and of ``state_dict()``, by canonical names."""
+        model = unwrap(model)
+        known, own = aliases(model), named_tensors(model)
+        by_identity = {id(named.tensor): name for name, named in own.items()}
+        state = [known.get(canonical_name(name)) for name in model.state_dict(keep_vars=True)]
+
+        def entries(names: Sequence[str | None]) -> tuple[TensorEntry, ...]:
+            return tuple(
+                TensorEntry(n, tuple(own[n].tensor.shape), not own[n].is_parameter) for n in names if n is not None
+            )
+
+        return cls(entries([by_identity[id(p)] for p in model.parameters()]), entries(state))
+
+    @property
+    def layout(self) -> tuple[TensorEntry, ...]:
+        """What records say of the model: the state's order; nothing where that of parameters is another."""
+        shared = dict.fromkeys(entry for entry in self.state if not entry.is_buffer)
+        return self.state if tuple(shared) == self.parameters else ()
+
+
+def laid_out(made: Sequence[Direction], model: nn.Module) -> list[Direction]:
+    """Return directions whose records have the layout of their model."""
+    layout = Orders.of(model).layout
+    return [Direction(replace(direction.record, layout=layout), direction.tensors) for direction in made]
+
+
+def directions_of_file(
+    path: Path, model: nn.Module, theta: Mapping[str, Tensor], *, count: int | None, say: Say
+) -> list[Direction]:
+    """Return the directions in a file as they are, neither normalised nor ignored, in the dtype of ``theta``.
+
+    In a file of the reference code, buffers stay still whatever it has for them: batch norms' running statistics have
+    no meaning along a random direction. In one of a slice, all that it keeps moves.
+
+    Args:
+        path: a direction file of the reference code, or a slice's file that keeps its tensors.
+        model: whose tensors they must fit.
+        theta: canonical name -> weights and buffers.
+        count: how many are wanted, the first ones; None for all.
+        say: told what was left still.
+
+    Raises:
+        SchemaError: a file that is missing, broken, hostile, or another one.
+        DirectionError: too few directions, or tensors that don't fit the model, are not finite, or all 0.
+    """
+    own = store.holds_slice(path)
+    found = _named(path, theta) if own else _numbered(path, model, count, say)
+    if count is not None and len(found) < count:
+        raise DirectionError(f"{path} has {len(found)} direction, but {count} axes are given; give one --axis")
+    moves = [name for name, named in named_tensors(model).items() if named.is_parameter]
+    return [_direction(path, name, tensors, theta, moves) for name, tensors in zip(_AXES, found[:count], strict=False)]
+
+
+def _named(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[Any]]]:
+    """Return the tensors that a slice's file keeps."""
+    found = store.read_directions(path)
+    if not found or not all(found):
+        raise DirectionError(f"{path} keeps no directions (over 64 MB, or regenerated): there is nothing to go along")
+    for arrays in found:
+        for name, array in arrays.items():
+            if name not in theta or array.shape != theta[name].shape:
+                mine = f"shape {tuple(theta[name].shape)} in the model" if name in theta else "not in the model"
+                raise DirectionError(f"{path}: {name}, of shape {array.shape}, is {mine}: of another network")
+    return found
+
+
+def _numbered(path: Path, model: nn.Module, count: int | None, say: Say) -> list[dict[str, NDArray[Any]]]:
+    """Return the tensors of a direction file by name, those of buffers left out."""
+    orders = Orders.of(model)
+    places = [
+        _matched(path, axis, shapes, orders)
+        for axis, shapes in zip(_AXES, reference_format.direction_shapes(path)[:count], strict=False)
+    ]  # before anything is read
+    found, still = [], []
+    for entries, arrays in zip(places, reference_format.read_direction_file(path), strict=False):
+        tensors: dict[str, NDArray[Any]] = {}
+        for i, (entry, array) in enumerate(zip(entries, arrays, strict=True)):
+            if entry.is_buffer:
+                still += [entry.name] if array.any() else []
+            elif not np.array_equal(tensors.setdefault(entry.name, array), array, equal_nan=True):
+                raise DirectionError(f"{path}: tensor {i} is of {entry.name}, which is tied, and differs from its twin")
+        found.append(tensors)
+    if names := sorted(set(still)):
+        more = ", ..." if len(names) > _SHOWN else ""
+        say(f"{path.name}: {len(names)} buffers stay still ({', '.join(names[:_SHOWN])}{more})")
+    return found
+
+
+def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: Orders) -> tuple[TensorEntry, ...]:
+    """Return what each tensor is of, by the one order in which all shapes fit."""
+    both = {"parameters()": orders.parameters, "state_dict()": orders.state}
+    fitting = {entries for entries in both.values() if [entry.shape for entry in entries] == list(shapes)}
+    if len(fitting) > 1:
+        raise DirectionError(f"{path}: {axis} fits the orders of parameters() and of state_dict(), which differ here")
+    if fitting:
+        return fitting.pop()
+    order, entries = max(both.items(), key=lambda each: (len(each[1]) == len(shapes), _agreeing(each[1], shapes)))
+    i = _agreeing(entries, shapes)
+    if i == min(len(entries), len(shapes)):
+        raise DirectionError(
+            f"{path}: {axis} has {len(shapes)} tensors, the model {len(orders.parameters)} parameters and "
+            f"{len(orders.state)} entries in its state_dict(): of another network"
+        )
+    raise DirectionError(
+        f"{path}: tensor {i} of {axis} has shape {shapes[i]}, {entries[i].name} {entries[i].shape} in the model, by "
+        f"the order of {order}: of another network"
+    )
+
+
+def _agreeing(entries: Sequence[TensorEntry], shapes: Sequence[Shape]) -> int:
+    """Return how many shapes agree from the first on."""
+    pairs = enumerate(zip(entries, shapes, strict=False))
+    return next((i for i, (e, shape) in pairs if e.shape != shape), min(len(entries), len(shapes)))
+
+
+def _direction(
+    path: Path, axis: str, arrays: Mapping[str, NDArray[Any]], theta: Mapping[str, Tensor], moves: Sequence[str]
+) -> Direction:
+    tensors = {}
+    for name in sorted(arrays):
+        if not np.isfinite(arrays[name]).all():
+            raise DirectionError(f"{path}: {axis} holds NaN or inf for {name}")
+        if arrays[name].any():
+            tensors[name] = torch.from_numpy(arrays[name].astype(np.float64)).to(theta[name].dtype)
+    if not any(tensor.any() for tensor in tensors.values()):
+        raise DirectionError(f"{path}: {axis} is 0 in all that may move: nothing to go along")
+    rule = {name: "as in the file" if name in tensors else "stays" for name in dict.fromkeys([*moves, *tensors])}
+    return Direction(Record("file", fingerprint(tensors), rule, source=path.name), tensors)

@@ -1,0 +1,115 @@
+"""Evaluating the points of a plan: on a subset of its samples, or on all of them; here, or in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import numpy as np
+import torch
+
+from surfaceviz.directions.axes import Chunk
+from surfaceviz.errors import ProblemError
+from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
+from surfaceviz.execute import Make, WorkerSpec
+from surfaceviz.pipeline.slice.identity import same_values
+from surfaceviz.pipeline.slice.plan import Plan, make_plan
+from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.problem.functional import borrowed
+
+_for_life = ExitStack()  # what a worker process borrows, it never gives back
+
+
+class PointEvaluator:
+    """Evaluates chunks of points.
+
+    Where the plan has a subset of the samples, points are evaluated on it unless asked otherwise, and their losses
+    and accuracies are shifted so that the centre's are those of all samples: it is rises that a subset tells well.
+    Of such a sum the standard error of the rise is known, that of the value is not: NaN.
+
+    Args:
+        plan: with nothing left open.
+        evaluator: of the plan's world, where there is one already.
+
+    Attributes:
+        group: points that are evaluated at once.
+        centre: the values at theta, on all samples.
+        seconds: that a point takes.
+    """
+
+    def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
+        assert plan.engine is not None
+        self._few = evaluator or Evaluator(plan.context(), plan.engine)
+        self._all = self._few if plan.subset is None else self._few.on(plan.context(whole=True))
+        self._shift: dict[str, float] = {}
+        self.group = plan.engine.group
+        self.centre, self.seconds = _timed_centre(self._few)
+        self.seconds /= self.group
+        if self._all is not self._few:
+            few, self.centre = self.centre.first, self._all.centre()
+            self._shift = {k: v - few[k] for k, v in self.centre.first.items() if k.endswith(("_loss", "_accuracy"))}
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The engine and its sizes, which may be smaller than planned where memory ran short."""
+        return self._few.engine
+
+    def __call__(self, chunk: Chunk) -> PointValues:
+        """Return the values at the chunk's points."""
+        if chunk.whole:
+            return self._all(chunk.coordinates)
+        values = self._few(chunk.coordinates)
+        if not self._shift:
+            return values
+        moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
+        within = {k: v.clip(0, 1) if k.endswith("_accuracy") else v for k, v in moved.items()}
+        unknown = {name: np.full_like(array, np.nan) for name, array in values.stderr.items()}
+        return PointValues({**values.values, **within}, unknown, values.rise_stderr, values.note)
+
+    def on_all(self, place: Sequence[float]) -> dict[str, float]:
+        """Return the values at one point, on all samples."""
+        return self._all([place]).first
+
+
+def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
+    """Return the centre's values and the seconds that they took, warmed up where that is quick."""
+    begun = time.monotonic()
+    centre = evaluator.centre()
+    seconds = time.monotonic() - begun
+    if seconds < 1:
+        begun = time.monotonic()
+        centre = evaluator.centre()
+        seconds = time.monotonic() - begun
+    return centre, seconds
+
+
+def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> Make[Chunk, PointValues]:
+    """Return what makes the function of a worker."""
+    if where.count > 1 and where.method == "spawn":
+        return partial(_build, plan.settled, plan.identity, points.centre.first)
+    return lambda _number: points
+
+
+def _build(
+    request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float], number: int
+) -> PointEvaluator:
+    """Return the function of a worker process, which makes the plan anew and never gives the model back.
+
+    Raises:
+        ProblemError: the plan came out otherwise than in the first process.
+    """
+    plan = make_plan(request, lambda _line: None, place=number)
+    torch.set_num_threads(1)
+    differing = [key for key, value in plan.identity.items() if identity[key] != value]
+    _for_life.enter_context(borrowed(plan.problem.model, plan.device))
+    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
+    points = PointEvaluator(plan)
+    if differing or not same_values(points.centre.first, centre):
+        what = ", ".join(differing) or "the values at the centre"
+        raise ProblemError(
+            f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "
+            "(seed it), or use --workers 1"
+        )
+    return points

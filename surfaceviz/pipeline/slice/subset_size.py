@@ -1,0 +1,94 @@
+"""How many samples a picture needs: the fewest whose error the tolerance bears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz.evaluate import Evaluator
+from surfaceviz.problem.data import order
+from surfaceviz.records import FloatArray
+from surfaceviz.refine import Measure
+
+# Ours.
+SHARE_OF_TOLERANCE = 1 / 3
+_DRAWS = 100  # subsets of each size
+_SMALLEST, _STEP = 256, 1.25  # sizes that are looked at
+_WORTH = 0.8  # of the samples; more would save nothing
+_SEED = 1
+
+
+def fewest(
+    evaluator: Evaluator,
+    places: Sequence[Sequence[float]],
+    levels: Mapping[str, float],
+    counts: Mapping[str, int],
+    tolerance: float,
+) -> int | None:
+    """Return how many samples of each split are enough; None where nearly all are needed.
+
+    At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with that on all samples, whose
+    values are known one by one: the error (as of `Measure`), in the root mean square over the points, must stay under
+    a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn from
+    all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
+
+    Args:
+        evaluator: on all samples.
+        places: points, such as lie on the grid.
+        levels: name of each loss -> its level.
+        counts: name of each loss -> the samples of its split.
+        tolerance: of the interpolation.
+    """
+    centre = evaluator.centre().first
+    points = [evaluator.sampled(place) for place in places]
+    needed = 0
+    for name, level in levels.items():
+        shares = [shares[name] for _, shares in points if name in shares]
+        if len(shares) < len(points):
+            return None  # no value for each sample
+        losses = np.array([values.first[name] for values, _ in points])
+        measure = Measure.of(losses, level=level, centre=centre[name])
+        enough = enough_samples(np.array(shares), losses, measure, SHARE_OF_TOLERANCE * tolerance)
+        needed = max(needed, enough)
+    return needed if needed < _WORTH * max(counts.values()) else None
+
+
+def enough_samples(shares: FloatArray, losses: FloatArray, measure: Measure, limit: float) -> int:
+    """Return the smallest number of samples whose rises are off by at most ``limit``, in the root mean square.
+
+    Args:
+        shares: (k, n) each sample's share in the deviation of each point's rise, as of `Evaluator.sampled`.
+        losses: (k,) on all samples.
+        measure: of errors.
+        limit: as ``measure`` has it.
+    """
+    n = int(shares.shape[1])
+    sizes = _sizes(n)
+    finite = np.isfinite(losses)
+    if not finite.any():
+        return n
+    shares, losses = shares[finite], losses[finite]
+    random = np.random.Generator(np.random.Philox(key=_SEED))
+    draws = np.array([_errors(shares, losses, measure, random.permutation(n), sizes) for _ in range(_DRAWS)])
+    typical = np.sqrt(np.mean(draws**2, axis=(0, 1)))
+    own = np.sqrt(np.mean(_errors(shares, losses, measure, order(n), sizes) ** 2, axis=0))
+    enough = np.flatnonzero(np.maximum(typical, own) <= limit)
+    return int(sizes[enough[0]]) if enough.size else n
+
+
+def _errors(
+    shares: FloatArray, losses: FloatArray, measure: Measure, samples: NDArray[np.intp], sizes: NDArray[np.intp]
+) -> FloatArray:
+    """Return the errors (k, sizes) of the first of ``samples``."""
+    n = len(samples)
+    sums = np.cumsum(shares[:, samples], axis=1)[:, sizes - 1]
+    truth = np.broadcast_to(losses[:, None], sums.shape)
+    return measure.error(truth + sums * (n / sizes), truth)
+
+
+def _sizes(n: int) -> NDArray[np.intp]:
+    """Return the sizes that are looked at, the last being n."""
+    steps = int(np.ceil(np.log(max(n / _SMALLEST, 1.0)) / np.log(_STEP)))
+    return np.unique(np.minimum((_SMALLEST * _STEP ** np.arange(steps + 1)).astype(np.intp), n))

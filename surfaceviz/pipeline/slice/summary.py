@@ -1,0 +1,138 @@
+"""What the command line prints of a plan and of a finished run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from torch import Tensor
+
+from surfaceviz import evaluate, store
+from surfaceviz.errors import StoreError
+from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
+from surfaceviz.pipeline.slice.diagnostics import still
+from surfaceviz.pipeline.slice.identity import refuse_other
+from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.run import SliceResult
+from surfaceviz.pipeline.slice.schedule import own_points
+from surfaceviz.pipeline.slice.workers import worker_count
+from surfaceviz.problem.data import Split
+from surfaceviz.problem.functional import borrowed
+from surfaceviz.problem.parameters import named_tensors
+from surfaceviz.pytree import leaves
+from surfaceviz.records import AXIS_NAMES, describe_audit
+
+Rows = list[tuple[str, str]]
+
+
+def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
+    """Return a line each on file, picture, the centre by split, range and cosine."""
+    surface = outcome.surface
+    rows = [("file", str(outcome.path))]
+    if picture is not None:
+        rows.append(("picture", str(picture)))
+    for split in str(surface.provenance["splits"]).split(","):
+        values = {k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")}
+        rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
+    ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
+    shape = " x ".join(map(str, surface.shape))
+    if surface.audit is not None:
+        rows.append(("audit", describe_audit(surface.audit)))
+    rows.append(
+        (
+            "range",
+            f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
+        )
+    )
+    if "cosine" in surface.provenance:
+        rows.append(("cosine", f"{round(float(surface.provenance['cosine']), 4) + 0.0:.4f} between the directions"))
+    return rows
+
+
+def estimate(plan: Plan, workers: int | None) -> Rows:
+    """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
+    with borrowed(plan.problem.model, plan.device):
+        context = plan.context(evaluate.default_dtype(plan.problem.model) if plan.dtype == "auto" else plan.dtype)
+        corner = tuple(axis.maximum for axis in plan.axes)
+        begun = time.monotonic()
+        engine, evaluator = _engine(plan, context, corner)
+        evaluator.centre()  # warms up
+        starting = time.monotonic() - begun
+        begun = time.monotonic()
+        evaluator([corner] * engine.group)
+        seconds = (time.monotonic() - begun) / engine.group
+    points = len(own_points(plan))
+    processes = worker_count(workers, points, points * seconds)
+    samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
+    weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
+    each = f"{processes} process{'es' if processes > 1 else ''}"
+    grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
+    grid += "" if plan.request.shard is None else f", part {plan.request.shard}: {points} of them"
+    some = "" if plan.request.tolerance is None else "; --tol takes a part of them, often a tenth"
+    rows = [
+        ("points", f"{grid}, each of {samples} samples{some}"),
+        ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
+        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{each}"),
+        (
+            "time",
+            f"{seconds:.3g} s a point; at most about {starting + points * seconds / processes:.0f} s with {each}, "
+            + engine.name,
+        ),
+        ("output", _output(plan)),
+    ]
+    rows += [("still", line) for line in still(plan)]
+    kinds = named_tensors(plan.problem.model)
+    return rows + [("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()]
+
+
+def _engine(plan: Plan, context: EvaluationContext, place: tuple[float, ...]) -> tuple[EngineConfig, Evaluator]:
+    """Return the engine that was asked for, or the one that a run would fall back to; eager where none was."""
+    request = plan.request
+    engine = plan.engine or EngineConfig.of("eager", request.batch_size)
+    if plan.engine is not None or request.engine in (None, "eager"):
+        return engine, Evaluator(context, engine)
+    chosen = evaluate.select_engine(
+        context, [place], points=plan.points, engine=request.engine, batch_size=request.batch_size
+    )
+    return chosen.engine, chosen.evaluator or Evaluator(context, chosen.engine)
+
+
+def _output(plan: Plan) -> str:
+    if plan.output is None or plan.request.overwrite or not plan.output.exists():
+        return str(plan.output)
+    try:
+        refuse_other(plan, store.read(plan.output))
+    except StoreError as error:
+        return f"refused: {error}"
+    return f"{plan.output}, going on from what it holds"
+
+
+def _peak() -> str:
+    """Return the most memory that this process has held, where the system tells."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows
+    except ImportError:
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"this process reached {_size(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}; "
+
+
+def _data_bytes(split: Split) -> int:
+    return _bytes([leaf for batch in split.batches(split.count) for leaf in leaves(batch)])
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people.
+
+    >>> _size(1437 * 64 * 4)
+    '359 kB'
+    """
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1024:.0f} kB"

@@ -1,0 +1,1 @@
+"""A network with its data and loss: what every job starts from."""

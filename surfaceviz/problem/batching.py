@@ -1,0 +1,74 @@
+"""How splits are cut into batches: each by itself, or all in a row in batches of one size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfaceviz.problem.data import Split
+from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Splits that lie in a row in the same batches; rows behind the last one's only fill the last batch."""
+
+    names: tuple[str, ...]
+    counts: tuple[int, ...]  # samples; () where a batch need not give one value for each
+    batches: tuple[Tree, ...]
+
+    @property
+    def title(self) -> str:
+        """The splits' names, for messages."""
+        return ", ".join(self.names)
+
+
+def apart(splits: Sequence[Split], size: int) -> list[Section]:
+    """Return a section for each split: batches of ``size`` with a short last one, or the batches as given."""
+    return [Section((split.name,), (), tuple(split.batches(size))) for split in splits]
+
+
+def in_a_row(splits: Sequence[Split], size: int) -> list[Section]:
+    """Return sections of splits whose samples are alike, in batches of one size of at most ``size``.
+
+    The size is evened out, so that little is filled: 1797 samples in batches of at most 480 make four of
+    450. The last batch is filled with copies of the last sample.
+    """
+    alike: dict[str, list[Split]] = {}
+    for split in splits:
+        alike.setdefault(_kind(split.rows), []).append(split)
+    return [_row(group, size) for group in alike.values()]
+
+
+def _kind(rows: Tree) -> str:
+    return str(map_leaves(lambda leaf: (leaf.dtype, leaf.shape[1:]) if isinstance(leaf, Tensor) else leaf, rows))
+
+
+def _row(splits: Sequence[Split], size: int) -> Section:
+    total = sum(split.count for split in splits)
+    number = math.ceil(total / size)
+    size = math.ceil(total / number)
+    columns = list(zip(*(leaves(split.rows) for split in splits), strict=True))
+    batches = []
+    for batch in range(number):
+        run_slice = iter([_cut(parts, batch * size, size) for parts in columns])
+        batches.append(map_tensors(lambda _, run_slice=run_slice: next(run_slice), splits[0].rows))  # type: ignore[misc]
+    return Section(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
+
+
+def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:
+    """Return ``size`` rows of the parts in a row: a view where they lie in one; behind the end, copies of the last."""
+    pieces, offset = [], 0
+    for part in parts:
+        piece = part[max(start - offset, 0) : max(start + size - offset, 0)]
+        pieces += [piece] if len(piece) else []
+        offset += len(part)
+    missing = size - sum(map(len, pieces))
+    if missing:
+        last = parts[-1][-1:]
+        pieces.append(last.expand(missing, *last.shape[1:]))
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -1,0 +1,282 @@
+"""One pass over the splits with given weights: the sums. It knows no grid.
+
+The user's model is borrowed, never changed: its tensors are swapped for ours by
+`torch.func.functional_call` during a pass, and whatever happens it is put back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
+from surfaceviz.problem.batching import Section
+from surfaceviz.problem.estimates import MeanEstimates, estimate
+from surfaceviz.problem.losses import Measured, PerSample
+from surfaceviz.problem.parameters import named_tensors
+from surfaceviz.problem.problem import Problem
+from surfaceviz.pytree import leaves
+from surfaceviz.signals import shielded
+
+State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
+Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
+
+
+class Pass:
+    """Measures all splits with given weights.
+
+    Args:
+        problem: whose model is borrowed.
+        sections: the splits' batches, on the device and in the dtype of the weights.
+        call: what measures batches with a state; by default `eager`.
+    """
+
+    def __init__(self, problem: Problem, sections: Sequence[Section], call: Call | None = None) -> None:
+        self._call = call or eager(problem)
+        self._sections = sections
+        self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
+        self._versions = versions(self._inputs)
+
+    def __call__(self, state: Any) -> MeanEstimates:
+        """Return the tallies with the weights and buffers in ``state``, by the model's own names.
+
+        Buffers that the model writes to are written to in ``state``. Torch's random numbers start
+        from one seed for each section, so that a loss that draws some is one function of the weights.
+
+        Raises:
+            ProblemError: the model, the loss or a metric raised, or wrote into its input.
+        """
+        tallies: MeanEstimates = {}
+        for section in self._sections:
+            parts = measured(self._call, section.title, section.batches, state)
+            by_metric = {
+                metric: estimate(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
+            }
+            for i, split in enumerate(section.names):
+                tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
+        refuse_written(self._versions, self._inputs)
+        return tallies
+
+
+def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
+    """Return metric -> what each batch gave.
+
+    Raises:
+        ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
+        MemoryShortError: there was too little memory.
+    """
+    _reseed()
+    with telling(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
+        parts = call(state, batches)
+    if any(part.keys() != parts[0].keys() for part in parts):
+        raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
+    return {metric: [part[metric] for part in parts] for metric in parts[0]}
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turn whatever the user's code raises in a ``with`` block into a line that says what was being done.
+
+    Raises:
+        ProblemError: anything but our own errors.
+        MemoryShortError: there was too little memory.
+    """
+    try:
+        yield
+    except SurfacevizError:
+        raise
+    except Exception as error:
+        kind = MemoryShortError if is_short_of_memory(error) else ProblemError
+        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}") from error
+
+
+def versions(tensors: Iterable[Tensor]) -> list[int]:
+    """Return how often each tensor was written into."""
+    return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
+
+
+def refuse_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
+    """Refuse a model that has written into its input since ``before``.
+
+    Raises:
+        ProblemError: it has.
+    """
+    if versions(tensors) != list(before):
+        raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
+
+
+def _reseed() -> None:
+    """Start torch's random numbers anew; `torch.manual_seed` would note a traceback for a GPU that is never used."""
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
+
+
+def eager(problem: Problem) -> Call:
+    """Return the function that measures batches with a state, the model's tensors being swapped for a while."""
+    host = _Host(problem)
+
+    def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+        result: list[dict[str, Measured]] = functional_call(host, swapped, (batches,))
+        return result
+
+    return call
+
+
+class _Host(nn.Module):
+    """Lets `functional_call` swap the model's tensors once for all batches of a pass."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.model = problem.model
+        self._measure = problem.measure
+
+    def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+
+
+def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
+    """Return the function that gives the loss of a batch as (sum, weight) with a state; the sum bears its graph."""
+    host = _Loss(problem)
+
+    def call(state: State, batch: Any) -> tuple[Tensor, float]:
+        _reseed()
+        given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+        return summed(given)
+
+    return call
+
+
+def summed(given: Measured) -> tuple[Tensor, float]:
+    """Return (sum, weight) of what a batch gave, the sum in float64 with its graph."""
+    total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
+    return torch.as_tensor(total).double(), float(weight)
+
+
+class _Loss(nn.Module):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.model = problem.model
+        self._measure = problem.measure_loss
+
+    def forward(self, batch: Any) -> Measured:
+        return self._measure(self.model, batch)
+
+
+def outputs(problem: Problem) -> Callable[[State, Any], Any]:
+    """Return the function that gives the model's outputs on a batch with a state."""
+    host = _Outputs(problem)
+
+    def call(state: State, batch: Any) -> Any:
+        return functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+
+    return call
+
+
+class _Outputs(nn.Module):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.model = problem.model
+        self._outputs = problem.outputs
+
+    def forward(self, batch: Any) -> Any:
+        return self._outputs(self.model, batch)
+
+
+def detached(given: Measured) -> Measured:
+    """Return sums in float64, without a graph."""
+    if isinstance(given, PerSample):
+        return PerSample(given.values.detach().double(), given.weights.detach().double())
+    total, weight = (x.detach().double() if isinstance(x, Tensor) else x for x in given)
+    return total, weight
+
+
+def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
+    """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
+
+    Cumulative averages over the batches in order, dropout off; a short last batch is left out, for
+    its statistics would count as a whole one's.
+    """
+    sizes = [len(leaves(batch)[0]) for batch in batches]
+    if len(batches) > 1 and sizes[-1] < sizes[0]:
+        batches = batches[:-1]
+    norms = batch_norms(problem.model)
+    own_names = {id(named.tensor): named.own_name for named in named_tensors(problem.model).values()}
+    for norm in norms:
+        for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
+            if buffer is not None:
+                state[own_names[id(buffer)]].fill_(start)
+    with _learning(norms):
+        measured(eager(problem), "train, for batch norm,", batches, state)
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms that keep running statistics."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+
+
+def coupling_norms(model: nn.Module) -> list[_NormBase]:
+    """Return the batch norms that keep no running statistics, so that a sample's output depends on its batch."""
+    norms = (module for module in model.modules() if isinstance(module, _NormBase) and module.running_mean is None)
+    return [norm for norm in norms if "InstanceNorm" not in type(norm).__name__]
+
+
+@contextmanager
+def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Let batch norms gather cumulative statistics; `borrowed` puts their settings back."""
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum, norm.training = None, True
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum, norm.training = momentum, False
+
+
+@contextmanager
+def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Lend the model in eval mode, torch at one thread; put everything back, whatever happens.
+
+    One thread, because results are then the same bits whatever the number of workers, and because
+    one single-threaded process a core is faster than intra-op threads.
+    """
+    modules = list(model.modules())
+    flags = [module.training for module in modules]
+    registers = [(m, dict(m._parameters), dict(m._buffers)) for m in modules]  # noqa: SLF001
+    momenta = [(m, m.momentum) for m in modules if isinstance(m, _BatchNorm)]
+    flat = [(m, list(m._flat_weights)) for m in modules if isinstance(m, nn.RNNBase)]  # noqa: SLF001
+    threads = torch.get_num_threads()
+    on_gpu = device.type == "cuda" or (torch.cuda.is_available() and torch.cuda.is_initialized())
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_gpu else []):
+        try:
+            torch.set_num_threads(1)
+            model.eval()
+            yield
+        finally:
+            # A signal may have cut functional_call short in the midst of its own putting back.
+            with shielded():
+                torch.set_num_threads(threads)
+                for module, parameters, buffers in registers:
+                    _put_back(module._parameters, parameters)  # noqa: SLF001
+                    _put_back(module._buffers, buffers)  # noqa: SLF001
+                for rnn, weights in flat:
+                    rnn._flat_weights = weights  # noqa: SLF001
+                for norm, momentum in momenta:
+                    norm.momentum = momentum
+                for module, flag in zip(modules, flags, strict=True):
+                    module.training = flag
+
+
+def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
+    """Make a module's register what it was; a buffer that a forward pass registered goes."""
+    for name in register.keys() - before.keys():
+        del register[name]
+    register.update(before)

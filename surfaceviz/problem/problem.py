@@ -1,0 +1,289 @@
+"""A problem: a model, its data by split, and what is measured on a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.problem import data as data_module
+from surfaceviz.problem.losses import (
+    LossLike,
+    Measured,
+    PerSample,
+    accuracy,
+    loss_measure,
+    metric_measure,
+    suits_accuracy,
+)
+from surfaceviz.problem.parameters import FilterAxes, unwrap
+from surfaceviz.pytree import map_tensors
+
+_TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
+
+_GUESSED = 2**22  # numbers of a guess at a time
+
+# What is guessed by whoever knows nothing, by loss: a class, the targets' mean, or the logit of that.
+_GUESSES: dict[Any, str] = {
+    "cross_entropy": "class",
+    "next_token": "class",
+    nn.CrossEntropyLoss: "class",
+    nn.NLLLoss: "class",
+    "mse": "mean",
+    nn.MSELoss: "mean",
+    nn.L1Loss: "mean",
+    nn.SmoothL1Loss: "mean",
+    nn.HuberLoss: "mean",
+    nn.BCELoss: "mean",
+    nn.BCEWithLogitsLoss: "logit",
+}
+
+BatchMeasure = Callable[[nn.Module, Any], Mapping[str, Measured]]
+
+
+class Problem:
+    """What a surface is cut through.
+
+    Beneath every loss lies one primitive, ``measure(model, batch) -> {"loss": (sum, weight), ...}``,
+    which may be given instead, so that anything with a number can be sliced. It runs in ``eval()``
+    with the weights of the moment in ``model``'s place; autograd inside it works.
+
+    Args:
+        model: the network at the minimum; never changed.
+        data: one source (the split is then called ``train``) or a mapping from split names to
+            sources; a source is a pair of tensors or arrays, a map-style data set, or a re-iterable
+            of batches (tuples with the targets last, or dicts), such as a `DataLoader`.
+        loss: ``"cross_entropy"``, ``"mse"``, ``"next_token"``, a ``torch.nn`` loss, or a callable on
+            (outputs, targets) giving the batch's mean or one value a sample.
+        metrics: name -> callable of the same kind. Accuracy comes by itself for integer targets.
+        forward: ``forward(model, inputs) -> outputs`` where the model is not just called.
+        measure: the primitive itself, instead of ``loss``; values are (sum, weight) or `PerSample`.
+            The batches of a loader then stay as they come.
+        rules: pattern on parameter names -> the axes of its filters, or ``"gain"``.
+        name: for titles and file names.
+
+    Raises:
+        ValueError: no module, an unknown loss, both or neither of ``loss`` and ``measure``.
+
+    Example:
+        >>> x = torch.linspace(-1, 1, 8).reshape(8, 1)
+        >>> Problem(nn.Linear(1, 1), (x, 2 * x), "mse").splits
+        ['train']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: LossLike | None = None,
+        *,
+        metrics: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        forward: Callable[[nn.Module, Any], Any] | None = None,
+        measure: BatchMeasure | None = None,
+        rules: Mapping[str, FilterAxes] | None = None,
+        name: str = "",
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
+        if isinstance(model, torch.jit.ScriptModule):
+            raise ValueError("a ScriptModule's tensors can't be swapped; give the module behind it")  # noqa: TRY004
+        if (loss is None) == (measure is None):
+            raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
+        self.model = unwrap(model)
+        self.sources: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {"train": data}
+        if not self.sources:
+            raise ProblemError("the data have no split; give one source, or a mapping such as {'train': ...}")
+        _refuse_ambiguous(self.sources)
+        self.rules = dict(rules or {})
+        self.name = name
+        self._loss = None if loss is None else loss_measure(loss)
+        self._guess = _GUESSES.get(loss if isinstance(loss, str) else type(loss))
+        self._shifts = loss == "next_token"
+        self._ignore_index = getattr(loss, "ignore_index", -100)
+        if "loss" in (metrics or {}):
+            raise ValueError("a metric can't be called 'loss'; that is the loss")
+        self._metrics = {key: metric_measure(metric) for key, metric in (metrics or {}).items()}
+        self._forward = forward or _call
+        self._measure = measure
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits, in order."""
+        return list(self.sources)
+
+    @property
+    def keeps_batches(self) -> bool:
+        """Whether a loader's batches stay as they come, as a given ``measure`` may couple them."""
+        return self._measure is not None
+
+    def load(self, split: str, *, samples: int | None = None) -> data_module.Split:
+        """Return a split's data, materialised.
+
+        Raises:
+            ProblemError: unknown split, empty or unsteady data.
+        """
+        if split not in self.sources:
+            raise ProblemError(f"no split {split!r}; the problem has {', '.join(self.sources)}")
+        return data_module.load(split, self.sources[split], samples=samples, as_given=self.keeps_batches)
+
+    def classes(self, split: data_module.Split) -> int | None:
+        """Return the number of different class numbers among a split's targets; None if they are none."""
+        if self._measure is not None or split.given:
+            return None
+        targets = _parts(split.rows)[1]
+        if not isinstance(targets, Tensor) or targets.is_floating_point():
+            return None
+        return int((targets.unique() != self._ignore_index).sum())
+
+    def outputs(self, model: nn.Module, batch: Any) -> Any:
+        """Return what the loss is taken of: the model's outputs, or their ``logits``."""
+        return _logits(self._forward(model, _parts(batch)[0]))
+
+    def uninformed(self, split: data_module.Split, outputs: Any) -> float | None:
+        """Return the loss of knowing nothing: of a uniform guess of the class, or of the mean of the targets.
+
+        None where the loss is none of torch's classification and regression losses, or the targets are none of its.
+
+        Args:
+            split: the samples.
+            outputs: the outputs for a few of them, which tell their shape.
+        """
+        targets = self.targets(split.rows)
+        if self._guess is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+            return None
+        shape = tuple(outputs.shape[1:])
+        if self._guess == "class":
+            classes = shape[-1 if self._shifts else 0] if shape else 1
+            guess = torch.full(shape, -math.log(classes), dtype=torch.float64, device=outputs.device)
+        elif targets.is_floating_point() and tuple(targets.shape[1:]) == shape:
+            mean = targets.double().mean(0)
+            guess = torch.logit(mean, eps=1e-12) if self._guess == "logit" else mean
+        else:
+            return None
+        assert self._loss is not None
+        total = weight = 0.0
+        for some in targets.split(max(1, _GUESSED // max(guess.numel(), 1))):
+            part = self._loss(guess.expand(len(some), *shape), some)
+            assert isinstance(part, PerSample)
+            total, weight = total + float(part.values.sum()), weight + float(part.weights.sum())
+        return total / weight if weight and total > 0 else None
+
+    @property
+    def judges_outputs(self) -> bool:
+        """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
+        return self._loss is not None
+
+    def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
+        """Return a batch on ``device`` with floating inputs in ``dtype``, targets in float32 or wider."""
+        inputs = map_tensors(lambda t: _cast(t, dtype, device), batch)
+        if self._measure is not None:
+            return inputs
+        targets = map_tensors(lambda t: _cast(t, torch.promote_types(dtype, torch.float32), device), _parts(batch)[1])
+        return _rejoined(inputs, targets)
+
+    def measure(self, model: nn.Module, batch: Any) -> dict[str, Measured]:
+        """Return metric name -> sums on one batch; ``"loss"`` is always among them.
+
+        Raises:
+            ProblemError: the batch has no targets, or the given ``measure`` gives no ``"loss"``, or values and
+                weights of samples that would be broadcast.
+        """
+        if self._measure is not None:
+            measured = dict(self._measure(model, batch))
+            if "loss" not in measured:
+                raise ProblemError(f"measure gave {sorted(measured)}; expected a 'loss' among them")
+            for name, value in measured.items():
+                _check_samples(name, value)
+            return measured
+        return self.judge(self.outputs(model, batch), self.targets(batch))
+
+    def measure_loss(self, model: nn.Module, batch: Any) -> Measured:
+        """Return the loss's sums on one batch, without the metrics where these come apart.
+
+        Raises:
+            ProblemError: as of `measure`.
+        """
+        if self._loss is None:
+            return self.measure(model, batch)["loss"]
+        return self.judge_loss(self.outputs(model, batch), self.targets(batch))
+
+    def judge_loss(self, outputs: Any, targets: Any) -> Measured:
+        """Return the loss's sums of outputs against targets."""
+        assert self._loss is not None
+        return self._loss(outputs, targets)
+
+    @staticmethod
+    def targets(batch: Any) -> Any:
+        """Return what a batch's outputs are compared with."""
+        return _parts(batch)[1]
+
+    def judge(self, outputs: Any, targets: Any) -> dict[str, Measured]:
+        """Return metric name -> sums of outputs against targets."""
+        assert self._loss is not None
+        measured = {"loss": self._loss(outputs, targets)}
+        if self._shifts:
+            outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
+        if suits_accuracy(outputs, targets):
+            measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
+        return measured | {key: metric(outputs, targets) for key, metric in self._metrics.items()}
+
+
+def _refuse_ambiguous(splits: Iterable[str]) -> None:
+    for one in splits:
+        if not isinstance(one, str) or "," in one:
+            raise ProblemError(f"a split is named by a string without commas, got {one!r}")
+        for other in splits:
+            if other.startswith(f"{one}_"):
+                raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
+
+
+def _check_samples(name: str, value: Measured) -> None:
+    if isinstance(value, PerSample) and (value.values.ndim != 1 or value.values.shape != value.weights.shape):
+        raise ProblemError(
+            f"{name}: PerSample has values of shape {tuple(value.values.shape)} and weights of shape "
+            f"{tuple(value.weights.shape)}; expected (n,) for both"
+        )
+
+
+def _parts(batch: Any) -> tuple[Any, Any]:
+    """Return (inputs, targets) of a batch: its last element, or the dict entry that labels go by."""
+    if isinstance(batch, Mapping):
+        key = next((key for key in _TARGET_KEYS if key in batch), None)
+        if key is None:
+            raise ProblemError(f"a dict batch has {sorted(batch)}; expected targets under one of {_TARGET_KEYS}")
+        return {k: v for k, v in batch.items() if k != key}, batch[key]
+    if isinstance(batch, tuple) and len(batch) > 1:
+        return (batch[0] if len(batch) == 2 else batch[:-1]), batch[-1]  # noqa: PLR2004  (inputs, targets)
+    raise ProblemError(
+        "a batch has no targets; expected (inputs, targets), a dict with labels, or measure= to be given "
+        "(columns of data go in a tuple; a list holds batches, a mapping splits)"
+    )
+
+
+def _rejoined(inputs: Any, targets: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        key = next(key for key in _TARGET_KEYS if key in inputs)
+        return {**inputs, key: targets}
+    return (*inputs[:-1], targets)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Always a copy: a model that writes into its input must not reach the user's data.
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+def _call(model: nn.Module, inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _logits(outputs: Any) -> Any:
+    """Return what the loss is taken of: the output itself, or its ``logits`` (Hugging Face)."""
+    if isinstance(outputs, Mapping) and "logits" in outputs:
+        return outputs["logits"]
+    return getattr(outputs, "logits", outputs)

@@ -1,0 +1,1 @@
+"""Surfaces seen from above: contours, filled levels, Hessian maps under them."""

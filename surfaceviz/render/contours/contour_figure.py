@@ -1,0 +1,148 @@
+"""Figures of surfaces: side by side, with one set of levels, one colour bar, one legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.contour import ContourSet
+from matplotlib.figure import FigureBase
+from matplotlib.lines import Line2D
+
+from surfaceviz.records import HessianMap, Slice
+from surfaceviz.render import style
+from surfaceviz.render.annotate import draw_points, model_legend, places
+from surfaceviz.render.contours import levels as levels_module
+from surfaceviz.render.contours.contour import draw_contour
+from surfaceviz.render.contours.hessian_map import choose_norm, draw_shade, mark_bar, shade_label, shaded
+from surfaceviz.render.contours.levels import Levels
+from surfaceviz.render.contours.missing import reasons_legend
+from surfaceviz.render.contours.path import DISTANCE, distance_norm, draw_trajectory
+from surfaceviz.render.figure_io import Picture
+from surfaceviz.render.frame import columns_of, surfaces_frame
+from surfaceviz.render.labels import broken, panel_height
+from surfaceviz.render.plot_options import PlotOptions
+from surfaceviz.render.quantity import Quantity, shared_quantity
+from surfaceviz.render.spectra.spectrum_panels import draw_stacks, numbered
+from surfaceviz.render.style import Size, scaled
+
+_NARROW = 3.2  # inches of a 9 point font: below it labels of axes take several lines
+_TICKS = 14  # of a colour bar, at most
+
+
+def compose_surfaces(surfaces: Sequence[Slice], look: PlotOptions, size: Size) -> Picture:
+    """Return a figure of 2-D slices side by side."""
+    columns = columns_of(len(surfaces), size)
+    rows = math.ceil(len(surfaces) / columns)
+    ratio = max(panel_height(surface) for surface in surfaces)
+    frame = surfaces_frame(rows, columns, ratio, size, surfaces if look.spectrum else ())
+    axes = list(frame.above.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes[len(surfaces) :]:
+        ax.set_visible(False)
+    axes = axes[: len(surfaces)]
+    _draw(frame.above, axes, surfaces, look)
+    if frame.panel < _NARROW:
+        for ax in axes:
+            ax.set_xlabel(broken(ax.get_xlabel()))
+            ax.set_ylabel(broken(ax.get_ylabel()))
+    if frame.below is not None:
+        for ax, surface, numbers in zip(axes, surfaces, numbered(surfaces), strict=True):
+            draw_points(ax, surface, places(surface), numbers)
+        draw_stacks(frame.below, surfaces, columns, [style.COLOURS[0]] * len(surfaces))
+    return frame.figure
+
+
+def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], look: PlotOptions) -> None:
+    """Draw surfaces on their axes with the colour bar of what is coloured: the metric, or the map under its lines."""
+    shown = shared_quantity(surfaces, look.of)
+    levels = levels_of(shown, look)
+    ink = style.INK if look.shade else ""
+    for ax, surface, what in zip(axes, surfaces, shown, strict=True):
+        mappable = draw_contour(ax, surface, what, levels, look.kind, points=look.points, ink=ink)
+    if look.shade:
+        _draw_maps(host, axes, surfaces, look.shade)
+    else:
+        bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, **_bar_ends(mappable, levels))
+        mark_levels(bar, levels, shown[0].label)
+    _draw_paths(host, axes, surfaces)
+    _draw_legend(host, surfaces, shown, levels, look)
+
+
+def levels_of(shown: Sequence[Quantity], look: PlotOptions) -> Levels:
+    """Return the levels for what is shown: only a loss is put on a log scale unasked."""
+    scale = "linear" if look.levels == "auto" and not shown[0].is_loss else look.levels
+    arrays = [what.values for what in shown]
+    levels = levels_module.choose(arrays, scale, look.clip)
+    is_share = shown[0].name.endswith("accuracy") and all(np.nanmax(array, initial=0) <= 1 for array in arrays)
+    return replace(levels, values=np.unique(np.minimum(levels.values, 1.0))) if is_share else levels
+
+
+def _bar_ends(mappable: ScalarMappable, levels: Levels) -> dict[str, Any]:
+    """Return the option that tells a colour bar where there is more; bands know it themselves."""
+    return {} if isinstance(mappable, ContourSet) else {"extend": levels.extend}
+
+
+def mark_levels(bar: Colorbar, levels: Levels, label: str) -> None:
+    """Label a colour bar at its levels."""
+    bar.set_label(label)
+    ticks = levels.ticks(_TICKS)
+    bar.set_ticks(ticks, labels=[levels.label(place) for place in ticks])
+    bar.ax.minorticks_off()
+
+
+def maps_of(surfaces: Sequence[Slice]) -> list[HessianMap]:
+    """Return the Hessian maps of slices that have one."""
+    return [surface.hessian_map for surface in surfaces if surface.hessian_map is not None]
+
+
+def _draw_maps(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], shade: str) -> None:
+    maps = maps_of(surfaces)
+    values = [shaded(hessian_map, shade) for hessian_map in maps]
+    norm = choose_norm(values)
+    for ax, hessian_map in zip(axes, maps, strict=True):
+        mappable = draw_shade(ax, hessian_map, shade, norm)
+    bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, label=shade_label(maps[0], shade))
+    mark_bar(bar, values)
+
+
+def _draw_paths(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice]) -> None:
+    """Draw the trajectories, and a second colour bar below where their distances are known."""
+    norm = distance_norm(surfaces)
+    coloured = None
+    for ax, surface in zip(axes, surfaces, strict=True):
+        if surface.trajectory is not None:
+            coloured = draw_trajectory(ax, surface.trajectory, norm) or coloured
+    if coloured is not None:
+        host.colorbar(coloured, ax=axes, location="bottom", shrink=0.6, pad=0.02, aspect=40, label=DISTANCE)
+
+
+def _draw_legend(
+    host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, look: PlotOptions
+) -> None:
+    """Say in a legend what is on the panels beside lines, bands and theta."""
+    bare = look.kind == "lines" or look.shade is not None
+    entries = reasons_legend(surfaces, [what.values for what in shown], levels, bare=bare)
+    if look.shade is not None:
+        entries.append(Line2D([], [], color=style.INK, linewidth=scaled(0.7), label=f"lines: {shown[0].label}"))
+    if look.points:
+        entries.append(_marker("evaluated", ".", 3))
+    if any(surface.trajectory is not None for surface in surfaces):
+        entries.append(
+            Line2D([], [], color=style.INK, marker="s", markerfacecolor="white", markersize=scaled(4.5),
+                   linewidth=scaled(0.9), label="training, from its start")
+        )  # fmt: skip
+    if look.spectrum:
+        entries += model_legend([spectrum for surface in surfaces for spectrum in places(surface)])
+    if entries:
+        entries.insert(0, _marker("theta", "o", 5))
+        host.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 2 + 2 * len(surfaces)))
+
+
+def _marker(label: str, marker: str, size: float) -> Line2D:
+    return Line2D([], [], color=style.INK, linestyle="none", marker=marker, markersize=scaled(size), label=label)

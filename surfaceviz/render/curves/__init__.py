@@ -1,0 +1,1 @@
+"""Curves: 1-D slices, and curvature along a training."""

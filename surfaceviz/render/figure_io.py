@@ -1,0 +1,94 @@
+"""Pictures as notebooks show them and as files hold them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from surfaceviz import atomic_write
+from surfaceviz.errors import StoreError
+from surfaceviz.render import style
+
+FORMATS = ("png", "svg", "pdf")
+
+
+class Picture(Figure):
+    """A figure that shows itself in a notebook without any back end being set up.
+
+    Attributes:
+        exact_width: in inches, of what is written; None: as wide as what is drawn.
+    """
+
+    exact_width: float | None = None
+
+    def _repr_png_(self) -> bytes:
+        return _bytes(self, "png")
+
+
+def check_format(path: Path) -> str:
+    """Return the format that a picture's name asks for.
+
+    Raises:
+        ValueError: none of `FORMATS`.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise ValueError(f"{path}: pictures are written as {', '.join(FORMATS)}; end the name in one of them")
+    return kind
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, SVG or PDF by its name, whole or not at all.
+
+    Raises:
+        ValueError: another ending.
+        StoreError: it can't be written.
+    """
+    image = _bytes(figure, check_format(path))
+    put(path, image)
+
+
+def put(path: Path, image: bytes) -> None:
+    """Put the bytes of a picture or of an export at ``path``, whole or not at all.
+
+    Raises:
+        StoreError: it can't be written; what was there stays.
+    """
+    try:
+        atomic_write.put(path, image, shared=True)
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with style.applied():
+        FigureCanvasAgg(figure)
+        width = figure.exact_width if isinstance(figure, Picture) else None
+        box: Any = "tight" if width is None else _exact(figure, width)
+        figure.savefig(buffer, format=kind, metadata=dates, bbox_inches=box)
+    return buffer.getvalue()
+
+
+def _exact(figure: Figure, width: float) -> Bbox:
+    """Return what is written of a figure: all that is drawn, over exactly so many inches."""
+    margin = float(mpl.rcParams["savefig.pad_inches"])
+    drawn = _drawn(figure).padded(margin)
+    if drawn.width > width:
+        figure.set_size_inches(figure.get_figwidth() - (drawn.width - width), figure.get_figheight())
+        drawn = _drawn(figure).padded(margin)
+    middle = (drawn.x0 + drawn.x1) / 2
+    return Bbox([[middle - width / 2, drawn.y0], [middle + width / 2, drawn.y1]])
+
+
+def _drawn(figure: Figure) -> Bbox:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Bbox(figure.get_tightbbox(canvas.get_renderer()))

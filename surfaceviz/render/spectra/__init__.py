@@ -1,0 +1,1 @@
+"""Spectra of the Hessian: densities, eigenvalues, panels of them."""

@@ -1,0 +1,33 @@
+"""What a run tells as it goes; the command line draws it, a notebook mostly doesn't."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """Whoever a run reports to."""
+
+    def say(self, line: str) -> None:
+        """Take a line of information."""
+
+    def warn(self, line: str) -> None:
+        """Take a line that the user should not miss."""
+
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        """Take the progress: points done of total (None: not known), ``fresh`` of them in this run."""
+
+
+class QuietReporter:
+    """Says nothing, and warns by `warnings.warn`: how the Python interface reports."""
+
+    def say(self, line: str) -> None:
+        """Drop the line."""
+
+    def warn(self, line: str) -> None:
+        """Warn with the line."""
+        warnings.warn(line, stacklevel=2)
+
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        """Drop the progress."""

@@ -1,0 +1,149 @@
+"""The layers of a network in the order in which they run, and scaling their channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from surfaceviz.problem.parameters import named_tensors
+from surfaceviz.sharpness.objective import Objective, Theta
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+_LAYERS = (nn.Linear, *_CONVOLUTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A linear or convolutional layer or a batch norm.
+
+    Attributes:
+        module: itself.
+        names: ``weight``, ``bias``, ``running_mean``, ... -> canonical names, of those tensors that it has.
+    """
+
+    module: nn.Module
+    names: Mapping[str, str]
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it is a batch norm."""
+        return isinstance(self.module, _BatchNorm)
+
+    @property
+    def outputs(self) -> int:
+        """The number of output channels."""
+        m = self.module
+        if isinstance(m, _CONVOLUTIONS):
+            return m.out_channels
+        return m.out_features if isinstance(m, nn.Linear) else m.num_features  # type: ignore[return-value]
+
+    def takes(self, channels: int) -> bool:
+        """Return whether inputs can be so many channels (flattened ones, for a linear layer)."""
+        m = self.module
+        if isinstance(m, _CONVOLUTIONS):
+            return m.in_channels == channels
+        return isinstance(m, nn.Linear) and m.in_features % channels == 0
+
+    def outwards(self, theta: Theta, factors: Tensor) -> Theta:
+        """Return the weights with this layer's output channels multiplied by ``factors`` (C,)."""
+        made, m = dict(theta), self.module
+        c = factors.to(theta[self.names["weight"]])
+        w = theta[self.names["weight"]]
+        if isinstance(m, _TRANSPOSED):  # (in, out / groups, ...), the groups along the inputs
+            g = m.groups
+            scaled = w.reshape(g, w.shape[0] // g, w.shape[1], -1) * c.view(g, 1, -1, 1)
+        else:
+            scaled = w.reshape(len(c), -1) * c[:, None]
+        made[self.names["weight"]] = scaled.reshape(w.shape)
+        if "bias" in self.names:
+            made[self.names["bias"]] = theta[self.names["bias"]] * c
+        return made
+
+    def inwards(self, theta: Theta, factors: Tensor) -> Theta:
+        """Return the weights with this layer's inputs divided by ``factors`` (C,), channel by channel."""
+        m, w = self.module, theta[self.names["weight"]]
+        c = factors.to(w)
+        if isinstance(m, _TRANSPOSED):
+            scaled = w.reshape(len(c), -1) / c[:, None]
+        elif isinstance(m, nn.Linear):  # flattened channels lie in blocks
+            scaled = w.reshape(w.shape[0], len(c), -1) / c[:, None]
+        else:
+            assert isinstance(m, _CONVOLUTIONS)
+            g = m.groups
+            scaled = w.reshape(g, w.shape[0] // g, w.shape[1], -1) / c.view(g, 1, -1, 1)
+        return {**theta, self.names["weight"]: scaled.reshape(w.shape)}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two layers that run one after the other, and what scales the outputs of the first: itself, or its batch norm."""
+
+    first: Layer
+    source: Layer
+    second: Layer
+
+
+def chain(objective: Objective, theta: Theta) -> list[Layer]:
+    """Return the layers and batch norms in the order in which they first run; one pass over a batch.
+
+    Those whose weights are no parameters of their own (weight norm, say) are left out.
+    """
+    ran: list[nn.Module] = []
+    names = {id(named.tensor): name for name, named in named_tensors(objective.problem.model).items()}
+    layers = {id(m): Layer(m, _names(m, names)) for m in objective.problem.model.modules()}
+    with _noting(objective.problem.model, ran):
+        objective.head().outputs(theta)
+    return [layer for layer in (layers[id(m)] for m in dict.fromkeys(ran)) if layer.is_norm or "weight" in layer.names]
+
+
+def _names(module: nn.Module, names: Mapping[int, str]) -> dict[str, str]:
+    own = {**module._parameters, **module._buffers}  # noqa: SLF001  the registries themselves
+    return {key: names[id(tensor)] for key, tensor in own.items() if tensor is not None}
+
+
+@contextmanager
+def _noting(model: nn.Module, ran: list[nn.Module]) -> Iterator[None]:
+    """Note the layers and batch norms that run in a ``with`` block."""
+
+    def note(module: nn.Module, _given: object, _made: object) -> None:
+        ran.append(module)
+
+    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, (*_LAYERS, _BatchNorm))]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def pairs(layers: list[Layer]) -> list[Pair]:
+    """Return the pairs of layers next to one another, where the channels of one can be those of the other."""
+    found = []
+    places = [i for i, layer in enumerate(layers) if not layer.is_norm]
+    for i, j in pairwise(places):
+        pair = Pair(layers[i], last_scale(layers[i:j]), layers[j])
+        if pair.second.takes(pair.source.outputs):
+            found.append(pair)
+    return found
+
+
+def last_scale(layers: list[Layer]) -> Layer:
+    """Return the last of some layers that has a weight: what scales what comes out of them."""
+    return next(layer for layer in reversed(layers) if "weight" in layer.names)
+
+
+def normed(layers: list[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the layers that a batch norm with running statistics follows, with it."""
+    return [(a, b) for a, b in pairwise(layers) if not a.is_norm and b.is_norm and "running_var" in b.names]
+
+
+def constant(layer: Layer, factor: float) -> Tensor:
+    """Return one factor for all output channels, (C,)."""
+    return torch.full((layer.outputs,), factor, dtype=torch.float64)

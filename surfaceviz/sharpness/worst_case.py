@@ -1,0 +1,83 @@
+"""The highest loss nearby: Keskar's phi over a box, SAM's m-sharpness over a ball."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import Bounds, minimize
+
+from surfaceviz.records import FloatArray
+from surfaceviz.sharpness.measurements import Figure, mean_over
+from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.signals import check
+
+_REACH = 1e4  # box widths that the first step would go: measured, from 100 on the maximum is as high; ours
+
+
+def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: int = 10) -> Figure:
+    """Return Keskar's sharpness, in per cent: the highest rise of the loss f in a box around the parameters x.
+
+        phi = 100 (max_{y in C} f(x + y) - f(x)) / (1 + f(x)),   C = {y: |y_i| <= eps (|x_i| + 1)}.
+
+    The maximum is looked for in the full space by L-BFGS-B from x, and the best value seen is taken: a lower bound.
+    Unknowns are in units of the box and f in units of its own slope, such that the first step reaches the walls; left
+    as they are, ten iterations end far below on networks with small gradients (by a third on ResNet-20).
+
+    Costs about ``iterations`` passes there and back.
+
+    Source: Keskar et al., arXiv 1609.04836, metric 2.1 (equation 3) and section 2.2.2: eps 1e-3 and 5e-4, ten
+    iterations of L-BFGS-B, A the identity. The units are ours.
+    """
+    x = objective.layout.of(theta)
+    room = eps * (x.abs() + 1)
+    loss, _, gradient = objective.slope(theta)
+    steepness = float(torch.linalg.vector_norm(room * gradient))
+    if steepness == 0 or loss <= -1:
+        why = "the gradient is 0, L-BFGS-B does not move" if steepness == 0 else "the loss is below -1"
+        return Figure(0.0 if loss > -1 else math.nan, note=why)
+    unit = _REACH * math.sqrt(len(x)) / steepness
+    seen = [loss]
+
+    def negative(u: FloatArray) -> tuple[float, Any]:
+        check()
+        if not u.any():
+            return -unit * loss, (-unit * room * gradient).cpu().numpy()
+        here, _, slope = objective.slope(objective.at(theta, x + room * torch.from_numpy(np.array(u)).to(room)))
+        seen.append(here)
+        return -unit * here, (-unit * room * slope).cpu().numpy()
+
+    ones = np.ones(len(x))
+    minimize(
+        negative, 0 * ones, jac=True, method="L-BFGS-B", bounds=Bounds(-ones, ones),
+        options={"maxiter": iterations, "ftol": 0.0, "gtol": 0.0},
+    )  # fmt: skip
+    best = max(value for value in seen if math.isfinite(value))
+    note = "" if best > loss else "L-BFGS-B found nothing higher than theta itself"
+    note = note if all(map(math.isfinite, seen)) else "the loss is not finite everywhere in the box"
+    return Figure(100 * (best - loss) / (1 + loss), note=note)
+
+
+def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float = 0.05) -> Figure:
+    """Return SAM's m-sharpness: the mean rise in a ball, by one step uphill, over batches B of m samples each.
+
+        L_B(w + rho g_B / ||g_B||) - L_B(w),   g_B the gradient of L_B.
+
+    Batches are consecutive samples (or as given), weighted by their sizes. The error is over batches as draws of
+    others; a change by rescaling, over the very same batches, has none. Costs three passes.
+
+    Source: Foret et al., arXiv 2010.01412, section 4.2 and equation 2; rho = 0.05 is its default, m = 128 its
+    usual batch on one device.
+    """
+    x = objective.layout.of(theta)
+    rises, weights = [], []
+    for piece in objective.pieces(m):
+        check()
+        loss, weight, gradient = piece.slope(theta)
+        norm = torch.linalg.vector_norm(gradient)
+        rises.append(piece.loss(objective.at(theta, x + rho * gradient / norm)) - loss if norm > 0 else 0.0)
+        weights.append(weight)
+    note = "" if len(rises) > 1 else "one batch, so that there is no standard error"
+    return mean_over(np.array(rises), np.array(weights), note)
