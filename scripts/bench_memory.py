@@ -68,7 +68,7 @@ def child(points: int, *, regenerate: bool) -> None:
 
 def problem(model: Any, width: int) -> Any:
     """Return a regression of noise on noise."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  each process measures itself
 
     from surfaceviz import Problem  # noqa: PLC0415
 

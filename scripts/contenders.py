@@ -35,8 +35,10 @@ from surfaceviz.zoo.networks import ResNet, small_cnn
 
 BASELINES = ("loss-landscapes", "loader", "plain")
 ENGINES = {str(engine): engine for engine in [
-    EngineConfig("eager", 480), EngineConfig("eager", 128), EngineConfig("eager", 32), EngineConfig("folded", 480), EngineConfig("folded", 128), EngineConfig("folded", 32),
-    EngineConfig("compiled", 480), EngineConfig("vmapped", 480, 16), EngineConfig("vmapped", 480, 64), EngineConfig("vmapped", 480, 256),
+    EngineConfig("eager", 480), EngineConfig("eager", 128), EngineConfig("eager", 32),
+    EngineConfig("folded", 480), EngineConfig("folded", 128), EngineConfig("folded", 32),
+    EngineConfig("compiled", 480), EngineConfig("vmapped", 480, 16), EngineConfig("vmapped", 480, 64),
+    EngineConfig("vmapped", 480, 256),
 ]}  # fmt: skip
 _for_life = ExitStack()  # what a process borrows, it never gives back
 

@@ -174,7 +174,7 @@ def _convolutional() -> nn.Module:
     return model
 
 
-def context(name: str, samples: int = 23) -> Problem:
+def named_problem(name: str, samples: int = 23) -> Problem:
     """Return a small problem: mlp, convolutional, tied or transformer."""
     make: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         "mlp": (lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3)), (4,)),

@@ -159,7 +159,7 @@ class Recorder:
 
 def run_slice(problem: Problem | str, axes: Any = None, **options: Any) -> Slice:
     """Return `surfaceviz.slice` of a small world, its warnings kept off the test's own."""
-    return surfaceviz.slice(problem, axes, **{"listener": Recorder(), **options})
+    return surfaceviz.slice(problem, axes, **{"reporter": Recorder(), **options})
 
 
 def wait_for(path: Path, size: int = 0) -> None:

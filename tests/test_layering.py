@@ -27,7 +27,7 @@ LEVELS = {
     "evaluate": 3,
     "curvature": 3,
     "directions": 4,
-    "sharpness": 5,
+    "sharpness_measures": 5,
     "pipeline": 6,
     "api": 7,
     "cli": 8,

@@ -64,7 +64,7 @@ def hessian(
         weight_decay: of training, to tell the gradient's norm with it as well.
         weights: ``FILE[:KEY]`` for a problem; by default its own.
         workers: local processes that share the samples; None takes one a core where the work is worth it.
-        listener: told what happens; by default warnings go to `warnings`.
+        reporter: told what happens; by default warnings go to `warnings`.
         overwrite: whether to compute anew what the file holds.
         options: split, samples, data, problem (for a slice of live objects), device, dtype, batch, memory (bytes), as
             of `Inquiry`.
@@ -112,7 +112,7 @@ def hessian_map(
         cold: whether each point starts from random vectors, and not from its neighbour's eigenvectors.
         rtol: relative residual of the eigenvalues.
         workers: local processes, which take a row each.
-        listener: told what happens.
+        reporter: told what happens.
         options: operator, parameters, normalised, seed, of `Wanted`; split, samples, problem, data, device, dtype,
             batch, memory, overwrite, of `Inquiry`.
 

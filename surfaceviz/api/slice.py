@@ -94,7 +94,7 @@ def slice(  # noqa: A001  the field's word for a cut
         shard: ``"I/N"``: evaluate the I-th of N parts of the grid, into a file that `merge` joins with the others.
         overwrite: start anew whatever the output holds.
         watch: draw the picture beside the output again as levels complete.
-        listener: told what happens; by default warnings go to `warnings`.
+        reporter: told what happens; by default warnings go to `warnings`.
 
     Raises:
         ValueError: an option that can't be.

@@ -29,13 +29,13 @@ def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
     with interruptible():
         try:
-            from surfaceviz.cli import (  # noqa: A004, F401  they add themselves to the application
+            from surfaceviz.cli import (  # noqa: F401  they add themselves to the application
                 export,
                 hessian,
                 plot,
                 report,
                 sharpness,
-                slice,
+                slice,  # noqa: A004
             )
             from surfaceviz.cli.app import app
 

@@ -45,7 +45,7 @@ def sharpness(
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.hessian.request import parse_memory
     from surfaceviz.pipeline.sharpness.run import Asked, measure
-    from surfaceviz.sharpness import CAUTION, changes_table, figures_table
+    from surfaceviz.sharpness_measures import CAUTION, changes_table, figures_table
 
     asked = Asked(
         tuple(targets), tuple(weights or ()), problem, split, samples, data, batch,

@@ -7,6 +7,18 @@ from surfaceviz.evaluate.precision import DTYPES, default_dtype, master_dtype, t
 from surfaceviz.evaluate.select_engine import SelectedEngine, select_engine
 
 __all__ = [
-    "BN_MODES", "DTYPES", "ENGINES", "SelectedEngine", "Evaluator", "EngineConfig", "Perturber", "PointValues", "EvaluationContext", "select_engine",
-    "default_dtype", "master_dtype", "tensor_float", "uninformed_loss",
+    "BN_MODES",
+    "DTYPES",
+    "ENGINES",
+    "EngineConfig",
+    "EvaluationContext",
+    "Evaluator",
+    "Perturber",
+    "PointValues",
+    "SelectedEngine",
+    "default_dtype",
+    "master_dtype",
+    "select_engine",
+    "tensor_float",
+    "uninformed_loss",
 ]  # fmt: skip

@@ -83,7 +83,7 @@ class EvaluationContext:
         return sum(split.count for split in self.splits)
 
     def shortened(self, samples: int) -> EvaluationContext:
-        """Return the world with so many samples in all (one of each split at the least), the first of each split."""
+        """Return the context with so many samples in all (one of each split at the least), the first of each split."""
         if samples >= self.samples:
             return self
         counts = [max(1, split.count * samples // self.samples) for split in self.splits]
@@ -108,7 +108,7 @@ class Evaluator:
     statistics depend on them).
 
     Args:
-        world: what the points are made of.
+        context: what the points are made of.
         how: the engine and its sizes.
 
     Attributes:

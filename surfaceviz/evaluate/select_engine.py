@@ -37,7 +37,7 @@ class SelectedEngine:
     engine: EngineConfig
     seconds: dict[str, float] = field(default_factory=dict)  # engine -> a point
     notes: list[str] = field(default_factory=list)
-    evaluator: Evaluator | None = None  # of the whole world, where one was made
+    evaluator: Evaluator | None = None  # of the whole context, where one was made
 
 
 def select_engine(
@@ -55,7 +55,7 @@ def select_engine(
     left out; if it was asked for, the eager one takes its place.
 
     Args:
-        world: what the points are made of.
+        context: what the points are made of.
         places: two or three real points of the slice.
         points: how many each process has to do.
         engine: the one to take; None measures all.
@@ -214,7 +214,7 @@ class _Trials:
         return seconds * self.context.samples / short.samples
 
     def _short(self, engine: EngineConfig) -> EvaluationContext:
-        """Return the world with enough samples to time an engine, in batches of the size that it has on all."""
+        """Return the context with enough samples to time an engine, in batches of the size that it has on all."""
         size = _even(self.context.samples, engine.batch_size)
         return self.context.shortened(max(1, _SAMPLES // size) * size)
 

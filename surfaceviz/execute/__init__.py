@@ -8,7 +8,24 @@ from surfaceviz.execute.resources import available_memory, can_fork, cores, keep
 from surfaceviz.execute.tasks import Make, Run, TaskResult, WorkerSpec
 
 __all__ = [
-    "MpiRoot", "Dismissed", "TaskResult", "MpiJob", "Make", "MpiWorker", "Run", "WorkerSpec", "available_memory", "can_fork",
-    "cores", "following", "joined", "keep_memory", "launched", "leading", "leave", "map_each", "map_unordered",
+    "Dismissed",
+    "Make",
+    "MpiJob",
+    "MpiRoot",
+    "MpiWorker",
+    "Run",
+    "TaskResult",
+    "WorkerSpec",
+    "available_memory",
+    "can_fork",
+    "cores",
+    "following",
+    "joined",
+    "keep_memory",
+    "launched",
+    "leading",
+    "leave",
+    "map_each",
+    "map_unordered",
     "silent_code",
 ]  # fmt: skip

@@ -146,25 +146,23 @@ def _join(place: Launched, warn: Callable[[str], None]) -> MpiJob:
             f"{place.by} started {place.size} processes, but mpi4py finds no MPI library "
             f"({str(error).splitlines()[0]}); load the module of that MPI, or set MPI4PY_LIBMPI to its libmpi.so"
         ) from error
-    context = MPI.COMM_WORLD
+    world = MPI.COMM_WORLD
     library = " ".join(MPI.Get_library_version().split()[:4]).split(",")[0]
-    if context.size != place.size:
+    if world.size != place.size:
         raise WorkerError(
-            f"{place.by} started {place.size} processes, but mpi4py's {library} sees {context.size}: they are of "
+            f"{place.by} started {place.size} processes, but mpi4py's {library} sees {world.size}: they are of "
             "different MPIs, and each process would do everything; use the mpirun of that MPI, or set MPI4PY_LIBMPI "
             f"to the launcher's libmpi.so (or unset {place.variable} for a process on its own)"
         )
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
         raise WorkerError(f"{library} was started without threads (MPI_THREAD_SERIALIZED), which rank 0 needs")
-    comm, request = context.Idup()
+    comm, request = world.Idup()
     told = time.monotonic()
     while not request.Test():
         time.sleep(_BETWEEN)
         if time.monotonic() - told > _TELL_AFTER:
             told = float("inf")
-            warn(
-                f"rank {context.rank} waits for the others: this is a collective call, which all {context.size} must make"
-            )
+            warn(f"rank {world.rank} waits for the others: this is a collective call, which all {world.size} must make")
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     return MpiJob(comm.rank, comm.size, socket.gethostname(), node.rank, node.size, comm)
 

@@ -6,6 +6,17 @@ from surfaceviz.render.spectra.spectrum_panels import draw_courses, draw_spectra
 from surfaceviz.render.surface3d import View, animate, check_movie, draw_surfaces, parse_camera, show
 
 __all__ = [
-    "PlotOptions", "Picture", "View", "animate", "check_format", "check_movie", "draw", "draw_courses", "draw_spectra",
-    "draw_surfaces", "parse_camera", "save", "show",
+    "Picture",
+    "PlotOptions",
+    "View",
+    "animate",
+    "check_format",
+    "check_movie",
+    "draw",
+    "draw_courses",
+    "draw_spectra",
+    "draw_surfaces",
+    "parse_camera",
+    "save",
+    "show",
 ]  # fmt: skip

@@ -41,7 +41,7 @@ def _by_hand(problem: Problem) -> oracles.Array:
 
 @pytest.mark.parametrize("name", ["mlp", "convolutional", "tied", "transformer"])
 def test_the_hessian_is_gauss_newton_plus_the_outputs_own_curvature(name: str) -> None:
-    problem = dense.context(name)
+    problem = dense.named_problem(name)
     hessian, ggn = dense.Bench(problem).matrix(), dense.Bench(problem, operator="ggn", batch=10).matrix()
     norm = np.abs(np.linalg.eigvalsh(hessian)).max()
     np.testing.assert_allclose(hessian, ggn + _residual_part(problem), rtol=0, atol=1e-8 * norm)
@@ -50,7 +50,7 @@ def test_the_hessian_is_gauss_newton_plus_the_outputs_own_curvature(name: str) -
 
 
 def test_gauss_newton_has_the_rank_that_samples_and_classes_allow() -> None:
-    problem = dense.context("transformer", samples=11)
+    problem = dense.named_problem("transformer", samples=11)
     bench = dense.Bench(problem, operator="ggn")
     most = 11 * (3 - 1)
     assert bench.layout.dimension > most
@@ -74,7 +74,7 @@ def test_of_a_linear_model_both_are_one() -> None:
 
 def test_a_linear_loss_has_no_gauss_newton_part() -> None:
     x, y = dense.classes(7, 3, 4)
-    problem = Problem(dense.context("mlp").model, (x, y), lambda outputs, _: outputs.sum(1))
+    problem = Problem(dense.named_problem("mlp").model, (x, y), lambda outputs, _: outputs.sum(1))
     assert not dense.Bench(problem, operator="ggn").matrix().any()
     assert dense.Bench(problem).matrix().any()
 
@@ -144,7 +144,7 @@ def test_a_layerwise_rescaling_moves_lambda_max_as_d_h_d_predicts_and_leaves_the
 
 
 def test_the_normalised_matrix_is_d_h_d() -> None:
-    problem = dense.context("convolutional")
+    problem = dense.named_problem("convolutional")
     bench = dense.Bench(problem)
     by_hand = []
     for name, tensor in sorted(problem.model.named_parameters()):

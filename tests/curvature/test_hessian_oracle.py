@@ -22,7 +22,7 @@ WORLDS = ("mlp", "convolutional", "tied", "transformer")
 
 @cache
 def _known(name: str) -> tuple[Problem, oracles.Array]:
-    problem = dense.context(name)
+    problem = dense.named_problem(name)
     return problem, dense.dense_hessian(problem, dense.loss_of(problem))
 
 
@@ -188,7 +188,7 @@ def test_the_curvature_expected_of_a_random_direction_is_what_many_show() -> Non
 def test_a_loss_with_class_weights_and_ignored_targets_is_averaged_as_torch_does() -> None:
     x, y = dense.classes(23, 3, 4)
     y[::4] = -100
-    model = dense.context("mlp").model
+    model = dense.named_problem("mlp").model
     loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0, 0.2], dtype=torch.float64), label_smoothing=0.1)
     problem = Problem(model, (x, y), loss)
     matrix = dense.dense_hessian(problem, lambda net: loss(net(x), y))
@@ -204,7 +204,7 @@ def test_a_measure_of_ones_own_is_differentiated_twice_through_its_own_autograd(
         (slope,) = torch.autograd.grad(model(points).sum(), points, create_graph=True)
         return {"loss": (slope.square().sum(), len(points))}
 
-    problem = Problem(dense.context("mlp").model, [(x[:5],), (x[5:],)], measure=slope_penalty)
+    problem = Problem(dense.named_problem("mlp").model, [(x[:5],), (x[5:],)], measure=slope_penalty)
 
     def loss(model: nn.Module) -> torch.Tensor:
         return slope_penalty(model, (x,))["loss"][0] / len(x)

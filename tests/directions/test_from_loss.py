@@ -33,7 +33,7 @@ def _flat(path: str, k: int, problem: Problem) -> oracles.Array:
 def test_eigenvectors_are_the_dense_hessians_and_a_unit_is_a_distance(
     along: str, which: tuple[int, int], name: str
 ) -> None:
-    problem = dense.context(name)
+    problem = dense.named_problem(name)
     matrix = dense.dense_hessian(problem, dense.loss_of(problem))
     values, vectors = np.linalg.eigh(matrix)
     surface = oracles.run_slice(problem, SMALL, along=along, output="a.h5")
@@ -51,7 +51,7 @@ def test_eigenvectors_are_the_dense_hessians_and_a_unit_is_a_distance(
 
 
 def test_the_gradient_leads_uphill_at_its_norm() -> None:
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     gradient, theta = dense.gradient_at(problem, dense.loss_of(problem))
     g = gradient(theta)
     surface = oracles.run_slice(problem, SMALL, along="gradient", output="a.h5")
@@ -62,7 +62,7 @@ def test_the_gradient_leads_uphill_at_its_norm() -> None:
 
 
 def test_an_ascent_ends_higher_than_the_gradient_at_its_radius() -> None:
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     axis = [(0, 0.5, 2)]
     up = oracles.run_slice(problem, axis, along="gradient").values["train_loss"][1]
     found = oracles.run_slice(problem, axis, along="ascent", radius=0.5)
@@ -78,7 +78,7 @@ def test_a_minimum_has_no_way_up() -> None:
 
 
 def test_parameters_that_are_frozen_stay_still() -> None:
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     oracles.run_slice(problem, [(-1, 1, 3)], along="hessian", only=["0"], output="a.h5")
     assert set(store.read_directions("a.h5")[0]) == {"0.weight", "0.bias"}
     whole = dense.Bench(problem)
@@ -89,7 +89,7 @@ def test_parameters_that_are_frozen_stay_still() -> None:
 
 
 def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    oracles.write_factory(tmp_path, "\nimport dense\ndef mlp():\n    return dense.world('mlp')\n")
+    oracles.write_factory(tmp_path, "\nimport dense\ndef mlp():\n    return dense.named_problem('mlp')\n")
     command = ["slice", "mine.py:mlp", "--along=extremes", "--axis=-1:1:5", "--axis=-1:1:3", "--quiet", "--no-plot"]
     assert cli.run([*command, "-o", "a.h5"]) == 0
     whole = store.read("a.h5")
@@ -116,4 +116,4 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
 )
 def test_what_cannot_be_is_said(more: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=line):
-        oracles.run_slice(dense.context("mlp"), SMALL, **more)
+        oracles.run_slice(dense.named_problem("mlp"), SMALL, **more)

@@ -381,7 +381,7 @@ def test_an_engine_that_gave_way_is_kept_when_the_same_command_goes_on() -> None
 
 def test_several_weight_sets_do_not_recalibrate_batch_norms() -> None:
     recorder = oracles.Recorder()
-    options: Any = {"engine": "vmapped", "bn": "recalibrate", "listener": recorder}
+    options: Any = {"engine": "vmapped", "bn": "recalibrate", "reporter": recorder}
     assert oracles.run_slice(oracles.net_problem(), [(-1, 1, 3)], **options).provenance["engine"] == "eager"
     assert any("can't recalibrate batch norms" in line for line in recorder.warned)
 

@@ -112,7 +112,7 @@ def test_curvature_is_that_of_the_cpu() -> None:
         "steps": 8,
         "dtype": "float64",
         "rtol": 1e-8,
-        "listener": oracles.Recorder(),
+        "reporter": oracles.Recorder(),
     }
     gpu, cpu = (surfaceviz.hessian(oracles.net_problem(), device=device, **more) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(gpu.eigenvalues, cpu.eigenvalues, rtol=0, atol=1e-9 * cpu.norm)

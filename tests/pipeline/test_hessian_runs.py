@@ -37,10 +37,10 @@ import torch.utils.checkpoint
 from torch import nn
 
 def mlp():
-    return dense.world("mlp")
+    return dense.named_problem("mlp")
 
 def normed():
-    return dense.world("convolutional")
+    return dense.named_problem("convolutional")
 
 def once():
     class Once(torch.autograd.Function):
@@ -52,20 +52,20 @@ def once():
         @torch.autograd.function.once_differentiable
         def backward(ctx, slope):
             return 2 * ctx.saved_tensors[0] * slope
-    problem = dense.world("mlp")
+    problem = dense.named_problem("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, _: Once.apply(y).sum(1))
 
 def distances():
-    problem = dense.world("mlp")
+    problem = dense.named_problem("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, t: torch.cdist(y, y.flip(0)).sum(1))
 
 def ignored():
-    problem = dense.world("mlp")
+    problem = dense.named_problem("mlp")
     x, y = problem.sources["train"]
     return surfaceviz.Problem(problem.model, (x, torch.full_like(y, -100)), "cross_entropy")
 
 def hard():
-    problem = dense.world("mlp")
+    problem = dense.named_problem("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, t: (y.argmax(1) != t).double())
 
 def rectified():
@@ -105,7 +105,7 @@ def exploding():
         far = (w - start).abs().sum() > 1e-9
         total = torch.nn.functional.cross_entropy(out, batch[1], reduction="sum")
         return {"loss": (total / (0.0 if far else 1.0), len(out))}
-    problem = dense.world("mlp")
+    problem = dense.named_problem("mlp")
     start = problem.model[0].weight.detach().clone()
     return surfaceviz.Problem(problem.model, [problem.sources["train"]], measure=measure)
 """
@@ -136,14 +136,14 @@ def _dense(problem: Problem) -> oracles.Array:
 
 
 def _hessian(target: Any, *args: Any, **options: Any) -> Spectrum:
-    return surfaceviz.hessian(target, *args, **{"listener": oracles.Recorder(), **options})
+    return surfaceviz.hessian(target, *args, **{"reporter": oracles.Recorder(), **options})
 
 
 @pytest.mark.parametrize("factory", ["mlp", "normed"])
 @pytest.mark.parametrize("place", [(0.0, 0.0), (-0.75, 0.3)])
 def test_a_points_spectrum_is_that_of_the_weights_there(factory: str, place: tuple[float, float]) -> None:
     _cut(factory)
-    problem = dense.context({"mlp": "mlp", "normed": "convolutional"}[factory])
+    problem = dense.named_problem({"mlp": "mlp", "normed": "convolutional"}[factory])
     expected = _dense(_moved(problem, "a.h5", place))
     found = _hessian("a.h5", place, top=3, bottom=2, rtol=1e-8)
     norm = np.abs(expected).max()
@@ -227,7 +227,7 @@ def test_a_rank_with_other_weights_is_named() -> None:
 
 
 def _map(*args: Any, **options: Any) -> HessianMap:
-    return surfaceviz.hessian_map(*args, **{"listener": oracles.Recorder(), **options})
+    return surfaceviz.hessian_map(*args, **{"reporter": oracles.Recorder(), **options})
 
 
 @pytest.mark.parametrize("options", [{}, {"workers": 2}, {"cold": True}])
@@ -236,7 +236,7 @@ def test_a_map_has_each_points_extremes_at_its_place(options: dict[str, Any]) ->
     found = _map("a.h5", (3, 2), rtol=1e-8, **options)
     assert found.lambda_max.shape == (3, 2)
     assert [axis.tolist() for axis in found.axes] == [[-1, 0, 1], [0, 1]]
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     for i, j in np.ndindex(3, 2):
         place = (float(found.axes[0][i]), float(found.axes[1][j]))
         moved = _moved(problem, "a.h5", place)
@@ -319,7 +319,7 @@ def test_a_killed_map_goes_on_to_the_same_bits(workers: int, signum: signal.Sign
     _cut()
     whole = _map("a.h5", (5, 3), workers=1)
     _cut("mlp", "--overwrite")
-    Path("run.py").write_text(MAP_RUN.format(tests=str(Path(__file__).parent), workers=workers))
+    Path("run.py").write_text(MAP_RUN.format(tests=str(Path(__file__).parents[1]), workers=workers))
     process = subprocess.Popen([sys.executable, "run.py"], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (Path("points").exists() and len(Path("points").read_text().split()) >= 8):
@@ -414,7 +414,7 @@ def test_a_slice_keeps_all_it_has_and_goes_on_with_its_spectra() -> None:
 
 
 def test_the_gradients_weight_decay_is_told_apart() -> None:
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     found = _hessian(problem, weight_decay=0.1)
     gradient, theta = dense.gradient_at(problem, dense.loss_of(problem))
     assert found.gradient_norm == pytest.approx(np.linalg.norm(gradient(theta)), rel=1e-9)
@@ -422,7 +422,7 @@ def test_the_gradients_weight_decay_is_told_apart() -> None:
 
 
 def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
-    problem = dense.context("mlp")
+    problem = dense.named_problem("mlp")
     values = []
     for step in (0, 10, 200):
         with torch.no_grad():
@@ -465,7 +465,7 @@ def test_a_single_precision_slice_is_measured_in_double_at_its_own_weights(tmp_p
 
 
 def test_a_model_is_as_it_was_afterwards() -> None:
-    problem = dense.context("convolutional")
+    problem = dense.named_problem("convolutional")
     before = {name: (tensor, tensor.clone()) for name, tensor in problem.model.state_dict(keep_vars=True).items()}
     flags = [(m.training, p.requires_grad) for m in problem.model.modules() for p in m.parameters()]
     random = torch.get_rng_state()
@@ -487,7 +487,7 @@ def test_a_kink_at_the_point_is_warned_of() -> None:
 
 
 def test_attention_is_differentiated_twice_in_single_precision() -> None:
-    problem = dense.context("transformer")
+    problem = dense.named_problem("transformer")
     exact = _hessian(problem)
     single = _hessian(problem, dtype="float32")
     np.testing.assert_allclose(single.eigenvalues, exact.eigenvalues, rtol=0, atol=1e-4 * exact.norm)
@@ -552,13 +552,13 @@ def test_bad_input_gets_one_line_and_nothing_is_lost(
 
 
 def test_a_slice_of_live_objects_asks_for_its_problem() -> None:
-    oracles.run_slice(dense.context("mlp"), [(-1, 1, 3)], output="live.h5")
+    oracles.run_slice(dense.named_problem("mlp"), [(-1, 1, 3)], output="live.h5")
     with pytest.raises(
         ProblemError, match="live.h5 was cut of live objects, by surfaceviz.slice, and does not name its"
     ):
         _hessian("live.h5")
-    assert _hessian("live.h5", problem=dense.context("mlp")).dimension == 83
-    changed = dense.context("mlp")
+    assert _hessian("live.h5", problem=dense.named_problem("mlp")).dimension == 83
+    changed = dense.named_problem("mlp")
     with torch.no_grad():
         next(changed.model.parameters()).add_(1)
     with pytest.raises(StoreError, match="live.h5 was cut around other weights"):

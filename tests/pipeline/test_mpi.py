@@ -115,7 +115,7 @@ def _assert_equal_bits(a: Slice, b: Slice) -> None:
 
 @pytest.mark.parametrize(("launcher", "ranks"), [("openmpi", 2), ("openmpi", 3), ("mpich", 2), ("mpich", 3)])
 def test_a_job_gives_the_bits_of_one_process_and_every_rank_works(launcher: str, ranks: int) -> None:
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     Path("collective.py").write_text(COLLECTIVE.format(tests=tests, calls=CALLS, eager=EAGER))
     code, _, errors = launchers.finish(launchers.start(launcher, ranks, ["collective.py"]))
     assert (code, errors) == (0, "")
@@ -243,7 +243,7 @@ except surfaceviz.SurfacevizError as error:
 def test_a_rank_with_another_weights_file_is_found_out() -> None:
     for rank in (0, 1):
         torch.save(oracles.net(seed=rank).state_dict(), f"w{rank}.pt")
-    Path("weights.py").write_text(WEIGHTS.format(tests=str(Path(__file__).parent)))
+    Path("weights.py").write_text(WEIGHTS.format(tests=str(Path(__file__).parents[1])))
     code, out, _ = launchers.finish(launchers.start("openmpi", 2, ["weights.py"]))
     assert code == 0  # the script has caught it
     assert re.search(r"^0 rank 1 on .* has other weights than rank 0 \(", out, re.MULTILINE)
@@ -303,7 +303,7 @@ def test_the_launcher_of_another_mpi_is_found_out(rank: int, monkeypatch: pytest
 
 
 def test_calls_that_differ_are_found_out() -> None:
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     Path("differ.py").write_text(DIFFER.format(tests=tests))
     code, out, _ = launchers.finish(launchers.start("openmpi", 3, ["differ.py"]))
     assert code == 0
@@ -340,7 +340,7 @@ oracles.cut(oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=meas
 
 
 def test_ranks_do_not_wait_for_ever_for_a_rank_0_that_is_gone() -> None:
-    Path("lost.py").write_text(LOST.format(tests=str(Path(__file__).parent)))
+    Path("lost.py").write_text(LOST.format(tests=str(Path(__file__).parents[1])))
     code, _, errors = launchers.finish(launchers.start("openmpi", 2, ["lost.py"]), seconds=60)
     assert code != 0
     assert "WorkerError: rank 0 has not been heard of for 4 s" in errors

@@ -177,7 +177,7 @@ def test_the_range_found_is_where_the_loss_rises_to_the_level(scale: float) -> N
 
     problem = Problem(Bowl(), (torch.zeros(1, 2, dtype=torch.float64),), measure=measure)  # type: ignore[arg-type]
     recorder = oracles.Recorder()
-    options: Any = {"listener": recorder, "output": "a.h5", "ignore": "none", "normalise": "dlayer"}
+    options: Any = {"reporter": recorder, "output": "a.h5", "ignore": "none", "normalise": "dlayer"}
     surface = oracles.run_slice(problem, ["auto:5"], **options)
     reach = surface.axes[0][-1]
     exact = (0.09 / scale) ** 0.5  # the centre's plus nine times its size: 0.1

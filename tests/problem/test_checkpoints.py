@@ -149,7 +149,7 @@ def test_a_whole_model_names_its_conversion() -> None:
         read_weights("w.pt", oracles.net(0), print)
     command = re.search(r'python -c "(.*)"', str(caught.value))
     assert command is not None
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {command.group(1)}"
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {command.group(1)}"
     subprocess.run([sys.executable, "-c", script], check=True)
     _assert_read("w-weights.pt")
 

@@ -28,11 +28,11 @@ from surfaceviz.pipeline.sharpness import run as wiring
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
-from surfaceviz.sharpness import CAUTION, TITLES, Objective, Rescaling, Sharpness, rescalings
-from surfaceviz.sharpness.along import distance, expected_rise, width
-from surfaceviz.sharpness.measurements import Figure, change_of, mean_of, mean_over, median_of
-from surfaceviz.sharpness.objective import Theta
-from surfaceviz.sharpness.worst_case import m_sharpness, phi
+from surfaceviz.sharpness_measures import CAUTION, TITLES, Objective, Rescaling, Sharpness, rescalings
+from surfaceviz.sharpness_measures.along import distance, expected_rise, width
+from surfaceviz.sharpness_measures.measurements import Figure, change_of, mean_of, mean_over, median_of
+from surfaceviz.sharpness_measures.objective import Theta
+from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 
 CPU = torch.device("cpu")
 
@@ -520,7 +520,7 @@ def test_a_signal_ends_it_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> N
     def stopped(*_given: object, **_options: object) -> None:
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(wiring, "survey", stopped)
+    monkeypatch.setattr(wiring, "all_measures", stopped)
     with pytest.raises(KeyboardInterrupt):
         surfaceviz.sharpness(oracles.net_problem())
     assert cli.run(["sharpness", "mlp-digits", "--quiet"]) == 130

@@ -121,7 +121,7 @@ print(seen)
 
 
 def _write_and_die(step: int) -> subprocess.CompletedProcess[str]:
-    script = WRITER.format(tests=str(Path(__file__).parent))
+    script = WRITER.format(tests=str(Path(__file__).parents[1]))
     return subprocess.run([sys.executable, "-c", script, str(step)], capture_output=True, text=True, check=False)
 
 

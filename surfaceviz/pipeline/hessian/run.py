@@ -263,7 +263,8 @@ def _held(output: Path | None) -> Iterator[None]:
 def _course_provenance(request: HessianRequest, targets: HessianTargets, command: str) -> dict[str, str | int | float]:
     noted: dict[str, str | int | float] = {
         "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "command": command, "problem": targets.name, "data_sha256": targets.identity["data"], "split": targets.split.name,
+        "command": command, "problem": targets.name, "data_sha256": targets.identity["data"],
+        "split": targets.split.name,
     }  # fmt: skip
     return noted | ({} if request.learning_rate is None else {"learning_rate": request.learning_rate})
 

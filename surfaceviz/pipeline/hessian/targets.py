@@ -173,7 +173,8 @@ def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTarge
 
 
 def _ground(
-    request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout, split: Split,
+    request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout,
+    split: Split,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
     placer = context.place

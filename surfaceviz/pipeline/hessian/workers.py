@@ -26,7 +26,7 @@ class HessianWorkers:
     Attributes:
         asked: local processes; None chooses.
         crew: the other ranks, of whom this process is rank 0; None without an MPI launcher.
-        listener: told what happens.
+        reporter: told what happens.
         local: this process among those of its node.
         beside: ranks on this node, this one included.
     """

@@ -20,7 +20,7 @@ from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.problem.problem import Problem
 from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.sharpness import CAUTION, Label, Objective, Sharpness, all_measures
+from surfaceviz.sharpness_measures import CAUTION, Label, Objective, Sharpness, all_measures
 from surfaceviz.signals import interruptible
 
 Target = str | Path | Problem
@@ -192,7 +192,7 @@ def sharpness(
         seed: of directions, probes and factors.
         rescale: whether to rescale.
         device: as torch names it; ``auto`` takes a GPU where there is one.
-        listener: told what happens; by default warnings go to `warnings`.
+        reporter: told what happens; by default warnings go to `warnings`.
 
     Raises:
         ValueError: an option that can't be.

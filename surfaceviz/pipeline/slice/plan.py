@@ -70,7 +70,8 @@ class Plan:
         assert self.engine is not None
         return replace(
             self.request, axes=self.axes if self.request.axes else None, dtype=self.dtype, engine=self.engine.name,
-            batch_size=self.engine.batch_size, group=self.engine.group, subset=self.subset, output=None, default_output=False,
+            batch_size=self.engine.batch_size, group=self.engine.group, subset=self.subset, output=None,
+            default_output=False,
         )  # fmt: skip
 
     @property

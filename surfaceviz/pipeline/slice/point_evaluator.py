@@ -31,7 +31,7 @@ class PointEvaluator:
 
     Args:
         plan: with nothing left open.
-        evaluator: of the plan's world, where there is one already.
+        evaluator: of the plan's context, where there is one already.
 
     Attributes:
         group: points that are evaluated at once.

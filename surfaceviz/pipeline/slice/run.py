@@ -73,7 +73,7 @@ def run(
     Args:
         plan: what to do.
         workers: processes; None chooses by the time of one point.
-        listener: told what happens.
+        reporter: told what happens.
         command: for the file's provenance.
         company: the other ranks, of whom this process is rank 0.
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from surfaceviz.directions.normalise import noise
 from surfaceviz.directions.random import RandomSpec, Regenerated
-from surfaceviz.sharpness.measurements import Figure, mean_of, median_of
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharpness_measures.measurements import Figure, mean_of, median_of
+from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import check
 
 _DIRECTIONS = 10  # of the width; ours

@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import Bounds, minimize
 
 from surfaceviz.records import FloatArray
-from surfaceviz.sharpness.measurements import Figure, mean_over
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharpness_measures.measurements import Figure, mean_over
+from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import check
 
 _REACH = 1e4  # box widths that the first step would go: measured, from 100 on the maximum is as high; ours

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.sharpness.layer_pairs import Layer, Pair, chain, constant, last_scale, normed, pairs
-from surfaceviz.sharpness.objective import Objective, Theta
+from surfaceviz.sharpness_measures.layer_pairs import Layer, Pair, chain, constant, last_scale, normed, pairs
+from surfaceviz.sharpness_measures.objective import Objective, Theta
 
 KINDS = ("layer", "neuron", "batch norm", "logits")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from surfaceviz.sharpness.measurements import TITLES, Change, Figure
+from surfaceviz.sharpness_measures.measurements import TITLES, Change, Figure
 
 CAUTION = (
     "Sharpness often fails to predict generalisation, whichever measure is taken (Andriushchenko et al., arXiv "

@@ -13,12 +13,12 @@ from surfaceviz.curvature import Extremes, SpectrumPoint, SpectrumSpec, matrix, 
 from surfaceviz.curvature.density import rademacher
 from surfaceviz.curvature.trace import Traces
 from surfaceviz.records import FloatArray
-from surfaceviz.sharpness.along import expected_rise, width
-from surfaceviz.sharpness.measurements import Figure, change_of, mean_of
-from surfaceviz.sharpness.objective import Objective, Theta
-from surfaceviz.sharpness.record import Rescaled, Sharpness
-from surfaceviz.sharpness.rescale import Rescaling, rescalings
-from surfaceviz.sharpness.worst_case import m_sharpness, phi
+from surfaceviz.sharpness_measures.along import expected_rise, width
+from surfaceviz.sharpness_measures.measurements import Figure, change_of, mean_of
+from surfaceviz.sharpness_measures.objective import Objective, Theta
+from surfaceviz.sharpness_measures.record import Rescaled, Sharpness
+from surfaceviz.sharpness_measures.rescale import Rescaling, rescalings
+from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 from surfaceviz.signals import check
 
 Say = Callable[[str], None]

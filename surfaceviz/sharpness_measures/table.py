@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from surfaceviz.sharpness.measurements import TITLES, Change, Figure
-from surfaceviz.sharpness.record import Rescaled, Sharpness
+from surfaceviz.sharpness_measures.measurements import TITLES, Change, Figure
+from surfaceviz.sharpness_measures.record import Rescaled, Sharpness
 
 _GAP = "  "
 _ROUNDING = 1e-9  # of a figure: an error below that is none
