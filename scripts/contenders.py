@@ -27,7 +27,7 @@ from surfaceviz.directions.axes import Axis
 from surfaceviz.evaluate import EngineConfig, Evaluator, select_engine
 from surfaceviz.execute import keep_memory
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem

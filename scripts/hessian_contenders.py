@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from surfaceviz.curvature import Operator, SampleShare, SpectrumSpec, spectrum
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.run import ground_of
+from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.spectra import divided, make_sums
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 
@@ -53,7 +53,7 @@ class EvaluationContext:
     def of(cls, name: str) -> EvaluationContext:
         """Return the train split of a catalogue problem in float32."""
         request = HessianRequest(name, SpectrumSpec(TOP, BOTTOM), split="train", device="cpu", dtype="float32")
-        return cls(request, ground_of(request, lambda _line: None, 0))
+        return cls(request, targets_of(request, lambda _line: None, 0))
 
     @property
     def model(self) -> nn.Module:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surfaceviz.api.hessian import hessian, hessian_map
+    from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.pipeline.exchange import export
     from surfaceviz.pipeline.plot import animate, plot, view
     from surfaceviz.pipeline.report import report
-    from surfaceviz.pipeline.sharpness.run import sharpness
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
@@ -50,7 +50,7 @@ _HOMES = {
     "read": "store",
     "read_reference": "reference_format",
     "report": "pipeline.report",
-    "sharpness": "pipeline.sharpness.run",
+    "sharpness": "api.sharpness",
     "slice": "api.slice",
 }
 

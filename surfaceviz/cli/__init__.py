@@ -32,6 +32,8 @@ def run(arguments: Sequence[str]) -> int:
             from surfaceviz.cli import (  # noqa: F401  they add themselves to the application
                 export,
                 hessian,
+                info,
+                merge,
                 plot,
                 report,
                 sharpness,

@@ -6,9 +6,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 _JOINED = 3  # files of which a name is made
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
@@ -20,6 +21,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help lists options under headings, in plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, each under the heading that its ``rich_help_panel`` names."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                groups.setdefault(_heading(parameter), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _heading(parameter: Any) -> str:
+    named = getattr(parameter, "rich_help_panel", None)
+    return str(named or ("Arguments" if parameter.param_type_name == "argument" else "Other"))
 
 
 def _show_version(value: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from surfaceviz.cli import slice_options
+from surfaceviz.cli import options
 from surfaceviz.cli.app import app
 
 Format = Literal["vts", "vtp", "gltf", "obj", "stl", "npz", "csv", "netcdf", "reference"]
@@ -28,7 +28,7 @@ def export(
     clip: Annotated[float | None, typer.Option(help="Draw higher values at this one.")] = None,
     height: Annotated[float, typer.Option(help="Of the drawn range, as a share of the longest side.")] = 0.6,
     overwrite: Overwrite = False,
-    debug: slice_options.Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Write a slice for another program.
 
@@ -56,7 +56,7 @@ def import_(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The HDF5 file [SURFACE-imported.h5].")] = None,
     overwrite: Overwrite = False,
-    debug: slice_options.Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Read a surface file of the reference code (Li et al., tomgoldstein/loss-landscape).
 

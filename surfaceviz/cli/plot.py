@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from surfaceviz.cli import slice_options
+from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def plot(
         Animation | None, typer.Option(help="A movie of kind surface: around it, or along the training.")
     ] = None,
     frames: Annotated[int | None, typer.Option(min=2, max=3600, help="Of a movie [90].")] = None,
-    debug: slice_options.Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
     from surfaceviz import render
@@ -94,7 +94,7 @@ def view(
     of: Of = None,
     clip: Clip = None,
     camera: Camera = "corner",
-    debug: slice_options.Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Open a window to turn surfaces in; q closes it."""
     from surfaceviz.pipeline.plot import view as show

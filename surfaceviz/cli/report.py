@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import slice_options
+from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
 
 
@@ -16,7 +16,7 @@ def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Slices, all 1-D or all 2-D.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The page [FILE.html].")] = None,
     title: Annotated[str, typer.Option(help="Of the page [the problems' names].")] = "",
-    debug: slice_options.Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Write one interactive page of slices that needs no network: surfaces, contours, cuts, spectra, tables."""
     from surfaceviz.pipeline.report import report as write

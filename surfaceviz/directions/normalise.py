@@ -12,8 +12,6 @@ from torch import Tensor
 
 from surfaceviz.problem.parameters import Filters
 
-NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
-
 # From the reference code, net_plotter.py of tomgoldstein/loss-landscape.
 _EPSILON = 1e-10
 BLOCK = 2**20  # entries that are in float64 at a time; ours

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from surfaceviz import records
-from surfaceviz.directions.normalise import BLOCK, NORMALISATIONS, Factors, factors, noise, scaled
+from surfaceviz.directions.normalise import BLOCK, Factors, factors, noise, scaled
+from surfaceviz.directions.specs import Random
 from surfaceviz.errors import DirectionError
 from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
 
 Tensors = Mapping[str, Tensor]
-
-IGNORES = ("biasbn", "none")
 
 # What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
 _NO_ROOM = 1e-6
@@ -32,30 +31,6 @@ class Direction:
 
     record: records.Direction
     tensors: Tensors
-
-
-@dataclass(frozen=True, slots=True)
-class RandomSpec:
-    """How random directions are made.
-
-    Attributes:
-        seed: any integer.
-        normalise: one of `NORMALISATIONS`.
-        ignore: ``biasbn`` sets gains (biases, norms) to 0, as the paper's figures do; with ``none``
-            they are d := w, as in the reference code, and not noise.
-        orthogonal: make eta orthogonal to delta filter by filter (a global Gram-Schmidt step would be undone
-            by the normalisation).
-    """
-
-    seed: int = 0
-    normalise: str = "filter"
-    ignore: str = "biasbn"
-    orthogonal: bool = False
-
-    def __post_init__(self) -> None:
-        for value, known in ((self.normalise, NORMALISATIONS), (self.ignore, IGNORES)):
-            if value not in known:
-                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
 
 
 class Regenerated(Mapping[str, Tensor]):
@@ -81,7 +56,7 @@ class Regenerated(Mapping[str, Tensor]):
         theta: Tensors,
         filters: Mapping[str, Filters],
         moving: Sequence[str],
-        spec: RandomSpec,
+        spec: Random,
         axis: int,
         *,
         hold: bool = False,
@@ -129,7 +104,7 @@ def random_directions(
     theta: Tensors,
     filters: Mapping[str, Filters],
     moving: Sequence[str],
-    spec: RandomSpec,
+    spec: Random,
     *,
     count: int,
     regenerate: bool = False,
@@ -169,7 +144,7 @@ def random_directions(
 
 
 def _orthogonal_to(
-    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: RandomSpec
+    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: Random
 ) -> dict[str, Tensor]:
     """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
     made = {}
@@ -181,7 +156,7 @@ def _orthogonal_to(
     return made
 
 
-def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomSpec) -> Tensor:
+def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random) -> Tensor:
     """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
     square = filters.dot(d, d)
     rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
@@ -193,7 +168,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomS
     return scaled(rest, w, filters, spec.normalise, factors(rest, w, filters, spec.normalise))
 
 
-def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) -> str:
+def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> str:
     if name not in moving:
         return f"{filters.words}; stays"
     if filters.is_gain:

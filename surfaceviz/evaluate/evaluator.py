@@ -28,7 +28,6 @@ _FEW = 2  # samples that tell what a model and a loss give; one is too few for a
 # Statistics depend on how samples fall into batches: the same ones for every engine.
 _RECALIBRATION_BATCH = 128
 
-BN_MODES = ("fixed", "recalibrate")
 
 Arrays = Mapping[str, FloatArray]
 

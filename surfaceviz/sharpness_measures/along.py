@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from surfaceviz.directions.normalise import noise
-from surfaceviz.directions.random import RandomSpec, Regenerated
+from surfaceviz.directions.random import Regenerated
+from surfaceviz.directions.specs import Random
 from surfaceviz.sharpness_measures.measurements import Figure, mean_of, median_of
 from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import check
@@ -80,7 +81,7 @@ def _direction(objective: Objective, theta: Theta, seed: int, axis: int) -> Tens
     """Return the filter-normalised direction of a slice's axis of that number, (P,) float64."""
     layout = objective.layout
     weights = {name: theta[name].cpu() for name in layout.names}
-    held = Regenerated(weights, objective.filters, layout.names, RandomSpec(seed), axis, hold=True).held
+    held = Regenerated(weights, objective.filters, layout.names, Random(seed=seed), axis, hold=True).held
     return layout.flat([held.get(name, torch.zeros_like(weights[name])) for name in layout.names])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from surfaceviz.directions import normalise, random
-from surfaceviz.directions.random import RandomSpec
+from surfaceviz.directions.specs import Random
 from surfaceviz.errors import DirectionError, ProblemError
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.parameters import canonical_name, filters_of, moving, named_tensors
@@ -235,7 +235,7 @@ def test_nothing_to_move_is_an_error() -> None:
     with pytest.raises(DirectionError, match="nothing moves"):
         oracles.make_directions(nn.Sequential(nn.BatchNorm1d(3)))
     with pytest.raises(ValueError, match="expected one of filter, .*got 'fliter'"):
-        RandomSpec(normalise="fliter")
+        Random(normalise="fliter")
 
 
 def test_names_that_collide_without_wrappers_are_refused() -> None:

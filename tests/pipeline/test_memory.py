@@ -14,7 +14,7 @@ from torch.nn import functional
 from surfaceviz.directions.axes import Axis
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import Folding
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import in_a_row
 from surfaceviz.problem.functional import borrowed

@@ -40,14 +40,14 @@ def make_sums(targets: HessianTargets, request: HessianRequest, memory: Memory, 
     """Return what multiplies vectors on a process's share of the samples."""
     return Sums(
         targets.problem, share.of(targets.split), targets.layout, targets.own_names, targets.state,
-        operator=request.wanted.operator, memory=memory.graphs, batch=request.batch,
+        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
     )  # fmt: skip
 
 
 def divided(targets: HessianTargets, request: HessianRequest, *, bases: int, processes: int) -> Memory:
     """Return how the memory is divided."""
     each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
-    wanted = request.wanted
+    wanted = request.spectrum
     most = max(MOST_ROOM, least_room(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
     return Memory.of(request.memory, each, most=most, bases=bases, processes=processes)
 

@@ -116,7 +116,7 @@ def key_of(record: Spectrum) -> Key:
 
 def key_at(request: HessianRequest, targets: HessianTargets, number: int) -> Key:
     """Return the key of the spectrum that is asked for at a point."""
-    wanted, given = request.wanted, targets.points[number].fields
+    wanted, given = request.spectrum, targets.points[number].fields
     return (
         given.get("place", ()), given.get("source", ""), given.get("weights_sha256", ""), wanted.operator,
         wanted.parameters, wanted.normalised, targets.split.name, targets.split.count,
