@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import surfaceviz
 from surfaceviz.directions import random
+from surfaceviz.directions.specs import Random
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.parameters import filters_of, moving
 from surfaceviz.problem.problem import Problem
@@ -68,7 +69,7 @@ def make_directions(
 ) -> list[random.Direction]:
     """Return random directions around a model, as a run would make them."""
     theta = checkpoints.read_state(model)
-    spec = random.Random(seed, **options)
+    spec = Random(seed=seed, **options)
     return random.random_directions(theta, filters_of(model, rules), moving(model), spec, count=count)
 
 

@@ -163,7 +163,7 @@ def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
         other = theirs.contents.get(what, "none")
         if other != own:
             raise ProblemError(
-                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all ranks must make the same call "
+                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all must make the same call "
                 "and read the same files"
             )
     for metric, value in mine.centre.items():

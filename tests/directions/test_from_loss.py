@@ -12,8 +12,8 @@ import oracles
 import pytest
 
 from surfaceviz import cli, store
+from surfaceviz.directions import from_loss
 from surfaceviz.errors import DirectionError
-from surfaceviz.pipeline.slice import ways
 from surfaceviz.problem.problem import Problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -96,7 +96,7 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
     origin = whole.origin.copy()
     origin[1] = 0
     store.write(Path("a.h5"), replace(whole, origin=origin), store.read_directions("a.h5"))
-    monkeypatch.setattr(ways, "directions_along", None)  # would be called
+    monkeypatch.setattr(from_loss, "extreme_eigenvectors", None)  # would be called
     assert cli.run([*command, "-o", "a.h5"]) == 0
     np.testing.assert_array_equal(store.read("a.h5").values["train_loss"], whole.values["train_loss"])
     assert cli.run(["hessian", "a.h5", "--quiet"]) == 0

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz import evaluate, options
-from surfaceviz.directions.axes import Axis
+from surfaceviz import options
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, engines, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import Folding, NothingToFoldError
 from surfaceviz.pipeline.slice.make_plan import make_plan
@@ -93,8 +92,8 @@ def _in_place() -> Problem:
 
 
 def _world(problem: Problem, dtype: str = "float32", **options: Any) -> EvaluationContext:
-    axes = (Axis(-1, 1, 5), Axis(-1, 1, 5))
-    plan = make_plan(Request(problem, axes=axes, dtype=dtype, **options), lambda _line: None)
+    axes = [(-1, 1, 5), (-1, 1, 5)]
+    plan = make_plan(Request.of(problem, axes, dtype=dtype, **options), lambda _line: None)
     plan.problem.model.eval()
     return plan.context()
 

@@ -52,5 +52,5 @@ def test_devices_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 
 def test_processes_of_a_node_take_turns_at_its_devices() -> None:
     """The place of a process decides; `meta` and `cpu` stand for two GPUs, which they are not for a slice."""
-    request = Request(oracles.net_problem(), axes=None, device="cpu,cpu")
+    request = Request.of(oracles.net_problem(), device="cpu,cpu")
     assert [str(make_plan(request, lambda _line: None, place=k).device) for k in range(3)] == ["cpu"] * 3

@@ -45,7 +45,7 @@ def test_dtypes_agree_within_their_rounding(dtype: str, rtol: float) -> None:
 
 
 def test_data_are_on_the_device_once_and_no_batch_waits_for_the_host() -> None:
-    plan = make_plan(Request(oracles.net_problem(samples=64), device="cuda"), lambda _line: None)
+    plan = make_plan(Request.of(oracles.net_problem(samples=64), device="cuda"), lambda _line: None)
     with borrowed(plan.problem.model, plan.device):
         evaluator = Evaluator(plan.context(), EngineConfig("eager", 8))
         evaluator.centre()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz.directions.axes import Axis
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import Folding
 from surfaceviz.pipeline.slice.make_plan import make_plan
@@ -54,8 +53,8 @@ def _deep(wide: bool) -> nn.Module:
 
 
 def _world(model: nn.Module, data: Any, loss: Any) -> EvaluationContext:
-    axes = (Axis(-1, 1, 5), Axis(-1, 1, 5))
-    return make_plan(Request(Problem(model, data, loss), axes=axes), lambda _line: None).context()
+    axes = [(-1, 1, 5), (-1, 1, 5)]
+    return make_plan(Request.of(Problem(model, data, loss), axes), lambda _line: None).context()
 
 
 @pytest.mark.parametrize(
