@@ -205,16 +205,19 @@ def parse_directions(
     if directions:
         chosen["directions"] = FromFile, {"path": str(directions)}
     if len(chosen) > 1:
-        raise ValueError(f"got {' and '.join(chosen)}; each names the directions. Give one of them")
-    name, (variant, own) = next(iter(chosen.items()), ("random", (Random, {})))
+        raise ValueError(f"got {' and '.join(chosen)}; each determines the directions. Give one of them")
+    variant, own = next(iter(chosen.values()), (Random, {}))
     given = {key: value for key, value in options.items() if value != _DEFAULTS[key]}
     unknown = sorted(given.keys() - {field.name for field in fields(variant)})
     if unknown:
-        raise ValueError(
-            f"got {', '.join(unknown)}, which {name} directions do not have; leave out {' and '.join(unknown)}"
-        )
+        listed = ", ".join(unknown)
+        raise ValueError(f"got {listed}; {_TITLES[variant]} have no such option. Leave out {listed}")
     made: Directions = variant(**own, **given)
     return made
 
 
 _DEFAULTS = {field.name: field.default for variant in (FromLoss, Random) for field in fields(variant)}
+_TITLES = {
+    Random: "random directions", Toward: "directions toward models", FromLoss: "directions along the loss",
+    FromFile: "directions from a file",
+}  # fmt: skip

@@ -73,7 +73,7 @@ def test_an_ascent_ends_higher_than_the_gradient_at_its_radius() -> None:
 def test_a_minimum_has_no_way_up() -> None:
     model, x, _ = oracles.regression()
     problem = Problem(model, (x, model(x).detach()), "mse")
-    with pytest.raises(DirectionError, match="the gradient is 0: no way up can be told; take --along hessian"):
+    with pytest.raises(DirectionError, match="the gradient is 0: it has no direction; take --along hessian"):
         oracles.run_slice(problem, [(-1, 1, 3)], along="gradient")
 
 
@@ -110,7 +110,9 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
     ("more", "line"),
     [
         ({"along": "sideways"}, "along: expected one of hessian, extremes, gradient, ascent, got 'sideways'"),
-        ({"along": "hessian", "orthogonal": True}, "along names the directions; leave out toward, regenerate"),
+        ({"along": "hessian", "orthogonal": True}, "got orthogonal; directions along the loss have no such option"),
+        ({"along": "gradient", "radius": 0.1}, "got radius with along gradient, which has none"),
+        ({"along": "hessian:3"}, "along: expected hessian, got hessian:3"),
         ({"along": "ascent", "radius": 0.0}, "radius: expected a positive distance, got 0"),
     ],
 )

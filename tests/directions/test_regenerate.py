@@ -89,9 +89,12 @@ def test_a_run_goes_on_with_either() -> None:
 
 
 def test_what_needs_more_than_one_tensor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for more in (("--orthogonal",), ("--toward", "b.pt")):
+    for more, line in (
+        (("--orthogonal",), "regenerate generates one direction at a time; leave out orthogonal, which needs two"),
+        (("--toward", "b.pt"), "got regenerate; directions toward models have no such option"),
+    ):
         assert cli.run(["slice", "mlp-digits", "--regenerate", *more]) == 2
-        assert "regenerate is for random directions one by one; leave out toward" in capsys.readouterr().err
+        assert line in capsys.readouterr().err
 
 
 LARGE = """

@@ -46,7 +46,7 @@ def test_devices_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cpu", workers=3)
     with pytest.raises(ProblemError, match="devices cpu,meta: values are the same bits on devices of one kind"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,meta")
-    with pytest.raises(ProblemError, match="device 'cuda:7' is not to be had"):
+    with pytest.raises(ProblemError, match="device 'cuda:7' is not available"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cuda:7")
 
 
