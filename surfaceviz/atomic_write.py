@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 
-def put(path: Path, image: bytes, *, shared: bool = False) -> None:
+def write_bytes(path: Path, content: bytes, *, shared: bool = False) -> None:
     """Put a file's bytes at ``path``, atomically and lasting; through a link, at what it leads to.
 
     Args:
         path: the file.
-        image: its bytes.
+        content: its bytes.
         shared: whether another may write it at the same time, as no lock forbids it. Whoever is alone overwrites what
             a killed run has left beside the file.
 
@@ -23,16 +23,16 @@ def put(path: Path, image: bytes, *, shared: bool = False) -> None:
     own = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
     beside = target.with_name(f".{target.name}{own}.part")
     try:
-        _write_synced(beside, image)
+        _write_synced(beside, content)
         os.replace(beside, target)  # noqa: PTH105  fault injection patches os
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(target.parent)
 
 
-def _write_synced(path: Path, image: bytes) -> None:
+def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as stream:
-        stream.write(image)
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 

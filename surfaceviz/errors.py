@@ -66,7 +66,7 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def place_of(error: BaseException) -> str:
+def user_code_location(error: BaseException) -> str:
     """Return `` (file.py, line 3)`` for the innermost line of the user's own code; nothing where there is none."""
     not_theirs = (Path(__file__).parent, Path(sysconfig.get_path("stdlib")))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -77,7 +77,7 @@ def place_of(error: BaseException) -> str:
     return ""
 
 
-def is_short_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was too little memory, on a device or on the host."""
     short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, on a device
     return short or "DefaultCPUAllocator" in str(error)

@@ -41,7 +41,7 @@ def _raise(signum: int) -> None:
     raise Interrupted(signum)
 
 
-def post(action: Action) -> None:
+def raise_in_main_thread(action: Action) -> None:
     """Have the main thread call ``action``, which raises, soon, as if a signal had arrived; from another thread.
 
     Where the main thread is not `interruptible`, nothing happens.
@@ -74,19 +74,19 @@ def interruptible() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def seen() -> int | None:
+def received_signal() -> int | None:
     """Return the number of the signal that arrived, if any, also where its exception was lost."""
     return _State.seen
 
 
-def check() -> None:
+def raise_if_interrupted() -> None:
     """Raise `Interrupted` for a signal whose exception was lost, as in a finaliser that Python happened to run."""
     if _State.seen is not None and not _State.shields:
         raise Interrupted(_State.seen)
 
 
 @contextmanager
-def shielded(*, and_raise: bool = True) -> Iterator[None]:
+def deferred_signals(*, raise_after: bool = True) -> Iterator[None]:
     """Hold a signal back until the block ends, then raise it as `Interrupted`, unless the run ends anyway.
 
     An exception that leaves the block goes first; the signal is then dropped, as the run ends anyway.
@@ -99,5 +99,5 @@ def shielded(*, and_raise: bool = True) -> Iterator[None]:
         pending = _State.pending
         if not _State.shields:
             _State.pending = None
-    if and_raise and pending is not None and not _State.shields:
+    if raise_after and pending is not None and not _State.shields:
         pending()

@@ -195,10 +195,10 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomS
 
 def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) -> str:
     if name not in moving:
-        return f"{filters.words}; stays"
+        return f"{filters.description}; stays"
     if filters.is_gain:
-        return f"{filters.words}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
-    return f"{filters.words}; {spec.normalise}"
+        return f"{filters.description}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
+    return f"{filters.description}; {spec.normalise}"
 
 
 def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class BatchedSplits:
     """Splits that lie in a row in the same batches; rows behind the last one's only fill the last batch."""
 
     names: tuple[str, ...]
@@ -27,18 +27,18 @@ class Section:
         return ", ".join(self.names)
 
 
-def apart(splits: Sequence[Split], size: int) -> list[Section]:
+def batch_separately(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
     """Return a section for each split: batches of ``size`` with a short last one, or the batches as given."""
-    return [Section((split.name,), (), tuple(split.batches(size))) for split in splits]
+    return [BatchedSplits((split.name,), (), tuple(split.batches(size))) for split in splits]
 
 
-def in_a_row(splits: Sequence[Split], size: int) -> list[Section]:
+def batch_jointly(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
     """Return sections of splits whose samples are alike, in batches of one size of at most ``size``.
 
     The size is evened out, so that little is filled: 1797 samples in batches of at most 480 make four of
     450. The last batch is filled with copies of the last sample.
     """
-    alike: dict[str, list[Split]] = {}
+    alike: dict[str, list[DataSplit]] = {}
     for split in splits:
         alike.setdefault(_kind(split.rows), []).append(split)
     return [_row(group, size) for group in alike.values()]
@@ -48,7 +48,7 @@ def _kind(rows: Tree) -> str:
     return str(map_leaves(lambda leaf: (leaf.dtype, leaf.shape[1:]) if isinstance(leaf, Tensor) else leaf, rows))
 
 
-def _row(splits: Sequence[Split], size: int) -> Section:
+def _row(splits: Sequence[DataSplit], size: int) -> BatchedSplits:
     total = sum(split.count for split in splits)
     number = math.ceil(total / size)
     size = math.ceil(total / number)
@@ -57,7 +57,7 @@ def _row(splits: Sequence[Split], size: int) -> Section:
     for batch in range(number):
         run_slice = iter([_cut(parts, batch * size, size) for parts in columns])
         batches.append(map_tensors(lambda _, run_slice=run_slice: next(run_slice), splits[0].rows))  # type: ignore[misc]
-    return Section(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
+    return BatchedSplits(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
 
 
 def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:

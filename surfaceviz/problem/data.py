@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
-from surfaceviz.errors import ProblemError, place_of
+from surfaceviz.errors import ProblemError, user_code_location
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors, update_digest
 
 _CHUNK = 512  # samples of a data set that are collated at a time
@@ -26,7 +26,7 @@ _NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class DataSplit:
     """The data of one split: one tree of tensors, or batches that must stay as they came."""
 
     name: str
@@ -41,17 +41,17 @@ class Split:
             return list(self.given)
         return [_rows(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
 
-    def head(self, count: int) -> Split:
+    def head(self, count: int) -> DataSplit:
         """Return the first ``count`` samples, or the batches that hold them; the fingerprint stays the whole's."""
         if count >= self.count:
             return self
         if self.given:
             each = max(1, self.count // len(self.given))
             kept = self.given[: math.ceil(count / each)]
-            return Split(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
-        return Split(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
+            return DataSplit(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
+        return DataSplit(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
 
-    def subset(self, samples: int) -> Split:
+    def subset(self, samples: int) -> DataSplit:
         """Return the seeded subset of so many samples that `load` gives; the fingerprint stays the whole's.
 
         Raises:
@@ -60,15 +60,15 @@ class Split:
         if self.given:
             raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
         index = _chosen(self.count, samples)
-        return self if index is None else Split(self.name, samples, self.sha256, _rows(self.rows, index))
+        return self if index is None else DataSplit(self.name, samples, self.sha256, _rows(self.rows, index))
 
-    def mapped(self, function: Callable[[Tree], Tree]) -> Split:
+    def mapped(self, function: Callable[[Tree], Tree]) -> DataSplit:
         """Return the split with a function applied to its trees (to move or to cast them)."""
         rows = None if self.given else function(self.rows)
-        return Split(self.name, self.count, self.sha256, rows, tuple(map(function, self.given)))
+        return DataSplit(self.name, self.count, self.sha256, rows, tuple(map(function, self.given)))
 
 
-def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> Split:
+def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> DataSplit:
     """Return a split materialised from what the user has.
 
     Args:
@@ -100,10 +100,10 @@ def _guarded(name: str) -> Iterator[None]:
     except ProblemError:
         raise
     except Exception as error:
-        raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{place_of(error)}") from error
+        raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{user_code_location(error)}") from error
 
 
-def combined_sha256(splits: Iterable[Split]) -> str:
+def combined_sha256(splits: Iterable[DataSplit]) -> str:
     """Return one fingerprint for several splits."""
     return hashlib.sha256("".join(f"{s.name}\0{s.sha256}\0" for s in splits).encode()).hexdigest()
 
@@ -158,10 +158,10 @@ def _chosen(count: int, samples: int | None) -> Tensor | None:
     """Return the sorted indices of the subset, or None for all."""
     if samples is None or samples >= count:
         return None
-    return torch.from_numpy(np.sort(order(count)[:samples]))
+    return torch.from_numpy(np.sort(subset_order(count)[:samples]))
 
 
-def order(count: int) -> NDArray[np.intp]:
+def subset_order(count: int) -> NDArray[np.intp]:
     """Return the samples in the order in which growing subsets take them in."""
     return np.argsort(np.fromiter(itertools.islice(_priorities(), count), np.float64, count), kind="stable")
 
@@ -193,7 +193,7 @@ def _read_dataset(name: str, source: Any, samples: int | None) -> Tree:
     return rows
 
 
-def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> Split:
+def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> DataSplit:
     if isinstance(source, DataLoader) and isinstance(source.sampler, RandomSampler):
         raise ProblemError(f"split {name}: the loader is shuffling; give shuffle=False, a surface needs fixed data")
     if isinstance(source, Iterator):
@@ -210,7 +210,7 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
         return _finish(name, rows)
     # A given measure may take batches that are no trees of rows at all: each then counts as one sample.
     count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
-    return Split(name, count, _digest(tuple(batches)), given=tuple(batches))
+    return DataSplit(name, count, _digest(tuple(batches)), given=tuple(batches))
 
 
 def _thinned(name: str, source: Iterable[Any], samples: int) -> list[Tree]:
@@ -265,11 +265,11 @@ def _concatenate(batches: Sequence[Tree]) -> Tree | None:
     return None  # a leaf that is no tensor, as strings: the batches stay as given
 
 
-def _finish(name: str, rows: Tree) -> Split:
+def _finish(name: str, rows: Tree) -> DataSplit:
     count = _length(name, rows)
     if count == 0:
         raise ProblemError(f"split {name} is empty")
-    return Split(name, count, _digest(rows), rows)
+    return DataSplit(name, count, _digest(rows), rows)
 
 
 def _digest(tree: Tree) -> str:

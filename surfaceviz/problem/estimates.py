@@ -69,7 +69,7 @@ def estimate_from_sums(pairs: Sequence[tuple[float | Tensor, float | Tensor]]) -
     return MeanEstimate(torch.tensor([summed / weights if weights else math.nan], dtype=torch.float64))
 
 
-def estimate(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[MeanEstimate]:
+def estimate_means(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[MeanEstimate]:
     """Return a metric's tally for each of the splits that lie one after another in ``parts``.
 
     Args:

@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
-from surfaceviz.problem.batching import Section
-from surfaceviz.problem.estimates import MeanEstimates, estimate
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
+from surfaceviz.problem.batching import BatchedSplits
+from surfaceviz.problem.estimates import MeanEstimates, estimate_means
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
 Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
 
 
-class Pass:
+class DataPass:
     """Measures all splits with given weights.
 
     Args:
@@ -37,11 +37,11 @@ class Pass:
         call: what measures batches with a state; by default `eager`.
     """
 
-    def __init__(self, problem: Problem, sections: Sequence[Section], call: Call | None = None) -> None:
+    def __init__(self, problem: Problem, sections: Sequence[BatchedSplits], call: Call | None = None) -> None:
         self._call = call or eager(problem)
         self._sections = sections
         self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
-        self._versions = versions(self._inputs)
+        self._versions = tensor_versions(self._inputs)
 
     def __call__(self, state: Any) -> MeanEstimates:
         """Return the tallies with the weights and buffers in ``state``, by the model's own names.
@@ -54,17 +54,17 @@ class Pass:
         """
         tallies: MeanEstimates = {}
         for section in self._sections:
-            parts = measured(self._call, section.title, section.batches, state)
+            parts = measure_batches(self._call, section.title, section.batches, state)
             by_metric = {
-                metric: estimate(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
+                metric: estimate_means(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
             }
             for i, split in enumerate(section.names):
                 tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
-        refuse_written(self._versions, self._inputs)
+        raise_if_written(self._versions, self._inputs)
         return tallies
 
 
-def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
+def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
     """Return metric -> what each batch gave.
 
     Raises:
@@ -72,7 +72,7 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
         MemoryShortError: there was too little memory.
     """
     _reseed()
-    with telling(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
+    with error_context(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
         parts = call(state, batches)
     if any(part.keys() != parts[0].keys() for part in parts):
         raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
@@ -80,7 +80,7 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def error_context(what: str) -> Iterator[None]:
     """Turn whatever the user's code raises in a ``with`` block into a line that says what was being done.
 
     Raises:
@@ -92,22 +92,22 @@ def telling(what: str) -> Iterator[None]:
     except SurfacevizError:
         raise
     except Exception as error:
-        kind = MemoryShortError if is_short_of_memory(error) else ProblemError
-        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}") from error
+        kind = MemoryShortError if is_out_of_memory(error) else ProblemError
+        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}") from error
 
 
-def versions(tensors: Iterable[Tensor]) -> list[int]:
+def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
     """Return how often each tensor was written into."""
     return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
 
 
-def refuse_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
+def raise_if_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
     """Refuse a model that has written into its input since ``before``.
 
     Raises:
         ProblemError: it has.
     """
-    if versions(tensors) != list(before):
+    if tensor_versions(tensors) != list(before):
         raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
 
 
@@ -139,7 +139,7 @@ class _Host(nn.Module):
         self._measure = problem.measure
 
     def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+        return [{k: detach_sums(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
@@ -149,12 +149,12 @@ def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
         _reseed()
         given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
-        return summed(given)
+        return sum_and_weight(given)
 
     return call
 
 
-def summed(given: Measured) -> tuple[Tensor, float]:
+def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
     """Return (sum, weight) of what a batch gave, the sum in float64 with its graph."""
     total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
     return torch.as_tensor(total).double(), float(weight)
@@ -190,7 +190,7 @@ class _Outputs(nn.Module):
         return self._outputs(self.model, batch)
 
 
-def detached(given: Measured) -> Measured:
+def detach_sums(given: Measured) -> Measured:
     """Return sums in float64, without a graph."""
     if isinstance(given, PerSample):
         return PerSample(given.values.detach().double(), given.weights.detach().double())
@@ -214,7 +214,7 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
             if buffer is not None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
-        measured(eager(problem), "train, for batch norm,", batches, state)
+        measure_batches(eager(problem), "train, for batch norm,", batches, state)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
@@ -262,7 +262,7 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
             yield
         finally:
             # A signal may have cut functional_call short in the midst of its own putting back.
-            with shielded():
+            with deferred_signals():
                 torch.set_num_threads(threads)
                 for module, parameters, buffers in registers:
                     _put_back(module._parameters, parameters)  # noqa: SLF001

@@ -94,7 +94,7 @@ def metric_measure(metric: Callable[[Any, Any], Any]) -> Measure:
     return partial(_from_callable, function=metric)
 
 
-def wide(outputs: Tensor, classes: int = 1) -> Tensor:
+def widen(outputs: Tensor, classes: int = 1) -> Tensor:
     """Return outputs in float64, or in float32 at least where the number of classes is vast."""
     if classes <= _WIDEST_DOUBLE:
         return outputs.double()
@@ -118,7 +118,7 @@ def cross_entropy(
         ignore_index: the class number that does not count.
         label_smoothing: in [0, 1].
     """
-    logits = wide(outputs, outputs.shape[1])
+    logits = widen(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
     soft = targets.is_floating_point()
     targets = targets.to(logits) if soft else targets.long()
@@ -140,7 +140,7 @@ def cross_entropy(
 def _negative_log_likelihood(
     outputs: Tensor, targets: Tensor, *, class_weights: Tensor | None, ignore_index: int
 ) -> PerSample:
-    logits = wide(outputs, outputs.shape[1])
+    logits = widen(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
     each = functional.nll_loss(logits, targets, weight, ignore_index=ignore_index, reduction="none")
     return PerSample(_sums(each), _class_weights(targets, weight, ignore_index, each))
@@ -200,7 +200,7 @@ def _first_largest(logits: Tensor) -> Tensor:
     return count - ((logits == logits.amax(0)).view(torch.uint8) * from_last).amax(0)
 
 
-def suits_accuracy(outputs: Any, targets: Any) -> bool:
+def targets_are_classes(outputs: Any, targets: Any) -> bool:
     """Return whether targets are class numbers for the outputs' second axis."""
     return (
         isinstance(outputs, Tensor)

@@ -40,7 +40,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedTensor:
     """A parameter or buffer: the name we use, the name its model uses, the tensor and its owner."""
 
     name: str
@@ -55,20 +55,20 @@ class Named:
         return self.tensor.is_floating_point()
 
 
-def named_tensors(model: nn.Module) -> dict[str, Named]:
+def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
     """Return every parameter and buffer of ``model`` under its canonical name, sorted by it.
 
     A tensor that is tied to several places comes once, under the lexicographically first name.
     """
     model = unwrap(model)
-    found: dict[int, Named] = {}
+    found: dict[int, NamedTensor] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for is_parameter, tensors in ((True, module._parameters), (False, module._buffers)):  # noqa: SLF001
             for key, tensor in tensors.items():
                 if tensor is None:
                     continue
                 own_name = f"{prefix}.{key}" if prefix else key
-                new = Named(canonical_name(own_name), own_name, tensor, module, is_parameter)
+                new = NamedTensor(canonical_name(own_name), own_name, tensor, module, is_parameter)
                 old = found.get(id(tensor))
                 if old is None or new.name < old.name:
                     found[id(tensor)] = new
@@ -76,7 +76,7 @@ def named_tensors(model: nn.Module) -> dict[str, Named]:
     return {named.name: named for named in sorted(found.values(), key=lambda named: named.name)}
 
 
-def _refuse_collisions(tensors: Iterable[Named]) -> None:
+def _refuse_collisions(tensors: Iterable[NamedTensor]) -> None:
     seen: dict[str, str] = {}
     for named in tensors:
         other = seen.setdefault(named.name, named.own_name)
@@ -110,7 +110,7 @@ class Filters:
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]
-    words: str
+    description: str
 
     @property
     def is_gain(self) -> bool:
@@ -160,7 +160,7 @@ def filters_of(model: nn.Module, rules: Mapping[str, FilterAxes] | None = None) 
     }
 
 
-def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes]) -> Filters:
+def _filters(named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes]) -> Filters:
     shape = tuple(named.tensor.shape)
     for pattern, axes in rules.items():
         if fnmatchcase(named.name, pattern):
@@ -169,8 +169,8 @@ def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str,
     kind = type(owner).__name__
     if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
         groups = owner.groups
-        words = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
-        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), words)
+        description = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
+        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), description)
     axes = _axes(owner, key, named, shape)
     return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: {_gain(key)}")
 
@@ -179,7 +179,7 @@ def _gain(key: str) -> str:
     return "bias" if "bias" in key else "gain"
 
 
-def _axes(owner: nn.Module, key: str, named: Named, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _axes(owner: nn.Module, key: str, named: NamedTensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the filter axes of a parameter; none for a gain."""
     kind = type(owner).__name__
     if key == "weight" and isinstance(owner, _AXIS_0):
@@ -196,7 +196,7 @@ _CONVOLUTION_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTransp
 _AXIS_0 = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag)
 
 
-def _owner(named: Named, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, str]:
+def _owner(named: NamedTensor, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, str]:
     """Return the module whose weight this is and the weight's name there, seen through weight norm."""
     path, _, key = named.own_name.rpartition(".")
     outer, found, attribute = path.partition("parametrizations.")
@@ -223,7 +223,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in patterns)
 
 
-def moving(model: nn.Module, *, only: Sequence[str] = (), freeze: Sequence[str] = ()) -> list[str]:
+def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Sequence[str] = ()) -> list[str]:
     """Return the canonical names of the parameters that a random direction moves.
 
     Those with ``requires_grad``; with ``only``, those that match, whatever their flag; without

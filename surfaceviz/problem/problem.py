@@ -18,7 +18,7 @@ from surfaceviz.problem.losses import (
     accuracy,
     loss_measure,
     metric_measure,
-    suits_accuracy,
+    targets_are_classes,
 )
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import map_tensors
@@ -120,7 +120,7 @@ class Problem:
         """Whether a loader's batches stay as they come, as a given ``measure`` may couple them."""
         return self._measure is not None
 
-    def load(self, split: str, *, samples: int | None = None) -> data_module.Split:
+    def load(self, split: str, *, samples: int | None = None) -> data_module.DataSplit:
         """Return a split's data, materialised.
 
         Raises:
@@ -130,7 +130,7 @@ class Problem:
             raise ProblemError(f"no split {split!r}; the problem has {', '.join(self.sources)}")
         return data_module.load(split, self.sources[split], samples=samples, as_given=self.keeps_batches)
 
-    def classes(self, split: data_module.Split) -> int | None:
+    def classes(self, split: data_module.DataSplit) -> int | None:
         """Return the number of different class numbers among a split's targets; None if they are none."""
         if self._measure is not None or split.given:
             return None
@@ -143,7 +143,7 @@ class Problem:
         """Return what the loss is taken of: the model's outputs, or their ``logits``."""
         return _logits(self._forward(model, _parts(batch)[0]))
 
-    def uninformed(self, split: data_module.Split, outputs: Any) -> float | None:
+    def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
         """Return the loss of knowing nothing: of a uniform guess of the class, or of the mean of the targets.
 
         None where the loss is none of torch's classification and regression losses, or the targets are none of its.
@@ -173,7 +173,7 @@ class Problem:
         return total / weight if weight and total > 0 else None
 
     @property
-    def judges_outputs(self) -> bool:
+    def has_loss(self) -> bool:
         """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
         return self._loss is not None
 
@@ -199,7 +199,7 @@ class Problem:
             for name, value in measured.items():
                 _check_samples(name, value)
             return measured
-        return self.judge(self.outputs(model, batch), self.targets(batch))
+        return self.measure_outputs(self.outputs(model, batch), self.targets(batch))
 
     def measure_loss(self, model: nn.Module, batch: Any) -> Measured:
         """Return the loss's sums on one batch, without the metrics where these come apart.
@@ -209,9 +209,9 @@ class Problem:
         """
         if self._loss is None:
             return self.measure(model, batch)["loss"]
-        return self.judge_loss(self.outputs(model, batch), self.targets(batch))
+        return self.measure_outputs_loss(self.outputs(model, batch), self.targets(batch))
 
-    def judge_loss(self, outputs: Any, targets: Any) -> Measured:
+    def measure_outputs_loss(self, outputs: Any, targets: Any) -> Measured:
         """Return the loss's sums of outputs against targets."""
         assert self._loss is not None
         return self._loss(outputs, targets)
@@ -221,13 +221,13 @@ class Problem:
         """Return what a batch's outputs are compared with."""
         return _parts(batch)[1]
 
-    def judge(self, outputs: Any, targets: Any) -> dict[str, Measured]:
+    def measure_outputs(self, outputs: Any, targets: Any) -> dict[str, Measured]:
         """Return metric name -> sums of outputs against targets."""
         assert self._loss is not None
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
-        if suits_accuracy(outputs, targets):
+        if targets_are_classes(outputs, targets):
             measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
         return measured | {key: metric(outputs, targets) for key, metric in self._metrics.items()}
 

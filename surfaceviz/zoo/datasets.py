@@ -13,7 +13,7 @@ from torch import Tensor
 
 from surfaceviz.errors import ProblemError
 
-Split = tuple[Tensor, Tensor]
+TensorPair = tuple[Tensor, Tensor]
 
 # Where Debian's package dataset-fashion-mnist puts its files.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -22,7 +22,7 @@ _MAGIC = 4  # bytes
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def digits() -> dict[str, Split]:
+def digits() -> dict[str, TensorPair]:
     """Return scikit-learn's handwritten digits, every fifth image being test.
 
     Images are float32 of shape (N, 1, 8, 8), standardised by the mean 0.305 and the standard
@@ -62,7 +62,9 @@ def read_idx(path: str | Path) -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-def idx_folder(folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")) -> dict[str, Split]:
+def idx_folder(
+    folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")
+) -> dict[str, TensorPair]:
     """Return the splits of a folder laid out as MNIST and Fashion-MNIST are.
 
     Images become float32 of shape (N, 1, H, W) in [0, 1]; labels int64 of shape (N,).
@@ -79,7 +81,7 @@ def idx_folder(folder: str | Path | None = None, *, splits: tuple[str, ...] = ("
     return {split: _idx_split(root, "t10k" if split == "test" else split) for split in splits}
 
 
-def _idx_split(root: Path, stem: str) -> Split:
+def _idx_split(root: Path, stem: str) -> TensorPair:
     images = read_idx(_either(root, f"{stem}-images-idx3-ubyte"))
     labels = read_idx(_either(root, f"{stem}-labels-idx1-ubyte"))
     if len(images) != len(labels):

@@ -22,7 +22,7 @@ def test_shipped_weights_reach_their_accuracy(name: str, target: float) -> None:
     data = datasets.digits()
     assert (len(data["train"][1]), len(data["test"][1])) == (1437, 360)
     assert training.accuracy(problem.model, data["test"]) > target
-    assert all(not entry.summary.endswith(".") for entry in catalogue.ENTRIES.values())
+    assert all(not entry.summary.endswith(".") for entry in catalogue.CATALOGUE.values())
 
 
 def test_resnets_have_the_papers_size() -> None:

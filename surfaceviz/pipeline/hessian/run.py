@@ -80,7 +80,7 @@ def run_hessian(
 
 
 def _lead(job: MpiJob, request: HessianRequest, workers: int | None, reporter: Reporter, command: str) -> HessianResult:
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
+    with signals.interruptible(), leading(job, signals.raise_in_main_thread, reporter.warn) as root:
         hands = HessianWorkers(workers, root, reporter, job.local_rank, job.local_size)
         answer = _answer(request, hands, command)
         root.tell("done")
@@ -217,7 +217,7 @@ def _fill(
             book.save()
             done += len(each.chunk.numbers)
             hands.reporter.advance(done, total, done - before)
-            signals.check()
+            signals.raise_if_interrupted()
     return len(rows)
 
 

@@ -26,8 +26,8 @@ from surfaceviz.pipeline.slice.along import RADIUS
 from surfaceviz.pipeline.slice.identity import same_directions
 from surfaceviz.pipeline.slice.plan import Plan, device_of, make_plan, read_theta
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.problem.data import Split
-from surfaceviz.problem.functional import State, borrowed, recalibrate, telling
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
@@ -65,7 +65,7 @@ class HessianTargets:
     own_names: Mapping[str, str]
     dtype: torch.dtype
     device: torch.device
-    split: Split
+    split: DataSplit
     points: Sequence[TargetPoint]
     directions: Tensor | None
     scale: float
@@ -174,13 +174,13 @@ def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTarge
 
 def _ground(
     request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout,
-    split: Split,
+    split: DataSplit,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
     placer = context.place
     few = split if request.samples is None else split.subset(request.samples)
     there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    with borrowed(problem.model, placer.device), telling("the loss of a guess"):
+    with borrowed(problem.model, placer.device), error_context("the loss of a guess"):
         guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
     identity = {
         "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),

@@ -14,7 +14,7 @@ from surfaceviz.directions.random import Direction, RandomSpec, random_direction
 from surfaceviz.errors import DirectionError
 from surfaceviz.evaluate import Perturber
 from surfaceviz.execute import available_memory
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import Filters, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
@@ -44,7 +44,7 @@ class Around:
     theta: Mapping[str, Tensor]
     filters: Mapping[str, Filters]
     moving: Sequence[str]
-    split: Split
+    split: DataSplit
     dtype: str
     device: torch.device
 

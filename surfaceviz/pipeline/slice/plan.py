@@ -24,9 +24,9 @@ from surfaceviz.pipeline.slice.given import laid_out
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.pipeline.slice.ways import along, differing, given, mastered, toward
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.data import Split, combined_sha256
+from surfaceviz.problem.data import DataSplit, combined_sha256
 from surfaceviz.problem.functional import batch_norms
-from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, moving, named_tensors
+from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, moving_parameters, named_tensors
 from surfaceviz.problem.problem import Problem
 
 PLANE = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
@@ -51,8 +51,8 @@ class Plan:
     toward: list[str]  # fingerprints of the models that the slice leads to
     differing: list[str]  # integer buffers in which they differ from theta, and which stay
     axes: tuple[Axis, ...]
-    splits: list[Split]
-    calibration: Split | None
+    splits: list[DataSplit]
+    calibration: DataSplit | None
     dtype: str  # "auto" until it is settled
     device: torch.device
     engine: EngineConfig | None  # None until it is settled
@@ -116,7 +116,7 @@ class Plan:
         dtype = dtype or self.dtype
         few = None if whole else self.subset
 
-        def there(split: Split) -> Split:
+        def there(split: DataSplit) -> DataSplit:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
@@ -174,7 +174,7 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
         made = given(request, problem.model, theta, say, None if before else kept)
         axes = request.axes or PLANE[: len(made)]
     else:
-        moves = moving(problem.model, only=request.only, freeze=request.freeze)
+        moves = moving_parameters(problem.model, only=request.only, freeze=request.freeze)
         axes = request.axes or PLANE
         made = (
             along(request, Around(problem, theta, filters, moves, splits[0], usual, device), len(axes), kept)
@@ -281,7 +281,7 @@ def read_theta(problem: Problem, weights: str | None, dtype: str, say: Say) -> d
     return theta
 
 
-def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) -> Split | None:
+def _calibration(request: Request, problem: Problem, splits: Sequence[DataSplit]) -> DataSplit | None:
     """Return the training data that batch norms are recalibrated with."""
     if request.bn == "fixed":
         return None

@@ -92,7 +92,7 @@ def _refuse_workers(job: MpiJob, workers: int | None) -> None:
 
 
 def _lead(job: MpiJob, request: Request, workers: int | None, reporter: Reporter, command: str) -> SliceResult:
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
+    with signals.interruptible(), leading(job, signals.raise_in_main_thread, reporter.warn) as root:
         _refuse_workers(job, workers)
         plan = make_plan(request, reporter.say, place=job.local_rank)
         if plan.device.type == "cpu" and cores() > 2 * job.local_size:

@@ -33,7 +33,7 @@ from surfaceviz.pipeline.slice.workers import check_workers, chunk_size, local_w
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import EVALUATED, Mark, Slice
 from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.signals import check, interruptible, shielded
+from surfaceviz.signals import deferred_signals, interruptible, raise_if_interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class _Filling:
         except StoreError:
             raise  # another try to write would only hide it
         except BaseException as error:
-            with shielded(and_raise=False):
+            with deferred_signals(raise_after=False):
                 way.paint()
                 self._save()
             if isinstance(error, Interrupted):
@@ -225,7 +225,7 @@ class _Filling:
             self._counts[str(done.worker)] += len(done.chunk.indices)
             self._fresh += self._done - known
             self._advance(way)
-            check()
+            raise_if_interrupted()
             self._snapshots.save_if_due(partial(self._prepare, way))
             self._watch.look(partial(self._seen, way), way.level)
 
