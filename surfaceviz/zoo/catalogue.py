@@ -68,6 +68,13 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         recipe=Recipe(epochs=60, peak_rate=0.05),
         target=0.93,
     ),
+    "cnn-digits": CatalogueEntry(
+        summary="three plain convolutions with batch norm on the digits",
+        network=networks.batch_norm_cnn,
+        data=_digits,
+        recipe=Recipe(epochs=30, shift=1),
+        target=0.97,
+    ),
     "cnn-fashion": CatalogueEntry(
         summary="a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
         network=networks.small_cnn,
