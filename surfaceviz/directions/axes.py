@@ -1,4 +1,4 @@
-"""Axes, coordinates and the points that are missing."""
+"""Axes of a grid, their coordinates, and chunks of missing points."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from surfaceviz.records import EVALUATED, FloatArray
 
-# A coordinate this close to 0, as a share of the range, is the rounding of 0.
+# A coordinate below this fraction of the range is a rounding error of 0.
 _ZERO = 1e-12
-_MOST = 100_000  # points on an axis; a typing error, not a plan, lies above
+_MOST = 100_000  # points on an axis; more are assumed to be a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class AutoAxis:
-    """``count`` equally spaced coordinates over a symmetric range that is yet to be found."""
+    """``count`` equally spaced coordinates over a symmetric range that is determined later."""
 
     count: int
 
@@ -102,7 +102,7 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Points that one worker evaluates at a stretch."""
+    """Points that one worker evaluates as one task."""
 
     indices: tuple[int, ...]  # flat, C order
     coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
@@ -127,7 +127,7 @@ def chunks(
         size: points to a chunk, at most.
         group: points that are evaluated at once: counted from the first of ``indices``, so that the groups
             of a continued run are those of an undisturbed one; a group comes whole, or not at all.
-        whole: as of `Chunk`.
+        whole: see `Chunk`.
 
     >>> chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.arange(4), np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
     Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)), whole=False)
@@ -147,7 +147,7 @@ def chunks(
 
 
 def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
-    """Return axes that hold the origin and ``points`` with a margin, as a share of their extent."""
+    """Return axes that contain the origin and ``points``, with a margin as a fraction of their extent."""
     axes = []
     for k, count in enumerate(counts):
         along = [0.0, *(p[k] for p in points)]

@@ -1,4 +1,4 @@
-"""How splits are cut into batches: each by itself, or all in a row in batches of one size."""
+"""Batches of splits: each split separately, or several splits jointly in batches of one size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors
 
 @dataclass(frozen=True, slots=True)
 class BatchedSplits:
-    """Splits that lie in a row in the same batches; rows behind the last one's only fill the last batch."""
+    """Splits that share batches, one after another; rows after the last split only pad the last batch."""
 
     names: tuple[str, ...]
-    counts: tuple[int, ...]  # samples; () where a batch need not give one value for each
+    counts: tuple[int, ...]  # samples of each split; () if batches need not give one value per sample
     batches: tuple[Tree, ...]
 
     @property
@@ -28,15 +28,15 @@ class BatchedSplits:
 
 
 def batch_separately(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
-    """Return a section for each split: batches of ``size`` with a short last one, or the batches as given."""
+    """Return each split's own batches: of ``size`` with a shorter last batch, or the fixed batches of the split."""
     return [BatchedSplits((split.name,), (), tuple(split.batches(size))) for split in splits]
 
 
 def batch_jointly(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
-    """Return sections of splits whose samples are alike, in batches of one size of at most ``size``.
+    """Return joint batches of the splits whose samples have equal shapes and dtypes, of one size up to ``size``.
 
-    The size is evened out, so that little is filled: 1797 samples in batches of at most 480 make four of
-    450. The last batch is filled with copies of the last sample.
+    The batch size is reduced to minimise padding: 1797 samples in batches of at most 480 make four batches of
+    450. Copies of the last sample pad the last batch.
     """
     alike: dict[str, list[DataSplit]] = {}
     for split in splits:
@@ -61,7 +61,7 @@ def _row(splits: Sequence[DataSplit], size: int) -> BatchedSplits:
 
 
 def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:
-    """Return ``size`` rows of the parts in a row: a view where they lie in one; behind the end, copies of the last."""
+    """Return ``size`` rows of the concatenated parts, padded with copies of the last row; a view where possible."""
     pieces, offset = [], 0
     for part in parts:
         piece = part[max(start - offset, 0) : max(start + size - offset, 0)]

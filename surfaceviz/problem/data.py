@@ -1,4 +1,4 @@
-"""Data as people have it, materialised once, in order."""
+"""Data of the user, materialised once and in order."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from surfaceviz.errors import ProblemError, user_code_location
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors, update_digest
 
 _CHUNK = 512  # samples of a data set that are collated at a time
-_AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read a second time to see that they stay
+_AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read twice to detect shuffling and augmentation
 _AGAIN_BATCHES = 4
 _NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given batches"
 
 
 @dataclass(frozen=True, slots=True)
 class DataSplit:
-    """The data of one split: one tree of tensors, or batches that must stay as they came."""
+    """The data of one split: one tree of tensors, or fixed batches that must not be cut again."""
 
     name: str
     count: int  # samples
@@ -42,7 +42,7 @@ class DataSplit:
         return [_rows(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
 
     def head(self, count: int) -> DataSplit:
-        """Return the first ``count`` samples, or the batches that hold them; the fingerprint stays the whole's."""
+        """Return the first ``count`` samples, or the batches that hold them, with the whole fingerprint."""
         if count >= self.count:
             return self
         if self.given:
@@ -52,10 +52,10 @@ class DataSplit:
         return DataSplit(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
 
     def subset(self, samples: int) -> DataSplit:
-        """Return the seeded subset of so many samples that `load` gives; the fingerprint stays the whole's.
+        """Return the seeded subset of ``samples`` samples as in `load`, with the fingerprint of the whole split.
 
         Raises:
-            ProblemError: the batches must stay as they came.
+            ProblemError: the split has fixed batches.
         """
         if self.given:
             raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
@@ -69,18 +69,19 @@ class DataSplit:
 
 
 def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> DataSplit:
-    """Return a split materialised from what the user has.
+    """Return a split materialised from the user's source.
 
     Args:
         name: the split's name, for messages.
         source: a tuple or dict of arrays, a map-style data set (of samples), or a re-iterable of
             batches such as a `DataLoader`.
-        samples: keep a subset of so many, seeded, the same whatever the kind of source, and nested:
-            a smaller one lies in a larger one. Ours.
+        samples: the size of the seeded subset to keep. The subset does not depend on the kind of source, and
+            a smaller subset is part of a larger one. Ours.
         as_given: keep the batches of a re-iterable as they are, for losses that couple a batch.
 
     Raises:
-        ProblemError: empty, of unequal lengths, or other the second time (shuffled, augmented, one-shot).
+        ProblemError: the data are empty, have unequal lengths, or change when read again (shuffled, augmented,
+            one-shot).
     """
     with torch.random.fork_rng(devices=[]), _guarded(name):  # a loader draws a seed even without shuffling
         if _is_arrays(source):
@@ -94,7 +95,7 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
 
 @contextmanager
 def _guarded(name: str) -> Iterator[None]:
-    """Turn what the user's data set or loader raises into a line that names the split."""
+    """Convert an exception of the user's data set or loader into a `ProblemError` that names the split."""
     try:
         yield
     except ProblemError:
@@ -162,7 +163,7 @@ def _chosen(count: int, samples: int | None) -> Tensor | None:
 
 
 def subset_order(count: int) -> NDArray[np.intp]:
-    """Return the samples in the order in which growing subsets take them in."""
+    """Return the sample indices in the order in which growing subsets include them."""
     return np.argsort(np.fromiter(itertools.islice(_priorities(), count), np.float64, count), kind="stable")
 
 
@@ -208,13 +209,13 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
     rows = None if as_given else _concatenate(batches)
     if rows is not None:
         return _finish(name, rows)
-    # A given measure may take batches that are no trees of rows at all: each then counts as one sample.
+    # With measure=, a batch that is not a tree of rows counts as one sample.
     count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
     return DataSplit(name, count, _digest(tuple(batches)), given=tuple(batches))
 
 
 def _thinned(name: str, source: Iterable[Any], samples: int) -> list[Tree]:
-    """Return the subset's rows batch by batch, never holding more than twice as many."""
+    """Return the rows of the subset, reading batch by batch; at most about twice as many rows are held."""
     _refuse_changing(name, source, [_tensors(b) for b in itertools.islice(iter(source), _AGAIN_BATCHES)])
     stream = _priorities()
     kept: list[tuple[float, Tree]] = []
@@ -262,7 +263,7 @@ def _concatenate(batches: Sequence[Tree]) -> Tree | None:
     if isinstance(first, tuple):
         each = tuple(_concatenate(column) for column in zip(*batches, strict=True))
         return None if any(part is None for part in each) else each
-    return None  # a leaf that is no tensor, as strings: the batches stay as given
+    return None  # a leaf that is not a tensor, such as a string: the batches stay fixed
 
 
 def _finish(name: str, rows: Tree) -> DataSplit:

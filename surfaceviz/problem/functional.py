@@ -1,7 +1,7 @@
-"""One pass over the splits with given weights: the sums. It knows no grid.
+"""Metrics of all splits at given weights: one pass over the data.
 
-The user's model is borrowed, never changed: its tensors are swapped for ours by
-`torch.func.functional_call` during a pass, and whatever happens it is put back as it was.
+The user's model is never changed: `torch.func.functional_call` replaces its tensors during a pass, and
+`borrowed` restores the model even after an exception. This module does not know the grid.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batc
 
 
 class DataPass:
-    """Measures all splits with given weights.
+    """A pass over the data that measures all splits with given weights.
 
     Args:
-        problem: whose model is borrowed.
+        problem: the problem; its model is borrowed.
         sections: the splits' batches, on the device and in the dtype of the weights.
-        call: what measures batches with a state; by default `eager`.
+        call: the function that measures batches with a state; by default `eager`.
     """
 
     def __init__(self, problem: Problem, sections: Sequence[BatchedSplits], call: Call | None = None) -> None:
@@ -44,28 +44,28 @@ class DataPass:
         self._versions = tensor_versions(self._inputs)
 
     def __call__(self, state: Any) -> MeanEstimates:
-        """Return the tallies with the weights and buffers in ``state``, by the model's own names.
+        """Return the mean estimates at the weights and buffers in ``state``, keyed by the model's own names.
 
         Buffers that the model writes to are written to in ``state``. Torch's random numbers start
-        from one seed for each section, so that a loss that draws some is one function of the weights.
+        from the same seed for each group of batches, so that a random loss is a function of the weights only.
 
         Raises:
             ProblemError: the model, the loss or a metric raised, or wrote into its input.
         """
-        tallies: MeanEstimates = {}
+        estimates_by_name: MeanEstimates = {}
         for section in self._sections:
             parts = measure_batches(self._call, section.title, section.batches, state)
             by_metric = {
                 metric: estimate_means(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
             }
             for i, split in enumerate(section.names):
-                tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
+                estimates_by_name |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
         raise_if_written(self._versions, self._inputs)
-        return tallies
+        return estimates_by_name
 
 
 def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
-    """Return metric -> what each batch gave.
+    """Return the results of the batches for each metric: metric -> list over batches.
 
     Raises:
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
@@ -81,10 +81,10 @@ def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) 
 
 @contextmanager
 def error_context(what: str) -> Iterator[None]:
-    """Turn whatever the user's code raises in a ``with`` block into a line that says what was being done.
+    """Convert exceptions of the user's code in a ``with`` block into errors that begin with ``what``.
 
     Raises:
-        ProblemError: anything but our own errors.
+        ProblemError: the block raised anything except a `SurfacevizError`.
         MemoryShortError: there was too little memory.
     """
     try:
@@ -97,29 +97,29 @@ def error_context(what: str) -> Iterator[None]:
 
 
 def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
-    """Return how often each tensor was written into."""
+    """Return the version counter of each tensor, which each in-place write increments."""
     return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
 
 
 def raise_if_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
-    """Refuse a model that has written into its input since ``before``.
+    """Raise if a tensor was written in place since its version in ``before`` was read.
 
     Raises:
-        ProblemError: it has.
+        ProblemError: the model wrote into its input.
     """
     if tensor_versions(tensors) != list(before):
         raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
 
 
 def _reseed() -> None:
-    """Start torch's random numbers anew; `torch.manual_seed` would note a traceback for a GPU that is never used."""
+    """Reset torch's random seeds; `torch.manual_seed` would record a traceback for a GPU that is never used."""
     torch.default_generator.manual_seed(0)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(0)
 
 
 def eager(problem: Problem) -> Call:
-    """Return the function that measures batches with a state, the model's tensors being swapped for a while."""
+    """Return a function that measures batches with a state, by temporarily replacing the model's tensors."""
     host = _Host(problem)
 
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
@@ -143,7 +143,7 @@ class _Host(nn.Module):
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
-    """Return the function that gives the loss of a batch as (sum, weight) with a state; the sum bears its graph."""
+    """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph."""
     host = _Loss(problem)
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
@@ -155,7 +155,7 @@ def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
 
 
 def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
-    """Return (sum, weight) of what a batch gave, the sum in float64 with its graph."""
+    """Return (sum, weight) of a batch's result, the sum in float64 with its graph."""
     total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
     return torch.as_tensor(total).double(), float(weight)
 
@@ -171,7 +171,7 @@ class _Loss(nn.Module):
 
 
 def outputs(problem: Problem) -> Callable[[State, Any], Any]:
-    """Return the function that gives the model's outputs on a batch with a state."""
+    """Return a function that computes the model's outputs on a batch at a state."""
     host = _Outputs(problem)
 
     def call(state: State, batch: Any) -> Any:
@@ -201,8 +201,8 @@ def detach_sums(given: Measured) -> Measured:
 def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
-    Cumulative averages over the batches in order, dropout off; a short last batch is left out, for
-    its statistics would count as a whole one's.
+    Cumulative averages over the batches in order, dropout off; a shorter last batch is skipped, as
+    its statistics would have the weight of a full batch.
     """
     sizes = [len(leaves(batch)[0]) for batch in batches]
     if len(batches) > 1 and sizes[-1] < sizes[0]:
@@ -230,7 +230,7 @@ def coupling_norms(model: nn.Module) -> list[_NormBase]:
 
 @contextmanager
 def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Let batch norms gather cumulative statistics; `borrowed` puts their settings back."""
+    """Make batch norms collect cumulative statistics; restore their settings at the end."""
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
@@ -243,10 +243,10 @@ def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 @contextmanager
 def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Lend the model in eval mode, torch at one thread; put everything back, whatever happens.
+    """Put the model in eval mode and torch on one thread; restore both at the end, also after an exception.
 
-    One thread, because results are then the same bits whatever the number of workers, and because
-    one single-threaded process a core is faster than intra-op threads.
+    With one thread, the results are bit-identical for any number of workers, and one
+    single-threaded process per core is faster than intra-op threads.
     """
     modules = list(model.modules())
     flags = [module.training for module in modules]
@@ -261,7 +261,7 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
             model.eval()
             yield
         finally:
-            # A signal may have cut functional_call short in the midst of its own putting back.
+            # A signal may have interrupted functional_call while it restored the tensors itself.
             with deferred_signals():
                 torch.set_num_threads(threads)
                 for module, parameters, buffers in registers:
@@ -276,7 +276,7 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
-    """Make a module's register what it was; a buffer that a forward pass registered goes."""
+    """Restore a module's register and remove the buffers that a forward pass registered."""
     for name in register.keys() - before.keys():
         del register[name]
     register.update(before)

@@ -1,4 +1,4 @@
-"""Names, filters and fingerprints of a model's tensors."""
+"""Canonical names, filters and fingerprints of a model's tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FilterAxes = int | tuple[int, ...] | str  # a user's rule: the filter's axes, or
 
 
 def canonical_name(name: str) -> str:
-    """Return a tensor's name without the parts that wrappers add, however often and wherever.
+    """Return a tensor's name without the parts that wrappers add at any position.
 
     >>> canonical_name("module._orig_mod.stage.module.conv.weight")
     'stage.conv.weight'
@@ -58,7 +58,7 @@ class NamedTensor:
 def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
     """Return every parameter and buffer of ``model`` under its canonical name, sorted by it.
 
-    A tensor that is tied to several places comes once, under the lexicographically first name.
+    A tied tensor appears once, under its lexicographically first name.
     """
     model = unwrap(model)
     found: dict[int, NamedTensor] = {}
@@ -88,7 +88,7 @@ def _refuse_collisions(tensors: Iterable[NamedTensor]) -> None:
 
 
 def aliases(model: nn.Module) -> dict[str, str]:
-    """Return every canonical name in use, tied ones included, mapped to the name that stands for it."""
+    """Return a mapping from every canonical name, including names of tied tensors, to the name in `named_tensors`."""
     model = unwrap(model)
     chosen = {id(named.tensor): name for name, named in named_tensors(model).items()}
     everything: Iterator[tuple[str, Tensor]] = (
@@ -103,7 +103,7 @@ def aliases(model: nn.Module) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """How a tensor falls into filters: view it as ``shape``; one filter for each index along ``axes``.
+    """The filters of a tensor: viewed as ``shape``, it has one filter for each index along ``axes``.
 
     ``axes`` is empty for a gain, which has no filters.
     """
@@ -137,7 +137,7 @@ class Filters:
 
 
 def filters_of(model: nn.Module, rules: Mapping[str, FilterAxes] | None = None) -> dict[str, Filters]:
-    """Return how each floating-point parameter of ``model`` falls into filters, by canonical name.
+    """Return the filters of each floating-point parameter of ``model``, by canonical name.
 
     ``Linear`` and ``Conv*d``: axis 0; ``ConvTranspose*d``: the output channel, axis 1 times groups;
     ``Embedding``: rows; Hugging Face's ``Conv1D``: axis 1; three-dimensional stacks of experts: the
@@ -230,7 +230,7 @@ def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Seq
     those that match ``freeze``.
 
     Raises:
-        ValueError: a pattern fits no parameter, or nothing is left to move.
+        ValueError: a pattern matches no parameter, or no parameter is left.
     """
     parameters = {k: v for k, v in named_tensors(model).items() if v.is_parameter and v.moves}
     for pattern in (*only, *freeze):
@@ -261,7 +261,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def fingerprint_of(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Return the fingerprint of (name, tensor) that come sorted by name, one at a time."""
+    """Return the fingerprint of a stream of (name, tensor) pairs that is sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name}\0".encode())

@@ -1,4 +1,4 @@
-"""A problem: a model, its data by split, and what is measured on a batch."""
+"""The problem: a model, its data by split, and the loss and metrics of a batch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from surfaceviz.pytree import map_tensors
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
 
-_GUESSED = 2**22  # numbers of a guess at a time
+_GUESSED = 2**22  # entries of an uninformed guess that are evaluated at once
 
-# What is guessed by whoever knows nothing, by loss: a class, the targets' mean, or the logit of that.
+# The uninformed guess for each loss: a uniform class, the targets' mean, or the logit of that mean.
 _GUESSES: dict[Any, str] = {
     "cross_entropy": "class",
     "next_token": "class",
@@ -46,11 +46,11 @@ BatchMeasure = Callable[[nn.Module, Any], Mapping[str, Measured]]
 
 
 class Problem:
-    """What a surface is cut through.
+    """A model with its data and its loss.
 
-    Beneath every loss lies one primitive, ``measure(model, batch) -> {"loss": (sum, weight), ...}``,
-    which may be given instead, so that anything with a number can be sliced. It runs in ``eval()``
-    with the weights of the moment in ``model``'s place; autograd inside it works.
+    Every loss reduces to one primitive, ``measure(model, batch) -> {"loss": (sum, weight), ...}``. A user may
+    give the primitive instead of a loss, to slice any number. It runs in ``eval()`` mode, with the weights
+    of the current point in ``model``; autograd works inside it.
 
     Args:
         model: the network at the minimum; never changed.
@@ -117,7 +117,7 @@ class Problem:
 
     @property
     def keeps_batches(self) -> bool:
-        """Whether a loader's batches stay as they come, as a given ``measure`` may couple them."""
+        """Whether a loader's batches stay fixed, because a given ``measure`` may couple the samples of a batch."""
         return self._measure is not None
 
     def load(self, split: str, *, samples: int | None = None) -> data_module.DataSplit:
@@ -131,7 +131,7 @@ class Problem:
         return data_module.load(split, self.sources[split], samples=samples, as_given=self.keeps_batches)
 
     def classes(self, split: data_module.DataSplit) -> int | None:
-        """Return the number of different class numbers among a split's targets; None if they are none."""
+        """Return the number of distinct classes among a split's targets, or None if the targets are not classes."""
         if self._measure is not None or split.given:
             return None
         targets = _parts(split.rows)[1]
@@ -140,17 +140,17 @@ class Problem:
         return int((targets.unique() != self._ignore_index).sum())
 
     def outputs(self, model: nn.Module, batch: Any) -> Any:
-        """Return what the loss is taken of: the model's outputs, or their ``logits``."""
+        """Return the model's outputs, or their ``logits`` if they have such an entry."""
         return _logits(self._forward(model, _parts(batch)[0]))
 
     def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
-        """Return the loss of knowing nothing: of a uniform guess of the class, or of the mean of the targets.
+        """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.
 
-        None where the loss is none of torch's classification and regression losses, or the targets are none of its.
+        None if the loss is not a classification or regression loss of torch, or the targets do not suit it.
 
         Args:
             split: the samples.
-            outputs: the outputs for a few of them, which tell their shape.
+            outputs: the outputs for a few samples; only their shape is used.
         """
         targets = self.targets(split.rows)
         if self._guess is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
@@ -174,7 +174,7 @@ class Problem:
 
     @property
     def has_loss(self) -> bool:
-        """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
+        """Whether the problem has a loss of outputs and targets, not a ``measure``."""
         return self._loss is not None
 
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
@@ -202,10 +202,10 @@ class Problem:
         return self.measure_outputs(self.outputs(model, batch), self.targets(batch))
 
     def measure_loss(self, model: nn.Module, batch: Any) -> Measured:
-        """Return the loss's sums on one batch, without the metrics where these come apart.
+        """Return the loss's sums on one batch, without the metrics if the problem has a loss.
 
         Raises:
-            ProblemError: as of `measure`.
+            ProblemError: see `measure`.
         """
         if self._loss is None:
             return self.measure(model, batch)["loss"]
@@ -218,7 +218,7 @@ class Problem:
 
     @staticmethod
     def targets(batch: Any) -> Any:
-        """Return what a batch's outputs are compared with."""
+        """Return the targets of a batch."""
         return _parts(batch)[1]
 
     def measure_outputs(self, outputs: Any, targets: Any) -> dict[str, Measured]:
@@ -283,7 +283,7 @@ def _call(model: nn.Module, inputs: Any) -> Any:
 
 
 def _logits(outputs: Any) -> Any:
-    """Return what the loss is taken of: the output itself, or its ``logits`` (Hugging Face)."""
+    """Return the outputs, or their ``logits`` if they have such an entry (Hugging Face)."""
     if isinstance(outputs, Mapping) and "logits" in outputs:
         return outputs["logits"]
     return getattr(outputs, "logits", outputs)
