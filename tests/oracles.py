@@ -68,7 +68,7 @@ def make_directions(
 ) -> list[random.Direction]:
     """Return random directions around a model, as a run would make them."""
     theta = checkpoints.read_state(model)
-    spec = random.RandomSpec(seed, **options)
+    spec = random.RandomSpec(seed=seed, **options)
     return random.random_directions(theta, filters_of(model, rules), moving_parameters(model), spec, count=count)
 
 

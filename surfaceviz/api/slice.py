@@ -116,7 +116,7 @@ def slice(  # noqa: A001  the field's word for a cut
         axes=None if axes is None else tuple(map(parse_axis, axes)),
         weights=weights,
         data=data,
-        random=RandomSpec(seed, normalise, ignore, orthogonal),
+        random=RandomSpec(seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal),
         only=_tuple(only),
         freeze=_tuple(freeze),
         toward=_tuple(toward),

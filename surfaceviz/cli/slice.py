@@ -68,7 +68,7 @@ def slice(  # noqa: A001  the field's word for a cut
         axes=tuple(parse_axis(given) for given in axis) if axis else None,
         weights=weights,
         data=data,
-        random=RandomSpec(seed, normalise, ignore, orthogonal),
+        random=RandomSpec(seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal),
         only=tuple(only or ()),
         freeze=tuple(freeze or ()),
         toward=tuple(toward or ()),

@@ -34,7 +34,7 @@ class Direction:
     tensors: Tensors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RandomSpec:
     """The options of random directions.
 

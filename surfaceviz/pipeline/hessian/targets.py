@@ -214,7 +214,8 @@ def request_of(request: HessianRequest, surface: Slice) -> Request:
     toward = tuple(origin.get("toward", ()))
     directions = origin.get("directions")
     random = RandomSpec() if toward or directions else RandomSpec(
-        int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
+        seed=int(noted["seed"]), normalise=str(noted["normalise"]), ignore=str(noted["ignore"]),
+        orthogonal=bool(noted["orthogonal"]),
     )  # fmt: skip
     samples = noted["samples"]
     along, _, radius = str(noted.get("along", "none")).partition(" ")

@@ -127,7 +127,7 @@ class Request:
             raise ValueError(
                 f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
             )
-        if self.toward and (self.only or self.freeze or self.random != RandomSpec(self.random.seed)):
+        if self.toward and (self.only or self.freeze or self.random != RandomSpec(seed=self.random.seed)):
             raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
         if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
             raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
@@ -136,7 +136,7 @@ class Request:
         _one_of("along", self.along, (None, *ALONG))
         if not self.radius > 0:
             raise ValueError(f"radius: expected a positive distance, got {self.radius:g}")
-        plain = RandomSpec(self.random.seed)
+        plain = RandomSpec(seed=self.random.seed)
         if self.along and (self.toward or self.regenerate or self.random != plain):
             raise ValueError(
                 "along names the directions; leave out toward, regenerate, orthogonal, normalise and ignore"
@@ -144,7 +144,7 @@ class Request:
 
     def _check_directions(self) -> None:
         others = self.toward or self.along or self.regenerate or self.only or self.freeze
-        if self.directions and (others or self.random != RandomSpec(self.random.seed)):
+        if self.directions and (others or self.random != RandomSpec(seed=self.random.seed)):
             raise ValueError(
                 "directions are taken as their file has them; leave out toward, along, regenerate, only, freeze, "
                 "orthogonal, normalise and ignore"
