@@ -16,7 +16,7 @@ import surfaceviz
 from surfaceviz.directions import random
 from surfaceviz.directions.specs import Random
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import filters_of, moving
+from surfaceviz.problem.parameters import filters_of, moving_parameters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
 
@@ -70,7 +70,7 @@ def make_directions(
     """Return random directions around a model, as a run would make them."""
     theta = checkpoints.read_state(model)
     spec = Random(seed=seed, **options)
-    return random.random_directions(theta, filters_of(model, rules), moving(model), spec, count=count)
+    return random.random_directions(theta, filters_of(model, rules), moving_parameters(model), spec, count=count)
 
 
 class Net(nn.Module):

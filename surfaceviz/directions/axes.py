@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from surfaceviz.records import FloatArray
 
-# A coordinate this close to 0, as a share of the range, is the rounding of 0.
+# A coordinate below this fraction of the range is a rounding error of 0.
 _ZERO = 1e-12
-_MOST = 100_000  # points on an axis; a typing error, not a plan, lies above
+_MOST = 100_000  # points on an axis; more are assumed to be a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class AutoAxis:
-    """``count`` equally spaced coordinates over a symmetric range that is yet to be found."""
+    """``count`` equally spaced coordinates over a symmetric range that is determined later."""
 
     count: int
     has_range: ClassVar[bool] = False
@@ -108,7 +108,7 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
 
 
 def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
-    """Return axes that hold the origin and ``points`` with a margin, as a share of their extent."""
+    """Return axes that contain the origin and ``points``, with a margin as a fraction of their extent."""
     axes = []
     for k, count in enumerate(counts):
         along = [0.0, *(p[k] for p in points)]

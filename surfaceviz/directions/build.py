@@ -18,7 +18,7 @@ from surfaceviz.directions.random import Direction, random_directions
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, Axes, Directions, FromFile, FromLoss, Random, Toward
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import fingerprint, moving
+from surfaceviz.problem.parameters import fingerprint, moving_parameters
 
 PLANE: Axes = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
 Say = Callable[[str], None]
@@ -54,7 +54,7 @@ def build_directions(
 
 
 def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
-    moves = moving(minimum.problem.model, only=spec.only, freeze=spec.freeze)
+    moves = moving_parameters(minimum.problem.model, only=spec.only, freeze=spec.freeze)
     directions = random_directions(
         minimum.theta, minimum.filters, moves, spec, count=len(axes), regenerate=spec.regenerate
     )
@@ -62,7 +62,7 @@ def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
 
 
 def _from_loss(spec: FromLoss, minimum: Minimum, axes: Axes, kept: Path | None) -> DirectionSet:
-    moves = moving(minimum.problem.model, only=spec.only, freeze=spec.freeze)
+    moves = moving_parameters(minimum.problem.model, only=spec.only, freeze=spec.freeze)
     directions = _kept_directions(kept, len(axes))
     if not directions:
         directions = LOSS_DIRECTIONS[spec.kind].load()(spec, minimum, moves, len(axes))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surfaceviz.directions.random import Direction, cosine
 from surfaceviz.directions.specs import Axes
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 
@@ -29,7 +29,7 @@ class Minimum:
     problem: Problem
     theta: dict[str, Tensor]
     filters: Mapping[str, Filters]
-    split: Split
+    split: DataSplit
     dtype: str
     device: torch.device
 

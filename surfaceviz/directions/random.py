@@ -1,6 +1,6 @@
-"""Directions in weight space: canonical tensor name -> tensor.
+"""Directions in weight space: mappings from canonical tensor names to tensors.
 
-A random direction depends on (seed, axis number, canonical name) and the weights alone: not on
+A random direction depends only on (seed, axis number, canonical name) and the weights, not on
 device, order of parameters, wrapping or the number of processes.
 """
 
@@ -27,27 +27,27 @@ _NO_ROOM = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """A direction's tensors and how they were made; tensors that stay still are absent."""
+    """The tensors of a direction and its record; tensors that do not move are absent."""
 
     record: records.Direction
     tensors: Tensors
 
 
 class Regenerated(Mapping[str, Tensor]):
-    """A random direction that holds no tensor: each is made anew from its key whenever it is asked for.
+    """A random direction that holds no tensors: each access regenerates a tensor from its key.
 
-    What is held is one factor a filter. Tensors that stay still are absent.
+    Only one factor per filter is held. Tensors that do not move are absent.
 
     Args:
         theta: canonical name -> weights, on the CPU.
         filters: the filters of every parameter.
         moving: names of the parameters that move.
-        spec: how; not orthogonal, which takes two directions at once.
+        spec: the options; ``orthogonal`` is ignored, as it needs two directions at once.
         axis: the direction's number.
         hold: whether the tensors are kept when they are first made.
 
     Attributes:
-        held: the tensors, as a direction that is not made anew has them.
+        held: the tensors, if ``hold``.
         sha256: the fingerprint of its tensors.
     """
 
@@ -119,10 +119,10 @@ def random_directions(
         moving: names of the parameters that move.
         spec: how.
         count: the number of axes.
-        regenerate: whether tensors are made anew at each use instead of held; the same bits.
+        regenerate: whether tensors are regenerated at each use instead of held; bit-identical.
 
     Raises:
-        DirectionError: nothing moves: all tensors are gains, or of norm 0.
+        DirectionError: no tensor moves: all are gains or have norm 0.
     """
     made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
@@ -170,10 +170,10 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random)
 
 def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> str:
     if name not in moving:
-        return f"{filters.words}; stays"
+        return f"{filters.description}; stays"
     if filters.is_gain:
-        return f"{filters.words}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
-    return f"{filters.words}; {spec.normalise}"
+        return f"{filters.description}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
+    return f"{filters.description}; {spec.normalise}"
 
 
 def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:
@@ -252,7 +252,7 @@ def length(x: Tensor) -> float:
 
 
 def _product(x: Tensor, y: Tensor) -> float:
-    """Return an inner product in float64, in blocks, of which no more is held."""
+    """Return an inner product in float64, computed in blocks to save memory."""
     blocks = zip(x.flatten().split(BLOCK), y.flatten().split(BLOCK), strict=True)
     return math.fsum(float(a.double() @ b.double()) for a, b in blocks)
 

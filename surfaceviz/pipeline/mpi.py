@@ -126,7 +126,7 @@ def run_collective(
             follow(worker, job)
         result: ResultT = job.shared(None)
         return replace(result, path=None)  # type: ignore[type-var]
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
+    with signals.interruptible(), leading(job, signals.raise_in_main_thread, reporter.warn) as root:
         _refuse_workers(job, workers)
         result = lead(Ranks(reporter=reporter, root=root, local_rank=job.local_rank, on_node=job.local_size))
         root.tell(_DONE)

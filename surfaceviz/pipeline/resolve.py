@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfaceviz.errors import CheckpointError, ProblemError, place_of
+from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints
@@ -33,14 +33,14 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     Raises:
         ProblemError: not found, or the factory raised or returned something else.
     """
-    if spec in catalogue.ENTRIES:
-        if folder is not None and not catalogue.ENTRIES[spec].takes_folder:
+    if spec in catalogue.CATALOGUE:
+        if folder is not None and not catalogue.CATALOGUE[spec].takes_folder:
             raise ProblemError(f"{spec} has its data in scikit-learn: leave --data out")
         return catalogue.problem(spec, folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
         raise ProblemError(
-            f"unknown problem {spec!r}; give one of {', '.join(catalogue.ENTRIES)}, or FILE.py:FACTORY, or "
+            f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
             "PACKAGE.MODULE:FACTORY"
         )
     module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
@@ -88,7 +88,7 @@ def _guarded(call: Callable[[], Any], what: str) -> Any:
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
-        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
+        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{user_code_location(error)}") from error
 
 
 def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ def put(path: Path, image: bytes) -> None:
         StoreError: it can't be written; what was there stays.
     """
     try:
-        atomic_write.put(path, image, shared=True)
+        atomic_write.write_bytes(path, image, shared=True)
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
 

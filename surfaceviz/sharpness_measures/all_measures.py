@@ -19,7 +19,7 @@ from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.record import Rescaled, Sharpness
 from surfaceviz.sharpness_measures.rescale import Rescaling, rescalings
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 Say = Callable[[str], None]
 
@@ -53,7 +53,7 @@ def all_measures(
     before = figures(objective, theta, seed=seed, vectors=vectors)
     found: list[Rescaled] = []
     for each in rescalings(objective, theta, seed=seed) if rescale else ():
-        check()
+        raise_if_interrupted()
         say(f"{label.name}: {f'measuring, rescaled by {each.kind}' if each.theta else f'no rescaling by {each.kind}'}")
         found.append(_rescaled(objective, each, before, seed=seed, vectors=vectors))
     return Sharpness(
@@ -92,7 +92,7 @@ def curvatures(objective: Objective, theta: Theta, *, seed: int, vectors: int) -
     operator = objective.operator(theta)
     found = {}
     for end, normalised in (("", False), ("_normalised", True)):
-        check()
+        raise_if_interrupted()
         wanted = SpectrumSpec(top=1, bottom=0, normalised=normalised, seed=seed, memory=vectors)
         record, known = spectrum(operator, site, wanted)  # opens the operator, which then multiplies
         note = "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"
@@ -106,7 +106,7 @@ def _traces(matvec: Callable[[Tensor], Tensor], known: Extremes, wanted: Spectru
     generator = torch.Generator().manual_seed(_STRIDE * wanted.seed + 2)  # Lanczos's start vectors have others
     estimates = []
     for _ in range(wanted.probes):
-        check()
+        raise_if_interrupted()
         probe = rademacher(1, known.vectors.shape[1], generator, known.vectors.dtype)
         traces = Traces(known.eigenvalues, known.vectors)
         traces.add(probe[0], matvec(probe)[0])

@@ -15,7 +15,7 @@ from surfaceviz.directions.random import Regenerated
 from surfaceviz.directions.specs import Random
 from surfaceviz.sharpness_measures.measurements import Figure, mean_of, median_of
 from surfaceviz.sharpness_measures.objective import Objective, Theta
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _DIRECTIONS = 10  # of the width; ours
 _PAIRS = 10  # +-d of the rise, twenty draws; ours
@@ -37,7 +37,7 @@ def expected_rise(objective: Objective, theta: Theta, *, sigma: float = 0.1, pai
     means = []
     for k in range(pairs):
         step = sigma * (scales * _noise(objective, seed, _DIRECTIONS + k)).to(x)
-        check()
+        raise_if_interrupted()
         ends = [objective.loss(objective.at(theta, x + sign * step)) for sign in (1, -1)]
         means.append(sum(ends) / 2 - here)
     return mean_of(np.array(means))
@@ -67,7 +67,7 @@ def width(objective: Objective, theta: Theta, *, rise: float = 0.1, directions: 
         for i, sign in enumerate((1, -1)):
 
             def risen(t: float, d: Tensor = sign * d) -> float:
-                check()
+                raise_if_interrupted()
                 return objective.loss(objective.at(theta, x + t * d)) - here
 
             found[k, i] = distance(risen, rise, last)

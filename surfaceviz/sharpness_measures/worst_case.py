@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, minimize
 from surfaceviz.records import FloatArray
 from surfaceviz.sharpness_measures.measurements import Figure, mean_over
 from surfaceviz.sharpness_measures.objective import Objective, Theta
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _REACH = 1e4  # box widths that the first step would go: measured, from 100 on the maximum is as high; ours
 
@@ -42,7 +42,7 @@ def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: in
     seen = [loss]
 
     def negative(u: FloatArray) -> tuple[float, Any]:
-        check()
+        raise_if_interrupted()
         if not u.any():
             return -unit * loss, (-unit * room * gradient).cpu().numpy()
         here, _, slope = objective.slope(objective.at(theta, x + room * torch.from_numpy(np.array(u)).to(room)))
@@ -74,7 +74,7 @@ def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float 
     x = objective.layout.of(theta)
     rises, weights = [], []
     for piece in objective.pieces(m):
-        check()
+        raise_if_interrupted()
         loss, weight, gradient = piece.slope(theta)
         norm = torch.linalg.vector_norm(gradient)
         rises.append(piece.loss(objective.at(theta, x + rho * gradient / norm)) - loss if norm > 0 else 0.0)

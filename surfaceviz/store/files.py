@@ -33,7 +33,7 @@ def put(path: Path, image: bytes) -> None:
         StoreError: the folder is missing, the disk is full, or may not be written; the old file stays.
     """
     try:
-        atomic_write.put(path, image)
+        atomic_write.write_bytes(path, image)
     except OSError as error:
         kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error

@@ -19,7 +19,7 @@ from surfaceviz.directions.random import Regenerated, random_directions
 from surfaceviz.directions.specs import Random
 from surfaceviz.options import NORMALISATIONS
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import filters_of, fingerprint, moving
+from surfaceviz.problem.parameters import filters_of, fingerprint, moving_parameters
 
 AXES = [(-1, 1, 5), (0, 1, 3)]
 
@@ -35,8 +35,8 @@ def test_a_regenerated_direction_has_the_bits_of_a_held_one(how: str, ignore: st
     )
     for dtype in (torch.float32, torch.float64):
         weights = {name: t.to(dtype) if t.is_floating_point() else t for name, t in theta.items()}
-        held = random_directions(weights, filters, moving(model), spec, count=2)
-        lazy = random_directions(weights, filters, moving(model), spec, count=2, regenerate=True)
+        held = random_directions(weights, filters, moving_parameters(model), spec, count=2)
+        lazy = random_directions(weights, filters, moving_parameters(model), spec, count=2, regenerate=True)
         for a, b in zip(held, lazy, strict=True):
             assert isinstance(b.tensors, Regenerated)
             assert a.record == b.record
@@ -54,7 +54,7 @@ def test_noise_is_made_once_for_each_tensor_and_use(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(random, "noise", counted)
     model = oracles.net()
-    given = (checkpoints.read_state(model), filters_of(model), moving(model), Random())
+    given = (checkpoints.read_state(model), filters_of(model), moving_parameters(model), Random())
     lazy = random_directions(*given, count=1, regenerate=True)[0].tensors
     assert sorted(names) == ["conv.weight", "fc.weight"]
     assert "conv.weight" in lazy

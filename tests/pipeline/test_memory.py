@@ -15,7 +15,7 @@ from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, sele
 from surfaceviz.evaluate.conv_bn_fusion import Folding
 from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.problem.batching import in_a_row
+from surfaceviz.problem.batching import batch_jointly
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
 
@@ -101,7 +101,7 @@ def test_an_engine_that_rests_holds_no_filters() -> None:
 
 def test_batches_in_a_row_are_views_but_for_those_across_splits() -> None:
     context = _world(_deep(wide=True), {"a": _rows(50), "b": _rows(17)}, "cross_entropy")
-    (section,) = in_a_row(context.splits, 16)
+    (section,) = batch_jointly(context.splits, 16)
     own = {split.rows[0].untyped_storage().data_ptr() for split in context.splits}
     views = [batch[0].untyped_storage().data_ptr() in own for batch in section.batches]
     assert views == [True, True, True, False, False]  # 14 each: the 4th goes across, the 5th is filled

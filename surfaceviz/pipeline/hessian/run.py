@@ -205,7 +205,7 @@ def _fill(
             store_.save()
             done += len(each.chunk.numbers)
             ranks.reporter.advance(done, total, done - before)
-            signals.check()
+            signals.raise_if_interrupted()
     return len(rows)
 
 

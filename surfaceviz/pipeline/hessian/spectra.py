@@ -12,10 +12,10 @@ from surfaceviz.curvature import MOST_ROOM, Operator, SampleShare, SpectrumSpec,
 from surfaceviz.execute import WorkerSpec, available_memory, map_each
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.problem.functional import loss_sums, telling
+from surfaceviz.problem.functional import error_context, loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _BATCH = 512  # samples of a batch that is only looked at
 _VECTORS_SHARE = 0.5  # of the memory, at the most
@@ -65,7 +65,7 @@ def spectra(
     with map_each(make, workers) as each:
         operator = Operator(each, targets.layout, targets.dtype)
         for number, wanted in missing:
-            check()
+            raise_if_interrupted()
             site = targets.site(number)
             if words := kinks(targets, number):
                 site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
@@ -83,5 +83,5 @@ def kinks(targets: HessianTargets, number: int) -> str:
         for batch in targets.split.batches(_BATCH):
             measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
-    with telling("the loss"):
+    with error_context("the loss"):
         return kinks_at([state[name] for name in names], run).words

@@ -13,7 +13,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.records import Curvature, Slice, Spectrum
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 Key: TypeAlias = tuple[object, ...]
 
@@ -53,7 +53,7 @@ class SliceSpectrumStore:
 
     def save(self) -> None:
         """Write the slice with all that belongs to it; a signal waits until that is done."""
-        with shielded():
+        with deferred_signals():
             store.write(self._path, self.surface, self._tensors)
 
 
@@ -96,7 +96,7 @@ class TrainingSpectrumStore:
             return
         place = {key: i for i, key in enumerate(self._order)}
         ordered = sorted(self.spectra, key=lambda each: (each.step or 0.0, place.get(key_of(each), 0)))
-        with shielded():
+        with deferred_signals():
             store.write_curvature(self._path, Curvature(tuple(ordered), self._provenance))
 
 

@@ -25,8 +25,8 @@ from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.pipeline.slice.resume import same_directions
-from surfaceviz.problem.data import Split
-from surfaceviz.problem.functional import State, borrowed, recalibrate, telling
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
@@ -64,7 +64,7 @@ class HessianTargets:
     own_names: Mapping[str, str]
     dtype: torch.dtype
     device: torch.device
-    split: Split
+    split: DataSplit
     points: Sequence[TargetPoint]
     directions: Tensor | None
     scale: float
@@ -175,13 +175,13 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
 
 def _targets(
     request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout,
-    split: Split,
+    split: DataSplit,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
     placer = context.place
     few = split if request.samples is None else split.subset(request.samples)
     there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    with borrowed(problem.model, placer.device), telling("the loss of a guess"):
+    with borrowed(problem.model, placer.device), error_context("the loss of a guess"):
         guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
     identity = {
         "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),

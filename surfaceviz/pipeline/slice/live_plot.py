@@ -9,7 +9,7 @@ from time import monotonic
 import numpy as np
 
 from surfaceviz.records import Slice
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 SHARE = 0.018  # of the run's time at the most
 _EVERY = 0.5  # seconds between two looks: what is complete is counted over the whole grid
@@ -59,7 +59,7 @@ class LivePlot:
         now, self._looked = level(), begun
         new = now is not None and now != self._drawn
         if new:
-            with shielded():
+            with deferred_signals():
                 self._draw(self._path, surface())
             self._drawn = now
         spent = monotonic() - begun

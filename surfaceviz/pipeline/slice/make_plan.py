@@ -17,7 +17,7 @@ from surfaceviz.options import AUTO
 from surfaceviz.pipeline.resolve import device_of, file_name, read_theta, resolve
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.request import Destination, Request
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import batch_norms
 from surfaceviz.problem.parameters import filters_of
 from surfaceviz.problem.problem import Problem
@@ -135,7 +135,7 @@ def _with_ranges(axes: Axes, before: Mapping[str, Any]) -> tuple[Axis, ...]:
     return tuple(axis.over(1.0) if axis.has_range else known for axis, known in zip(axes, found, strict=True))
 
 
-def _calibration(request: Request, problem: Problem, splits: Sequence[Split]) -> Split | None:
+def _calibration(request: Request, problem: Problem, splits: Sequence[DataSplit]) -> DataSplit | None:
     """Return the training data that batch norms are recalibrated with."""
     if request.bn == "fixed":
         return None

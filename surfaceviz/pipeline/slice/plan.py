@@ -18,7 +18,7 @@ from surfaceviz.directions.specs import FromFile
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Perturber
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.request import Destination, Request
-from surfaceviz.problem.data import Split, combined_sha256
+from surfaceviz.problem.data import DataSplit, combined_sha256
 from surfaceviz.problem.parameters import fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 
@@ -46,8 +46,8 @@ class Plan:
     name: str
     made: DirectionSet
     axes: tuple[Axis, ...]
-    splits: list[Split]
-    calibration: Split | None
+    splits: list[DataSplit]
+    calibration: DataSplit | None
     dtype: str
     engine: EngineConfig | None
     subset: int | None
@@ -159,7 +159,7 @@ class Plan:
         self._kept.clear()
 
     def _context(self, dtype: str, subset: int | None) -> EvaluationContext:
-        def there(split: Split) -> Split:
+        def there(split: DataSplit) -> DataSplit:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}

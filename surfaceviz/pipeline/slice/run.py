@@ -35,7 +35,7 @@ from surfaceviz.pipeline.slice.workers import check_devices, chunk_size, local_w
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import EVALUATED, Mark, Slice
 from surfaceviz.reporting import Reporter
-from surfaceviz.signals import check, interruptible, shielded
+from surfaceviz.signals import deferred_signals, interruptible, raise_if_interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +213,7 @@ class _Filling:
         except StoreError:
             raise  # another try to write would only hide it
         except BaseException as error:
-            with shielded(and_raise=False):
+            with deferred_signals(raise_after=False):
                 schedule.paint()
                 self._save()
             if isinstance(error, Interrupted):
@@ -231,7 +231,7 @@ class _Filling:
             self._counts[str(done.worker)] += len(done.chunk.indices)
             self._fresh += self._done - known
             self._advance(schedule)
-            check()
+            raise_if_interrupted()
             self.snapshots.save_if_due(partial(self._prepare, schedule))
             self.watch.look(partial(self._seen, schedule), schedule.level)
 

@@ -14,7 +14,7 @@ from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
 from surfaceviz.records import FloatArray, describe_audit, finished_level
 from surfaceviz.refine import Goal, Refined, fill, refinement
 from surfaceviz.reporting import Reporter
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 Indices = NDArray[np.intp]
 
@@ -107,7 +107,7 @@ class RefinementSchedule:
                 self._reporter.say(f"audit {audits}: too many of the interpolated points are off; refining on")
 
     def _give_up_subset(self) -> None:
-        with shielded():  # what is told of the samples and what is on the buffer belong together
+        with deferred_signals():  # what is told of the samples and what is on the buffer belong together
             self._buffer.forget_all()
             self._buffer.provenance["subset"] = "all"
             self._buffer.provenance["samples_reason"] = "all: a subset did not stand up to an audit on all samples"
@@ -124,7 +124,7 @@ class RefinementSchedule:
         return None if self._filled is None else len(self._known)
 
     def _finish(self, refined: Refined) -> None:
-        with shielded():  # a file with an audit is a finished one
+        with deferred_signals():  # a file with an audit is a finished one
             self._interpolate(refined.filled, refined.evaluated)
             self._filled, self._buffer.audit = None, refined.audit
         self._reporter.say(f"audit: {describe_audit(refined.audit)}")

@@ -17,7 +17,7 @@ from surfaceviz.pipeline.slice.resume import refuse_other
 from surfaceviz.pipeline.slice.run import SliceResult
 from surfaceviz.pipeline.slice.schedule import own_points
 from surfaceviz.pipeline.slice.workers import worker_count
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.pytree import leaves
@@ -119,7 +119,7 @@ def _peak() -> str:
     return f"this process reached {_size(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}; "
 
 
-def _data_bytes(split: Split) -> int:
+def _data_bytes(split: DataSplit) -> int:
     return _bytes([leaf for batch in split.batches(split.count) for leaf in leaves(batch)])
 
 
