@@ -26,8 +26,8 @@ class TensorEntry(NamedTuple):
     is_buffer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionRecord:
     """How a direction was made (its tensors stay outside the record).
 
     Attributes:
@@ -62,7 +62,7 @@ class Mark:
     values: Mapping[str, float]  # <split>_<metric> -> value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What fresh random points said about the interpolated ones.
 
@@ -89,7 +89,7 @@ class Audit:
         return self.share_upper95 <= CLAIMED_SHARE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """A 1-D or 2-D cut through the loss.
 
@@ -115,7 +115,7 @@ class Slice:
     values: Mapping[str, FloatArray]
     origin: NDArray[np.uint8]
     centre: Mapping[str, float]
-    directions: tuple[Direction, ...] = ()
+    directions: tuple[DirectionRecord, ...] = ()
     stderr: Mapping[str, FloatArray] = field(default_factory=dict)
     rise_stderr: Mapping[str, FloatArray] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
@@ -233,7 +233,7 @@ def describe_audit(audit: Audit) -> str:
     )
 
 
-def _describe_direction(direction: Direction) -> str:
+def _describe_direction(direction: DirectionRecord) -> str:
     parts = [direction.kind]
     if direction.source is not None:
         parts.append(f"to {direction.source}" if direction.kind == "difference" else direction.source)

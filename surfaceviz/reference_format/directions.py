@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from surfaceviz import store
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import Direction
+from surfaceviz.records import DirectionRecord
 from surfaceviz.reference_format.files import GROUPS, check_numbers, contents, made, opened
 
 Shape = tuple[int, ...]
@@ -55,7 +55,7 @@ def read_direction_file(path: str | Path) -> list[list[NDArray[Any]]]:
     counts = [len(shapes) for shapes in direction_shapes(path)]
     with opened(Path(path), "direction file") as file:
         return [
-            [np.asarray(store.plain(file[name][str(i)])) for i in range(count)]
+            [np.asarray(store.read_dataset(file[name][str(i)])) for i in range(count)]
             for name, count in zip(GROUPS, counts, strict=False)
         ]
 
@@ -77,7 +77,7 @@ def write_direction_file(path: str | Path, directions: Sequence[Sequence[NDArray
                 group.create_dataset(str(i), data=tensor)
 
 
-def numbered(direction: Direction, tensors: Mapping[str, NDArray[Any]], *, buffers: bool) -> list[NDArray[Any]]:
+def numbered(direction: DirectionRecord, tensors: Mapping[str, NDArray[Any]], *, buffers: bool) -> list[NDArray[Any]]:
     """Return a direction's tensors as a direction file numbers them, 0 where they stay still.
 
     Args:

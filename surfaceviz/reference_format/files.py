@@ -33,8 +33,8 @@ def opened(path: Path, what: str) -> Iterator[h5py.File]:
     Raises:
         SchemaError: missing, truncated, with links out of it, or whatever h5py raises in the block.
     """
-    with store.opened_hdf5(path, f"{what} of the reference code") as file:
-        store.refuse_outside(path, file)
+    with store.open_hdf5(path, f"{what} of the reference code") as file:
+        store.refuse_links(path, file)
         yield file
 
 
@@ -67,7 +67,7 @@ def numbers(path: Path, group: h5py.Group, name: str) -> FloatArray:
     shape = check_numbers(path, group, name)
     if math.prod(shape) > MOST:
         raise SchemaError(f"{path}: {name} declares shape {shape}, which no surface has")
-    return np.asarray(store.plain(group[name]), np.float64)
+    return np.asarray(store.read_dataset(group[name]), np.float64)
 
 
 def word(file: h5py.File, name: str) -> str:
@@ -75,7 +75,7 @@ def word(file: h5py.File, name: str) -> str:
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
         return ""
-    text = bytes(store.plain(dataset)).decode(errors="replace")
+    text = bytes(store.read_dataset(dataset)).decode(errors="replace")
     return "".join(c if c.isprintable() else " " for c in text)
 
 
@@ -89,4 +89,4 @@ def made(path: Path) -> Iterator[h5py.File]:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         yield file
-    store.put(path, buffer.getvalue())
+    store.write_bytes(path, buffer.getvalue())

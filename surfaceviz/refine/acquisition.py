@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from surfaceviz.records import FloatArray
-from surfaceviz.refine.error_metric import Measure
+from surfaceviz.refine.error_metric import ErrorMetric
 from surfaceviz.refine.interpolant import IntArray
 
 # Ours, tuned on surfaces of two ResNet-20 and a dozen of an MLP (ranges 0.1 to 3, tolerances 0.02 and 0.05).
@@ -43,20 +43,26 @@ def round_size(evaluated: int) -> int:
     return max(_FEWEST, int(evaluated * (_GROWTH if evaluated < _LATER else _GROWTH_LATER)))
 
 
-def doubts(
-    measures: Sequence[Measure], guesses: Sequence[FloatArray], spread: FloatArray, tolerance: float
+def scores(
+    metrics: Sequence[ErrorMetric], guesses: Sequence[FloatArray], spread: FloatArray, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how doubtful each point is (Q,), and the chance of its being over the tolerance (Q,).
+    """Return the acquisition score of each point (Q,), and the probability that its error is over the tolerance (Q,).
 
-    The doubt is the standard error ``spread`` (Q, S) as a share of what the tolerance allows, both in the measure's
-    variable; the chance takes the error for normal. The largest of the S losses counts; ``guesses`` are S times (Q,).
+    The score is the standard error ``spread`` (Q, S) divided by the deviation that the tolerance allows, both in the
+    metric's transformed variable. The probability assumes normal errors. The largest of the S losses counts. Ours.
+
+    Args:
+        metrics: the error metric of each of the S losses.
+        guesses: the interpolated values, S arrays of shape (Q,).
+        spread: the standard errors, (Q, S).
+        tolerance: the largest error allowed.
     """
-    doubt, chance = np.zeros((2, len(spread)))
-    for measure, guess, sigma in zip(measures, guesses, np.maximum(spread, _TINY).T, strict=True):
-        below, above = measure.allowance(guess, tolerance)
-        doubt = np.maximum(doubt, sigma / np.maximum(np.minimum(below, above), _TINY))
-        chance = np.maximum(chance, ndtr(-below / sigma) + ndtr(-above / sigma))
-    return doubt, chance
+    score, exceedance = np.zeros((2, len(spread)))
+    for metric, guess, sigma in zip(metrics, guesses, np.maximum(spread, _TINY).T, strict=True):
+        below, above = metric.allowance(guess, tolerance)
+        score = np.maximum(score, sigma / np.maximum(np.minimum(below, above), _TINY))
+        exceedance = np.maximum(exceedance, ndtr(-below / sigma) + ndtr(-above / sigma))
+    return score, exceedance
 
 
 def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:
@@ -64,19 +70,19 @@ def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:
     return np.asarray(cKDTree(points[known]).query(points[rest])[0])
 
 
-def most_doubtful(points: FloatArray, doubt: FloatArray, distance: FloatArray, count: int) -> IntArray:
+def select_batch(points: FloatArray, score: FloatArray, distance: FloatArray, count: int) -> IntArray:
     """Return which ``count`` of the ``points`` (Q, ndim) to evaluate together, the most doubtful first.
 
-    A point chosen takes doubt from those around it: sqrt(V) of a cubic spline goes with the 3/2 power of the
-    ``distance`` (Q,) to the nearest known point, so doubt falls by (|x - chosen| / (2 distance))^(3/2) where that is
+    A point chosen takes score from those around it: sqrt(V) of a cubic spline goes with the 3/2 power of the
+    ``distance`` (Q,) to the nearest known point, so score falls by (|x - chosen| / (2 distance))^(3/2) where that is
     below 1. A covariance of the errors, followed exactly, chooses no better.
     """
     # Rounded, so that the last bit of a sum doesn't decide between mirrored points.
-    doubt = _rounded(doubt)
+    score = _rounded(score)
     share = np.ones(len(points))
     chosen = []
     for _ in range(min(count, len(points))):
-        best = int(np.argmax(doubt * share))
+        best = int(np.argmax(score * share))
         chosen.append(best)
         away = np.sqrt(((points - points[best]) ** 2).sum(axis=1))
         share = np.minimum(share, (away / (_REACH * distance)) ** 1.5)

@@ -20,11 +20,18 @@ def significance(number: int) -> float:
     return float(_ALPHA * 0.5**number)
 
 
-def judge(errors: FloatArray, left: int, *, tolerance: float, number: int) -> Audit:
+def assess(errors: FloatArray, left: int, *, tolerance: float, number: int) -> Audit:
     """Return the audit ``number`` from the largest error of each point taken, (n,), when ``left`` stay interpolated."""
     over, alpha = int(np.count_nonzero(errors > tolerance)), significance(number)
     bound = upper_bound(over, len(errors), left, alpha)
-    return Audit(tolerance, len(errors), over, bound, float(errors.max(initial=0.0)), 1.0 - alpha)
+    return Audit(
+        tolerance=tolerance,
+        count=len(errors),
+        over=over,
+        share_upper95=bound,
+        worst=float(errors.max(initial=0.0)),
+        confidence=1.0 - alpha,
+    )
 
 
 def upper_bound(over: int, count: int, left: int, alpha: float) -> float:

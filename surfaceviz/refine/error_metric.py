@@ -18,8 +18,8 @@ _BEND = 1.0
 _LARGEST = math.log(np.finfo(np.float64).max) - 1.0  # exp of it doesn't overflow
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementGoal:
     """What a refinement is to reach.
 
     Attributes:
@@ -47,7 +47,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class ErrorMetric:
     """The error of one loss: `|clip(z_hat) - clip(z)| / max(clip(z) - z_min, floor)`, clip(z) = min(z, level).
 
     Attributes:
@@ -61,11 +61,11 @@ class Measure:
     floor: float
 
     @classmethod
-    def of(cls, values: FloatArray, *, level: float, centre: float) -> Measure:
-        """Return the measure that evaluated ``values`` (n,) and the centre's loss L0 make; diverged ones don't count.
+    def of(cls, values: FloatArray, *, level: float, centre: float) -> ErrorMetric:
+        """Return the metric that evaluated ``values`` (n,) and the centre's loss L0 make; diverged ones don't count.
 
-        >>> Measure.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
-        Measure(level=5.0, minimum=1.0, floor=0.1)
+        >>> ErrorMetric.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
+        ErrorMetric(level=5.0, minimum=1.0, floor=0.1)
         """
         finite = values[np.isfinite(values)]
         known = [z for z in (centre, *finite.tolist()) if math.isfinite(z)] or [0.0]
@@ -81,7 +81,7 @@ class Measure:
             error = np.abs(np.minimum(guess, self.level) - clipped) / np.maximum(clipped - self.minimum, self.floor)
         return np.where(np.isfinite(truth), error, np.inf)
 
-    def flatten(self, values: FloatArray) -> FloatArray:
+    def transform(self, values: FloatArray) -> FloatArray:
         """Return u(z), whose differences are about errors.
 
         u = log(z - z_min + floor) up to the level, t = u(level); above it t + asinh(log(...) - t), which joins
@@ -91,7 +91,7 @@ class Measure:
         above = np.maximum(u - self._top, 0.0)
         return np.where(above > 0, self._top + _BEND * np.arcsinh(above / _BEND), u)
 
-    def unflatten(self, u: FloatArray, highest: float) -> FloatArray:
+    def inverse_transform(self, u: FloatArray, highest: float) -> FloatArray:
         """Return z(u), finite; nothing above the level rises over ``highest``, the largest u evaluated."""
         u = np.minimum(u, max(highest, self._top))
         above = np.maximum(u - self._top, 0.0)
@@ -107,9 +107,9 @@ class Measure:
         lowest, highest = rise / (1 + tolerance), rise / (1 - tolerance)
         lowest = np.where(lowest >= self.floor, lowest, rise - tolerance * self.floor)
         highest = np.where(highest >= self.floor, highest, rise + tolerance * self.floor)
-        u = self.flatten(guess)
-        below = u - self.flatten(lowest + self.minimum)
-        above = self.flatten(highest + self.minimum) - u
+        u = self.transform(guess)
+        below = u - self.transform(lowest + self.minimum)
+        above = self.transform(highest + self.minimum) - u
         return below, np.where(highest >= self.level - self.minimum, np.inf, above)
 
     @property
