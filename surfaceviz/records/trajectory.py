@@ -1,4 +1,4 @@
-"""The path of a training on a slice."""
+"""The trajectory of a training, projected onto a slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files of others: opened with care, written whole."""
+"""HDF5 files of the reference code: safe opening and atomic writing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST = 2 * 10**7  # numbers of a surface
 
 
 @contextmanager
-def opened(path: Path, what: str) -> Iterator[h5py.File]:
+def open_reference(path: Path, what: str) -> Iterator[h5py.File]:
     """Open a file of the reference code, for a ``with`` block.
 
     Raises:
@@ -80,11 +80,11 @@ def word(file: h5py.File, name: str) -> str:
 
 
 @contextmanager
-def made(path: Path) -> Iterator[h5py.File]:
-    """Make a file in memory, and put it at its place, whole, when the ``with`` block ends without an error.
+def write_reference_file(path: Path) -> Iterator[h5py.File]:
+    """Build a file in memory, and write it atomically when the ``with`` block ends without an error.
 
     Raises:
-        StoreError: it can't be written; what was there stays.
+        StoreError: the file can't be written; the old file stays.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

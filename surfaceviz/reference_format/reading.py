@@ -22,7 +22,7 @@ from surfaceviz.reference_format.files import (
     SPLITS,
     contents,
     numbers,
-    opened,
+    open_reference,
     word,
 )
 
@@ -35,14 +35,14 @@ def read_reference(surface_file: str | Path, projection: str | Path | None = Non
     The centre is the value at 0, where the grid has that point. Extreme eigenvalues become the Hessian map.
 
     Args:
-        surface_file: the file; ``dir_file`` in it is a name, and is not opened.
+        surface_file: the file; ``dir_file`` in it is a name, and is not open_reference.
         projection: a projection file, whose points become the trajectory.
 
     Raises:
-        SchemaError: a file that is missing, broken, hostile, or another one.
+        SchemaError: the file is missing, broken, hostile, or of another kind.
     """
     path = Path(surface_file)
-    with opened(path, "surface file") as file:
+    with open_reference(path, "surface file") as file:
         axes = _axes(path, file)
         values, origin = _metrics(path, file, axes)
         found = None if "max_eig" not in file else _eigenvalues(path, file, axes)
@@ -135,7 +135,7 @@ def _projected(path: Path, ndim: int) -> Trajectory:
     """Return the points of a projection file, in its order."""
     if ndim != len(PROJECTED):
         raise SchemaError(f"{path}: a projection file goes with a surface, not with a curve")
-    with opened(path, "projection file") as file:
+    with open_reference(path, "projection file") as file:
         columns = [numbers(path, file, name) for name in PROJECTED]
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         raise SchemaError(f"{path}: {' and '.join(PROJECTED)} have shapes {columns[0].shape} and {columns[1].shape}")

@@ -1,4 +1,4 @@
-"""Which points to evaluate next."""
+"""Acquisition: the choice of the points to evaluate next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _START = {1: 9, 2: 5}  # points along each axis; 4 and 5 come out alike, 7 and 9
 _GROWTH = 0.07  # of the points evaluated, in a round; twice that costs at most 2% more points
 _LATER, _GROWTH_LATER = 800, 0.15  # where so many are evaluated, rounds grow, as they take longer to plan
 _FEWEST = 8  # points in a round, so that as many workers have one each; 5 to 8 take as many in all, 12 take 5% more
-# A new point makes others certain up to this many times their own distance to what is known; 1 to 3 are alike.
+# A new point lowers the scores of others up to this many times their own distance to what is known; 1 to 3 give the same.
 _REACH = 2.0
 # Ours: above sqrt(2), so that all 8 neighbours of a diverged point are evaluated.
 _NEAR_DIVERGED = 1.5
@@ -71,11 +71,12 @@ def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:
 
 
 def select_batch(points: FloatArray, score: FloatArray, distance: FloatArray, count: int) -> IntArray:
-    """Return which ``count`` of the ``points`` (Q, ndim) to evaluate together, the most doubtful first.
+    """Return which ``count`` of the ``points`` (Q, ndim) to evaluate together, the highest score first.
 
-    A point chosen takes score from those around it: sqrt(V) of a cubic spline goes with the 3/2 power of the
-    ``distance`` (Q,) to the nearest known point, so score falls by (|x - chosen| / (2 distance))^(3/2) where that is
-    below 1. A covariance of the errors, followed exactly, chooses no better.
+    A chosen point lowers the scores around it. The standard error of a cubic spline grows with the 3/2 power of the
+    ``distance`` (Q,) to the nearest known point, so the score is multiplied by
+    (|x - chosen| / (2 distance))^(3/2) where that is below 1. Ours; the exact covariance of the errors chooses no
+    better.
     """
     # Rounded, so that the last bit of a sum doesn't decide between mirrored points.
     score = _rounded(score)
@@ -95,8 +96,8 @@ def near_diverged(
 ) -> NDArray[np.bool_]:
     """Return which of ``rest`` (Q,) lie too near to a diverged point (n,) of ``known`` (n,) to be interpolated.
 
-    Those are less than 1.5 times as far from it, in steps, as from the nearest finite point: so every diverged region
-    that is found is evaluated as a whole, with a rim, and the points grow sparse with the distance to it.
+    Their distance to it, in steps, is less than 1.5 times that to the nearest finite point. So every diverged region
+    that is found is evaluated completely, with a rim, and the points become sparser with the distance to it. Ours.
     """
     if not diverged.any() or diverged.all():
         return np.full(len(rest), bool(diverged.any()))

@@ -1,4 +1,4 @@
-"""Fresh random points that say how good the interpolated ones are."""
+"""Audits: the error of the interpolated points, estimated at fresh random ones."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def assess(errors: FloatArray, left: int, *, tolerance: float, number: int) -> A
 def upper_bound(over: int, count: int, left: int, alpha: float) -> float:
     """Return the exact upper bound, at confidence 1 - alpha, on the share over the tolerance of the ``left`` points.
 
-    The larger of two: Clopper and Pearson's, the p with P(Binomial(count, p) <= over) = alpha; and, as the points
-    were drawn without replacement and those left are few on a small grid, the share of K - over in ``left``, K the
-    most with P(Hypergeometric(count + left, K, count) <= over) > alpha.
+    The larger of two bounds. The first is that of Clopper and Pearson, the p with P(Binomial(count, p) <= over) = alpha; the
+    second, for points drawn without replacement from a small grid, is (K - over) / ``left``, K the largest number with P(Hypergeometric(count + left, K, count) <= over) > alpha.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404, for the first.
 
     >>> round(upper_bound(1, 60, 100_000, 0.025), 4)
     0.0894

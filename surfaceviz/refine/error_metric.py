@@ -1,4 +1,4 @@
-"""What is to be reached: the error of an interpolated loss, and the variable in which that is a length."""
+"""The error metric of an interpolated loss, the goal of a refinement, and a variable whose differences are errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGEST = math.log(np.finfo(np.float64).max) - 1.0  # exp of it doesn't overflo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefinementGoal:
-    """What a refinement is to reach.
+    """The goal of a refinement.
 
     Attributes:
         tolerance: the error that at most 10% of the interpolated points may pass, 0 < tolerance < 1.
@@ -29,7 +29,7 @@ class RefinementGoal:
         seed: of the audits.
 
     Raises:
-        ValueError: a tolerance outside 0 .. 1, no loss, names that differ, a negative seed.
+        ValueError: the tolerance is not between 0 and 1, there is no loss, names differ, or the seed is negative.
     """
 
     tolerance: float
@@ -82,7 +82,7 @@ class ErrorMetric:
         return np.where(np.isfinite(truth), error, np.inf)
 
     def transform(self, values: FloatArray) -> FloatArray:
-        """Return u(z), whose differences are about errors.
+        """Return u(z), whose differences are approximately errors (ours).
 
         u = log(z - z_min + floor) up to the level, t = u(level); above it t + asinh(log(...) - t), which joins
         with two continuous derivatives. du = dz / (z - z_min + floor) is within a factor 2 of the error.

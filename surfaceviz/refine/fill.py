@@ -1,4 +1,4 @@
-"""Whole surfaces from the points evaluated."""
+"""Interpolation of whole surfaces from the evaluated points."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fill(
     Those named in ``metrics`` are interpolated in the metric's variable, where they may grow by orders of
     magnitude; the others as they are, and clipped to the range of what is known. Known points keep their
     value.
-    A point that has no finite value is left out, so that an array is filled from the finite ones alone; without
+    A point that has no finite value is left out, so an array is filled from its finite values only; without
     any the rest is NaN.
 
     >>> fill([np.array([0.0, 1.0, 2.0])], np.array([0, 2]), {"accuracy": np.array([0.5, 1.0])})["accuracy"].tolist()

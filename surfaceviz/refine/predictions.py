@@ -1,4 +1,4 @@
-"""What the points evaluated so far tell about the others."""
+"""Predictions of a grid's values from the points evaluated so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from surfaceviz.refine.interpolant import IntArray, predict, scaled_points
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPoints:
-    """What has been evaluated: flat indices (n,), sorted, and the losses there."""
+    """The evaluated points: flat indices (n,), sorted, and the losses there."""
 
     indices: IntArray
     values: Mapping[str, FloatArray]
@@ -31,21 +31,21 @@ class EvaluatedPoints:
 
     @property
     def finite(self) -> NDArray[np.bool_]:
-        """Where no loss diverged (n,)."""
+        """Mask of the points where no loss diverged (n,)."""
         finite: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(v) for v in self.values.values()])
         return finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """What the evaluated points tell about the rest.
+    """Predictions at the points that are not evaluated.
 
     Attributes:
         rest: (Q,) flat indices of the points not evaluated.
         filled: name -> the grid.
         forced: (Q,) whether a point must be evaluated, as it's near a diverged one.
-        score: (Q,) as `choose.scores` has it.
-        exceedance: (Q,) likewise.
+        score: (Q,) acquisition score, see `acquisition.scores`.
+        exceedance: (Q,) probability that the error is over the tolerance.
         distance: (Q,) to the nearest point evaluated.
     """
 
@@ -57,12 +57,12 @@ class Predictions:
     distance: FloatArray
 
     def exceedance_at(self, indices: IntArray) -> FloatArray:
-        """Return the exceedance of some of `rest`, by their flat indices."""
+        """Return the exceedance probability of some points of `rest`, by their flat indices."""
         return self.exceedance[np.searchsorted(self.rest, indices)]
 
 
 def error_metrics(goal: RefinementGoal, known: EvaluatedPoints) -> dict[str, ErrorMetric]:
-    """Return the metric of each loss, by all points evaluated."""
+    """Return the error metric of each loss, from all evaluated points."""
     return {
         name: ErrorMetric.of(known.values[name], level=level, centre=goal.centre[name])
         for name, level in goal.levels.items()
@@ -70,7 +70,7 @@ def error_metrics(goal: RefinementGoal, known: EvaluatedPoints) -> dict[str, Err
 
 
 def predict_rest(axes: Sequence[FloatArray], goal: RefinementGoal, known: EvaluatedPoints) -> Predictions:
-    """Return what ``known`` tells about the other points of the grid."""
+    """Return the predictions at the points of the grid that are not in ``known``."""
     shape = tuple(len(axis) for axis in axes)
     rest = np.setdiff1d(np.arange(int(np.prod(shape))), known.indices)
     forced = acquisition.near_diverged(axes, rest, known.indices, ~known.finite)

@@ -493,12 +493,12 @@ def test_a_goal_that_makes_no_sense_is_refused(
 
 
 def test_three_axes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"axes of \[3, 3, 3\] points: expected one or two axes"):
+    with pytest.raises(ValueError, match=r"got axes of \[3, 3, 3\] points; expected one or two axes"):
         next(refinement(_axes(3, 3, 3), RefinementGoal(tolerance=0.1, levels={"a": 1.0}, centre={"a": 0.0})))
 
 
 def test_an_answer_of_another_shape_is_refused() -> None:
     course = refinement(_axes(9, 9), RefinementGoal(tolerance=0.1, levels={"a": 1.0}, centre={"a": 0.0}))
     next(course)
-    with pytest.raises(ValueError, match=r"losses of shapes {'a': \(2,\)}: expected \(25,\) for each of \['a'\]"):
+    with pytest.raises(ValueError, match=r"losses of shapes {'a': \(2,\)}; expected \(25,\) for each of \['a'\]"):
         course.send({"a": np.zeros(2)})

@@ -31,8 +31,8 @@ def fewest(
 
     At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with that on all samples, whose
     values are known one by one: the error (see `ErrorMetric`), in the root mean square over the points, must stay
-    under a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn from
-    all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
+    under a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn
+    from all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
 
     Args:
         evaluator: on all samples.
