@@ -18,7 +18,8 @@ _START = {1: 9, 2: 5}  # points along each axis; 4 and 5 come out alike, 7 and 9
 _GROWTH = 0.07  # of the points evaluated, in a round; twice that costs at most 2% more points
 _LATER, _GROWTH_LATER = 800, 0.15  # where so many are evaluated, rounds grow, as they take longer to plan
 _FEWEST = 8  # points in a round, so that as many workers have one each; 5 to 8 take as many in all, 12 take 5% more
-# A new point lowers the scores of others up to this many times their own distance to what is known; 1 to 3 give the same.
+# A new point lowers the scores of others up to this many times their own distance to the nearest known point; 1 to 3
+# give the same.
 _REACH = 2.0
 # Ours: above sqrt(2), so that all 8 neighbours of a diverged point are evaluated.
 _NEAR_DIVERGED = 1.5

@@ -37,8 +37,9 @@ def assess(errors: FloatArray, left: int, *, tolerance: float, number: int) -> A
 def upper_bound(over: int, count: int, left: int, alpha: float) -> float:
     """Return the exact upper bound, at confidence 1 - alpha, on the share over the tolerance of the ``left`` points.
 
-    The larger of two bounds. The first is that of Clopper and Pearson, the p with P(Binomial(count, p) <= over) = alpha; the
-    second, for points drawn without replacement from a small grid, is (K - over) / ``left``, K the largest number with P(Hypergeometric(count + left, K, count) <= over) > alpha.
+    The larger of two bounds. The first is that of Clopper and Pearson, the p with P(Binomial(count, p) <= over) =
+    alpha. The second, for points drawn without replacement from a small grid, is (K - over) / ``left``, K the largest
+    number with P(Hypergeometric(count + left, K, count) <= over) > alpha.
 
     Source: Clopper and Pearson, Biometrika 26 (1934) 404, for the first.
 

@@ -11,7 +11,7 @@ import numpy as np
 from surfaceviz.records import FloatArray
 
 _FLOOR = 0.05  # of the median rise: the project's definition of the error
-_LEAST = 1e-6  # of max(1, |L0|): likewise; a flat surface has no rise of its own
+_LEAST = 1e-6  # of max(1, |L0|): likewise, for flat surfaces, whose median rise is 0
 # Above the level only the side matters, so the logarithm goes over into asinh, which tames a
 # border of 1e30. Ours; 0.5, 1 and no bend at all are alike on surfaces without such a border.
 _BEND = 1.0

@@ -15,9 +15,9 @@ from surfaceviz.refine.error_metric import ErrorMetric, RefinementGoal
 from surfaceviz.refine.interpolant import IntArray, scaled_points
 from surfaceviz.refine.predictions import EvaluatedPoints, Predictions, error_metrics, predict_rest, with_values
 
-# An audit comes when the share over the tolerance, as estimated, is below _ESTIMATE, and at most _LAST_OVER of the points
-# evaluated last, which had the highest scores, are over it. Ours, tuned as in `acquisition`: the true share is then 0.8%
-# in the median and 4% at most, and 85 of 100 first audits pass. With 0.02 it's 94, but 5% more points on average.
+# An audit comes when the share over the tolerance, as estimated, is below _ESTIMATE, and at most _LAST_OVER of the
+# points evaluated last, which had the highest scores, are over it. Ours, tuned as in `acquisition`: the true share is
+# then 0.8% in the median and 4% at most, and 85 of 100 first audits pass. With 0.02 it's 94, but 5% more points on average.
 _ESTIMATE = 0.03
 _LAST_OVER = 0.3
 _MEMORY = 2  # rounds whose outcome corrects the estimate; ours
@@ -160,7 +160,7 @@ def _audit_is_worthwhile(estimate: float, last: Sequence[_RoundOutcome], failure
 
 
 def _next_points(axes: Sequence[FloatArray], known: EvaluatedPoints, predictions: Predictions) -> IntArray:
-    """Return the points of the next round: those near diverged ones first, far apart, then those with the highest scores."""
+    """Return the points of the next round: those near diverged ones first, then those of high score."""
     points = scaled_points(axes)[predictions.rest]
     count = acquisition.round_size(len(known.indices))
     must = np.flatnonzero(predictions.forced)
