@@ -73,7 +73,7 @@ class Audit:
         share_upper95: the bound on the share over the tolerance among the points that stay interpolated, with 95%
             confidence for all audits of the run together.
         worst: the largest error seen; infinite where a point had diverged.
-        confidence: of this audit alone, 1 - 0.05 / 2^j for the j-th.
+        confidence: of this audit only, 1 - 0.05 / 2^j for the j-th.
     """
 
     tolerance: float
