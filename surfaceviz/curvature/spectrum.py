@@ -274,8 +274,11 @@ def _layers(operator: Operator, site: SpectrumPoint, wanted: SpectrumSpec, trace
         room = _room(size, operator.dtype, wanted.memory, least_room(1, 0))
         found = extremes(scaled, first, top=1, bottom=0, rtol=wanted.rtol, room=room, generator=_generator(wanted, 4))
         rows.append((name, size, trace.mean, trace.stderr, float(found.eigenvalues[-1]), float(found.residuals[-1])))
-    names, sizes, *figures = zip(*rows, strict=True)
-    return Layers(names, np.array(sizes, dtype=np.int64), *(np.array(each, dtype=np.float64) for each in figures))
+    names, sizes, *columns = zip(*rows, strict=True)
+    means, stderr, top, residual = (np.array(column, dtype=np.float64) for column in columns)
+    return Layers(
+        names=names, sizes=np.array(sizes, dtype=np.int64), trace=means, trace_stderr=stderr, top=top, residual=residual
+    )
 
 
 def _along(operator: Operator, site: SpectrumPoint, begun: Start, wanted: SpectrumSpec) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from surfaceviz.evaluate import Perturber
 from surfaceviz.execute import available_memory
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import fingerprint, named_tensors
-from surfaceviz.records import Direction as Record
+from surfaceviz.records import DirectionRecord as Record
 
 _STEPS = 20  # of the ascent; ours
 _RTOL = 1e-5  # of ||H||: residuals of eigenvectors, whose angles are off by these over the gap to the next; ours
@@ -166,4 +166,6 @@ def _with_sign(vector: Tensor) -> Tensor:
 
 def _direction(kind: str, vector: Tensor, layout: ParameterLayout, source: str) -> Direction:
     tensors = {n: part.clone() for n, part in zip(layout.names, layout.split(vector.cpu()), strict=True) if part.any()}
-    return Direction(Record(kind, fingerprint(tensors), dict.fromkeys(layout.names, kind), source=source), tensors)
+    return Direction(
+        Record(kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source), tensors
+    )

@@ -29,7 +29,7 @@ _NO_ROOM = 1e-6
 class Direction:
     """The tensors of a direction and its record; tensors that do not move are absent."""
 
-    record: records.Direction
+    record: records.DirectionRecord
     tensors: Tensors
 
 
@@ -138,7 +138,9 @@ def random_directions(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
                 "--ignore none moves those"
             )
-        record = records.Direction("random", sha256, rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore)
+        record = records.DirectionRecord(
+            kind="random", sha256=sha256, rule=rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
+        )
         directions.append(Direction(record, tensors))
     return directions
 
@@ -239,7 +241,9 @@ def plane(
 
 def _difference(tensors: Tensors, source: str) -> Direction:
     rule = dict.fromkeys(tensors, "difference")
-    return Direction(records.Direction("difference", fingerprint(tensors), rule, source=source), tensors)
+    return Direction(
+        records.DirectionRecord(kind="difference", sha256=fingerprint(tensors), rule=rule, source=source), tensors
+    )
 
 
 def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:

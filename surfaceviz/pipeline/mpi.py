@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
-
-import numpy as np
 
 from surfaceviz import signals
 from surfaceviz.errors import ProblemError
 from surfaceviz.execute import MpiJob, MpiRoot, MpiWorker, WorkerSpec, following, joined, keep_memory, leading
+from surfaceviz.records.rounding import same_bits, within_rounding
 from surfaceviz.reporting import QuietReporter, Reporter
 
-ROUNDING = 1e-4  # relative difference of a value on another kind of CPU; more means that something changed
 _DIFFERENT_CPUS = "another kind of CPU than rank 0's: values agree within rounding"
 _DONE = "done"
 
@@ -167,23 +165,11 @@ def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
                 "and read the same files"
             )
     for metric, value in mine.centre.items():
-        if not within_rounding([value], [theirs.centre.get(metric, math.nan)]):
+        if not within_rounding({metric: value}, {metric: theirs.centre.get(metric, math.nan)}):
             other_value = theirs.centre.get(metric, math.nan)
             raise ProblemError(
                 f"{name} has {metric} {other_value:.9g} at the centre, rank 0 {value:.9g}: not the same code"
             )
-    if not within_rounding(mine.norms, theirs.norms):
+    if not within_rounding({"norms": mine.norms}, {"norms": theirs.norms}):
         raise ProblemError(f"{name} makes other directions than rank 0: not the same versions of surfaceviz and numpy")
-    return mine.directions == theirs.directions and same_values(mine.centre, theirs.centre)
-
-
-def same_values(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-    """Return whether two points have the same bits; NaN equals itself."""
-    return a.keys() == b.keys() and all(
-        value == b[k] or (math.isnan(value) and math.isnan(b[k])) for k, value in a.items()
-    )
-
-
-def within_rounding(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Return whether numbers differ by no more than another kind of CPU makes them differ."""
-    return len(a) == len(b) and bool(np.allclose(a, b, rtol=ROUNDING, atol=1e-7, equal_nan=True))
+    return mine.directions == theirs.directions and same_bits(mine.centre, theirs.centre)

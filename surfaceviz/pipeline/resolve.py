@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfaceviz.errors import CheckpointError, ProblemError
+from surfaceviz.errors import CheckpointError, ProblemError, user_code_location
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints

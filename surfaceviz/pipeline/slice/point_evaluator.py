@@ -13,12 +13,12 @@ import torch
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
 from surfaceviz.execute import Make, WorkerSpec
-from surfaceviz.pipeline.mpi import same_values
 from surfaceviz.pipeline.slice.chunks import Chunk
 from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
+from surfaceviz.records.rounding import same_bits
 
 _for_life = ExitStack()  # what a worker process borrows, it never gives back
 
@@ -112,7 +112,7 @@ def _build(
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
     _for_life.enter_context(tensor_float(plan.dtype, plan.device))
     points = PointEvaluator(plan)
-    if differing or not same_values(points.centre.first, centre):
+    if differing or not same_bits(points.centre.first, centre):
         what = ", ".join(differing) or "the values at the centre"
         raise ProblemError(
             f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "

@@ -13,10 +13,10 @@ import torch
 
 from surfaceviz import store
 from surfaceviz.errors import StoreError
-from surfaceviz.pipeline.mpi import same_values, within_rounding
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.records import Slice
+from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
 from surfaceviz.reporting import Reporter
 
 
@@ -44,8 +44,7 @@ def same_directions(plan: Plan, before: Slice, path: Path | None) -> bool:
     assert path is not None
     kept = store.read_directions(path)
     return len(kept) == len(plan.directions) and all(
-        arrays.keys() == direction.tensors.keys()
-        and all(np.allclose(arrays[name], tensor, rtol=1e-5) for name, tensor in direction.tensors.items())
+        within_rounding(arrays, direction.tensors, rtol=TENSOR_RTOL, atol=TENSOR_ATOL)
         for arrays, direction in zip(kept, plan.directions, strict=True)
     )
 
@@ -66,13 +65,13 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], repo
     """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
     for name, value in centre.items():
         old = before.centre.get(name, math.nan)
-        if not within_rounding([value], [old]):
+        if not within_rounding({name: value}, {name: old}):
             raise StoreError(
                 f"{plan.output}: {name} at the centre is {value:.9g} now, {old:.9g} in the file: the code has changed; "
                 "write to another file by -o, or --overwrite"
             )
     same = [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]
-    if same and same_values(centre, before.centre):
+    if same and same_bits(centre, before.centre):
         return str(before.provenance.get("rounding", ""))
     reporter.warn(
         "the centre or a direction differs from the file's within rounding (another machine or torch), and so will the "

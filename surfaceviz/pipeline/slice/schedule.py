@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
 from surfaceviz.records import FloatArray, describe_audit, finished_level
-from surfaceviz.refine import Goal, Refined, fill, refinement
+from surfaceviz.refine import RefinementGoal, RefinementResult, fill, refinement
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import deferred_signals
 
@@ -70,7 +70,7 @@ class RefinementSchedule:
     is given up: its points are forgotten and the refinement begins anew on all samples.
     """
 
-    def __init__(self, buffer: SliceBuffer, goal: Goal, reporter: Reporter, *, subset: bool) -> None:
+    def __init__(self, buffer: SliceBuffer, goal: RefinementGoal, reporter: Reporter, *, subset: bool) -> None:
         self._buffer, self._goal, self._reporter, self._subset = buffer, goal, reporter, subset
         self.total: int | None = None
         self._known: list[Indices] = []  # the rounds that have been evaluated
@@ -123,7 +123,7 @@ class RefinementSchedule:
         """Return how many rounds are complete, once there is something to interpolate."""
         return None if self._filled is None else len(self._known)
 
-    def _finish(self, refined: Refined) -> None:
+    def _finish(self, refined: RefinementResult) -> None:
         with deferred_signals():  # a file with an audit is a finished one
             self._interpolate(refined.filled, refined.evaluated)
             self._filled, self._buffer.audit = None, refined.audit
@@ -149,5 +149,8 @@ def schedule_of(plan: Plan, buffer: SliceBuffer, levels: Mapping[str, float], re
         return FullSchedule(own_points(plan), buffer)
     centre = {name: buffer.centre[name] for name in levels}
     return RefinementSchedule(
-        buffer, Goal(coverage.error, dict(levels), centre), reporter, subset=plan.subset is not None
+        buffer,
+        RefinementGoal(tolerance=coverage.error, levels=dict(levels), centre=centre),
+        reporter,
+        subset=plan.subset is not None,
     )
