@@ -13,7 +13,7 @@ from matplotlib.text import Annotation, Text
 from surfaceviz.records import FloatArray, Slice, Spectrum
 from surfaceviz.render import style
 from surfaceviz.render.labels import has_equal_units
-from surfaceviz.render.spectra.spectrum_axes import NUMERAL
+from surfaceviz.render.spectra.spectrum_axes import NUMBER_STYLE
 from surfaceviz.render.style import scaled
 
 _SIZE = 0.12  # of an axis: the longest half extent of a model's lines; large enough to tell a shape at 3.3 in; ours
@@ -42,14 +42,14 @@ def model_legend(spectra: Sequence[Spectrum]) -> list[Line2D]:
     return entries
 
 
-def places(surface: Slice) -> list[Spectrum]:
+def spectra_on_slice(surface: Slice) -> list[Spectrum]:
     """Return the spectra of a slice that lie on it."""
     return [spectrum for spectrum in surface.spectra if len(spectrum.place) == surface.ndim]
 
 
-def numerals(surface: Slice, first: int = 1) -> list[int]:
-    """Return the number of each of `places`, from ``first`` on; matrices at one point share one."""
-    points = [spectrum.place for spectrum in places(surface)]
+def point_numbers(surface: Slice, first: int = 1) -> list[int]:
+    """Return the number of each of `spectra_on_slice`, from ``first`` on; matrices at one point share one."""
+    points = [spectrum.place for spectrum in spectra_on_slice(surface)]
     order = list(dict.fromkeys(points))
     return [first + order.index(point) for point in points]
 
@@ -72,10 +72,10 @@ def draw_points(ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: 
     taken = [(np.array(line.get_xydata()) - low) / unit for line in lines] + [(np.array(marks) - low) / unit]
     texts = []
     for number, spectrum in sorted(first.items(), key=lambda item: item[0]):
-        place = free_place((np.array(spectrum.place) - low) / unit, np.concatenate(taken), extent / unit)
+        place = free_position((np.array(spectrum.place) - low) / unit, np.concatenate(taken), extent / unit)
         taken.append(place[None])
         x, y = low + place * unit
-        texts.append(ax.text(x, y, str(number), ha="center", va="center", zorder=6, **NUMERAL))
+        texts.append(ax.text(x, y, str(number), ha="center", va="center", zorder=6, **NUMBER_STYLE))
     return texts
 
 
@@ -132,7 +132,7 @@ def _fitted(points: FloatArray, extent: FloatArray) -> FloatArray:
     return np.asarray(points * _SIZE / (np.abs(points) / extent).max())
 
 
-def free_place(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
+def free_position(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
     """Return where near a point a number covers nothing, (2,).
 
     Of places on rings around it, the first that is 4.2% of an axis away from all that is taken, else the one that is
@@ -177,7 +177,7 @@ def draw_points_of_curve(
                 _draw_parabola(ax, spectrum, point, _SIZE * float(np.ptp(surface.axes[0])))
             texts[number] = ax.annotate(
                 str(number), point, xytext=(0, scaled(11)), textcoords="offset points", ha="center", va="center",
-                zorder=6, **NUMERAL,
+                zorder=6, **NUMBER_STYLE,
             )  # fmt: skip
     return list(texts.values())
 

@@ -16,10 +16,10 @@ from surfaceviz.records import EVALUATED, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.contours.cell_edges import edges
 from surfaceviz.render.contours.levels import Levels
-from surfaceviz.render.contours.missing import draw_clipped, draw_holes
+from surfaceviz.render.contours.missing import draw_clipped, draw_missing
 from surfaceviz.render.contours.path import draw_marks
-from surfaceviz.render.contours.smooth import refine
-from surfaceviz.render.curves.line_labels import label_places
+from surfaceviz.render.contours.smooth import refine_grid
+from surfaceviz.render.curves.line_labels import label_positions
 from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, title_of
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import scaled
@@ -43,8 +43,8 @@ def draw_contour(
 ) -> ScalarMappable:
     """Draw a quantity, alpha to the right and beta upwards, and return what a colour bar needs.
 
-    Lines and bands run through a finer grid (`smooth.refine`), cells of a heat map are the points themselves. Points
-    that diverged are dark grey with crosses, missing ones plain grey, and what lies above the clip is hatched.
+    Lines and bands run through a finer grid (see `smooth.refine_grid`); cells of a heat map are the points themselves.
+    Diverged points are dark grey with crosses, missing ones plain grey; values above the clip are hatched.
 
     Args:
         ax: the axes to draw on.
@@ -56,9 +56,9 @@ def draw_contour(
         ink: the one colour of all lines, of which no others are drawn then: for a surface over something else.
     """
     kind = "heat" if min(surface.shape) < 2 and not ink else "lines" if ink else kind  # noqa: PLR2004
-    own = levels.placed(np.where(np.isfinite(shown.values), shown.values, np.nan))
-    axes, z = refine(surface.axes, own) if kind != "heat" else (surface.axes, own)
-    draw_holes(ax, surface, shown.values, axes, z)
+    own = levels.transform(np.where(np.isfinite(shown.values), shown.values, np.nan))
+    axes, z = refine_grid(surface.axes, own) if kind != "heat" else (surface.axes, own)
+    draw_missing(ax, surface, shown.values, axes, z)
     if kind == "heat":
         drawn: Any = ax.pcolormesh(*map(edges, axes), z.T, cmap=style.MAP, norm=levels.norm(), rasterized=True)
     elif kind == "filled":
@@ -75,7 +75,7 @@ def draw_contour(
 
 def _draw_bands(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels) -> QuadContourSet:
     """Draw bands of ``z`` (n_alpha, n_beta) between levels, with thin lines at their bounds."""
-    places = levels.placed(levels.edges)
+    places = levels.transform(levels.edges)
     bands = ax.contourf(*axes, z.T, places, cmap=style.MAP, norm=levels.norm(), extend=levels.extend)
     ax.contour(*axes, z.T, places, colors="white", linewidths=scaled(0.4), alpha=0.7)
     return bands
@@ -83,7 +83,7 @@ def _draw_bands(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
 
 def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels, ink: str) -> None:
     """Draw labelled lines of ``z`` (n_alpha, n_beta), in the levels' colours or in one."""
-    places = levels.placed(levels.values)
+    places = levels.transform(levels.values)
     colours: Any = (
         {"colors": ink, "linewidths": scaled(0.7)}
         if ink
@@ -92,7 +92,7 @@ def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
     lines = ax.contour(*axes, z.T, places, **colours)
     of = dict(zip(places, lines.get_paths(), strict=True))
     wanted = {place: np.asarray(of[place].vertices) for place in levels.ticks(_LABELS) if place in of}
-    points = label_places(list(wanted.values()), axes, z, float(np.median(np.diff(places))))
+    points = label_positions(list(wanted.values()), axes, z, float(np.median(np.diff(places))))
     texts: list[Text] = []
     for place, spot in zip(wanted, points, strict=True):
         if spot is not None:

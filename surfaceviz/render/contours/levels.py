@@ -36,7 +36,7 @@ class Levels:
     clip: float | None = None
     open_below: bool = False
 
-    def placed(self, z: FloatArray) -> FloatArray:
+    def transform(self, z: FloatArray) -> FloatArray:
         """Return values as they are drawn: their logarithm on a log scale, where 0 and less are just below all levels.
 
         Contours between grid points are drawn through what is drawn; a loss that spans decades is much
@@ -45,8 +45,8 @@ class Levels:
         return np.log10(np.maximum(z, _BELOW * self.values[0])) if self.log else np.asarray(z)
 
     def norm(self) -> Normalize:
-        """Return the colour scale, over `placed` values."""
-        low, high = self.placed(np.array([self.values[0], self.top]))
+        """Return the colour scale, over transformed values."""
+        low, high = self.transform(np.array([self.values[0], self.top]))
         return Normalize(float(low), float(high))
 
     @property
@@ -68,7 +68,7 @@ class Levels:
 
     def ticks(self, most: int) -> list[float]:
         """Return the places of levels to be written, ``most`` at most: every one, every second, ...; and the clip."""
-        places = [float(place) for place in self.placed(self.edges)]
+        places = [float(place) for place in self.transform(self.edges)]
         chosen = places[:: -(-len(places) // most)]
         if self.clip is None:
             return chosen
@@ -80,7 +80,7 @@ class Levels:
         return f"{10**place if self.log else place:.4g}"
 
 
-def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:
+def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:
     """Return about a dozen levels that span all finite values of ``arrays``, or those of the paper.
 
     Args:
@@ -108,7 +108,7 @@ def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) 
             raise ValueError(f"clip: the paper's levels begin at {first:g}, got {top:g}; use other levels")
         return Levels(levels[levels < top], log=False, clip=top, open_below=True)
     if clip is not None and clip < high:
-        below = choose([np.append(finite[finite < clip], clip)], scale)
+        below = choose_levels([np.append(finite[finite < clip], clip)], scale)
         return Levels(below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:

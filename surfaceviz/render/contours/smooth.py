@@ -14,7 +14,7 @@ _MOST = 8  # new points for an old one
 _LEAST = 3  # points of an axis that can bend
 
 
-def refine(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
+def refine_grid(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
     """Return finer axes, with all old points among the new ones, and z on them; grids that are fine stay as they are.
 
     Piecewise cubic, monotone between neighbouring points along each axis (no overshoot), first along alpha, then along

@@ -13,7 +13,7 @@ _SPACING = 0.022  # of an axis: between lines of which one has a label
 _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
 
 
-def label_places(
+def label_positions(
     paths: Sequence[FloatArray], axes: Sequence[FloatArray], z: FloatArray, step: float
 ) -> list[tuple[float, float] | None]:
     """Return a place for the label of each line, None where it has no room.

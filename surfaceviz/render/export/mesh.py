@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import FloatArray
-from surfaceviz.render.export.relief import Relief
+from surfaceviz.render.export.height_field import HeightField
 
 Indices = NDArray[np.int64]
 KindT = TypeVar("KindT", np.int64, np.bool_)
@@ -54,7 +54,7 @@ def _corners(grid: NDArray[KindT]) -> tuple[NDArray[KindT], ...]:
     return grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
 
 
-def surface_mesh(shape: Relief) -> Mesh:
+def surface_mesh(shape: HeightField) -> Mesh:
     """Return the triangles of a surface in the middle over 0, of its shown points alone.
 
     Raises:

@@ -42,7 +42,7 @@ def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") ->
         title=html.escape(title),
         policy=_policy(scripts.values()),
         style=_asset("page.css"),
-        payload=encoded(data),
+        payload=encode_json(data),
         **scripts,
     )
 
@@ -61,10 +61,10 @@ def save_page(text: str, path: Path) -> int:
     return len(image)
 
 
-def encoded(data: Mapping[str, Any]) -> str:
+def encode_json(data: Mapping[str, Any]) -> str:
     r"""Return JSON that can end no script element, whatever text is in it.
 
-    >>> print(encoded({"name": "</script>"}))
+    >>> print(encode_json({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
     """
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, so no U+2028 either

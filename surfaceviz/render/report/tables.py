@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum
+from surfaceviz.records.second_differences import second_difference
 
 _RISE = 0.1  # of the loss, by which a width is told; as `surfaceviz sharpness` takes it
 _ZERO = 1e-9  # of an axis's length: a coordinate below it is the centre's
@@ -93,18 +94,6 @@ def _zero(axis: FloatArray) -> int | None:
     """Return where an axis passes the centre, or None."""
     i = int(np.argmin(np.abs(axis)))
     return i if abs(axis[i]) <= _ZERO * (abs(axis[-1] - axis[0]) or 1.0) else None
-
-
-def second_difference(x: FloatArray, y: FloatArray, i: int) -> float:
-    """Return the second divided difference of y(x) at x[i], twice that of its neighbours; NaN at an end.
-
-    >>> round(second_difference(np.array([-1.0, 0.0, 0.5]), 3 * np.array([1.0, 0.0, 0.25]), 1), 12)
-    6.0
-    """
-    if not 0 < i < len(x) - 1:
-        return math.nan
-    before, after = x[i] - x[i - 1], x[i + 1] - x[i]
-    return float(2 * ((y[i + 1] - y[i]) / after - (y[i] - y[i - 1]) / before) / (before + after))
 
 
 def _width(x: FloatArray, rise: FloatArray, i: int) -> str:

@@ -26,7 +26,7 @@ _NUMBERS = (2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Camera:
     """A camera that looks at the middle of the box.
 
     Attributes:
@@ -91,17 +91,17 @@ class View:
         return np.abs(corners @ right) / ratio, np.abs(corners @ up), corners @ self.towards
 
 
-def parse_camera(given: str) -> View:
+def parse_camera(given: str) -> Camera:
     """Return the view that a preset's name or ``AZIMUTH,ELEVATION[,ZOOM]`` asks for.
 
     >>> parse_camera("30,45,1.5")
-    View(azimuth=30.0, elevation=45.0, zoom=1.5, away=None)
+    Camera(azimuth=30.0, elevation=45.0, zoom=1.5, away=None)
 
     Raises:
         ValueError: neither.
     """
     if given in PRESETS:
-        return View(*PRESETS[given])
+        return Camera(*PRESETS[given])
     try:
         numbers = [float(number) for number in given.split(",")]
     except ValueError:
@@ -112,7 +112,7 @@ def parse_camera(given: str) -> View:
             f"camera: expected one of {', '.join(PRESETS)}, or AZIMUTH,ELEVATION[,ZOOM] in degrees, got {given!r}"
         )
     azimuth, elevation, *zoom = numbers
-    return View(azimuth, float(np.clip(elevation, -89.9, 89.9)), *zoom)  # straight down, there is no way up
+    return Camera(azimuth, float(np.clip(elevation, -89.9, 89.9)), *zoom)  # straight down, there is no way up
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,19 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from surfaceviz.errors import GraphicsError
-from surfaceviz.render.surface3d.camera import View
+from surfaceviz.render.surface3d.camera import Camera
 from surfaceviz.render.surface3d.quiet import quiet
 from surfaceviz.render.surface3d.scene import Scene
 
 if TYPE_CHECKING:
-    from surfaceviz.render.surface3d.stage import Shot
+    from surfaceviz.render.surface3d.renderer import RenderedImage
 
-Shoot = Callable[[View, int | None], "list[Shot]"]
+RenderAll = Callable[[Camera, int | None], "list[RenderedImage]"]
 
 
 @contextmanager
-def staged(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[Shoot]:
-    """Give what takes the picture of each scene from a view, up to an iterate, for a ``with`` block.
+def offscreen_renderer(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[RenderAll]:
+    """Give what takes the picture of each scene from a camera, up to an iterate, for a ``with`` block.
 
     Raises:
         GraphicsError: there is no OpenGL, or it fails.
@@ -29,18 +29,18 @@ def staged(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[Shoot]:
             from surfaceviz.render.surface3d.opengl import check_opengl
 
             check_opengl()
-            from surfaceviz.render.surface3d.stage import Stage
+            from surfaceviz.render.surface3d.renderer import OffscreenRenderer
 
             stages = []
             for scene in scenes:
-                stages.append(Stage(scene, pixels))
+                stages.append(OffscreenRenderer(scene, pixels))
                 stack.callback(stages[-1].close)
 
-        def shoot(view: View, upto: int | None) -> list[Shot]:
+        def render(camera: Camera, until: int | None) -> list[RenderedImage]:
             with _failing():
-                return [stage.shoot(view, upto=upto) for stage in stages]
+                return [renderer.render(camera, until=until) for renderer in stages]
 
-        yield shoot
+        yield render
 
 
 @contextmanager
