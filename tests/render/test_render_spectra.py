@@ -436,7 +436,7 @@ def test_courses_are_overlaid_each_with_its_own_edge() -> None:
 @pytest.mark.parametrize("kind", ["filled", "lines", "heat", "spectrum"])
 def test_every_kind_with_spectra_is_not_blank(kind: str) -> None:
     points = _spectrum(), _spectrum((0.5, 1.0), along=SADDLE), _spectrum((-0.5, 1.0), along=None, ruled=False)
-    assert _is_drawn(render.draw([_surface(*points)], kind=kind, spectrum=True))
+    assert _is_drawn(render.draw([_surface(*points)], kind=kind, spectrum=kind != "spectrum"))
 
 
 def test_courses_and_curves_are_not_blank() -> None:

@@ -278,7 +278,7 @@ def test_a_trajectory_grows(tmp_path: Path) -> None:
 
 def test_bad_requests_are_told_what_would_do(tmp_path: Path) -> None:
     line = Slice((np.linspace(0, 1, 4),), {"train_loss": np.ones(4)}, np.ones(4, np.uint8), {})
-    with pytest.raises(ValueError, match="kind surface draws 2-D slices, and there is a curve"):
+    with pytest.raises(ValueError, match="kind surface draws surfaces, and these slices are curves"):
         surfaceviz.plot(line, kind="surface")
     with pytest.raises(ValueError, match="a surface needs 2 x 2 points, got 1 x 5; use --kind heat"):
         surfaceviz.plot(_surface((1, 5)), kind="surface")
