@@ -100,7 +100,7 @@ def draw_model(ax: Axes, spectrum: Spectrum, extent: FloatArray) -> list[Line2D]
 
 
 def model_lines(hessian: FloatArray, extent: FloatArray) -> list[tuple[FloatArray, bool]]:
-    """Return what shows a 2 x 2 Hessian around 0: lines (n, 2) of points d, each with whether curvature is positive.
+    """Return lines (n, 2) of points d that show a 2 x 2 Hessian around 0, each with whether the curvature is positive.
 
     Where H is definite this is the level line d'Hd = +-2c of the quadratic model, an ellipse with half-axes
     a_i = (2c / |lambda_i|)^(1/2) q_i along the eigenvectors: d = cos(t) a_1 + sin(t) a_2. Where it has both signs the
@@ -133,7 +133,7 @@ def _fitted(points: FloatArray, extent: FloatArray) -> FloatArray:
 
 
 def free_position(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
-    """Return where near a point a number covers nothing, (2,).
+    """Return a position near a point where its number covers nothing, (2,).
 
     Of places on rings around it, the first that is 4.2% of an axis away from all that is taken, else the one that is
     furthest from it.
@@ -183,7 +183,7 @@ def draw_points_of_curve(
 
 
 def _height(surface: Slice, spectrum: Spectrum, metric: str) -> float:
-    """Return where the curve passes a point."""
+    """Return the value of the curve at a point."""
     splits = [spectrum.split, *surface.splits]
     values = next(surface.values[f"{split}_{metric}"] for split in splits if f"{split}_{metric}" in surface.values)
     finite = np.isfinite(values)

@@ -28,7 +28,7 @@ KINDS = ("filled", "lines", "heat")
 _TICKS = 5  # intervals of an axis between ticks, at most: a narrow panel has no room for more
 _LABELS = 14  # levels that are labelled, at most
 _HALO = (1.0, 1.0, 1.0, 0.8)
-_LOW = 0.7  # of its width; beside a panel that is lower, beta's label is broken into lines
+_LOW = 0.7  # height over width; on a lower panel the label of beta takes several lines
 
 
 def draw_contour(
@@ -53,7 +53,7 @@ def draw_contour(
         levels: what lines are drawn at and colours run over.
         kind: one of `KINDS`; a surface of a single row or column has no lines, and is drawn as cells.
         points: whether the points that were evaluated are dotted.
-        ink: the one colour of all lines, of which no others are drawn then: for a surface over something else.
+        ink: the colour of all lines, drawn without bands: for a surface over a Hessian map.
     """
     kind = "heat" if min(surface.shape) < 2 and not ink else "lines" if ink else kind  # noqa: PLR2004
     own = levels.transform(np.where(np.isfinite(shown.values), shown.values, np.nan))
@@ -123,8 +123,8 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_xlim(*_range(alpha, cells=cells))
     ax.set_ylim(*_range(beta, cells=cells))
     ax.set_xlabel(axis_label(surface, 0))
-    beside = axis_label(surface, 1)
-    ax.set_ylabel(beside if panel_height(surface) > _LOW else broken(beside))
+    label = axis_label(surface, 1)
+    ax.set_ylabel(label if panel_height(surface) > _LOW else broken(label))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(_TICKS, steps=[1, 2, 5, 10]))
     ax.set_title(title_of(surface))

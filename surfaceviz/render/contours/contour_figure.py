@@ -74,7 +74,7 @@ def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], opt
 
 
 def levels_of(shown: Sequence[Quantity], options: PlotOptions) -> Levels:
-    """Return the levels for what is shown: only a loss is put on a log scale unasked."""
+    """Return the levels of a quantity; ``levels`` auto chooses a log scale only for a loss."""
     scale = "linear" if options.levels == "auto" and not shown[0].is_loss else options.levels
     arrays = [what.values for what in shown]
     levels = choose_levels(arrays, scale, options.clip)
@@ -124,7 +124,7 @@ def _draw_paths(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice
 def _draw_legend(
     host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, options: PlotOptions
 ) -> None:
-    """Say in a legend what is on the panels beside lines, bands and theta."""
+    """Draw a legend of everything on the panels besides lines, bands and theta."""
     bare = options.kind == "lines" or options.map is not None
     entries = missing_legend(surfaces, [what.values for what in shown], levels, bare=bare)
     if options.map is not None:

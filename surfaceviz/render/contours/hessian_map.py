@@ -1,4 +1,4 @@
-"""Maps of extreme eigenvalues: cells under the lines of a surface, a curve beside a loss."""
+"""Maps of extreme eigenvalues: cells under the lines of a surface, a curve next to a loss."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def draw_map(ax: Axes, hessian_map: HessianMap, quantity: str, norm: Normalize) 
 
     Args:
         ax: axes with a surface, alpha to the right and beta upwards; its limits are kept.
-        hessian_map: a 2-D one, as coarse as it likes.
+        hessian_map: a 2-D one, of any resolution.
         quantity: one of `MAP_QUANTITIES`.
         norm: of the colours.
     """

@@ -27,7 +27,7 @@ class Levels:
     Attributes:
         values: (k,).
         log: whether colours run over the logarithm.
-        clip: above it values are clipped, and said to be; None where none are.
+        clip: values above it are clipped and labelled so; None: no clipping.
         open_below: whether values may lie below the first level.
     """
 
@@ -37,9 +37,9 @@ class Levels:
     open_below: bool = False
 
     def transform(self, z: FloatArray) -> FloatArray:
-        """Return values as they are drawn: their logarithm on a log scale, where 0 and less are just below all levels.
+        """Return values as they are drawn: on a log scale their logarithm, with 0 and less just below all levels.
 
-        Contours between grid points are drawn through what is drawn; a loss that spans decades is much
+        Contours are interpolated in the transformed values; a loss that spans decades is much
         smoother in its logarithm.
         """
         return np.log10(np.maximum(z, _BELOW * self.values[0])) if self.log else np.asarray(z)
@@ -87,7 +87,7 @@ def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None =
         arrays: what is drawn.
         scale: ``linear``, ``log``, ``auto``: log where positive values span more than a factor of 20; or ``paper``:
             0.1 to 10 in steps of 0.5, whatever the values are.
-        clip: above it nothing is told apart.
+        clip: values above it are not distinguished.
 
     Raises:
         ValueError: unknown scale, nothing finite to draw, or nothing below ``clip``.

@@ -1,4 +1,4 @@
-"""Where there is no value to colour: missing points, diverged points, and what lies above the clip."""
+"""Regions without a colour: missing points, diverged points, and values above the clip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HATCH = "////"
 
 
 def draw_missing(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[FloatArray], covered: FloatArray) -> None:
-    """Show where nothing is coloured, and why: missing points plain grey, diverged ones darker, with crosses.
+    """Fill regions without a value: missing points light grey, diverged ones darker, with crosses.
 
     Args:
         ax: the axes to draw on.

@@ -61,7 +61,7 @@ def compose_curves(surfaces: Sequence[Slice], options: PlotOptions, size: Size) 
 
 
 def _shown(surfaces: Sequence[Slice], of: str | None) -> tuple[list[Slice], str]:
-    """Return the slices with what is to be drawn of them alone, and which metric that is."""
+    """Return the slices with only the quantity to draw, and its metric."""
     if of is None or of == "loss":
         return list(surfaces), "loss"
     kept = []
@@ -76,7 +76,7 @@ def _shown(surfaces: Sequence[Slice], of: str | None) -> tuple[list[Slice], str]
 
 
 def _second_axis(ax: Axes, surfaces: Sequence[Slice], options: PlotOptions) -> Axes | None:
-    """Draw the map's quantity, or else the accuracy of a slice that is alone, on an axis to the right, if any."""
+    """Draw the map's quantity, or else the accuracy of a single slice, on an axis to the right, if there is one."""
     if options.map:
         right = ax.twinx()
         _draw_maps(right, surfaces, options.map)
@@ -105,7 +105,7 @@ def _draw_maps(right: Axes, surfaces: Sequence[Slice], quantity: str) -> None:
 
 
 def _draw_legend(host: object, ax: Axes, right: Axes | None, surfaces: Sequence[Slice], metric: str) -> None:
-    """Draw one legend of both axes below them; what is in it twice stands there once."""
+    """Draw one legend of both axes below them; duplicates are listed once."""
     pairs = list(zip(*ax.get_legend_handles_labels(), strict=True))
     pairs += [] if right is None else list(zip(*right.get_legend_handles_labels(), strict=True))
     unique: dict[str, Artist] = {}

@@ -1,4 +1,4 @@
-"""A slice as a shape in space, and what its points hold."""
+"""A slice as a height field, and the arrays and text that exports hold."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def height_field(surface: Slice, options: ExportOptions) -> HeightField:
 
 
 def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
-    """Return what is known of every point by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
+    """Return the arrays over the grid by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
     coordinates = np.meshgrid(*surface.axes, indexing="ij")
     return {
         **dict(zip(AXIS_NAMES, coordinates, strict=False)),
@@ -90,7 +90,7 @@ def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
 
 
 def described(surface: Slice) -> str:
-    """Return where a slice comes from, as JSON in ASCII: provenance, values at the centre, directions, marks."""
+    """Return the description of a slice as JSON in ASCII: provenance, values at the centre, directions, marks."""
     told = {
         "provenance": dict(surface.provenance),
         "centre": dict(surface.centre),

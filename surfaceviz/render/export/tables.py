@@ -1,4 +1,4 @@
-"""Numbers alone: NumPy's npz, CSV for pandas, NetCDF for xarray."""
+"""Numbers: NumPy's npz, CSV for pandas, NetCDF for xarray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fewer points of a large grid than it has."""
+"""Decimation of large grids and long trajectories."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LINE = 2000  # points of a curve, or of a path; ours
 
 @dataclass(frozen=True, slots=True)
 class Decimated:
-    """Which points of a grid are shown.
+    """The shown points of a grid.
 
     Attributes:
         kept: indices along each axis, ascending.
-        words: what was left out, for the reader; empty where nothing was.
+        words: a note on the omitted points; empty where all are shown.
     """
 
     kept: tuple[NDArray[np.intp], ...]
@@ -32,7 +32,7 @@ class Decimated:
 
 
 def decimate(surface: Slice) -> Decimated:
-    """Return what is shown of a grid: every k-th point, the ends, the centre and the lowest loss of the first split."""
+    """Return the shown points of a grid: every k-th, the ends, the centre and the lowest loss of the first split."""
     most = _LINE if surface.ndim == 1 else _SIDE
     steps = [-(-len(axis) // most) for axis in surface.axes]
     lowest = _lowest(surface)
@@ -62,7 +62,7 @@ def _lowest(surface: Slice) -> tuple[int, ...]:
 
 
 def decimate_path(count: int) -> NDArray[np.intp]:
-    """Return which iterates of a path are shown."""
+    """Return the indices of the shown iterates of a path."""
     return every_kth(count, -(-count // _LINE))
 
 

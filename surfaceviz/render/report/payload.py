@@ -1,4 +1,4 @@
-"""What the page shows, as JSON has it: the pure part of a report."""
+"""The data of the page as JSON: the pure part of a report."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from surfaceviz.render.report.json_arrays import encode_array, json_number
 from surfaceviz.render.report.spectrum_data import spectra
 from surfaceviz.render.report.tables import sharpness_table
 
-_PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # matplotlib's, said on a page
+_PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # TeX to plain text
 _SCENES = 8  # 3-D drawings on a page: browsers give a page about 16 WebGL contexts, phones fewer; ours
 Json = dict[str, Any]
 
 
 def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json:
-    """Return everything that a page shows of slices.
+    """Return the data of a page of slices.
 
     Args:
         surfaces: all 1-D or all 2-D.
@@ -48,7 +48,7 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
         "sharpness": sharpness_table(surfaces, names),
         "scenes": _SCENES,
         "colours": {
-            "lines": style.COLOURS[:-1],  # black is no colour on a dark page
+            "lines": style.COLOURS[:-1],  # black is invisible on a dark page
             "missing": style.MISSING,
             "diverged": style.DIVERGED,
         },
@@ -56,7 +56,7 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
 
 
 def _file(surface: Slice, name: str) -> Json:
-    """Return what is shown of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
+    """Return the data of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
     shown = decimate(surface)
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""Spectra of points, with their densities smoothed on one axis wherever they compare."""
+"""Data of spectra for the page: on one axis of eigenvalues where they are comparable."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def _eigenvalue(s: Spectrum, k: int, scale: EigenvalueScale | None) -> Json:
 
 
 def _facts(s: Spectrum) -> list[tuple[str, str]]:
-    """Return what else is known of a point, in words."""
+    """Return the other facts about a point, as (label, text)."""
     rows = [
         ("kind", s.kind),
         ("why", s.reason),
         ("matrix", f"{s.symbol} over {s.dimension} parameters ({s.parameters})"),
         ("loss", f"{s.loss:.5g}, {s.split} split, {s.samples} samples"),
-        ("gradient norm", f"{s.gradient_norm:.4g}, of the data's loss alone, without weight decay"),
+        ("gradient norm", f"{s.gradient_norm:.4g}, of the data's loss, without weight decay"),
     ]
     if s.trace is not None:
         error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g} ({s.probes} probes)"

@@ -14,7 +14,7 @@ _KERNEL = 0.013  # of the axis, the standard deviation: half of what a reader te
 _PAD = 4.0  # standard deviations of the kernel beyond the outermost eigenvalue: nothing visible is cut off
 _DEEPEST, _SHALLOWEST = 1e-5, 1e-1  # of the largest |eigenvalue|: between them lies the threshold; ours
 _BRIDGED = 2.5  # times the distance of the nodes at 0: with the kernel above it closes the gap between them; ours
-_MANY = 30  # eigenvalues, when they are all, from which on a density says more than each of them
+_MANY = 30  # eigenvalues: a complete spectrum of at least so many is drawn as a density
 _FEW = 4  # decades whose ticks have ticks between them in a column's width
 _FINE = 1200  # points of a density's line: several a kernel
 

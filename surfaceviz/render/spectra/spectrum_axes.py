@@ -1,4 +1,4 @@
-"""Spectra of points: the density, the eigenvalues that are known one by one, a box of words."""
+"""Spectra of points: the density, individual eigenvalues, a text box."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from surfaceviz.records import Spectrum
 from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, rule_of, smoothed
 from surfaceviz.render.style import scaled
 
-_STEM, _LONE = 0.12, 0.6  # heights of stems as shares of the panel, beside a density and without one
+_STEM, _LONE = 0.12, 0.6  # heights of stems as shares of the panel, with a density and without one
 _MANY, _ENDS = 40, 10  # of more eigenvalues than that, so many at either end are marked
 _CIRCLE = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": "#111111", "linewidth": 0.8}
-# how a point's number is written, on the slice and beside its spectrum
+# text style of a point's number, on the slice and next to its spectrum
 NUMBER_STYLE: dict[str, Any] = {"fontsize": "small", "fontweight": "bold", "color": "#111111", "bbox": _CIRCLE}
 _PLAIN = (1e-2, 1e4)  # numbers between them are written without a power of ten
 
@@ -33,7 +33,7 @@ def draw_density(
         scale: of all spectra that are compared.
         colour: of line and tint.
         label: for a legend.
-        fill: whether the area below is tinted: of a spectrum that is alone in its panel.
+        fill: whether the area below is tinted: for the only spectrum of a panel.
     """
     rule = rule_of(spectrum)
     if rule is None:
@@ -118,7 +118,7 @@ def finish_spectrum(
 
 
 def tick_label(x: float) -> str:
-    """Return a power of ten as a tick says it.
+    """Return the tick label of a power of ten.
 
     >>> [tick_label(x) for x in (0.0, -10.0, 1e-3)]
     ['0', '\N{MINUS SIGN}10', '$10^{-3}$']
@@ -129,7 +129,7 @@ def tick_label(x: float) -> str:
 
 
 def format_number(x: float, digits: int = 3) -> str:
-    """Return a number as pictures write it, with a power of ten where it is very large or small.
+    """Return a number as text for pictures, with a power of ten where it is very large or small.
 
     >>> format_number(3.14159), format_number(1240.0)
     ('3.14', '1240')
@@ -146,7 +146,7 @@ def format_number(x: float, digits: int = 3) -> str:
 
 
 def draw_box(ax: Axes, spectrum: Spectrum, number: int) -> list[Text]:
-    """Write what is known of a point on otherwise empty axes: its number and kind, extreme eigenvalues, trace."""
+    """Write the summary of a point on empty axes: its number and kind, extreme eigenvalues, trace."""
     ax.set_axis_off()
     head = ax.text(0.07, 0.98, str(number), transform=ax.transAxes, ha="center", va="top", **NUMBER_STYLE)
     kind = ax.text(0.16, 0.98, spectrum.kind, transform=ax.transAxes, va="top", fontsize="small", fontweight="bold")

@@ -93,7 +93,7 @@ def _stacks(surfaces: Sequence[Slice], columns: int) -> list[list[tuple[int, int
 
 
 def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto") -> Picture:
-    """Return a figure of spectra alone, laid over each other: densities as lines, known eigenvalues as stems.
+    """Return a figure of only spectra, laid over each other: densities as lines, known eigenvalues as stems.
 
     Args:
         spectra: each with the name of what it is of, such as its file's; the point and the matrix are added to the
@@ -107,7 +107,7 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
         raise ValueError("nothing to draw: give at least one spectrum")
     if len(spectra) > len(style.COLOURS):
         raise ValueError(
-            f"{len(spectra)} spectra can't be told apart in one picture; give at most {len(style.COLOURS)}"
+            f"{len(spectra)} spectra can't be distinguished in one picture; give at most {len(style.COLOURS)}"
         )
     scale = choose_scale([spectrum for _, spectrum in spectra])
     colours = [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))]

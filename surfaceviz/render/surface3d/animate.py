@@ -1,4 +1,4 @@
-"""Moving pictures of surfaces: around the box, or along a training."""
+"""Movies of surfaces: around the box, or along a training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_movie(path: Path, way: str) -> str:
     """Return the format that a movie's name asks for.
 
     Raises:
-        ValueError: none of `FORMATS`, or a way that is none of `WAYS`.
+        ValueError: the ending is not in `FORMATS`, or the way not in `WAYS`.
     """
     if way not in WAYS:
         raise ValueError(f"animate: expected one of {', '.join(WAYS)}, got {way!r}")
@@ -52,7 +52,7 @@ def animate(
     animation: AnimationOptions,
     advance: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a GIF or MP4 of surfaces, whole or not at all.
+    """Write a GIF or MP4 of surfaces, atomically.
 
     Args:
         surfaces: 2-D slices.
@@ -111,14 +111,14 @@ def _images(
 
 
 def _box(figure: Picture) -> Bbox:
-    """Return what of a figure is drawn, in inches: the frame of all pictures of a movie."""
+    """Return the bounding box of a figure's artists in inches, shared by all frames of a movie."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return figure.get_tightbbox(canvas.get_renderer()).padded(_MARGIN)
 
 
 def _pixels(figure: Picture, dpi: int, box: Bbox) -> NDArray[np.uint8]:
-    """Return what lies in a box of a figure as an image with even sides, which video wants."""
+    """Return the part of a figure in a box as an image with even sides, as video requires."""
     import imageio.v3 as iio
 
     FigureCanvasAgg(figure)
@@ -129,7 +129,7 @@ def _pixels(figure: Picture, dpi: int, box: Bbox) -> NDArray[np.uint8]:
 
 
 def _writer(path: Path, kind: str) -> Any:
-    """Return what takes one frame after another."""
+    """Return a writer that takes one frame after another."""
     import imageio.v2 as iio
 
     if kind == "mp4":

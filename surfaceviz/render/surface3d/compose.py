@@ -1,4 +1,4 @@
-"""Figures of surfaces in 3-D: rendered panels, with text by matplotlib where the camera puts it."""
+"""Figures of surfaces in 3-D: rendered panels, with matplotlib's text at projected positions."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _draw_hidden(ax: Axes, image: RenderedImage, point: MarkedPoint) -> None:
 
 
 def _draw_name(ax: Axes, image: RenderedImage, point: MarkedPoint, above: float) -> None:
-    """Write a mark's name beside it: of a point with a spectrum its number, lambda_max and kind."""
+    """Write a mark's name next to it; of a point with a spectrum its number, lambda_max and kind."""
     where = image.projection(point.place[None])[0]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
     side = -1 if where[0] > _RIGHT * image.projection.width else 1  # so that the name stays in its panel

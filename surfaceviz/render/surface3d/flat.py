@@ -1,4 +1,4 @@
-"""Surfaces in 3-D by matplotlib alone: plainer, and slower to look at, where there is no OpenGL."""
+"""Surfaces in 3-D by matplotlib, without light: the fallback where there is no OpenGL."""
 
 from __future__ import annotations
 

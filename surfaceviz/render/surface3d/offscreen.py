@@ -1,4 +1,4 @@
-"""Stages for scenes, with what the graphics library says held back unless it fails."""
+"""Off-screen rendering of scenes; messages of the graphics library appear only if it fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RenderAll = Callable[[Camera, int | None], "list[RenderedImage]"]
 
 @contextmanager
 def offscreen_renderer(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[RenderAll]:
-    """Give what takes the picture of each scene from a camera, up to an iterate, for a ``with`` block.
+    """Yield a function that renders each scene from a camera, up to an iterate.
 
     Raises:
         GraphicsError: there is no OpenGL, or it fails.
@@ -31,21 +31,21 @@ def offscreen_renderer(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iter
             check_opengl()
             from surfaceviz.render.surface3d.renderer import OffscreenRenderer
 
-            stages = []
+            renderers = []
             for scene in scenes:
-                stages.append(OffscreenRenderer(scene, pixels))
-                stack.callback(stages[-1].close)
+                renderers.append(OffscreenRenderer(scene, pixels))
+                stack.callback(renderers[-1].close)
 
         def render(camera: Camera, until: int | None) -> list[RenderedImage]:
             with _failing():
-                return [renderer.render(camera, until=until) for renderer in stages]
+                return [renderer.render(camera, until=until) for renderer in renderers]
 
         yield render
 
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """Turn what the library raises into a line with what it said last."""
+    """Turn an error of the library into one line with its last message."""
     with quiet() as last_words:
         try:
             yield

@@ -1,4 +1,4 @@
-"""Scenes before a camera: the one door to pyvista, off the screen or in a window."""
+"""Rendering of scenes by pyvista, off screen or in a window."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class OffscreenRenderer:
         return RenderedImage(pixels, projection_of(self._plotter, self._pixels), depth, camera.towards)
 
     def close(self) -> None:
-        """Give the window back."""
+        """Close the window."""
         self._plotter.close()
 
     def _depth(self) -> FloatArray:

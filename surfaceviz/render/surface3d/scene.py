@@ -1,4 +1,4 @@
-"""What stands in a 3-D picture: triangles, lines and points in a box, from a slice; no graphics here."""
+"""The scene of a 3-D picture: triangles, lines and points in a box, from a slice, without graphics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOOR = -0.45  # where the contours are projected to
 
 @dataclass(frozen=True, slots=True)
 class MarkedPoint:
-    """A point that is marked: where, what is written beside it, and the number of its spectrum where it has one."""
+    """A marked point: its place, its text, and the number of its spectrum if it has one."""
 
     place: FloatArray  # (3,)
     text: str
@@ -78,7 +78,7 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 
         shown: what of it.
         levels: shared by all scenes of a picture, as are heights.
         first: the number of the first point that has a spectrum.
-        coarse: few triangles, for whatever draws them one by one.
+        coarse: few triangles, for a back end that draws them one by one.
 
     Raises:
         ValueError: a surface of a single row, or one without two finite neighbours.
@@ -148,7 +148,7 @@ def _used(
 
 
 class _SurfaceInterpolator:
-    """Puts points of the slice onto its surface."""
+    """Maps points of the slice to its surface in the box."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ def _points(surface: Slice, to_surface: _SurfaceInterpolator, first: int) -> tup
 
 
 def point_label(spectrum: Spectrum) -> str:
-    """Return what a 3-D picture says of a point: lambda_max and its kind."""
+    """Return the text at a point of a 3-D picture: lambda_max and its kind."""
     top = spectrum.lambda_max
     found = rf"$\lambda_{{\max}}$ {format_number(top)}" + "\n" if np.isfinite(top) else ""
     return f"{found}{spectrum.kind}"

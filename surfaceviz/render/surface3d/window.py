@@ -1,4 +1,4 @@
-"""A window to turn surfaces in, where there is a screen."""
+"""A window in which surfaces turn, where there is a screen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def show(surfaces: Sequence[Slice], options: PlotOptions) -> None:
 
 
 def build(surfaces: Sequence[Slice], scenes: Sequence[Scene], camera: Camera, **window: Any) -> Any:
-    """Return the window's plotter, not shown yet; ``window`` are pyvista's own options."""
+    """Return the plotter of the window before it is shown; ``window`` are pyvista's options."""
     import pyvista as pv
 
     from surfaceviz.render.surface3d.renderer import add_path, add_scene, box_edges, set_camera
