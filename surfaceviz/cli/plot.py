@@ -49,49 +49,59 @@ Levels = Annotated[
     ),
 ]
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints; curves share one plot."),
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png]; a movie: GIF or MP4 [FILE.gif].")
+]
+KindOption = Annotated[
+    Kind,
+    typer.Option(
+        rich_help_panel=CONTENT,
+        help="Kind of picture; surface: in 3-D; spectrum: only the spectra in the files.",
+    ),
+]
+ShowPoints = Annotated[
+    bool, typer.Option("--show-points", rich_help_panel=CONTENT, help="Dot the points that were evaluated.")
+]
+Spectrum = Annotated[
+    bool,
+    typer.Option("--spectrum", rich_help_panel=CONTENT, help="Draw the spectra of points and the local curvature."),
+]
+Map = Annotated[
+    MapQuantity | None,
+    typer.Option("--map", rich_help_panel=CONTENT, help="Quantity of the Hessian map behind the contours."),
+]
+SizeOption = Annotated[
+    PictureSize, typer.Option(rich_help_panel=LAYOUT, help="Width and font size: of a column, a page, a slide.")
+]
+Animate = Annotated[
+    Literal["orbit", "trajectory"] | None,
+    typer.Option(rich_help_panel=MOVIE, help="A movie of kind surface: around it, or along the training."),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(min=2, max=3600, rich_help_panel=MOVIE, help=f"Number of frames [{AnimationOptions().frames}]."),
+]
+
 
 @app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind surface --clip 10 -o both.pdf")
 def plot(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints; curves share one plot."),
-    ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png]; a movie: GIF or MP4 [FILE.gif].")
-    ] = None,
-    kind: Annotated[
-        Kind,
-        typer.Option(
-            rich_help_panel=CONTENT,
-            help="Kind of picture; surface: in 3-D; spectrum: only the spectra in the files.",
-        ),
-    ] = DEFAULTS.kind,
+    files: Files,
+    output: Output = None,
+    kind: KindOption = DEFAULTS.kind,
     levels: Levels = DEFAULTS.levels,
     of: Of = DEFAULTS.of,
     clip: Clip = DEFAULTS.clip,
-    show_points: Annotated[
-        bool, typer.Option("--show-points", rich_help_panel=CONTENT, help="Dot the points that were evaluated.")
-    ] = DEFAULTS.points,
-    spectrum: Annotated[
-        bool,
-        typer.Option("--spectrum", rich_help_panel=CONTENT, help="Draw the spectra of points and the local curvature."),
-    ] = DEFAULTS.spectrum,
-    map_: Annotated[
-        MapQuantity | None,
-        typer.Option("--map", rich_help_panel=CONTENT, help="Quantity of the Hessian map behind the contours."),
-    ] = DEFAULTS.map,
-    size: Annotated[
-        PictureSize, typer.Option(rich_help_panel=LAYOUT, help="Width and font size: of a column, a page, a slide.")
-    ] = DEFAULTS.size,
+    show_points: ShowPoints = DEFAULTS.points,
+    spectrum: Spectrum = DEFAULTS.spectrum,
+    map_: Map = DEFAULTS.map,
+    size: SizeOption = DEFAULTS.size,
     camera: Camera = DEFAULTS.camera,
-    animate: Annotated[
-        Literal["orbit", "trajectory"] | None,
-        typer.Option(rich_help_panel=MOVIE, help="A movie of kind surface: around it, or along the training."),
-    ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(min=2, max=3600, rich_help_panel=MOVIE, help=f"Number of frames [{AnimationOptions().frames}]."),
-    ] = None,
+    animate: Animate = None,
+    frames: Frames = None,
     debug: slice_options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces next to each other with one set of levels."""

@@ -19,7 +19,7 @@ _MOST = 4  # panels in a row
 _FILLED = 0.85  # of a panel's width that its axes take
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FigureLayout:
     """A figure, the part of it for slices, the part below for spectra; a panel's width in inches of a 9 point font."""
 
@@ -59,9 +59,9 @@ def figure_layout(width: float, height: float, spectra: Sequence[Slice], columns
     if not spectra:
         figure = Picture(figsize=(width, height), layout="constrained")
         figure.exact_width = width if exact else None
-        return FigureLayout(figure, figure, None, width / columns / scaled(1))
+        return FigureLayout(figure=figure, above=figure, below=None, panel=width / columns / scaled(1))
     more = spectrum_stacks_height(spectra, columns)
     figure = Picture(figsize=(width, height + more), layout="constrained")
     figure.exact_width = width if exact else None
     parts: Any = figure.subfigures(2, 1, height_ratios=[height, more])
-    return FigureLayout(figure, parts[0], parts[1], width / columns / scaled(1))
+    return FigureLayout(figure=figure, above=parts[0], below=parts[1], panel=width / columns / scaled(1))

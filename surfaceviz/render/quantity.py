@@ -13,7 +13,7 @@ from surfaceviz.render.labels import plain
 _RISE = "rise"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """A quantity of a slice.
 
@@ -48,11 +48,18 @@ def quantity(surface: Slice, of: str | None = None) -> Quantity:
     for name in names:
         if name in surface.values:
             is_loss = name.endswith("loss")
-            return Quantity(name, _words(name), surface.values[name], surface.centre.get(name, np.nan), is_loss)
+            centre = surface.centre.get(name, np.nan)
+            return Quantity(name=name, label=_words(name), values=surface.values[name], centre=centre, is_loss=is_loss)
         loss = f"{name.removesuffix(_RISE)}loss"
         if name.endswith(f"_{_RISE}") and loss in surface.values and loss in surface.centre:
             centre = surface.centre[loss]
-            return Quantity(name, f"rise of {_words(loss)}", surface.values[loss] - centre, 0.0, is_loss=True)
+            return Quantity(
+                name=name,
+                label=f"rise of {_words(loss)}",
+                values=surface.values[loss] - centre,
+                centre=0.0,
+                is_loss=True,
+            )
     raise ValueError(f"no {of!r} in {surface.title or 'the slice'}; it has {', '.join(surface.values)}")
 
 

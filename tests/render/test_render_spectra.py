@@ -122,7 +122,7 @@ def test_a_density_integrates_to_one_along_its_axis() -> None:
 
 def test_a_density_is_the_mean_over_probes_of_gaussians_in_decades() -> None:
     spectrum = _spectrum()
-    scale = smoothed_density.EigenvalueScale(0.01, -10.0, 1000.0, 0.1)
+    scale = smoothed_density.EigenvalueScale(threshold=0.01, low=-10.0, high=1000.0, bandwidth=0.1)
     assert spectrum.density is not None
     rule = spectrum.density.nodes, spectrum.density.weights
     for x in (-3.0, 0.0, 0.02, 140.0):
@@ -138,7 +138,7 @@ def test_a_density_is_the_mean_over_probes_of_gaussians_in_decades() -> None:
 
 
 def test_the_axis_is_one_decade_a_unit_far_from_zero_and_linear_near_it() -> None:
-    scale = smoothed_density.EigenvalueScale(0.01, -1.0, 1.0, 0.1)
+    scale = smoothed_density.EigenvalueScale(threshold=0.01, low=-1.0, high=1.0, bandwidth=0.1)
     assert np.diff(scale.transform(np.array([10.0, 100.0, 1000.0]))) == pytest.approx(1, abs=1e-6)
     assert scale.transform(np.array([2e-5])) == pytest.approx(2 * scale.transform(np.array([1e-5])), rel=1e-5)
     x = np.array([-300.0, -0.01, 0.0, 5.0])

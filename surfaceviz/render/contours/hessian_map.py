@@ -131,7 +131,12 @@ def mark_bar(bar: Colorbar, arrays: Sequence[FloatArray]) -> None:
     if not isinstance(bar.norm, AsinhNorm):
         return
     finite = np.concatenate([array[np.isfinite(array)] for array in arrays])
-    axis = EigenvalueScale(bar.norm.linear_width, float(finite.min()), max(0.0, float(finite.max())), 0.0)
+    axis = EigenvalueScale(
+        threshold=bar.norm.linear_width,
+        low=float(finite.min()),
+        high=max(0.0, float(finite.max())),
+        bandwidth=0.0,
+    )
     major, minor = axis.ticks(_APART)
     bar.set_ticks([float(x) for x in major], labels=[tick_label(x) for x in major])
     bar.set_ticks([float(x) for x in minor], minor=True)

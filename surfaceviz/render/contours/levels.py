@@ -20,7 +20,7 @@ _BELOW = 0.999  # of the first level of a log scale: where what has no logarithm
 _PAPER = (0.1, 10.0, 0.5)  # first level, what is above them all, step. Source: plot_2D.py of Li et al., its defaults
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
     """Rising levels and the colour scale that goes with them.
 
@@ -106,21 +106,21 @@ def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None =
         levels = np.arange(first, last, step)
         if top <= first:
             raise ValueError(f"clip: the paper's levels begin at {first:g}, got {top:g}; use other levels")
-        return Levels(levels[levels < top], log=False, clip=top, open_below=True)
+        return Levels(values=levels[levels < top], log=False, clip=top, open_below=True)
     if clip is not None and clip < high:
         below = choose_levels([np.append(finite[finite < clip], clip)], scale)
-        return Levels(below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
+        return Levels(values=below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         pad = 0.5 * max(1.0, abs(low))
-        return Levels(np.linspace(low - pad, high + pad, 3), log=False)
+        return Levels(values=np.linspace(low - pad, high + pad, 3), log=False)
     if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
         levels = _logarithmic(float(positive.min()), high)
-        return Levels(levels, log=True, open_below=bool(low < levels[0]))
+        return Levels(values=levels, log=True, open_below=bool(low < levels[0]))
     ticks = np.asarray(MaxNLocator(_COUNT).tick_values(low, high), np.float64)
-    return Levels(ticks, log=False)
+    return Levels(values=ticks, log=False)
 
 
 def _logarithmic(low: float, high: float) -> FloatArray:

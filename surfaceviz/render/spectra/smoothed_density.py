@@ -19,7 +19,7 @@ _FEW = 4  # decades whose ticks have ticks between them in a column's width
 _FINE = 1200  # points of a density's line: several a kernel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EigenvalueScale:
     """A symmetric-log axis of eigenvalues, one for all spectra that are compared.
 
@@ -111,11 +111,13 @@ def choose_scale(spectra: Sequence[Spectrum]) -> EigenvalueScale:
     seen = np.concatenate([_seen(spectrum) for spectrum in spectra])
     ruled = [spectrum for spectrum in spectra if rule_of(spectrum) is not None]
     width = max(_threshold(spectrum) for spectrum in ruled or spectra)
-    bare = EigenvalueScale(width, min(0.0, float(seen.min())), max(0.0, float(seen.max())), 1.0)
+    bare = EigenvalueScale(
+        threshold=width, low=min(0.0, float(seen.min())), high=max(0.0, float(seen.max())), bandwidth=1.0
+    )
     low, high = bare.transform(np.array([bare.low, bare.high]))
     bandwidth = _KERNEL * float(high - low) or _KERNEL
     low, high = bare.inverse_transform(np.array([low - _PAD * bandwidth, high + _PAD * bandwidth]))
-    scale = EigenvalueScale(width, float(low), float(high), bandwidth)
+    scale = EigenvalueScale(threshold=width, low=float(low), high=float(high), bandwidth=bandwidth)
     return replace(scale, **_densities(spectra, scale))
 
 

@@ -22,7 +22,7 @@ _SAMPLES = 8  # of a pixel
 _CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedImage:
     """A rendered picture: its pixels, (height, width, 3) uint8, and where points of the box are on it."""
 
@@ -65,7 +65,12 @@ class OffscreenRenderer:
         self._plotter.render()  # a screenshot is else of the view before
         pixels = np.asarray(self._plotter.screenshot(return_img=True))[..., :3]
         depth = self._depth()
-        return RenderedImage(pixels, projection_of(self._plotter, self._pixels), depth, camera.towards)
+        return RenderedImage(
+            pixels=pixels,
+            projection=projection_of(self._plotter, self._pixels),
+            depth=depth,
+            towards=camera.towards,
+        )
 
     def close(self) -> None:
         """Close the window."""

@@ -33,7 +33,7 @@ class MarkedPoint:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A slice in the box.
 
@@ -100,10 +100,11 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 
     vertices = np.stack([*np.meshgrid(x, y, indexing="ij"), height], axis=-1).reshape(-1, 3)
     to_surface = _SurfaceInterpolator(axes, np.where(below, height, np.nan), half, ranges)  # type: ignore[arg-type]
     vertices, triangles, scalars = _used(vertices, triangles, z.ravel())
+    path, track, distance = _path(surface, to_surface)
     return Scene(
-        vertices, triangles, scalars, half, ranges, levels,  # type: ignore[arg-type]
-        _theta(to_surface, shown, levels), _points(surface, to_surface, first),
-        *_path(surface, to_surface),
+        vertices=vertices, triangles=triangles, scalars=scalars, half=half, ranges=ranges, levels=levels,  # type: ignore[arg-type]
+        theta=_theta(to_surface, shown, levels), points=_points(surface, to_surface, first), path=path, track=track,
+        distance=distance,
     )  # fmt: skip
 
 
