@@ -32,12 +32,14 @@ def run(arguments: Sequence[str]) -> int:
             from surfaceviz.cli import (  # noqa: F401  they add themselves to the application
                 export,
                 hessian,
+                import_,
                 info,
                 merge,
                 plot,
                 report,
                 sharpness,
                 slice,  # noqa: A004
+                view,
             )
             from surfaceviz.cli.app import app
 

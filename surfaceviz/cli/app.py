@@ -6,40 +6,22 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
+
+from surfaceviz.cli.help_panels import Application
 
 _JOINED = 3  # files of which a name is made
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
 
-app = typer.Typer(
+app = Application(
     name="surfaceviz",
     help="See the loss surface of a neural network: slices around trained minima, drawn.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class GroupedCommand(TyperCommand):
-    """A command whose help lists options under headings, in plain text."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, each under the heading that its ``rich_help_panel`` names."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                groups.setdefault(_heading(parameter), []).append(record)
-        for heading, records in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def _heading(parameter: Any) -> str:
-    named = getattr(parameter, "rich_help_panel", None)
-    return str(named or ("Arguments" if parameter.param_type_name == "argument" else "Other"))
 
 
 def _show_version(value: bool) -> None:
@@ -82,4 +64,6 @@ def command_line() -> str:
 
 def joined_stem(files: Sequence[Path]) -> str:
     """Return the name, without an ending, of what is made of several files: those of the first three, joined."""
-    return "-".join(path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name for path in files[:_JOINED])
+    from surfaceviz.store.file_names import stem_of
+
+    return "-".join(map(stem_of, files[:_JOINED]))

@@ -8,7 +8,7 @@ import typer
 
 from surfaceviz.cli import hessian_options as options
 from surfaceviz.cli import options as common
-from surfaceviz.cli.app import GroupedCommand, app, command_line, number_or_auto
+from surfaceviz.cli.app import app, command_line, number_or_auto
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.hessian.request import HessianRequest
 
@@ -19,7 +19,6 @@ _DEFAULT = defaults_of(HessianRequest.of)
 
 
 @app.command(
-    cls=GroupedCommand,
     epilog="Example: surfaceviz hessian resnet20-digits.h5 --at 0,0 --at 0.5,0.5 --trace --density",
 )
 def hessian(

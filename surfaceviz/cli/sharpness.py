@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli import options
-from surfaceviz.cli.app import GroupedCommand, app
+from surfaceviz.cli.app import app
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 
@@ -17,7 +17,6 @@ _RESCALING = "Rescaling"
 
 
 @app.command(
-    cls=GroupedCommand,
     epilog="Example: surfaceviz sharpness resnet20-digits resnet20-plain-digits --samples 300",
 )
 def sharpness(

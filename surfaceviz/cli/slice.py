@@ -8,7 +8,7 @@ import typer
 
 from surfaceviz.cli import options as common
 from surfaceviz.cli import slice_options as options
-from surfaceviz.cli.app import GroupedCommand, app, command_line, number_or_auto
+from surfaceviz.cli.app import app, command_line, number_or_auto
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.slice.request import Request
 
@@ -20,7 +20,6 @@ _DEFAULT = defaults_of(Request.of)
 
 
 @app.command(
-    cls=GroupedCommand,
     epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51",
 )
 def slice(  # noqa: A001  the field's word for a cut

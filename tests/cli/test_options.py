@@ -122,4 +122,4 @@ def test_help_groups_options_under_headings() -> None:
         [sys.executable, "-m", "surfaceviz", "slice", "--help"], capture_output=True, text=True, check=True
     )
     headings = [line for line in done.stdout.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Arguments:", "Directions:", "Grid:", "Data:", "Compute:", "Output:", "Other:"]
+    assert headings == ["Arguments:", "Directions:", "Grid:", "Data:", "Compute:", "Output:", "Options:"]

@@ -39,9 +39,10 @@ class LivePlot:
         self._next = _FIRST
         self._looked = -np.inf
         if path is not None:
-            from surfaceviz import render  # noqa: PLC0415  most runs are not watched; before the run, not within it
+            # most runs are not watched; imported before the run starts, not during it
+            from surfaceviz.render import figure, slice_figure  # noqa: F401, PLC0415
 
-            self._render = render
+            self._render = figure
             self._started = monotonic()
         self.seconds = 0.0
 
