@@ -18,11 +18,11 @@ from surfaceviz.curvature.sharded_hvp import Multiply, Open
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.execute import (
     MpiJob,
-    following,
-    joined,
-    keep_memory,
-    leading,
+    act_as_mpi_root,
+    act_as_mpi_worker,
+    join_mpi_job,
     map_unordered,
+    retain_freed_memory,
 )
 from surfaceviz.pipeline.hessian.maps import Row, Rows, batch_of, blank_map, enter_row, map_provenance, rows_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
@@ -72,7 +72,7 @@ def run_hessian(
         Interrupted: by a signal; the points and rows that were done are in the file.
     """
     reporter = reporter or QuietReporter()
-    job = joined(reporter.warn)
+    job = join_mpi_job(reporter.warn)
     if job is None:
         with interruptible():
             return _answer(request, HessianWorkers(workers, None, reporter), command)
@@ -80,29 +80,29 @@ def run_hessian(
 
 
 def _lead(job: MpiJob, request: HessianRequest, workers: int | None, reporter: Reporter, command: str) -> HessianResult:
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
+    with signals.interruptible(), act_as_mpi_root(job, signals.post, reporter.warn) as root:
         hands = HessianWorkers(workers, root, reporter, job.local_rank, job.local_size)
         answer = _answer(request, hands, command)
-        root.tell("done")
-    job.shared(answer)
+        root.broadcast("done")
+    job.broadcast(answer)
     return answer
 
 
 def _follow(job: MpiJob, request: HessianRequest) -> HessianResult:
-    with following(job) as member:
-        keep_memory()
+    with act_as_mpi_worker(job) as member:
+        retain_freed_memory()
         targets = ground_of(request, lambda _line: None, job.local_rank)
         with borrowed(targets.problem.model, targets.device):
             member.report(targets.identity)
-            while (word := member.hear()) != "done":
+            while (word := member.receive()) != "done":
                 if word == "spectra":
                     memory = divided(targets, request, bases=1, processes=job.local_size)
                     sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
-                    word = member.answer(sums, (Open, Multiply))
+                    word = member.answer_messages(sums, (Open, Multiply))
                 elif isinstance(word, MapOf):
                     memory = divided(targets, request, bases=job.local_size, processes=job.local_size)
-                    member.serve(Rows(targets, replace(request, batch=word.batch), memory))
-    found: HessianResult = job.shared(None)
+                    member.process_chunks(Rows(targets, replace(request, batch=word.batch), memory))
+    found: HessianResult = job.broadcast(None)
     return replace(found, path=None)
 
 
@@ -113,7 +113,7 @@ def _answer(request: HessianRequest, hands: HessianWorkers, command: str) -> Hes
         raise ValueError(
             f"workers: each of the {hands.root.size} ranks is one; leave workers out, and start more ranks"
         )
-    keep_memory()
+    retain_freed_memory()
     try:
         if request.file is None:
             return _of_problem(request, hands, command)

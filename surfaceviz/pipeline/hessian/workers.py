@@ -45,10 +45,10 @@ class HessianWorkers:
     def others(self, word: str | MapOf) -> Iterator[None]:
         """Have the other ranks take part in a kind of work for a ``with`` block."""
         if self.root is not None:
-            self.root.tell(word)
+            self.root.broadcast(word)
         yield
         if self.root is not None and word == "spectra":
-            self.root.tell("over")  # a map's chunks run out by themselves
+            self.root.broadcast("over")  # a map's chunks run out by themselves
 
     def count(self, targets: HessianTargets, most: int, *, worth: bool) -> WorkerSpec:
         """Return the processes for work in ``most`` pieces."""
@@ -63,7 +63,7 @@ class HessianWorkers:
         Raises:
             ProblemError: a rank has other weights or data, or was asked something else.
         """
-        for name, theirs in [] if self.root is None else self.root.hear():
+        for name, theirs in [] if self.root is None else self.root.gather_reports():
             differing = [key for key, word in targets.identity.items() if theirs.get(key) != word]
             if differing:
                 raise ProblemError(f"{name} has another {differing[0]} than rank 0; all ranks must make the same call")

@@ -12,7 +12,7 @@ import torch
 
 from surfaceviz.curvature import MOST_ROOM
 from surfaceviz.errors import Interrupted, StoreError
-from surfaceviz.execute import keep_memory
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.run import ground_of
 from surfaceviz.pipeline.hessian.spectra import Memory, kinks
@@ -89,7 +89,7 @@ def measure(asked: Asked, reporter: Reporter | None = None) -> tuple[Sharpness, 
         Interrupted: by a signal.
     """
     reporter = reporter or QuietReporter()
-    keep_memory()
+    retain_freed_memory()
     with interruptible():
         grounds = [(each, ground_of(each, reporter.say, 0)) for each in asked.inquiries()]
         names = iter(_names(grounds))

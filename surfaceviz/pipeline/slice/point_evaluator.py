@@ -13,7 +13,7 @@ import torch
 from surfaceviz.directions.axes import Chunk
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
-from surfaceviz.execute import Make, WorkerSpec
+from surfaceviz.execute import FunctionFactory, WorkerSpec
 from surfaceviz.pipeline.slice.identity import same_values
 from surfaceviz.pipeline.slice.plan import Plan, make_plan
 from surfaceviz.pipeline.slice.request import Request
@@ -85,7 +85,7 @@ def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
     return centre, seconds
 
 
-def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> Make[Chunk, PointValues]:
+def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> FunctionFactory[Chunk, PointValues]:
     """Return what makes the function of a worker."""
     if where.count > 1 and where.method == "spawn":
         return partial(_build, plan.settled, plan.identity, points.centre.first)

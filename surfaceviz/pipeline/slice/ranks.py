@@ -14,7 +14,16 @@ from surfaceviz.directions import random
 from surfaceviz.directions.axes import Axis
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, tensor_float
-from surfaceviz.execute import MpiJob, MpiRoot, MpiWorker, cores, following, joined, keep_memory, leading
+from surfaceviz.execute import (
+    MpiJob,
+    MpiRoot,
+    MpiWorker,
+    act_as_mpi_root,
+    act_as_mpi_worker,
+    cores,
+    join_mpi_job,
+    retain_freed_memory,
+)
 from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.pipeline.slice.autotune import prepared
 from surfaceviz.pipeline.slice.identity import ROUNDING, same_values
@@ -75,12 +84,12 @@ def run_slice(
 
     Raises:
         ValueError: an option that can't be.
-        SurfacevizError: whatever goes wrong; on other ranks than the one where it did, `Dismissed`, or on
+        SurfacevizError: whatever goes wrong; on other ranks than the one where it did, `RootStoppedError`, or on
             rank 0 with the rank's name.
         Interrupted: as of `run`.
     """
     reporter = reporter or QuietReporter()
-    job = joined(reporter.warn)
+    job = join_mpi_job(reporter.warn)
     if job is None:
         return run(make_plan(request, reporter.say), workers=workers, reporter=reporter, command=command)
     return _lead(job, request, workers, reporter, command) if job.rank == 0 else _follow(job, request, workers)
@@ -92,44 +101,44 @@ def _refuse_workers(job: MpiJob, workers: int | None) -> None:
 
 
 def _lead(job: MpiJob, request: Request, workers: int | None, reporter: Reporter, command: str) -> SliceResult:
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
+    with signals.interruptible(), act_as_mpi_root(job, signals.post, reporter.warn) as root:
         _refuse_workers(job, workers)
         plan = make_plan(request, reporter.say, place=job.local_rank)
         if plan.device.type == "cpu" and cores() > 2 * job.local_size:
             reporter.say(
                 f"{job.local_size} ranks of one thread each where there are {cores()} cores: start more of them"
             )
-        root.tell(Opening(_stripped(request), plan.dtype))
+        root.broadcast(Opening(_stripped(request), plan.dtype))
         outcome = run(plan, reporter=reporter, command=command, company=Company(root, reporter))
-        root.tell("done")
-    job.shared(outcome.surface)
+        root.broadcast("done")
+    job.broadcast(outcome.surface)
     return outcome
 
 
 def _follow(job: MpiJob, request: Request, workers: int | None) -> SliceResult:
-    with following(job) as member:
+    with act_as_mpi_worker(job) as member:
         _refuse_workers(job, workers)
-        keep_memory()
+        retain_freed_memory()
         problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
-        opening = member.hear()
+        opening = member.receive()
         _refuse_other_call(request, opening.request)
         own = replace(request, problem=problem, dtype=opening.dtype, output=None, default_output=False)
         plan = make_plan(own, lambda _line: None, place=job.local_rank)
         _serve(member, plan)
-    return SliceResult(job.shared(None), None, 0, 0.0, 0.0)
+    return SliceResult(job.broadcast(None), None, 0, 0.0, 0.0)
 
 
 def _serve(member: MpiWorker, plan: Plan) -> None:
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         member.report(credentials(plan, _centre(plan)))
         early = prepared(plan)
-        settled: Settled = member.hear()
+        settled: Settled = member.receive()
         plan = replace(plan, axes=settled.axes, dtype=settled.dtype, engine=settled.engine, subset=settled.subset)
         stack.enter_context(tensor_float(plan.dtype, plan.device))
-        member.serve(
+        member.process_chunks(
             PointEvaluator(plan, early.evaluator if early is not None and early.engine == plan.engine else None)
         )
-        member.hear()  # that all is done
+        member.receive()  # that all is done
 
 
 def _centre(plan: Plan) -> Mapping[str, float]:
@@ -180,7 +189,7 @@ class Company:
         Raises:
             ProblemError: a rank has other weights, data or code.
         """
-        mine, answers = credentials(plan, centre), self.root.hear()
+        mine, answers = credentials(plan, centre), self.root.gather_reports()
         differing = [name for name, theirs in answers if not _same(name, mine, theirs)]
         self._reporter.say(f"{self.root.size} ranks, all with the same weights, data and directions")
         if not differing:
@@ -191,7 +200,7 @@ class Company:
     def settle(self, plan: Plan) -> None:
         """Tell the ranks what was chosen."""
         assert plan.engine is not None
-        self.root.tell(Settled(plan.axes, plan.dtype, plan.engine, plan.subset))
+        self.root.broadcast(Settled(plan.axes, plan.dtype, plan.engine, plan.subset))
 
 
 def _same(name: str, mine: Credentials, theirs: Credentials) -> bool:

@@ -20,7 +20,7 @@ from surfaceviz import evaluate, store
 from surfaceviz.directions.axes import Chunk, chunks
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
-from surfaceviz.execute import MpiRoot, Run, WorkerSpec, cores, keep_memory, map_unordered
+from surfaceviz.execute import MpiRoot, RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.slice import diagnostics
 from surfaceviz.pipeline.slice.autotune import loss_levels, settle
 from surfaceviz.pipeline.slice.identity import compare_centres, provenance, refuse_other
@@ -100,7 +100,7 @@ def _run(
     plan: Plan, before: Slice | None, workers: int | None, reporter: Reporter, command: str, company: Company | None
 ) -> SliceResult:
     started = time.monotonic()
-    keep_memory()
+    retain_freed_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = (
             Evaluator(plan.context(evaluate.default_dtype(plan.problem.model), whole=True), EngineConfig())
@@ -215,7 +215,7 @@ class _Filling:
             raise
         return self._fresh
 
-    def _round(self, asked: Asked, run: Run[Chunk, PointValues], way: Schedule) -> None:
+    def _round(self, asked: Asked, run: RunChunks[Chunk, PointValues], way: Schedule) -> None:
         size = chunk_size(self._points.seconds, len(asked.indices), self._where.count)
         board, group = self._board, self._points.group
         for done in run(chunks(board.axes, asked.indices, board.origin, size, group, whole=asked.whole)):
