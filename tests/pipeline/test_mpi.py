@@ -150,7 +150,7 @@ def test_only_rank_0_prints(launcher: str) -> None:
 
 
 def _assert_resumes(monkeypatch: pytest.MonkeyPatch, *, least: int = 1) -> None:
-    """Check that the file is whole and incomplete, and that the command resumes it to the bits of an undisturbed run."""
+    """Check that the file is incomplete, and that the command resumes it to the bits of an undisturbed run."""
     monkeypatch.setenv("PAUSE", "0")
     assert least <= store.read("a.h5").done < 200
     assert launchers.finish(_start("openmpi", 2))[0] == 0
@@ -320,7 +320,8 @@ def measure(model, batch, count=iter(range(100))):
     if rank == 0 and next(count) == 6:
         os.kill(os.getpid(), signal.SIGSTOP)  # as if its node had gone
     return {{"loss": (model(batch[0]).sum(), 1.0)}}
-oracles.run_slice(oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=measure), [(-1, 1, 20)], engine="eager")
+problem = oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=measure)
+oracles.run_slice(problem, [(-1, 1, 20)], engine="eager")
 """
 
 

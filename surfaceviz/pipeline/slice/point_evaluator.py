@@ -12,7 +12,7 @@ import torch
 
 from surfaceviz.directions.axes import Chunk
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
+from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import FunctionFactory, WorkerSpec
 from surfaceviz.pipeline.slice.identity import same_values
 from surfaceviz.pipeline.slice.plan import Plan, make_plan
@@ -66,7 +66,9 @@ class PointEvaluator:
         moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
         within = {k: v.clip(0, 1) if k.endswith("_accuracy") else v for k, v in moved.items()}
         unknown = {name: np.full_like(array, np.nan) for name, array in values.stderr.items()}
-        return PointValues({**values.values, **within}, unknown, values.rise_stderr, values.note)
+        return PointValues(
+            values={**values.values, **within}, stderr=unknown, rise_stderr=values.rise_stderr, note=values.note
+        )
 
     def on_all(self, place: Sequence[float]) -> dict[str, float]:
         """Return the values at one point, on all samples."""
@@ -104,7 +106,7 @@ def _build(
     torch.set_num_threads(1)
     differing = [key for key, value in plan.identity.items() if identity[key] != value]
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
-    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
+    _for_life.enter_context(allow_tf32(plan.dtype, plan.device))
     points = PointEvaluator(plan)
     if differing or not same_values(points.centre.first, centre):
         what = ", ".join(differing) or "the values at the centre"

@@ -13,7 +13,7 @@ from surfaceviz import evaluate, signals
 from surfaceviz.directions import random
 from surfaceviz.directions.axes import Axis
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import EngineConfig, Evaluator, tensor_float
+from surfaceviz.evaluate import EngineConfig, Evaluator, allow_tf32
 from surfaceviz.execute import (
     MpiJob,
     MpiRoot,
@@ -134,7 +134,7 @@ def _serve(member: MpiWorker, plan: Plan) -> None:
         early = prepared(plan)
         settled: Settled = member.receive()
         plan = replace(plan, axes=settled.axes, dtype=settled.dtype, engine=settled.engine, subset=settled.subset)
-        stack.enter_context(tensor_float(plan.dtype, plan.device))
+        stack.enter_context(allow_tf32(plan.dtype, plan.device))
         member.process_chunks(
             PointEvaluator(plan, early.evaluator if early is not None and early.engine == plan.engine else None)
         )

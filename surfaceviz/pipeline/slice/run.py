@@ -19,7 +19,7 @@ import surfaceviz.lock
 from surfaceviz import evaluate, store
 from surfaceviz.directions.axes import Chunk, chunks
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
-from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
+from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import MpiRoot, RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.slice import diagnostics
 from surfaceviz.pipeline.slice.autotune import loss_levels, settle
@@ -117,7 +117,7 @@ def _run(
             plan, evaluator, noted = settle(plan, levels, processes, reporter)
         else:
             evaluator, noted = None, {}
-        stack.enter_context(tensor_float(plan.dtype, plan.device))
+        stack.enter_context(allow_tf32(plan.dtype, plan.device))
         assert plan.engine is not None
         if company is not None:
             company.settle(plan)  # now, so that all build at the same time
