@@ -350,13 +350,13 @@ def test_smaller_batches_are_tried_while_they_are_faster(monkeypatch: pytest.Mon
     with torch.random.fork_rng(devices=[]):
         data = (torch.zeros(1000, 1, 6, 6), torch.zeros(1000, dtype=torch.long))
     context = _context(Problem(oracles.net(), data, "cross_entropy"))
-    seconds = {**SECONDS, "folded, batches of 125": 0.05, "folded, batches of 32": 0.06}
-    for faster, sizes in ((0.08, ["334", "125", "32"]), (math.inf, ["334", "125"])):
-        timings = Timings(monkeypatch, {**seconds, "folded, batches of 334": faster if faster < 1 else 0.04})
+    seconds = {**SECONDS, "folded, batches of 128": 0.05, "folded, batches of 32": 0.06}
+    for faster, sizes in ((0.08, ["480", "128", "32"]), (math.inf, ["480", "128"])):
+        timings = Timings(monkeypatch, {**seconds, "folded, batches of 480": faster if faster < 1 else 0.04})
         with borrowed(context.problem.model, context.perturb.device):
             selected = select_engine(context, POINTS[:2], points=1e9, compiling=False)
         assert [line.split()[-1] for line in timings.timed if line.startswith("folded")] == sizes
-        assert selected.engine == EngineConfig("folded", 125 if faster < 1 else 334)
+        assert selected.engine == EngineConfig("folded", 128 if faster < 1 else 480)
 
 
 def test_compiling_is_not_worth_it_for_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
