@@ -76,11 +76,11 @@ def slice(  # noqa: A001  the field's word for a cut
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
-    from surfaceviz.execute import launched
+    from surfaceviz.execute import mpi_placement
     from surfaceviz.pipeline.slice.make_plan import make_plan
     from surfaceviz.pipeline.slice.summary import estimate
 
-    place = launched()
+    place = mpi_placement()
     if place is not None and place.rank:
         return
     for label, text in estimate(make_plan(request, terminal.say), place.size if place else workers):

@@ -215,7 +215,7 @@ def test_a_rank_with_other_weights_is_named() -> None:
         "import mine, surfaceviz.execute\n"
         "def problem():\n"
         "    made = mine.mlp()\n"
-        "    if surfaceviz.execute.launched().rank == 1:\n"
+        "    if surfaceviz.execute.mpi_placement().rank == 1:\n"
         "        made.model[0].bias.data += 1e-3\n"
         "    return made\n"
     )

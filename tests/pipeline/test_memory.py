@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
-from surfaceviz.evaluate.conv_bn_fusion import Folding
+from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
 from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import batch_jointly
@@ -64,13 +64,13 @@ def test_points_take_four_copies_of_the_weights_at_the_most(
     wide: bool, engine: str, group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, witness = _deep(wide), _Witness()
-    forget = Folding.forget
+    release = ConvBnFusion.release
 
-    def seen(folding: Folding) -> None:  # a graph has no witness in it
+    def seen(folding: ConvBnFusion) -> None:  # a graph has no witness in it
         witness.look()
-        forget(folding)
+        release(folding)
 
-    monkeypatch.setattr(Folding, "forget", seen)
+    monkeypatch.setattr(ConvBnFusion, "release", seen)
     x = torch.randn(4, 128) if wide else torch.randn(4, 48, 4, 4)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     gc.collect()

@@ -129,10 +129,10 @@ def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
 
 def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], State]:
     """Return what gives the weights of a point by canonical names, batch norms recalibrated where the slice does."""
-    canonical = {own: name for name, own in context.place.names.items()}
+    canonical = {own: name for name, own in context.perturb.names.items()}
 
     def made(place: tuple[float, ...]) -> State:
-        state = {name: tensor.clone() for name, tensor in context.place(place).items()}
+        state = {name: tensor.clone() for name, tensor in context.perturb(place).items()}
         if context.calibration is not None:
             recalibrate(context.problem, state, context.calibration.batches(_CALIBRATION))
         return {canonical[name]: tensor for name, tensor in state.items()}
@@ -166,7 +166,7 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
         del tensors  # one set of weights is held at a time
         points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
-    context = EvaluationContext(problem, Perturber(own_names, first, [], dtype, device), [])
+    context = EvaluationContext(problem=problem, perturb=Perturber(own_names, first, [], dtype, device), splits=[])
     return _targets(
         request, problem, problem.name or type(problem.model).__name__, filters, layout,
         split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,
@@ -178,17 +178,17 @@ def _targets(
     split: DataSplit,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
-    placer = context.place
+    perturb = context.perturb
     few = split if request.samples is None else split.subset(request.samples)
-    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    with borrowed(problem.model, placer.device), error_context("the loss of a guess"):
-        guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
+    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
+    with borrowed(problem.model, perturb.device), error_context("the loss of a guess"):
+        guess = evaluate.uninformed_loss(EvaluationContext(problem=problem, perturb=perturb, splits=[there]), there)
     identity = {
-        "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
+        "weights": ", ".join([fingerprint(perturb.cast_theta), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
         "data": split.sha256, "request": request.words,
     }  # fmt: skip
     return HessianTargets(
-        problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, points,
+        problem, name, filters, layout, perturb.names, evaluate.DTYPES[perturb.dtype], perturb.device, there, points,
         directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,
     )  # fmt: skip
 

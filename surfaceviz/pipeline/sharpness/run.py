@@ -10,7 +10,7 @@ import torch
 
 from surfaceviz.curvature import MOST_ROOM
 from surfaceviz.errors import StoreError
-from surfaceviz.execute import keep_memory
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import Memory, kinks
@@ -33,7 +33,7 @@ def run_sharpness(asked: SharpnessRequest, reporter: Reporter | None = None) -> 
         Interrupted: by a signal.
     """
     reporter = reporter or QuietReporter()
-    keep_memory()
+    retain_freed_memory()
     with interruptible():
         grounds = [(each, targets_of(each, reporter.say, 0)) for each in asked.points]
         names = iter(_names(grounds))
