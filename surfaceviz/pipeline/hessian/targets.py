@@ -183,10 +183,8 @@ def _targets(
     there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
     with borrowed(problem.model, perturb.device), error_context("the loss of a guess"):
         guess = evaluate.uninformed_loss(EvaluationContext(problem=problem, perturb=perturb, splits=[there]), there)
-    identity = {
-        "weights": ", ".join([fingerprint(perturb.cast_theta), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
-        "data": split.sha256, "request": request.words,
-    }  # fmt: skip
+    weights = [fingerprint(perturb.cast_theta), *(str(point.fields.get("weights_sha256", "")) for point in points)]
+    identity = {"weights": ", ".join(weights), "data": split.sha256, "request": request.words}
     return HessianTargets(
         problem, name, filters, layout, perturb.names, evaluate.DTYPES[perturb.dtype], perturb.device, there, points,
         directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,

@@ -163,7 +163,6 @@ class Plan:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
-        steps = [direction.tensors for direction in self.directions]
         return EvaluationContext(
             problem=self.problem,
             perturb=Perturber(
