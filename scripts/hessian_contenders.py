@@ -52,7 +52,9 @@ class EvaluationContext:
     @classmethod
     def of(cls, name: str) -> EvaluationContext:
         """Return the train split of a catalogue problem in float32."""
-        request = HessianRequest(name, SpectrumSpec(TOP, BOTTOM), split="train", device="cpu", dtype="float32")
+        request = HessianRequest(
+            name, SpectrumSpec(top=TOP, bottom=BOTTOM), split="train", device="cpu", dtype="float32"
+        )
         return cls(request, ground_of(request, lambda _line: None, 0))
 
     @property
@@ -145,7 +147,7 @@ def product_of(context: EvaluationContext, library: str, batch: int) -> Product:
     if library == "plain":
         return Kept(context.model, context.batches(batch))
     ours, order = surfaceviz_operator(context), context.order
-    ours.open(0)
+    ours.set_point(0)
     back = torch.argsort(order)
     return lambda vector: ours(vector[back][None])[0][order]
 

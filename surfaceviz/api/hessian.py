@@ -83,8 +83,9 @@ def hessian(
     """
     reporter = reporter or QuietReporter()
     wanted = SpectrumSpec(
-        top, bottom, density, trace, by_layer, operator, parameters, normalised, rtol, probes, steps, block, seed,
-        weight_decay,
+        top=top, bottom=bottom, density=density, trace=trace, by_layer=by_layer, operator=operator,
+        parameters=parameters, normalised=normalised, rtol=rtol, probes=probes, steps=steps, block=block,
+        seed=seed, weight_decay=weight_decay,
     )  # fmt: skip
     request = HessianRequest(
         target, wanted, at=() if at is None else (tuple(map(float, at)),),

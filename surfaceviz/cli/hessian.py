@@ -63,8 +63,9 @@ def hessian(
     from surfaceviz.pipeline.hessian.run import run_hessian
 
     wanted = SpectrumSpec(
-        top, bottom, density, trace, by_layer, operator, parameters, normalised,
-        _RTOL if rtol is None else rtol, probes, steps, block, seed, weight_decay,
+        top=top, bottom=bottom, density=density, trace=trace, by_layer=by_layer, operator=operator,
+        parameters=parameters, normalised=normalised, rtol=_RTOL if rtol is None else rtol, probes=probes,
+        steps=steps, block=block, seed=seed, weight_decay=weight_decay,
     )  # fmt: skip
     request = HessianRequest(
         target=target, wanted=wanted, map_rtol=_MAP_RTOL if rtol is None else rtol,

@@ -44,17 +44,18 @@ def sharpness(
     """
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.hessian.request import parse_memory
-    from surfaceviz.pipeline.sharpness.run import Asked, measure
-    from surfaceviz.sharpness_measures import CAUTION, changes_table, figures_table
+    from surfaceviz.pipeline.sharpness.run import SharpnessRequest, measure
+    from surfaceviz.sharpness_measures import CAUTION, changes_table, measurements_table
 
-    asked = Asked(
-        tuple(targets), tuple(weights or ()), problem, split, samples, data, batch,
-        None if memory is None else parse_memory(memory), seed, rescaled=0 if not rescale else None if all_ else 1,
+    request = SharpnessRequest(
+        targets=tuple(targets), weights=tuple(weights or ()), problem=problem, split=split, samples=samples, data=data,
+        batch=batch, memory=None if memory is None else parse_memory(memory), seed=seed,
+        rescaled=0 if not rescale else None if all_ else 1,
         json=json, device=device,
     )  # fmt: skip
     with Terminal(quiet=quiet) as terminal:
-        found = measure(asked, terminal)
-    for lines in [figures_table(found), *(changes_table(each) for each in found if each.rescalings)]:
+        found = measure(request, terminal)
+    for lines in [measurements_table(found), *(changes_table(each) for each in found if each.rescalings)]:
         typer.echo("\n" + "\n".join(lines))
     typer.echo(f"\n{CAUTION}")
     if json is not None:

@@ -14,7 +14,7 @@ import numpy as np
 import surfaceviz.lock
 from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
-from surfaceviz.curvature.sharded_hvp import Multiply, Open
+from surfaceviz.curvature.sharded_hvp import ApplyMatrix, SetPoint
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
 from surfaceviz.execute import (
     MpiJob,
@@ -98,7 +98,7 @@ def _follow(job: MpiJob, request: HessianRequest) -> HessianResult:
                 if word == "spectra":
                     memory = divided(targets, request, bases=1, processes=job.local_size)
                     sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
-                    word = member.answer(sums, (Open, Multiply))
+                    word = member.answer(sums, (SetPoint, ApplyMatrix))
                 elif isinstance(word, MapOf):
                     memory = divided(targets, request, bases=job.local_size, processes=job.local_size)
                     member.serve(Rows(targets, replace(request, batch=word.batch), memory))

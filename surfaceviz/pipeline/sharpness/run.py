@@ -1,4 +1,4 @@
-"""Sharpness of checkpoints: where they come from, what is measured, where the figures go."""
+"""The sharpness job: its request, the measures of each checkpoint, and the JSON file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from surfaceviz.curvature import MOST_ROOM
+from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import keep_memory
 from surfaceviz.pipeline.hessian.request import HessianRequest
@@ -20,31 +20,31 @@ from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.problem.problem import Problem
 from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.sharpness_measures import CAUTION, Label, Objective, Sharpness, all_measures
+from surfaceviz.sharpness_measures import CAUTION, CheckpointLabel, Objective, Sharpness, measure_sharpness
 from surfaceviz.signals import interruptible
 
 Target = str | Path | Problem
 
-_BATCH = 128  # samples of a batch: those of m-sharpness, whose graph there must be room for anyway
+_BATCH = 128  # samples in a batch, as for m-sharpness
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked about sharpness.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharpnessRequest:
+    """The options of a sharpness run.
 
     Attributes:
-        targets: slices' files, problems or their names.
-        weights: checkpoints ``FILE[:KEY]`` of the one problem; its own where none is named.
-        problem: of a slice whose file does not name it.
-        split: whose loss; the first without.
-        samples: a seeded subset of so many.
-        data: the folder of a catalogue problem's data.
-        batch: samples in a batch; 128 without.
-        memory: bytes in all; None: half of what is free.
-        seed: of directions, probes and factors.
-        rescaled: how many checkpoints are rescaled, from the first; None for all.
-        json: a file for all figures.
-        device: as torch names it; ``auto``: a GPU where there is one.
+        targets: files of slices, problems or names of problems.
+        weights: checkpoints ``FILE[:KEY]`` of the only problem; by default its own weights.
+        problem: the problem of a slice whose file does not name it.
+        split: split of the loss; by default the first.
+        samples: size of a seeded subset; by default all samples.
+        data: data folder of a catalogue problem.
+        batch: samples in a batch; by default 128.
+        memory: bytes for graphs and vectors; by default half of the free memory.
+        seed: seed of directions, probes and factors.
+        rescaled: number of checkpoints to rescale, from the first; None for all.
+        json: output file for all measurements.
+        device: torch's name of the device; ``auto`` is a GPU if there is one.
     """
 
     targets: tuple[Target, ...]
@@ -61,7 +61,7 @@ class Asked:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what can be seen to be wrong before anything is built."""
+        """Validate the options before anything is built."""
         if not self.targets:
             raise ValueError("nothing to measure: name a slice's file or a problem")
         if self.weights and len(self.targets) > 1:
@@ -69,39 +69,44 @@ class Asked:
         if self.json is not None and not self.json.absolute().parent.is_dir():
             raise StoreError(f"{self.json}: there is no folder {self.json.absolute().parent}; make it first")
 
-    def inquiries(self) -> list[HessianRequest]:
-        """Return what is asked of each target, in words that curvature is asked in."""
+    def hessian_requests(self) -> list[HessianRequest]:
+        """Return a request for each target, for the code shared with Hessian runs."""
         common = {
             "split": self.split, "samples": self.samples, "data": self.data, "batch": self.batch, "memory": self.memory,
             "weights": self.weights, "problem": self.problem, "device": self.device,
         }  # fmt: skip
-        # A slice is made again in its own dtype, to be compared with its file; then all goes on in float64.
+        # A slice is rebuilt in its own dtype to be compared with its file; the measures then use float64.
         dtypes = [None if HessianRequest(target).file else "float64" for target in self.targets]
         return [HessianRequest(t, dtype=d, **common) for t, d in zip(self.targets, dtypes, strict=True)]  # type: ignore[arg-type]
 
 
-def measure(asked: Asked, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
-    """Return the sharpness of every checkpoint, one after another, and write the JSON file.
+def measure(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
+    """Return the sharpness of every checkpoint and write the JSON file.
 
     Raises:
-        ValueError: an option that can't be.
-        SurfacevizError: problem, weights, data or file are not as they should be.
-        Interrupted: by a signal.
+        ValueError: an option is invalid.
+        SurfacevizError: problem, weights, data or file are invalid.
+        Interrupted: a signal arrived.
     """
     reporter = reporter or QuietReporter()
     keep_memory()
     with interruptible():
-        grounds = [(each, ground_of(each, reporter.say, 0)) for each in asked.inquiries()]
+        grounds = [(each, ground_of(each, reporter.say, 0)) for each in request.hessian_requests()]
         names = iter(_names(grounds))
         found: list[Sharpness] = []
-        for request, targets in grounds:
+        for hessian_request, targets in grounds:
             with borrowed(targets.problem.model, targets.device):
                 for number in range(len(targets.points)):
-                    label = Label(next(names), targets.name)
-                    rescale = asked.rescaled is None or len(found) < asked.rescaled
-                    found.append(_at(targets, number, request, label, reporter, seed=asked.seed, rescale=rescale))
-    if asked.json is not None:
-        _write(asked.json, found)
+                    label = CheckpointLabel(next(names), targets.name)
+                    rescale = request.rescaled is None or len(found) < request.rescaled
+                    found.append(
+                        _at(
+                            targets, number, hessian_request, label, reporter=reporter, seed=request.seed,
+                            rescale=rescale,
+                        )
+                    )  # fmt: skip
+    if request.json is not None:
+        _write(request.json, found)
     return tuple(found)
 
 
@@ -109,27 +114,31 @@ def _at(
     targets: HessianTargets,
     number: int,
     request: HessianRequest,
-    label: Label,
-    reporter: Reporter,
+    label: CheckpointLabel,
     *,
+    reporter: Reporter,
     seed: int,
     rescale: bool,
 ) -> Sharpness:
-    """Return the sharpness at a point of a ground, in float64 whatever the ground's dtype is."""
+    """Return the sharpness at one target point, in float64 for any dtype of the targets."""
     for line in _caveats(targets, number, request.batch or _BATCH):
         reporter.warn(f"{label.name}: {line}")
     problem, device = targets.problem, targets.device
-    memory = Memory.of(request.memory, 8 * targets.layout.dimension, most=MOST_ROOM, bases=1, processes=1)
+    memory = Memory.of(request.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
     objective = Objective(
-        problem, targets.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)), targets.layout,
-        targets.filters, targets.own_names, device, request.batch or _BATCH, memory.graphs,
+        problem=problem, split=targets.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)),
+        layout=targets.layout, filters=targets.filters, own_names=targets.own_names, device=device,
+        batch=request.batch or _BATCH, memory=memory.graphs,
     )  # fmt: skip
-    made = targets.points[number].make()
-    theta = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in made.items()}
-    return all_measures(objective, theta, label, seed=seed, vectors=memory.vectors, rescale=rescale, say=reporter.say)
+    weights = targets.points[number].make()
+    theta = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    return measure_sharpness(
+        objective, theta, label, seed=seed, vectors=memory.vectors, rescale=rescale, say=reporter.say
+    )
 
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
+    """Yield warnings about the loss at a target point."""
     if words := kinks(targets, number):
         yield f"there is no Hessian in the strict sense: {words} at a kink or tie exactly"
     if norms := coupling_norms(targets.problem.model):
@@ -140,7 +149,7 @@ def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
 
 
 def _names(grounds: Sequence[tuple[HessianRequest, HessianTargets]]) -> list[str]:
-    """Return what the checkpoints are called: short names where those tell them apart."""
+    """Return the names of the checkpoints: short ones if these are unique."""
     short: list[str] = []
     long: list[str] = []
     for request, targets in grounds:
@@ -153,7 +162,7 @@ def _names(grounds: Sequence[tuple[HessianRequest, HessianTargets]]) -> list[str
 def _write(path: Path, found: Sequence[Sharpness]) -> None:
     try:
         path.write_text(
-            json.dumps({"checkpoints": [each.plain() for each in found], "caution": CAUTION}, indent=1) + "\n",
+            json.dumps({"checkpoints": [each.to_json() for each in found], "caution": CAUTION}, indent=1) + "\n",
             encoding="utf-8",
         )
     except OSError as error:
@@ -175,28 +184,28 @@ def sharpness(
     device: str = "auto",
     reporter: Reporter | None = None,
 ) -> Sharpness:
-    """Return the sharpness of a minimum by every measure, and which survive what leaves the function as it is.
+    """Return the sharpness of a minimum by every measure, and which survive rescalings that keep the function.
 
-    All is in float64. One set of measures costs about 150 passes over the samples, 25 there and back, and 30 to 100
-    products with the Hessian; each rescaling that is possible (of four kinds) as much again.
+    All computations are in float64. One set of measures costs about 150 forward passes over the samples, 25 forward and
+    backward passes, and 30 to 100 products with the Hessian; each possible rescaling (of four kinds) costs the same.
 
     Args:
-        target: a `Problem`, its name as on the command line, or a slice's file, for its theta.
-        weights: ``FILE[:KEY]`` for a problem; by default its own.
-        problem: of a slice of live objects.
-        split: whose loss; by default the first.
-        samples: the size of a seeded subset; by default all.
-        data: the folder of a catalogue problem's data.
+        target: a `Problem`, its name as on the command line, or the file of a slice, for its theta.
+        weights: ``FILE[:KEY]`` for a problem; by default its own weights.
+        problem: the problem of a slice that was made from Python objects.
+        split: split of the loss; by default the first.
+        samples: size of a seeded subset; by default all samples.
+        data: data folder of a catalogue problem.
         batch: samples in a batch; by default 128.
-        memory: bytes for graphs and vectors; by default half of what is free.
-        seed: of directions, probes and factors.
+        memory: bytes for graphs and vectors; by default half of the free memory.
+        seed: seed of directions, probes and factors.
         rescale: whether to rescale.
-        device: as torch names it; ``auto`` takes a GPU where there is one.
-        reporter: told what happens; by default warnings go to `warnings`.
+        device: torch's name of the device; ``auto`` is a GPU if there is one.
+        reporter: receives progress; by default warnings go to `warnings`.
 
     Raises:
-        ValueError: an option that can't be.
-        SurfacevizError: problem, weights, data or file are not as they should be, or memory is too short.
+        ValueError: an option is invalid.
+        SurfacevizError: problem, weights, data or file are invalid, or memory is too short.
         KeyboardInterrupt: at Ctrl-C; at SIGTERM `SystemExit`.
 
     Example:
@@ -207,12 +216,13 @@ def sharpness(
         >>> round(found["lambda_max"].value, 4), round(found["trace"].value, 4)
         (9.0, 10.0)
     """
-    asked = Asked(
-        (target,), () if weights is None else (weights,), problem, split, samples, data, batch, memory, seed,
-        rescaled=None if rescale else 0, device=device,
+    request = SharpnessRequest(
+        targets=(target,), weights=() if weights is None else (weights,), problem=problem, split=split,
+        samples=samples, data=data, batch=batch, memory=memory, seed=seed, rescaled=None if rescale else 0,
+        device=device,
     )  # fmt: skip
     try:
-        return measure(asked, reporter)[0]
+        return measure(request, reporter)[0]
     except Interrupted as error:
         if error.signum == signal.SIGINT:
             raise KeyboardInterrupt(*error.args) from None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz import evaluate
-from surfaceviz.curvature import Operator, ParameterLayout, SpectrumSpec, Sums, eigen
+from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, SpectrumSpec, eigenpairs
 from surfaceviz.directions.random import Direction, RandomSpec, random_directions
 from surfaceviz.errors import DirectionError
 from surfaceviz.evaluate import Perturber
@@ -92,7 +92,7 @@ class _Path:
         dtype = evaluate.DTYPES[around.dtype]
         split = around.split.mapped(lambda tree: around.problem.cast(tree, dtype, around.device))
         memory = int(_MEMORY_SHARE * available_memory())
-        sums = Sums(around.problem, split, layout, own_names, self._state, memory=memory)
+        sums = ShardedHvp(around.problem, split, layout, own_names, self._state, memory=memory)
         self.operator = Operator(lambda message: [sums(message)], layout, dtype)
 
     def _state(self, _number: int) -> dict[str, Tensor]:
@@ -104,15 +104,17 @@ class _Path:
     def at(self, step: Tensor) -> tuple[float, Tensor]:
         """Return loss and gradient at theta plus a step, (P,) float64."""
         self._step = step
-        begun = self.operator.open(0)
+        begun = self.operator.set_point(0)
         return begun.loss, begun.gradient
 
 
 def _eigenvectors(operator: Operator, layout: ParameterLayout, what: str, count: int) -> list[Direction]:
     top, bottom = (1, count - 1) if what == "extremes" else (count, 0)
-    operator.open(0)
-    found = eigen(
-        operator, operator, SpectrumSpec(top, bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
+    operator.set_point(0)
+    found = eigenpairs(
+        operator,
+        operator,
+        SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory())),
     )
     if not bool((found.residuals <= _RTOL * found.norm).all()):
         raise DirectionError(
