@@ -35,7 +35,7 @@ from torch import nn
 
 import surfaceviz
 from surfaceviz.records import FloatArray, Slice
-from surfaceviz.refine import Goal, Measure, Refined, refinement
+from surfaceviz.refine import ErrorMetric, RefinementGoal, RefinementResult, refinement
 from surfaceviz.reporting import QuietReporter
 from surfaceviz.zoo.datasets import idx_folder
 from surfaceviz.zoo.training import Recipe, train
@@ -82,14 +82,14 @@ LISTED = (
 )
 
 
-def refined(full: Slice, tolerance: float, step: int = 1) -> tuple[Refined, float, dict[str, float]]:
+def refined(full: Slice, tolerance: float, step: int = 1) -> tuple[RefinementResult, float, dict[str, float]]:
     """Return a refinement answered from a full grid, its own seconds, and the levels."""
     axes = [axis[::step] for axis in full.axes]
     losses = {name: array[::step, ::step] for name, array in full.values.items() if name.endswith("_loss")}
     centre = {name: full.centre[name] for name in losses}
     levels = {name: max(10 * loss, float(np.log(CLASSES))) for name, loss in centre.items()}
     begun = time.perf_counter()
-    course = refinement(axes, Goal(tolerance, levels, centre))
+    course = refinement(axes, RefinementGoal(tolerance=tolerance, levels=levels, centre=centre))
     asked = next(course)
     while True:
         try:
@@ -98,12 +98,12 @@ def refined(full: Slice, tolerance: float, step: int = 1) -> tuple[Refined, floa
             return stop.value, time.perf_counter() - begun, levels
 
 
-def errors(full: Slice, result: Refined, levels: dict[str, float], step: int = 1) -> FloatArray:
+def errors(full: Slice, result: RefinementResult, levels: dict[str, float], step: int = 1) -> FloatArray:
     """Return the larger of the losses' errors at each interpolated point, by the definition."""
     worst: FloatArray = np.zeros(0)
     for name, level in levels.items():
         truth = full.values[name][::step, ::step].reshape(-1)
-        measure = Measure.of(truth[result.evaluated], level=level, centre=full.centre[name])
+        measure = ErrorMetric.of(truth[result.evaluated], level=level, centre=full.centre[name])
         rest = np.setdiff1d(np.arange(truth.size), result.evaluated)
         clipped = np.minimum(truth[rest], level)
         guess = np.minimum(result.filled[name].reshape(-1)[rest], level)
@@ -203,7 +203,7 @@ def samples(tolerance: float = 0.05, points: int = 51) -> tuple[dict[str, Any], 
     seconds = [each[1] for each in (few, on_all, full)]
     truth, surface = full[0].values["train_loss"].ravel(), few[0]
     level = max(10 * surface.centre["train_loss"], float(np.log(CLASSES)))
-    measure = Measure.of(truth, level=level, centre=surface.centre["train_loss"])
+    measure = ErrorMetric.of(truth, level=level, centre=surface.centre["train_loss"])
     off = measure.error(surface.values["train_loss"].ravel(), truth)
     figures: dict[str, Any] = {
         "samples": surface.provenance["subset"], "of": problem.load("train").count,

@@ -43,9 +43,15 @@ def surface(points: int) -> Slice:
     values = {"train_loss": z, "train_accuracy": np.exp(-z), "test_loss": 1.1 * z, "test_accuracy": np.exp(-1.1 * z)}
     errors = {name: 0.02 * np.abs(array) for name, array in values.items()}
     return Slice(
-        (axis, axis), values, np.ones(z.shape, np.uint8), dict.fromkeys(values, 0.01), (), errors, errors,
+        axes=(axis, axis),
+        values=values,
+        origin=np.ones(z.shape, np.uint8),
+        centre=dict.fromkeys(values, 0.01),
+        directions=(),
+        stderr=errors,
+        rise_stderr=errors,
         provenance={"problem": "bowl", "splits": "train,test"},
-    )  # fmt: skip
+    )
 
 
 def pictures(folder: Path) -> dict[str, Callable[[Slice], object]]:

@@ -39,7 +39,9 @@ def project(path: Path, problem: str, final: str, checkpoints: list[str]) -> Tra
     distance = np.sqrt(np.sum((rows - coordinates @ columns.T) ** 2, axis=1))
     losses = [surfaceviz.slice(problem, ["0:1:2"], weights=each).centre["train_loss"] for each in checkpoints]
     steps = [float(re.findall(r"\d+", Path(each).stem)[-1]) for each in checkpoints]
-    return Trajectory(coordinates, np.array(steps), distance, {"train_loss": np.array(losses)})
+    return Trajectory(
+        coordinates=coordinates, step=np.array(steps), distance=distance, values={"train_loss": np.array(losses)}
+    )
 
 
 def main() -> None:

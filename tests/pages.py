@@ -6,7 +6,7 @@ import numpy as np
 
 from surfaceviz.records import (
     Density,
-    Direction,
+    DirectionRecord,
     FloatArray,
     HessianMap,
     Mark,
@@ -15,7 +15,7 @@ from surfaceviz.records import (
     Trajectory,
 )
 
-RANDOM = Direction("random", "00", {}, seed=0, normalise="filter", ignore="biasbn")
+RANDOM = DirectionRecord(kind="random", sha256="00", rule={}, seed=0, normalise="filter", ignore="biasbn")
 
 
 def bowl(shape: tuple[int, ...] = (9, 5), *, scale: float = 1.0, title: str = "net", rich: bool = False) -> Slice:
@@ -33,13 +33,13 @@ def bowl(shape: tuple[int, ...] = (9, 5), *, scale: float = 1.0, title: str = "n
     values = {"train_loss": z, "train_accuracy": np.exp(-z), "test_loss": z + 0.25, "test_accuracy": 0.9 * np.exp(-z)}
     centre = {"train_loss": 0.1, "train_accuracy": float(np.exp(-0.1)), "test_loss": 0.35}
     return Slice(
-        axes,
-        values,
-        np.ones(shape, np.uint8),
-        centre,
-        (RANDOM,) * len(shape),
-        {name: 0.01 * array for name, array in values.items()},
-        {name: 0.02 * array for name, array in values.items()},
+        axes=axes,
+        values=values,
+        origin=np.ones(shape, np.uint8),
+        centre=centre,
+        directions=(RANDOM,) * len(shape),
+        stderr={name: 0.01 * array for name, array in values.items()},
+        rise_stderr={name: 0.02 * array for name, array in values.items()},
         provenance={"problem": title, "splits": "train,test", "command": "surfaceviz slice net"},
         marks=(Mark("other.pt", (0.5,) * len(shape), {"train_loss": 2.0}),) if rich else (),
         spectra=spectra(len(shape), scale) if rich else (),
@@ -63,10 +63,24 @@ def _spectrum(
     place: tuple[float, ...], eigenvalues: FloatArray, along: FloatArray, density: Density | None, trace: float | None
 ) -> Spectrum:
     return Spectrum(
-        eigenvalues, np.full(3, 1e-5), np.array([True, False, True]), place, 1000, 1, 20.0, 0.1, 0.125,
-        "not a critical point", "the gradient is larger than its tolerance", trace=trace,
-        trace_stderr=None if trace is None else 0.5, probes=3, samples=64, density=density, along=along,
-    )  # fmt: skip
+        eigenvalues=eigenvalues,
+        residuals=np.full(3, 1e-5),
+        converged=np.array([True, False, True]),
+        place=place,
+        dimension=1000,
+        bottom=1,
+        norm=20.0,
+        loss=0.1,
+        gradient_norm=0.125,
+        kind="not a critical point",
+        reason="the gradient is larger than its tolerance",
+        trace=trace,
+        trace_stderr=None if trace is None else 0.5,
+        probes=3,
+        samples=64,
+        density=density,
+        along=along,
+    )
 
 
 def hessian_map() -> HessianMap:
@@ -75,7 +89,16 @@ def hessian_map() -> HessianMap:
     origin = np.ones((3, 2), np.uint8)
     origin[2, 1], top[2, 1] = 0, np.nan
     axes = (np.array([-1.0, 0, 1]), np.array([-1.0, 2.0]))
-    return HessianMap(axes, top, 2 - top, 0 * top, 0 * top, top / 10, np.ones((3, 2), np.int64), origin)
+    return HessianMap(
+        axes=axes,
+        lambda_max=top,
+        lambda_min=2 - top,
+        residual_max=0 * top,
+        residual_min=0 * top,
+        gradient_norm=top / 10,
+        products=np.ones((3, 2), np.int64),
+        origin=origin,
+    )
 
 
 def trajectory(ndim: int) -> Trajectory:
@@ -83,5 +106,8 @@ def trajectory(ndim: int) -> Trajectory:
     path = np.zeros((4, ndim))
     path[:, 0] = [-0.75, -0.5, -0.25, 0]
     return Trajectory(
-        path, np.arange(4.0) * 100, np.array([3.0, 2.0, 1.0, 0.0]), {"train_loss": np.array([9.0, 5.0, 2.0, 0.1])}
+        coordinates=path,
+        step=np.arange(4.0) * 100,
+        distance=np.array([3.0, 2.0, 1.0, 0.0]),
+        values={"train_loss": np.array([9.0, 5.0, 2.0, 0.1])},
     )

@@ -106,10 +106,10 @@ def info(
 ) -> None:
     """Print what a file holds."""
     from surfaceviz.records import describe, describe_spectrum
-    from surfaceviz.store import holds_course, read, read_curvature
+    from surfaceviz.store import holds_training_curvature, read, read_curvature
 
     for path in files:
-        if holds_course(path):
+        if holds_training_curvature(path):
             course = read_curvature(path)
             noted = [(key.replace("_", " "), str(value)) for key, value in course.provenance.items()]
             found = [row for spectrum in course.spectra for row in describe_spectrum(spectrum)]

@@ -92,8 +92,8 @@ def count_kinks(parameters: Sequence[Tensor], run: Callable[[Sequence[Tensor]], 
     """Return the kinks of the loss itself, those that a small step of the parameters crosses.
 
     A kink of `recording_kinks` counts if it is on different branches at theta + eps v and theta - eps v, for a random
-    v. Dead units, filters over an empty patch and maxima over copies stay on one branch and do not count. Values that are
-    equal by chance count; float32 has some in a million windows.
+    v. Dead units, filters over an empty patch and maxima over copies stay on one branch and do not count. Values that
+    are equal by chance count; float32 has some in a million windows.
 
     Args:
         parameters: theta.

@@ -188,11 +188,10 @@ def _layers(operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, traces
         )
         rows.append((name, size, trace.mean, trace.stderr, float(found.eigenvalues[-1]), float(found.residuals[-1])))
     names, sizes, *columns = zip(*rows, strict=True)
-    traces_, errors, tops, residuals = (np.array(column, dtype=np.float64) for column in columns)
+    means, stderr, top, residual = (np.array(column, dtype=np.float64) for column in columns)
     return Layers(
-        names=names, sizes=np.array(sizes, dtype=np.int64), trace=traces_, trace_stderr=errors, top=tops,
-        residual=residuals,
-    )  # fmt: skip
+        names=names, sizes=np.array(sizes, dtype=np.int64), trace=means, trace_stderr=stderr, top=top, residual=residual
+    )
 
 
 def _along(operator: Operator, point: SpectrumPoint, here: LossGradient, spec: SpectrumSpec) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _NO_ROOM = 1e-6
 class Direction:
     """A direction's tensors and how they were made; tensors that stay still are absent."""
 
-    record: records.Direction
+    record: records.DirectionRecord
     tensors: Tensors
 
 
@@ -163,7 +163,9 @@ def random_directions(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
                 "--ignore none moves those"
             )
-        record = records.Direction("random", sha256, rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore)
+        record = records.DirectionRecord(
+            kind="random", sha256=sha256, rule=rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
+        )
         directions.append(Direction(record, tensors))
     return directions
 
@@ -264,7 +266,9 @@ def plane(
 
 def _difference(tensors: Tensors, source: str) -> Direction:
     rule = dict.fromkeys(tensors, "difference")
-    return Direction(records.Direction("difference", fingerprint(tensors), rule, source=source), tensors)
+    return Direction(
+        records.DirectionRecord(kind="difference", sha256=fingerprint(tensors), rule=rule, source=source), tensors
+    )
 
 
 def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from surfaceviz import render
 from surfaceviz.records import Curvature, Slice
 from surfaceviz.render.figure import so_far, told_apart
-from surfaceviz.store import holds_course, read, read_curvature
+from surfaceviz.store import holds_training_curvature, read, read_curvature
 
 _CORNER = "corner"
 SURFACE = "surface"  # the kind of picture that is in 3-D
@@ -173,7 +173,7 @@ def _records(given: Sequence[Slice | Curvature | str | Path]) -> tuple[list[Slic
 
 
 def _read(path: str | Path) -> Slice | Curvature:
-    return read_curvature(path) if holds_course(path) else read(path)
+    return read_curvature(path) if holds_training_curvature(path) else read(path)
 
 
 _UNUSED = {  # the options that a kind of picture has no use for: it refuses them, rather than leave them out in silence

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from surfaceviz.records import Slice
 from surfaceviz.render.report import page, save_page
-from surfaceviz.store import holds_course, read
+from surfaceviz.store import holds_training_curvature, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def report(*slices: Slice | str | Path, output: str | Path = "report.html", titl
         StoreError: a page that can't be written.
     """
     for given in slices:
-        if not isinstance(given, Slice) and holds_course(given):
+        if not isinstance(given, Slice) and holds_training_curvature(given):
             raise ValueError(
                 f"{given}: report: slices only; this is a course along checkpoints: surfaceviz plot draws it"
             )

@@ -1,4 +1,4 @@
-"""Results as frozen numpy records: what a file holds and a picture shows."""
+"""Results as frozen numpy records: the contents of files and pictures."""
 
 from surfaceviz.records.arrays import FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
@@ -11,7 +11,7 @@ from surfaceviz.records.slices import (
     INTERPOLATED,
     MISSING,
     Audit,
-    Direction,
+    DirectionRecord,
     Mark,
     Slice,
     TensorEntry,
@@ -29,7 +29,7 @@ __all__ = [
     "Audit",
     "Curvature",
     "Density",
-    "Direction",
+    "DirectionRecord",
     "FloatArray",
     "HessianMap",
     "Layers",

@@ -1,4 +1,4 @@
-"""What records are made of and shown by."""
+"""The array type of records, and their table in notebooks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 
 def html_table(rows: Iterable[tuple[str, str]]) -> str:
-    """Return (label, text) rows as notebooks show them."""
+    """Return (label, text) rows as an HTML table."""
     cells = (f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{''.join(cells)}</table>"

@@ -25,7 +25,7 @@ class Density:
     weights: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
     """The curvature of each tensor by itself: the diagonal blocks of the matrix.
 
@@ -46,7 +46,7 @@ class Layers:
     residual: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spectrum:
     """What is known of the spectrum at one point; whatever was not asked for is None.
 
@@ -179,7 +179,7 @@ class Spectrum:
         return html_table(describe_spectrum(self))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HessianMap:
     """The extreme eigenvalues on a grid over a slice.
 

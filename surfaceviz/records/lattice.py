@@ -1,4 +1,4 @@
-"""Coarse lattices in a grid: the order in which points are evaluated, and pictures of what is there so far."""
+"""Coarse lattices in a grid: the order in which points are evaluated, and pictures of a part of the grid."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ class TensorEntry(NamedTuple):
     is_buffer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """How a direction was made (its tensors stay outside the record).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionRecord:
+    """The description of a direction; its tensors are not part of the record.
 
     Attributes:
         kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``ascent`` or ``file``.
         sha256: fingerprint of the tensors, hexadecimal.
-        rule: canonical tensor name -> what was done to it, in words.
+        rule: canonical tensor name -> how it was normalised, in words.
         seed: of a random direction.
         normalise: of a random direction, a name of `definitions`: filter, layer, ...
         ignore: of a random direction, ``biasbn`` or ``none``.
@@ -62,18 +62,18 @@ class Mark:
     values: Mapping[str, float]  # <split>_<metric> -> value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What fresh random points said about the interpolated ones.
+    """The error of the interpolated points, estimated at fresh random ones.
 
     Attributes:
-        tolerance: what an error was compared with.
-        count: how many points were taken; 0 where nothing is left to interpolate.
-        over: how many of them were over the tolerance in any of the losses.
+        tolerance: the largest error allowed.
+        count: the number of points taken; 0 where nothing is left to interpolate.
+        over: the number of them over the tolerance in any of the losses.
         share_upper95: the bound on the share over the tolerance among the points that stay interpolated, with 95%
             confidence for all audits of the run together.
         worst: the largest error seen; infinite where a point had diverged.
-        confidence: of this audit alone, 1 - 0.05 / 2^j for the j-th.
+        confidence: of this audit only, 1 - 0.05 / 2^j for the j-th.
     """
 
     tolerance: float
@@ -89,7 +89,7 @@ class Audit:
         return self.share_upper95 <= CLAIMED_SHARE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """A 1-D or 2-D cut through the loss.
 
@@ -105,7 +105,7 @@ class Slice:
         directions: one for each dimension.
         marks: models that lie on the slice, theta apart.
         audit: of the interpolated points, once a refinement has ended.
-        provenance: what made it: command, problem, fingerprints, seed, dtype, engine, ...
+        provenance: how it was made: command, problem, fingerprints, seed, dtype, engine, ...
         spectra: of points of it, in the order in which they were asked for.
         hessian_map: the extreme eigenvalues on a grid over it.
         trajectory: of a training, projected onto it.
@@ -115,7 +115,7 @@ class Slice:
     values: Mapping[str, FloatArray]
     origin: NDArray[np.uint8]
     centre: Mapping[str, float]
-    directions: tuple[Direction, ...] = ()
+    directions: tuple[DirectionRecord, ...] = ()
     stderr: Mapping[str, FloatArray] = field(default_factory=dict)
     rise_stderr: Mapping[str, FloatArray] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
@@ -158,7 +158,7 @@ class Slice:
 
     @property
     def unaudited(self) -> bool:
-        """Whether points are interpolated that no audit has vouched for yet."""
+        """Whether there are interpolated points that no audit has checked yet."""
         return self.audit is None and self.done > self.evaluated
 
     @property
@@ -175,11 +175,11 @@ class Slice:
 
 
 def describe(surface: Slice) -> list[tuple[str, str]]:
-    """Return what a slice holds as (label, text) rows, for `info` and for notebooks.
+    """Return the contents of a slice as (label, text) rows, for `info` and for notebooks.
 
     >>> import numpy as np
-    >>> line = Slice((np.array([0.0, 1.0]),), {"train_loss": np.array([1.0, 2.0])},
-    ...              np.array([1, 1], np.uint8), {"train_loss": 1.0})
+    >>> line = Slice(axes=(np.array([0.0, 1.0]),), values={"train_loss": np.array([1.0, 2.0])},
+    ...              origin=np.array([1, 1], np.uint8), centre={"train_loss": 1.0})
     >>> describe(line)[0]
     ('grid', '2 points: alpha 0 .. 1; 2 done')
     """
@@ -224,7 +224,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
 
 
 def describe_audit(audit: Audit) -> str:
-    """Return what an audit says, in words."""
+    """Return the result of an audit, in words."""
     if audit.count == 0:
         return "every point was evaluated"
     return (
@@ -233,7 +233,7 @@ def describe_audit(audit: Audit) -> str:
     )
 
 
-def _describe_direction(direction: Direction) -> str:
+def _describe_direction(direction: DirectionRecord) -> str:
     parts = [direction.kind]
     if direction.source is not None:
         parts.append(f"to {direction.source}" if direction.kind == "difference" else direction.source)

@@ -1,4 +1,4 @@
-"""The path of a training on a slice."""
+"""The trajectory of a training, projected onto a slice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from surfaceviz.records.arrays import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
     """The iterates of a training, projected onto a slice.
 

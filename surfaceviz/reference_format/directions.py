@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from surfaceviz import store
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import Direction
-from surfaceviz.reference_format.files import GROUPS, check_numbers, contents, made, opened
+from surfaceviz.records import DirectionRecord
+from surfaceviz.reference_format.files import GROUPS, check_numbers, contents, open_reference, write_reference_file
 
 Shape = tuple[int, ...]
 
 
 def holds_directions(path: str | Path) -> bool:
-    """Return whether a file is a direction file of the reference code; whatever is wrong with it, reading says."""
+    """Return whether a file is a direction file of the reference code; False for a broken file."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return GROUPS[0] in file
@@ -31,10 +31,10 @@ def direction_shapes(path: str | Path) -> list[list[Shape]]:
     """Return the shapes of the tensors of one or two directions, in the file's order, without reading these.
 
     Raises:
-        SchemaError: a file that is missing, broken, hostile, or another one.
+        SchemaError: the file is missing, broken, hostile, or of another kind.
     """
     path = Path(path)
-    with opened(path, "direction file") as file:
+    with open_reference(path, "direction file") as file:
         if GROUPS[0] not in file:
             raise SchemaError(f"{path}: HDF5, but no direction file of the reference code (it has {contents(file)})")
         return [_shapes(path, file[name], name) for name in GROUPS if name in file]
@@ -50,12 +50,12 @@ def read_direction_file(path: str | Path) -> list[list[NDArray[Any]]]:
     """Return the tensors of one or two directions, in the file's order.
 
     Raises:
-        SchemaError: a file that is missing, broken, hostile, or another one.
+        SchemaError: the file is missing, broken, hostile, or of another kind.
     """
     counts = [len(shapes) for shapes in direction_shapes(path)]
-    with opened(Path(path), "direction file") as file:
+    with open_reference(Path(path), "direction file") as file:
         return [
-            [np.asarray(store.plain(file[name][str(i)])) for i in range(count)]
+            [np.asarray(store.read_dataset(file[name][str(i)])) for i in range(count)]
             for name, count in zip(GROUPS, counts, strict=False)
         ]
 
@@ -64,20 +64,20 @@ def write_direction_file(path: str | Path, directions: Sequence[Sequence[NDArray
     """Write one or two directions as the reference code does.
 
     Args:
-        path: the file; what is there is replaced.
+        path: the file; an old one is overwritten.
         directions: the tensors of each, as `numbered` has them.
 
     Raises:
-        StoreError: it can't be written; what was there stays.
+        StoreError: the file can't be written; the old file stays.
     """
-    with made(Path(path)) as file:
+    with write_reference_file(Path(path)) as file:
         for name, tensors in zip(GROUPS, directions, strict=False):
             group = file.create_group(name)
             for i, tensor in enumerate(tensors):
                 group.create_dataset(str(i), data=tensor)
 
 
-def numbered(direction: Direction, tensors: Mapping[str, NDArray[Any]], *, buffers: bool) -> list[NDArray[Any]]:
+def numbered(direction: DirectionRecord, tensors: Mapping[str, NDArray[Any]], *, buffers: bool) -> list[NDArray[Any]]:
     """Return a direction's tensors as a direction file numbers them, 0 where they stay still.
 
     Args:

@@ -1,4 +1,4 @@
-"""HDF5 files of others: opened with care, written whole."""
+"""HDF5 files of the reference code: safe opening and atomic writing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MOST = 2 * 10**7  # numbers of a surface
 
 
 @contextmanager
-def opened(path: Path, what: str) -> Iterator[h5py.File]:
+def open_reference(path: Path, what: str) -> Iterator[h5py.File]:
     """Open a file of the reference code, for a ``with`` block.
 
     Raises:
         SchemaError: missing, truncated, with links out of it, or whatever h5py raises in the block.
     """
-    with store.opened_hdf5(path, f"{what} of the reference code") as file:
-        store.refuse_outside(path, file)
+    with store.open_hdf5(path, f"{what} of the reference code") as file:
+        store.refuse_links(path, file)
         yield file
 
 
@@ -67,7 +67,7 @@ def numbers(path: Path, group: h5py.Group, name: str) -> FloatArray:
     shape = check_numbers(path, group, name)
     if math.prod(shape) > MOST:
         raise SchemaError(f"{path}: {name} declares shape {shape}, which no surface has")
-    return np.asarray(store.plain(group[name]), np.float64)
+    return np.asarray(store.read_dataset(group[name]), np.float64)
 
 
 def word(file: h5py.File, name: str) -> str:
@@ -75,18 +75,18 @@ def word(file: h5py.File, name: str) -> str:
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape != () or h5py.check_string_dtype(dataset.dtype) is None:
         return ""
-    text = bytes(store.plain(dataset)).decode(errors="replace")
+    text = bytes(store.read_dataset(dataset)).decode(errors="replace")
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 @contextmanager
-def made(path: Path) -> Iterator[h5py.File]:
-    """Make a file in memory, and put it at its place, whole, when the ``with`` block ends without an error.
+def write_reference_file(path: Path) -> Iterator[h5py.File]:
+    """Build a file in memory, and write it atomically when the ``with`` block ends without an error.
 
     Raises:
-        StoreError: it can't be written; what was there stays.
+        StoreError: the file can't be written; the old file stays.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         yield file
-    store.put(path, buffer.getvalue())
+    store.write_bytes(path, buffer.getvalue())

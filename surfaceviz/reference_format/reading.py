@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import EVALUATED, MISSING, Direction, FloatArray, HessianMap, Slice, Trajectory
+from surfaceviz.records import EVALUATED, MISSING, DirectionRecord, FloatArray, HessianMap, Slice, Trajectory
 from surfaceviz.reference_format.files import (
     AXES,
     BLANK,
@@ -22,7 +22,7 @@ from surfaceviz.reference_format.files import (
     SPLITS,
     contents,
     numbers,
-    opened,
+    open_reference,
     word,
 )
 
@@ -35,26 +35,31 @@ def read_reference(surface_file: str | Path, projection: str | Path | None = Non
     The centre is the value at 0, where the grid has that point. Extreme eigenvalues become the Hessian map.
 
     Args:
-        surface_file: the file; ``dir_file`` in it is a name, and is not opened.
+        surface_file: the file; ``dir_file`` in it is a name, and is not open_reference.
         projection: a projection file, whose points become the trajectory.
 
     Raises:
-        SchemaError: a file that is missing, broken, hostile, or another one.
+        SchemaError: the file is missing, broken, hostile, or of another kind.
     """
     path = Path(surface_file)
-    with opened(path, "surface file") as file:
+    with open_reference(path, "surface file") as file:
         axes = _axes(path, file)
         values, origin = _metrics(path, file, axes)
         found = None if "max_eig" not in file else _eigenvalues(path, file, axes)
         source = Path(word(file, "dir_file")).name
     splits = [split for split in SPLITS if f"{split}_loss" in values]
     return Slice(
-        axes, values, origin, _centre(axes, values),
-        directions=tuple(Direction("file", "", {}, source=source) for _ in axes) if source else (),
+        axes=axes,
+        values=values,
+        origin=origin,
+        centre=_centre(axes, values),
+        directions=tuple(DirectionRecord(kind="file", sha256="", rule={}, source=source) for _ in axes)
+        if source
+        else (),
         provenance={"problem": _text(path.stem), "imported_from": _text(path.name), "splits": ",".join(splits)},
         hessian_map=found,
         trajectory=None if projection is None else _projected(Path(projection), len(axes)),
-    )  # fmt: skip
+    )
 
 
 def _text(name: str) -> str:
@@ -106,10 +111,16 @@ def _eigenvalues(path: Path, file: h5py.File, axes: tuple[FloatArray, ...]) -> H
     there = (largest != BLANK) | ~np.isin(smallest, (BLANK_MIN_EIG, BLANK))
     unknown = np.full(largest.shape, np.nan)
     return HessianMap(
-        axes, np.where(there, largest, np.nan), np.where(there, smallest, np.nan), unknown, unknown, unknown,
-        np.zeros(largest.shape, np.int64), np.where(there, EVALUATED, MISSING).astype(np.uint8),
-        {"split": "train", "operator": "hessian", "parameters": "weights", "normalised": 0},
-    )  # fmt: skip
+        axes=axes,
+        lambda_max=np.where(there, largest, np.nan),
+        lambda_min=np.where(there, smallest, np.nan),
+        residual_max=unknown,
+        residual_min=unknown,
+        gradient_norm=unknown,
+        products=np.zeros(largest.shape, np.int64),
+        origin=np.where(there, EVALUATED, MISSING).astype(np.uint8),
+        provenance={"split": "train", "operator": "hessian", "parameters": "weights", "normalised": 0},
+    )
 
 
 def _centre(axes: Sequence[FloatArray], values: Mapping[str, FloatArray]) -> dict[str, float]:
@@ -124,11 +135,13 @@ def _projected(path: Path, ndim: int) -> Trajectory:
     """Return the points of a projection file, in its order."""
     if ndim != len(PROJECTED):
         raise SchemaError(f"{path}: a projection file goes with a surface, not with a curve")
-    with opened(path, "projection file") as file:
+    with open_reference(path, "projection file") as file:
         columns = [numbers(path, file, name) for name in PROJECTED]
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         raise SchemaError(f"{path}: {' and '.join(PROJECTED)} have shapes {columns[0].shape} and {columns[1].shape}")
     count = len(columns[0])
     if not count:
         raise SchemaError(f"{path}: a projection file without a point")
-    return Trajectory(np.stack(columns, axis=1), np.arange(count, dtype=np.float64), np.full(count, np.nan))
+    return Trajectory(
+        coordinates=np.stack(columns, axis=1), step=np.arange(count, dtype=np.float64), distance=np.full(count, np.nan)
+    )

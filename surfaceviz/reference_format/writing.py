@@ -11,26 +11,34 @@ from numpy.typing import NDArray
 
 from surfaceviz.records import MISSING, FloatArray, Slice, Trajectory
 from surfaceviz.reference_format.directions import numbered, write_direction_file
-from surfaceviz.reference_format.files import AXES, BLANK, BLANK_MIN_EIG, METRICS, PROJECTED, SPLITS, made
+from surfaceviz.reference_format.files import (
+    AXES,
+    BLANK,
+    BLANK_MIN_EIG,
+    METRICS,
+    PROJECTED,
+    SPLITS,
+    write_reference_file,
+)
 
 Tensors = Sequence[Mapping[str, NDArray[Any]]]
 
 
 def write_reference(surface: Slice, path: str | Path, tensors: Tensors = ()) -> list[Path]:
-    """Write a slice as the reference code does, and return the files: the surface first, then those beside it.
+    """Write a slice as the reference code does, and return the files: the surface first, then those next to it.
 
     Interpolated points are written like evaluated ones; of metrics, those that its files have. Where any direction
     moves a buffer, directions are in the order of ``state_dict()``, else of ``parameters()``.
 
     Args:
         surface: the slice.
-        path: the surface file; those of directions and of a trajectory lie beside it, as `companions` names them.
+        path: the surface file; those of directions and of a trajectory are next to it, as `companions` names them.
         tensors: the directions' arrays, as `store.read_directions` returns them; without all of them, or without the
             layout of their model, there is no direction file.
 
     Raises:
         ValueError: a value that those files take for a missing one, or no loss under a name that they have.
-        StoreError: a file can't be written; what was there stays.
+        StoreError: a file can't be written; the old file stays.
     """
     path = Path(path)
     beside = companions(surface, path, tensors)
@@ -42,7 +50,7 @@ def write_reference(surface: Slice, path: str | Path, tensors: Tensors = ()) -> 
         write_direction_file(beside["directions"], [numbered(d, each, buffers=buffers) for d, each in made_of])
     if surface.trajectory is not None and "projection" in beside:
         _write_projection(beside["projection"], surface.trajectory)
-    with made(path) as file:
+    with write_reference_file(path) as file:
         file["dir_file"] = beside["directions"].name if "directions" in beside else ""
         for name, array in arrays.items():
             file[name] = array
@@ -50,7 +58,7 @@ def write_reference(surface: Slice, path: str | Path, tensors: Tensors = ()) -> 
 
 
 def companions(surface: Slice, path: Path, tensors: Tensors) -> dict[str, Path]:
-    """Return the files that would be written beside a surface file: ``directions``, ``projection``, or neither."""
+    """Return the files that would be written next to a surface file: ``directions``, ``projection``, or neither."""
     known = len(tensors) == surface.ndim == len(surface.directions) and all(tensors)
     names = ["directions"] if known and all(direction.layout for direction in surface.directions) else []
     names += ["projection"] if surface.trajectory is not None and surface.ndim == len(PROJECTED) else []
@@ -94,6 +102,6 @@ def _numbered(array: FloatArray) -> FloatArray:
 
 
 def _write_projection(path: Path, trajectory: Trajectory) -> None:
-    with made(path) as file:
+    with write_reference_file(path) as file:
         for name, column in zip(PROJECTED, trajectory.coordinates.T, strict=True):
             file[name] = column

@@ -3,8 +3,8 @@
 `refinement` is a generator that asks for points and is sent their losses; it knows nothing of how they are evaluated.
 """
 
-from surfaceviz.refine.error_metric import Goal, Measure
+from surfaceviz.refine.error_metric import ErrorMetric, RefinementGoal
 from surfaceviz.refine.fill import fill
-from surfaceviz.refine.refinement import Refined, Round, refinement
+from surfaceviz.refine.refinement import RefinementResult, RefinementRound, refinement
 
-__all__ = ["Goal", "Measure", "Refined", "Round", "fill", "refinement"]
+__all__ = ["ErrorMetric", "RefinementGoal", "RefinementResult", "RefinementRound", "fill", "refinement"]

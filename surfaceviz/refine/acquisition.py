@@ -1,4 +1,4 @@
-"""Which points to evaluate next."""
+"""Acquisition: the choice of the points to evaluate next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from surfaceviz.records import FloatArray
-from surfaceviz.refine.error_metric import Measure
+from surfaceviz.refine.error_metric import ErrorMetric
 from surfaceviz.refine.interpolant import IntArray
 
 # Ours, tuned on surfaces of two ResNet-20 and a dozen of an MLP (ranges 0.1 to 3, tolerances 0.02 and 0.05).
@@ -18,7 +18,8 @@ _START = {1: 9, 2: 5}  # points along each axis; 4 and 5 come out alike, 7 and 9
 _GROWTH = 0.07  # of the points evaluated, in a round; twice that costs at most 2% more points
 _LATER, _GROWTH_LATER = 800, 0.15  # where so many are evaluated, rounds grow, as they take longer to plan
 _FEWEST = 8  # points in a round, so that as many workers have one each; 5 to 8 take as many in all, 12 take 5% more
-# A new point makes others certain up to this many times their own distance to what is known; 1 to 3 are alike.
+# A new point lowers the scores of others up to this many times their own distance to the nearest known point; 1 to 3
+# give the same.
 _REACH = 2.0
 # Ours: above sqrt(2), so that all 8 neighbours of a diverged point are evaluated.
 _NEAR_DIVERGED = 1.5
@@ -43,20 +44,26 @@ def round_size(evaluated: int) -> int:
     return max(_FEWEST, int(evaluated * (_GROWTH if evaluated < _LATER else _GROWTH_LATER)))
 
 
-def doubts(
-    measures: Sequence[Measure], guesses: Sequence[FloatArray], spread: FloatArray, tolerance: float
+def scores(
+    metrics: Sequence[ErrorMetric], guesses: Sequence[FloatArray], spread: FloatArray, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how doubtful each point is (Q,), and the chance of its being over the tolerance (Q,).
+    """Return the acquisition score of each point (Q,), and the probability that its error is over the tolerance (Q,).
 
-    The doubt is the standard error ``spread`` (Q, S) as a share of what the tolerance allows, both in the measure's
-    variable; the chance takes the error for normal. The largest of the S losses counts; ``guesses`` are S times (Q,).
+    The score is the standard error ``spread`` (Q, S) divided by the deviation that the tolerance allows, both in the
+    metric's transformed variable. The probability assumes normal errors. The largest of the S losses counts. Ours.
+
+    Args:
+        metrics: the error metric of each of the S losses.
+        guesses: the interpolated values, S arrays of shape (Q,).
+        spread: the standard errors, (Q, S).
+        tolerance: the largest error allowed.
     """
-    doubt, chance = np.zeros((2, len(spread)))
-    for measure, guess, sigma in zip(measures, guesses, np.maximum(spread, _TINY).T, strict=True):
-        below, above = measure.allowance(guess, tolerance)
-        doubt = np.maximum(doubt, sigma / np.maximum(np.minimum(below, above), _TINY))
-        chance = np.maximum(chance, ndtr(-below / sigma) + ndtr(-above / sigma))
-    return doubt, chance
+    score, exceedance = np.zeros((2, len(spread)))
+    for metric, guess, sigma in zip(metrics, guesses, np.maximum(spread, _TINY).T, strict=True):
+        below, above = metric.allowance(guess, tolerance)
+        score = np.maximum(score, sigma / np.maximum(np.minimum(below, above), _TINY))
+        exceedance = np.maximum(exceedance, ndtr(-below / sigma) + ndtr(-above / sigma))
+    return score, exceedance
 
 
 def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:
@@ -64,19 +71,20 @@ def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:
     return np.asarray(cKDTree(points[known]).query(points[rest])[0])
 
 
-def most_doubtful(points: FloatArray, doubt: FloatArray, distance: FloatArray, count: int) -> IntArray:
-    """Return which ``count`` of the ``points`` (Q, ndim) to evaluate together, the most doubtful first.
+def select_batch(points: FloatArray, score: FloatArray, distance: FloatArray, count: int) -> IntArray:
+    """Return which ``count`` of the ``points`` (Q, ndim) to evaluate together, the highest score first.
 
-    A point chosen takes doubt from those around it: sqrt(V) of a cubic spline goes with the 3/2 power of the
-    ``distance`` (Q,) to the nearest known point, so doubt falls by (|x - chosen| / (2 distance))^(3/2) where that is
-    below 1. A covariance of the errors, followed exactly, chooses no better.
+    A chosen point lowers the scores around it. The standard error of a cubic spline grows with the 3/2 power of the
+    ``distance`` (Q,) to the nearest known point, so the score is multiplied by
+    (|x - chosen| / (2 distance))^(3/2) where that is below 1. Ours; the exact covariance of the errors chooses no
+    better.
     """
     # Rounded, so that the last bit of a sum doesn't decide between mirrored points.
-    doubt = _rounded(doubt)
+    score = _rounded(score)
     share = np.ones(len(points))
     chosen = []
     for _ in range(min(count, len(points))):
-        best = int(np.argmax(doubt * share))
+        best = int(np.argmax(score * share))
         chosen.append(best)
         away = np.sqrt(((points - points[best]) ** 2).sum(axis=1))
         share = np.minimum(share, (away / (_REACH * distance)) ** 1.5)
@@ -89,8 +97,8 @@ def near_diverged(
 ) -> NDArray[np.bool_]:
     """Return which of ``rest`` (Q,) lie too near to a diverged point (n,) of ``known`` (n,) to be interpolated.
 
-    Those are less than 1.5 times as far from it, in steps, as from the nearest finite point: so every diverged region
-    that is found is evaluated as a whole, with a rim, and the points grow sparse with the distance to it.
+    Their distance to it, in steps, is less than 1.5 times that to the nearest finite point. So every diverged region
+    that is found is evaluated completely, with a rim, and the points become sparser with the distance to it. Ours.
     """
     if not diverged.any() or diverged.all():
         return np.full(len(rest), bool(diverged.any()))

@@ -1,4 +1,4 @@
-"""Fresh random points that say how good the interpolated ones are."""
+"""Audits: the error of the interpolated points, estimated at fresh random ones."""
 
 from __future__ import annotations
 
@@ -20,19 +20,28 @@ def significance(number: int) -> float:
     return float(_ALPHA * 0.5**number)
 
 
-def judge(errors: FloatArray, left: int, *, tolerance: float, number: int) -> Audit:
+def assess(errors: FloatArray, left: int, *, tolerance: float, number: int) -> Audit:
     """Return the audit ``number`` from the largest error of each point taken, (n,), when ``left`` stay interpolated."""
     over, alpha = int(np.count_nonzero(errors > tolerance)), significance(number)
     bound = upper_bound(over, len(errors), left, alpha)
-    return Audit(tolerance, len(errors), over, bound, float(errors.max(initial=0.0)), 1.0 - alpha)
+    return Audit(
+        tolerance=tolerance,
+        count=len(errors),
+        over=over,
+        share_upper95=bound,
+        worst=float(errors.max(initial=0.0)),
+        confidence=1.0 - alpha,
+    )
 
 
 def upper_bound(over: int, count: int, left: int, alpha: float) -> float:
     """Return the exact upper bound, at confidence 1 - alpha, on the share over the tolerance of the ``left`` points.
 
-    The larger of two: Clopper and Pearson's, the p with P(Binomial(count, p) <= over) = alpha; and, as the points
-    were drawn without replacement and those left are few on a small grid, the share of K - over in ``left``, K the
-    most with P(Hypergeometric(count + left, K, count) <= over) > alpha.
+    The larger of two bounds. The first is that of Clopper and Pearson, the p with P(Binomial(count, p) <= over) =
+    alpha. The second, for points drawn without replacement from a small grid, is (K - over) / ``left``, K the largest
+    number with P(Hypergeometric(count + left, K, count) <= over) > alpha.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404, for the first.
 
     >>> round(upper_bound(1, 60, 100_000, 0.025), 4)
     0.0894

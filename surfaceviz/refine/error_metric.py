@@ -1,4 +1,4 @@
-"""What is to be reached: the error of an interpolated loss, and the variable in which that is a length."""
+"""The error metric of an interpolated loss, the goal of a refinement, and a variable whose differences are errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from surfaceviz.records import FloatArray
 
 _FLOOR = 0.05  # of the median rise: the project's definition of the error
-_LEAST = 1e-6  # of max(1, |L0|): likewise; a flat surface has no rise of its own
+_LEAST = 1e-6  # of max(1, |L0|): likewise, for flat surfaces, whose median rise is 0
 # Above the level only the side matters, so the logarithm goes over into asinh, which tames a
 # border of 1e30. Ours; 0.5, 1 and no bend at all are alike on surfaces without such a border.
 _BEND = 1.0
 _LARGEST = math.log(np.finfo(np.float64).max) - 1.0  # exp of it doesn't overflow
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What a refinement is to reach.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementGoal:
+    """The goal of a refinement.
 
     Attributes:
         tolerance: the error that at most 10% of the interpolated points may pass, 0 < tolerance < 1.
@@ -29,7 +29,7 @@ class Goal:
         seed: of the audits.
 
     Raises:
-        ValueError: a tolerance outside 0 .. 1, no loss, names that differ, a negative seed.
+        ValueError: the tolerance is not between 0 and 1, there is no loss, names differ, or the seed is negative.
     """
 
     tolerance: float
@@ -47,7 +47,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class ErrorMetric:
     """The error of one loss: `|clip(z_hat) - clip(z)| / max(clip(z) - z_min, floor)`, clip(z) = min(z, level).
 
     Attributes:
@@ -61,11 +61,11 @@ class Measure:
     floor: float
 
     @classmethod
-    def of(cls, values: FloatArray, *, level: float, centre: float) -> Measure:
-        """Return the measure that evaluated ``values`` (n,) and the centre's loss L0 make; diverged ones don't count.
+    def of(cls, values: FloatArray, *, level: float, centre: float) -> ErrorMetric:
+        """Return the metric that evaluated ``values`` (n,) and the centre's loss L0 make; diverged ones don't count.
 
-        >>> Measure.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
-        Measure(level=5.0, minimum=1.0, floor=0.1)
+        >>> ErrorMetric.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
+        ErrorMetric(level=5.0, minimum=1.0, floor=0.1)
         """
         finite = values[np.isfinite(values)]
         known = [z for z in (centre, *finite.tolist()) if math.isfinite(z)] or [0.0]
@@ -81,8 +81,8 @@ class Measure:
             error = np.abs(np.minimum(guess, self.level) - clipped) / np.maximum(clipped - self.minimum, self.floor)
         return np.where(np.isfinite(truth), error, np.inf)
 
-    def flatten(self, values: FloatArray) -> FloatArray:
-        """Return u(z), whose differences are about errors.
+    def transform(self, values: FloatArray) -> FloatArray:
+        """Return u(z), whose differences are approximately errors (ours).
 
         u = log(z - z_min + floor) up to the level, t = u(level); above it t + asinh(log(...) - t), which joins
         with two continuous derivatives. du = dz / (z - z_min + floor) is within a factor 2 of the error.
@@ -91,7 +91,7 @@ class Measure:
         above = np.maximum(u - self._top, 0.0)
         return np.where(above > 0, self._top + _BEND * np.arcsinh(above / _BEND), u)
 
-    def unflatten(self, u: FloatArray, highest: float) -> FloatArray:
+    def inverse_transform(self, u: FloatArray, highest: float) -> FloatArray:
         """Return z(u), finite; nothing above the level rises over ``highest``, the largest u evaluated."""
         u = np.minimum(u, max(highest, self._top))
         above = np.maximum(u - self._top, 0.0)
@@ -107,9 +107,9 @@ class Measure:
         lowest, highest = rise / (1 + tolerance), rise / (1 - tolerance)
         lowest = np.where(lowest >= self.floor, lowest, rise - tolerance * self.floor)
         highest = np.where(highest >= self.floor, highest, rise + tolerance * self.floor)
-        u = self.flatten(guess)
-        below = u - self.flatten(lowest + self.minimum)
-        above = self.flatten(highest + self.minimum) - u
+        u = self.transform(guess)
+        below = u - self.transform(lowest + self.minimum)
+        above = self.transform(highest + self.minimum) - u
         return below, np.where(highest >= self.level - self.minimum, np.inf, above)
 
     @property

@@ -39,13 +39,13 @@ class Prediction:
     spread: FloatArray
 
 
-def places(axes: Sequence[FloatArray]) -> FloatArray:
+def scaled_points(axes: Sequence[FloatArray]) -> FloatArray:
     """Return the grid's points (N, ndim) in C order, in the units of the longest axis; others are as long as they are.
 
     Filter-normalised directions have one unit, in which a loss bends alike along both: on a plane of 0.2 x 2, squares
     of that unit take 80 points where the unit square takes 430.
 
-    >>> places([np.array([-1.0, 0.0, 1.0]), np.array([0.0, 0.5])])[1:4].tolist()
+    >>> scaled_points([np.array([-1.0, 0.0, 1.0]), np.array([0.0, 0.5])])[1:4].tolist()
     [[0.0, 0.25], [0.5, 0.0], [0.5, 0.25]]
     """
     lengths = [float(axis[-1] - axis[0]) for axis in axes]
@@ -58,7 +58,7 @@ def places(axes: Sequence[FloatArray]) -> FloatArray:
 
 def predict(axes: Sequence[FloatArray], known: IntArray, values: FloatArray, asked: IntArray) -> Prediction:
     """Return the prediction at the flat indices ``asked`` (Q,) from ``values`` (n, S) at ``known`` (n,)."""
-    points = places(axes)
+    points = scaled_points(axes)
     wanted = np.zeros(len(points), bool)
     wanted[asked] = True
     mean, spread = np.zeros((2, len(points), values.shape[1]))
@@ -88,7 +88,7 @@ def _around(block: FloatArray, points: FloatArray) -> IntArray:
     return np.flatnonzero(away <= max(reach, _MARGIN * float((high - low).max())))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spline:
     """The smoothest surface through points: s(x) = sum_i w_i |x - x_i|^3 + a linear function.
 
@@ -124,7 +124,7 @@ class Spline:
         inverse = np.linalg.inv(matrix)
         weights = inverse[:, :n] @ values
         diagonal = np.maximum(np.diag(inverse)[:n], np.finfo(np.float64).tiny)[:, None]
-        return cls(points, inverse, weights, weights[:n] ** 2 / diagonal, power)
+        return cls(points=points, inverse=inverse, weights=weights, scales=weights[:n] ** 2 / diagonal, power=power)
 
     def at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the values (Q, S) and their standard errors (Q, S)."""

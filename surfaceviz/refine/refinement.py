@@ -1,4 +1,4 @@
-"""The course of a refinement: a coarse lattice, rounds of doubtful points, an audit, if need be again."""
+"""The refinement loop: a coarse lattice, rounds of uncertain points, audits until one passes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from surfaceviz.records import Audit, FloatArray
 from surfaceviz.refine import acquisition
 from surfaceviz.refine import audit as auditing
-from surfaceviz.refine.error_metric import Goal, Measure
-from surfaceviz.refine.interpolant import IntArray, places
-from surfaceviz.refine.predictions import Known, View, look, measures_of, with_values
+from surfaceviz.refine.error_metric import ErrorMetric, RefinementGoal
+from surfaceviz.refine.interpolant import IntArray, scaled_points
+from surfaceviz.refine.predictions import EvaluatedPoints, Predictions, error_metrics, predict_rest, with_values
 
-# An audit comes when the share over the tolerance, as estimated, is below _ESTIMATE, and among the points evaluated
-# last, which were the most doubtful ones, at most _LAST_OVER. Ours, tuned as in `choose`: the true share is then 0.8%
-# in the median and 4% at most, and 85 of 100 first audits pass. With 0.02 it's 94, but 5% more points on average.
+# An audit comes when the share over the tolerance, as estimated, is below _ESTIMATE, and at most _LAST_OVER of the
+# points evaluated last, which had the highest scores, are over it. Ours, tuned as in `acquisition`: the true share is
+# then 0.8% in the median and 4% at most, and 85 of 100 first audits pass. With 0.02, 94 pass, for 5% more points.
 _ESTIMATE = 0.03
 _LAST_OVER = 0.3
-_MEMORY = 2  # rounds that count as the last
-_AFTER_FAILURE = 0.7  # a failed audit shows the estimate to be too hopeful: it is to fall by this factor; 0.5 is alike
+_MEMORY = 2  # rounds whose outcome corrects the estimate; ours
+_AFTER_FAILURE = 0.7  # after a failed audit the estimate must be lower by this factor; ours, 0.5 gives the same
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Points to evaluate, and the picture so far.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementRound:
+    """Points to evaluate next, and the surface so far.
 
     Attributes:
-        indices: (k,) flat, C order, sorted; none was asked for before.
+        indices: (k,) flat, C order, sorted; each point is requested once.
         purpose: ``start``, ``refine``, ``audit`` or ``rest`` (so few are left that all are evaluated).
         filled: name of each loss -> the grid, finite but for diverged points that were evaluated; None at the start.
         estimate: the share over the tolerance among points not evaluated, as estimated; 1 at the start.
@@ -41,18 +41,18 @@ class Round:
     estimate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Refined:
-    """What a refinement came to.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementResult:
+    """The result of a refinement.
 
     Attributes:
-        filled: name of each loss -> the grid; points evaluated as they came, the others interpolated.
+        filled: name of each loss -> the grid; the evaluated points' own losses, the others interpolated.
         evaluated: (n,) flat indices of the points evaluated, sorted.
         fitted: (<= n,) those of them that the interpolant goes through, below the level: all but the last audit's, and
             no diverged ones.
         audit: the last audit, which passed; of no points where nothing is left to interpolate.
         failed: the audits before it: too many points over the tolerance, or one that had diverged.
-        measures: name of each loss -> the measure of its errors, by all points evaluated.
+        metrics: name of each loss -> its error metric, from all evaluated points.
     """
 
     filled: Mapping[str, FloatArray]
@@ -60,124 +60,156 @@ class Refined:
     fitted: IntArray
     audit: Audit
     failed: tuple[Audit, ...]
-    measures: Mapping[str, Measure]
+    metrics: Mapping[str, ErrorMetric]
 
 
-def refinement(axes: Sequence[FloatArray], goal: Goal) -> Generator[Round, Mapping[str, FloatArray], Refined]:
+def refinement(
+    axes: Sequence[FloatArray], goal: RefinementGoal
+) -> Generator[RefinementRound, Mapping[str, FloatArray], RefinementResult]:
     """Yield rounds of points to evaluate until an audit shows that the others are within the tolerance.
 
-    Each round is answered, by `send`, with name -> losses (k,) at its indices, in their order. What is asked depends
-    on the arguments and the answers alone: a run is continued by answering again from what is stored. After a passed
-    audit the interpolant stays the one that was audited, but above the level, which it is not judged by.
+    The caller sends name -> losses (k,) at the indices of each round, in their order. The requested points depend only
+    on the arguments and on the losses sent, so a run resumes by sending the stored losses again. After a passed audit
+    the interpolant stays the audited one; only values above the level, which the audit does not judge, are updated.
 
     Raises:
-        ValueError: not one or two axes, an axis of fewer than 2 points, an answer of another shape.
+        ValueError: there are not one or two axes, an axis has fewer than 2 points, or losses have another shape.
 
-    >>> rounds = refinement([np.linspace(-1, 1, 101)], Goal(0.05, {"loss": 4.0}, {"loss": 0.0}))
+    >>> goal = RefinementGoal(tolerance=0.05, levels={"loss": 4.0}, centre={"loss": 0.0})
+    >>> rounds = refinement([np.linspace(-1, 1, 101)], goal)
     >>> next(rounds).indices.tolist()
     [0, 12, 25, 38, 50, 62, 75, 88, 100]
     """
     if len(axes) not in (1, 2) or min(len(axis) for axis in axes) < 2:  # noqa: PLR2004
-        raise ValueError(f"axes of {[len(a) for a in axes]} points: expected one or two axes of at least 2 points")
+        raise ValueError(f"got axes of {[len(a) for a in axes]} points; expected one or two axes of at least 2 points")
     first = acquisition.start(axes)
-    known = Known(first, _checked((yield Round(first, "start", None, 1.0)), first, goal))
-    last: list[_Hits] = []
+    known = EvaluatedPoints(
+        first, _checked((yield RefinementRound(indices=first, purpose="start", filled=None, estimate=1.0)), first, goal)
+    )
+    last: list[_RoundOutcome] = []
     failed: list[Audit] = []
     refined = True  # since the last audit
-    while (view := look(axes, goal, known)).rest.size:
-        estimate = _estimate(view, last)
-        ready = refined and not view.forced.any() and _content(estimate, last, len(failed))
-        asked = auditing.draw(view.rest, seed=goal.seed, number=len(failed) + 1) if ready else _next(axes, known, view)
-        purpose = "refine" if not ready else "rest" if asked.size == view.rest.size else "audit"
-        answer = _checked((yield Round(asked, purpose, view.filled, estimate)), asked, goal)
+    while (predictions := predict_rest(axes, goal, known)).rest.size:
+        estimate = _estimate(predictions, last)
+        ready = refined and not predictions.forced.any() and _audit_is_worthwhile(estimate, last, len(failed))
+        asked = (
+            auditing.draw(predictions.rest, seed=goal.seed, number=len(failed) + 1)
+            if ready
+            else _next_points(axes, known, predictions)
+        )
+        purpose = "refine" if not ready else "rest" if asked.size == predictions.rest.size else "audit"
+        answer = _checked(
+            (yield RefinementRound(indices=asked, purpose=purpose, filled=predictions.filled, estimate=estimate)),
+            asked,
+            goal,
+        )
         fitted, known = known, known.plus(asked, answer)
-        errors = _errors(measures_of(goal, known), view.filled, asked, answer)
+        errors = _errors(error_metrics(goal, known), predictions.filled, asked, answer)
         if purpose == "audit":
-            left = view.rest.size - asked.size
-            report = auditing.judge(errors, left, tolerance=goal.tolerance, number=len(failed) + 1)
-            # A diverged point leads to its neighbours, whatever the bound.
+            left = predictions.rest.size - asked.size
+            report = auditing.assess(errors, left, tolerance=goal.tolerance, number=len(failed) + 1)
+            # A diverged point fails an audit, so that its neighbours are evaluated.
             if report.passed and np.isfinite(report.worst):
-                filled = _repainted(with_values(view.filled, asked, answer), look(axes, goal, known).filled, goal)
+                filled = _with_new_values_above_level(
+                    with_values(predictions.filled, asked, answer), predict_rest(axes, goal, known).filled, goal
+                )
                 return _refined(goal, known, fitted, filled, report, failed)
             failed.append(report)
         else:
-            last = [*last, _Hits.among(errors > goal.tolerance, view.chance_at(asked))][-_MEMORY:]
+            last = [*last, _RoundOutcome.among(errors > goal.tolerance, predictions.exceedance_at(asked))][-_MEMORY:]
         refined = purpose != "audit"
-    nothing = auditing.judge(np.empty(0), 0, tolerance=goal.tolerance, number=len(failed) + 1)
-    return _refined(goal, known, known, view.filled, nothing, failed)
+    nothing = auditing.assess(np.empty(0), 0, tolerance=goal.tolerance, number=len(failed) + 1)
+    return _refined(goal, known, known, predictions.filled, nothing, failed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Hits:
-    """Of a round: how many points there were, were over the tolerance, and had been expected to be."""
+class _RoundOutcome:
+    """The number of points of a round, of those over the tolerance, and of those expected to be over it."""
 
     count: int
     over: int
     expected: float
 
     @classmethod
-    def among(cls, over: NDArray[np.bool_], chances: FloatArray) -> _Hits:
-        return cls(len(over), int(np.count_nonzero(over)), float(chances.sum()))
+    def among(cls, over: NDArray[np.bool_], exceedances: FloatArray) -> _RoundOutcome:
+        return cls(len(over), int(np.count_nonzero(over)), float(exceedances.sum()))
 
 
-def _checked(answer: Mapping[str, FloatArray], asked: IntArray, goal: Goal) -> dict[str, FloatArray]:
+def _checked(answer: Mapping[str, FloatArray], asked: IntArray, goal: RefinementGoal) -> dict[str, FloatArray]:
     """Return the losses that were sent, as float64."""
     values = {name: np.asarray(answer[name], np.float64) for name in goal.levels if name in answer}
     shapes = {name: array.shape for name, array in values.items()}
     if shapes != dict.fromkeys(goal.levels, asked.shape):
-        raise ValueError(f"losses of shapes {shapes}: expected {asked.shape} for each of {sorted(goal.levels)}")
+        raise ValueError(f"got losses of shapes {shapes}; expected {asked.shape} for each of {sorted(goal.levels)}")
     return values
 
 
-def _estimate(view: View, last: Sequence[_Hits]) -> float:
-    """Return the share over the tolerance to expect: the mean chance, corrected by how the last chances came out."""
+def _estimate(predictions: Predictions, last: Sequence[_RoundOutcome]) -> float:
+    """Return the expected share of points over the tolerance.
+
+    It is the mean exceedance probability, times (points over + 1) / (expected points over + 1) of the last rounds.
+    """
     over, expected = sum(h.over for h in last), sum(h.expected for h in last)
-    return float(view.chance.mean()) * (over + 1) / (expected + 1)
+    return float(predictions.exceedance.mean()) * (over + 1) / (expected + 1)
 
 
-def _content(estimate: float, last: Sequence[_Hits], failures: int) -> bool:
-    """Return whether an audit is worth its points."""
+def _audit_is_worthwhile(estimate: float, last: Sequence[_RoundOutcome], failures: int) -> bool:
+    """Return whether an audit is likely enough to pass to spend its points."""
     over, count = sum(h.over for h in last), sum(h.count for h in last)
     return estimate < _ESTIMATE * _AFTER_FAILURE**failures and over <= _LAST_OVER * count
 
 
-def _next(axes: Sequence[FloatArray], known: Known, view: View) -> IntArray:
-    """Return the points of the next round: those near diverged ones first, far apart, then the most doubtful."""
-    points = places(axes)[view.rest]
+def _next_points(axes: Sequence[FloatArray], known: EvaluatedPoints, predictions: Predictions) -> IntArray:
+    """Return the points of the next round: those near diverged ones first, then those of high score."""
+    points = scaled_points(axes)[predictions.rest]
     count = acquisition.round_size(len(known.indices))
-    must = np.flatnonzero(view.forced)
-    chosen = must[acquisition.most_doubtful(points[must], view.distance[must], view.distance[must], count)]
-    others = np.flatnonzero(~view.forced)
-    more = acquisition.most_doubtful(points[others], view.doubt[others], view.distance[others], count - len(chosen))
-    return np.sort(view.rest[np.concatenate([chosen, others[more]])])
+    must = np.flatnonzero(predictions.forced)
+    chosen = must[acquisition.select_batch(points[must], predictions.distance[must], predictions.distance[must], count)]
+    others = np.flatnonzero(~predictions.forced)
+    more = acquisition.select_batch(
+        points[others], predictions.score[others], predictions.distance[others], count - len(chosen)
+    )
+    return np.sort(predictions.rest[np.concatenate([chosen, others[more]])])
 
 
 def _errors(
-    measures: Mapping[str, Measure], filled: Mapping[str, FloatArray], asked: IntArray, truth: Mapping[str, FloatArray]
+    metrics: Mapping[str, ErrorMetric],
+    filled: Mapping[str, FloatArray],
+    asked: IntArray,
+    truth: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Return the error of each point asked, the largest of its losses (k,)."""
-    errors = [m.error(filled[name].ravel()[asked], truth[name]) for name, m in measures.items()]
+    """Return the error of each requested point, the largest over the losses (k,)."""
+    errors = [m.error(filled[name].ravel()[asked], truth[name]) for name, m in metrics.items()]
     worst: FloatArray = np.maximum.reduce(errors)
     return worst
 
 
-def _repainted(filled: Mapping[str, FloatArray], again: Mapping[str, FloatArray], goal: Goal) -> dict[str, FloatArray]:
-    """Return the audited grids with what was interpolated anew wherever both lie above the level.
+def _with_new_values_above_level(
+    filled: Mapping[str, FloatArray], again: Mapping[str, FloatArray], goal: RefinementGoal
+) -> dict[str, FloatArray]:
+    """Return the audited grids, with the new interpolant's values wherever both are above the level.
 
-    There all values count as one, so that nothing audited changes; but the audit's own points, which the audited
-    interpolant does not go through, would stand out of the picture.
+    All values above the level count as equal, so the audited errors do not change. Without this update the audit's own
+    points, which the audited interpolant does not go through, would stick out in a picture.
     """
     above = {name: (filled[name] > level) & (again[name] > level) for name, level in goal.levels.items()}
     return {name: np.where(above[name], again[name], array) for name, array in filled.items()}
 
 
 def _refined(
-    goal: Goal,
-    known: Known,
-    fitted: Known,
+    goal: RefinementGoal,
+    known: EvaluatedPoints,
+    fitted: EvaluatedPoints,
     filled: Mapping[str, FloatArray],
     report: Audit,
     failed: Sequence[Audit],
-) -> Refined:
+) -> RefinementResult:
     through = fitted.indices[fitted.finite]
-    return Refined(filled, known.indices, through, report, tuple(failed), measures_of(goal, known))
+    return RefinementResult(
+        filled=filled,
+        evaluated=known.indices,
+        fitted=through,
+        audit=report,
+        failed=tuple(failed),
+        metrics=error_metrics(goal, known),
+    )

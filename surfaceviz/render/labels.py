@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from surfaceviz.records import Direction, Slice
+from surfaceviz.records import DirectionRecord, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def _only(surface: Slice) -> str:
     return f" in {', '.join(patterns)}" if patterns else ""
 
 
-def _words(direction: Direction, only: str) -> str:
+def _words(direction: DirectionRecord, only: str) -> str:
     """Return what a direction leads along."""
     if direction.kind == "random":
         how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"

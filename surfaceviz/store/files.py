@@ -1,9 +1,9 @@
-"""Files whole or not at all: snapshots renamed into place, and reading what may be broken or hostile."""
+"""HDF5 files: atomic writing, and reading of files that may be broken or hostile."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from surfaceviz import atomic_write
 from surfaceviz.errors import SchemaError, StoreError
 
 SCHEMA_VERSION = 1
-_LARGEST_DATASET = 2**27  # entries; no slice has as many, a broken or hostile file may claim to
-_WORDS = {"slice": "slice", "spectra": "spectra"}
+_LARGEST_DATASET = 2**27  # entries: more than any slice has, but a broken or hostile file may declare more; ours
 _PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
@@ -26,11 +25,11 @@ def check_name(path: Path) -> None:
         raise ValueError(f"{path}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5")
 
 
-def put(path: Path, image: bytes) -> None:
-    """Put a file's bytes at ``path``, atomically.
+def write_bytes(path: Path, image: bytes) -> None:
+    """Write a file's bytes to ``path``, atomically.
 
     Raises:
-        StoreError: the folder is missing, the disk is full, or may not be written; the old file stays.
+        StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
     """
     try:
         atomic_write.put(path, image)
@@ -40,34 +39,32 @@ def put(path: Path, image: bytes) -> None:
 
 
 @contextmanager
-def opened(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
-    """Open a file of ours that has a group ``holding``, for a ``with`` block.
+def open_surfaceviz(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
+    """Open a surfaceviz file that has the group ``holding``, for a ``with`` block.
 
     Raises:
-        SchemaError: missing, truncated, no surfaceviz file, of a later version, or with links out of it.
+        SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with opened_hdf5(path) as file:
+    with open_hdf5(path) as file:
         version = file.attrs.get("schema_version")
         if version is None or holding not in file:
-            raise SchemaError(
-                f"{path}: HDF5, but no surfaceviz {_WORDS[holding]} (it has {', '.join(file) or 'nothing'})"
-            )
+            raise SchemaError(f"{path}: HDF5, but no surfaceviz {holding} (it has {', '.join(file) or 'nothing'})")
         if int(version) != SCHEMA_VERSION:
             raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
-        refuse_outside(path, file)
+        refuse_links(path, file)
         yield file
 
 
 @contextmanager
-def opened_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File]:
-    """Open an HDF5 file of any kind, for a ``with`` block in which it may turn out to be broken.
+def open_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File]:
+    """Open an HDF5 file for a ``with`` block, and turn what h5py raises in the block into a `SchemaError`.
 
     Args:
         path: the file.
-        what: it is to be, for a message.
+        what: the kind of file expected, for the message.
 
     Raises:
-        SchemaError: missing, truncated, or whatever h5py raises in the block.
+        SchemaError: the file is missing, truncated or malformed.
     """
     if not path.exists():
         raise SchemaError(f"{path}: no such file")
@@ -79,26 +76,30 @@ def opened_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File
         try:
             yield file
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # what h5py raises on a file with parts missing, garbled or of other kinds
+            # what h5py raises where parts of a file are missing, corrupt or of another kind
             raise SchemaError(f"{path}: no whole {what} ({type(error).__name__}: {error})") from error
 
 
-def refuse_outside(path: Path, group: h5py.Group) -> None:
-    """Refuse links, in a group and all beneath it: a file of ours has none, and they would lead to other files.
+def refuse_links(path: Path, group: h5py.Group) -> None:
+    """Refuse soft and external links in a group and its subgroups: they could lead to other files.
 
     Raises:
-        SchemaError: there is one.
+        SchemaError: there is a link.
     """
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise SchemaError(f"{path}: {group.name}/{name} is a {type(link).__name__}, which is not followed")
         if isinstance(group[name], h5py.Group):
-            refuse_outside(path, group[name])
+            refuse_links(path, group[name])
 
 
-def plain(dataset: h5py.Dataset) -> Any:
-    """Return a data set's contents; refuse what lies outside the file or claims to be vast."""
+def read_dataset(dataset: h5py.Dataset) -> Any:
+    """Return a data set's contents.
+
+    Raises:
+        SchemaError: it is a group, keeps its data outside the file, or declares more entries than a slice has.
+    """
     if not isinstance(dataset, h5py.Dataset):
         raise SchemaError(f"{dataset.file.filename}: {dataset.name} is a group, expected a data set")
     if dataset.external or dataset.is_virtual:
@@ -108,8 +109,19 @@ def plain(dataset: h5py.Dataset) -> Any:
     return dataset[()]
 
 
-def scalar(value: Any) -> str | int | float:
-    """Return an attribute as Python has it."""
+def python_scalar(value: Any) -> str | int | float:
+    """Return an attribute's value as a Python scalar."""
     if isinstance(value, bytes):
         return value.decode()
     return value.item() if isinstance(value, np.generic) else value  # type: ignore[no-any-return]
+
+
+def encode_provenance(group: h5py.Group, provenance: Mapping[str, str | int | float]) -> None:
+    """Write provenance into a group's attributes."""
+    for key, value in provenance.items():
+        group.attrs[key] = value
+
+
+def decode_provenance(group: h5py.Group) -> dict[str, str | int | float]:
+    """Return a group's attributes, but the file's schema version."""
+    return {key: python_scalar(value) for key, value in group.attrs.items() if key != "schema_version"}

@@ -1,4 +1,4 @@
-"""Joining the parts of one slice that were evaluated apart."""
+"""Merging of the parts (shards) of one slice that different runs evaluated."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import surfaceviz.lock
 from surfaceviz import store
 from surfaceviz.errors import MergeError, StoreError
 from surfaceviz.records import MISSING, FloatArray, Slice
+from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, within_rounding
 
-# What may differ between parts of one slice: when, where and by whom they were made.
-_OWN = {
+# Provenance that may differ between parts of one slice: it describes the run.
+_RUN_KEYS = {
     "created",
     "command",
     "worker_points",
@@ -29,10 +30,9 @@ _OWN = {
     "rounding",
     "made_from",
 }
-_OWN |= {"cosine", "range_level"}  # numbers that follow from what is compared
-# Where these differ, values differ by rounding.
-_HOW = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
-_ROUNDING = 1e-4
+_RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared
+# Provenance by which values differ within rounding.
+_ROUNDING_KEYS = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
 
 Part = tuple[str, Slice]  # a file's name, and what it holds
 
@@ -40,22 +40,22 @@ Part = tuple[str, Slice]  # a file's name, and what it holds
 def merge(
     *parts: str | Path, output: str | Path | None = None, partial: bool = False, overwrite: bool = False
 ) -> Slice:
-    """Return the slice whose parts several files hold, as ``shard`` made them.
+    """Return the slice whose parts, made with ``shard``, are in several files.
 
     Args:
         parts: the files.
-        output: the HDF5 file to write as well; the command without ``shard`` goes on from it.
+        output: the HDF5 file to write too; the command without ``shard`` resumes from it.
         partial: whether points may be missing.
-        overwrite: whether the output may be there already.
+        overwrite: whether to overwrite an existing output.
 
     Raises:
         MergeError: the parts are not of one slice, differ in a point that both hold, or leave points out.
         SchemaError: a file that can't be read.
-        StoreError: the output is there, or can't be written.
+        StoreError: the output exists, or can't be written.
     """
     if not parts:
         raise ValueError("merge: no part was given")
-    whole = joined([(str(part), store.read(part)) for part in parts], partial=partial)
+    whole = join([(str(part), store.read(part)) for part in parts], partial=partial)
     if output is None:
         return whole
     path = Path(output)
@@ -67,11 +67,11 @@ def merge(
     return whole
 
 
-def joined(parts: Sequence[Part], *, partial: bool = False) -> Slice:
+def join(parts: Sequence[Part], *, partial: bool = False) -> Slice:
     """Return the slice of parts that are checked to fit together.
 
     Raises:
-        MergeError: as of `merge`.
+        MergeError: see `merge`.
     """
     (first, like), *others = parts
     if twice := [name for name, count in Counter(name for name, _ in parts).items() if count > 1]:
@@ -105,7 +105,7 @@ def _copied(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     """Return a note where two parts differ within rounding; refuse where they are of other slices."""
     a, b = like.provenance, part.provenance
-    keys = sorted((a.keys() | b.keys()) - _OWN - _HOW)
+    keys = sorted((a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS)
     differing = [
         f"{k} is {_short(b.get(k))} there, {_short(a.get(k))} in {first}" for k in keys if a.get(k) != b.get(k)
     ]
@@ -113,36 +113,29 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
         differing = ["its axes are others"]
     if not differing and (like.values.keys() != part.values.keys() or like.stderr.keys() != part.stderr.keys()):
         differing = [f"it holds {', '.join(part.values)}, not {', '.join(like.values)}"]
-    if not differing and not _close(like.centre, part.centre):
+    if not differing and not within_rounding(like.centre, part.centre):
         differing = ["its values at the centre are others: the code has changed"]
     same_directions = [d.sha256 for d in like.directions] == [d.sha256 for d in part.directions]
-    if not differing and not same_directions and not _close_directions(first, name):
+    if not differing and not same_directions and not _directions_within_rounding(first, name):
         differing = ["its directions are others, by sha256, or may be: they are not kept in the files"]
     if differing:
         raise MergeError(f"{name} is no part of the same slice ({'; '.join(differing[:4])})")
-    how = sorted(key for key in _HOW if a.get(key) != b.get(key))
+    how = sorted(key for key in _ROUNDING_KEYS if a.get(key) != b.get(key))
     if not how and not (same_directions and like.centre == part.centre):
         how.append("kind of machine")
     return f"parts differ in {', '.join(how)}: values agree within rounding" if how else str(b.get("rounding", ""))
 
 
-def _close_directions(first: str, name: str) -> bool:
-    """Return whether the directions in two files are the same within rounding; not where they are not kept."""
+def _directions_within_rounding(first: str, name: str) -> bool:
+    """Return whether the directions in two files are equal within rounding; False where they are not stored."""
     a, b = store.read_directions(first), store.read_directions(name)
     return len(a) == len(b) and all(
-        d.keys() == e.keys() and bool(d) and all(np.allclose(d[key], e[key], rtol=1e-5) for key in d)
-        for d, e in zip(a, b, strict=True)
+        bool(d) and within_rounding(d, e, rtol=TENSOR_RTOL, atol=TENSOR_ATOL) for d, e in zip(a, b, strict=True)
     )
 
 
 def _same(a: Sequence[Any], b: Sequence[Any], equal: Callable[[Any, Any], bool]) -> bool:
     return len(a) == len(b) and all(map(equal, a, b))
-
-
-def _close(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-    return a.keys() == b.keys() and bool(
-        np.allclose(list(a.values()), [b[key] for key in a], rtol=_ROUNDING, atol=1e-7, equal_nan=True)
-    )
 
 
 def _short(value: object) -> str:

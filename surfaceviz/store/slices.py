@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import AXIS_NAMES, Audit, Direction, FloatArray, Mark, Slice, TensorEntry
-from surfaceviz.store.files import SCHEMA_VERSION, opened, plain, put, scalar
+from surfaceviz.records import AXIS_NAMES, Audit, DirectionRecord, FloatArray, Mark, Slice
+from surfaceviz.store.fields import decode_fields, encode_fields
+from surfaceviz.store.files import (
+    SCHEMA_VERSION,
+    decode_provenance,
+    encode_provenance,
+    open_surfaceviz,
+    read_dataset,
+    write_bytes,
+)
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
 
-LARGEST_DIRECTIONS = 64 * 2**20  # bytes; above it directions are not kept, and made again from their seed
+LARGEST_DIRECTIONS = 64 * 2**20  # bytes; larger directions are not stored, but made again from their seed; ours
 _STDERR, _RISE = "_stderr", "_rise_stderr"
 
 ValueT = TypeVar("ValueT")
@@ -27,17 +33,17 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def write(path: Path, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
-    """Put a whole snapshot at ``path``, atomically.
+    """Write a snapshot of a slice to ``path``, atomically.
 
     Args:
-        path: the file; what is there is replaced.
+        path: the file; an old one is replaced.
         surface: the slice so far.
-        tensors: the directions' arrays, one mapping for each; kept while under 64 MB in all.
+        tensors: the directions' arrays, a mapping for each; stored where they have at most 64 MiB in all.
 
     Raises:
-        StoreError: the folder is missing, the disk is full, or may not be written; the old file stays.
+        StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
     """
-    put(path, encode(surface, tensors))
+    write_bytes(path, encode(surface, tensors))
 
 
 def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
@@ -45,22 +51,13 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
-        for key, value in surface.provenance.items():
-            file.attrs[key] = value
+        encode_provenance(file, surface.provenance)
         _encode_slice(file.create_group("slice"), surface)
-        keep = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
-        for number, direction in enumerate(surface.directions):
-            group = file.create_group(f"directions/{number}")
-            _encode_direction(group, direction)
-            if keep and number < len(tensors):
-                for name, array in tensors[number].items():
-                    group.create_dataset(name, data=array)
+        _encode_directions(file, surface.directions, tensors)
         if surface.marks:
             _encode_marks(file.create_group("points"), surface.marks)
         if surface.audit is not None:
-            audit = file.create_group("audit")
-            for field in fields(surface.audit):
-                audit.attrs[field.name] = getattr(surface.audit, field.name)
+            encode_fields(file.create_group("audit"), surface.audit)
         encode_spectra(file, surface.spectra)
         if surface.hessian_map is not None:
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
@@ -84,16 +81,14 @@ def _encode_slice(group: h5py.Group, surface: Slice) -> None:
         group.attrs[f"centre_{name}"] = centre
 
 
-def _encode_direction(group: h5py.Group, direction: Direction) -> None:
-    group.attrs["kind"] = direction.kind
-    group.attrs["sha256"] = direction.sha256
-    group.attrs["rule"] = json.dumps(dict(direction.rule))
-    for key in ("seed", "normalise", "ignore", "source"):
-        given = getattr(direction, key)
-        if given is not None:
-            group.attrs[key] = given
-    if direction.layout:
-        group.attrs["layout"] = json.dumps(direction.layout)
+def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord], tensors: Sequence[Arrays]) -> None:
+    small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
+    for number, direction in enumerate(directions):
+        group = file.create_group(f"directions/{number}")
+        encode_fields(group, direction)
+        if small and number < len(tensors):
+            for name, array in tensors[number].items():
+                group.create_dataset(name, data=array)
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
@@ -108,11 +103,11 @@ def read(path: str | Path) -> Slice:
     """Return the slice in a file.
 
     Raises:
-        SchemaError: missing, truncated, no surfaceviz file, of a later version, or with links out of it.
+        SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with opened(Path(path)) as file:
+    with open_surfaceviz(Path(path)) as file:
         group = file["slice"]
-        arrays = {name: np.asarray(plain(group[name])) for name in group}
+        arrays = {name: np.asarray(read_dataset(group[name])) for name in group}
         names = [name for name in AXIS_NAMES if name in arrays]
         axes: tuple[FloatArray, ...] = tuple(arrays.pop(name) for name in names)
         origin = arrays.pop("origin")
@@ -125,12 +120,12 @@ def read(path: str | Path) -> Slice:
             values=_in_order(arrays, str(file.attrs.get("splits", ""))),
             origin=origin,
             centre=_in_order(_centre(group), str(file.attrs.get("splits", ""))),
-            directions=tuple(_direction(file["directions"][k]) for k in sorted(file.get("directions", ()), key=int)),
+            directions=tuple(decode_fields(each, DirectionRecord) for each in _direction_groups(file)),
             stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
             rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
             marks=_marks(file["points"]) if "points" in file else (),
-            provenance={k: scalar(v) for k, v in file.attrs.items() if k != "schema_version"},
-            audit=_audit(file["audit"]) if "audit" in file else None,
+            provenance=decode_provenance(file),
+            audit=decode_fields(file["audit"], Audit) if "audit" in file else None,
             spectra=decode_spectra(file),
             hessian_map=decode_map(file["hessian_map"]) if "hessian_map" in file else None,
             trajectory=decode_trajectory(file["trajectory"]) if "trajectory" in file else None,
@@ -142,7 +137,7 @@ def _centre(group: h5py.Group) -> dict[str, float]:
 
 
 def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
-    """Return values as they were made: by split, the loss first (HDF5 sorts by name)."""
+    """Return values in the order of the splits, the loss first (HDF5 sorts by name)."""
     order = splits.split(",")
 
     def place(name: str) -> tuple[int, bool, str]:
@@ -153,7 +148,7 @@ def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
 
 
 def holds_slice(path: str | Path) -> bool:
-    """Return whether a file is one of ours with a slice; whatever else is wrong with it, reading says."""
+    """Return whether a file is a surfaceviz file with a slice; False for a broken file."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "slice" in file and "schema_version" in file.attrs
@@ -162,10 +157,13 @@ def holds_slice(path: str | Path) -> bool:
 
 
 def read_directions(path: str | Path) -> list[dict[str, NDArray[Any]]]:
-    """Return the arrays of each direction by tensor name; empty mappings where they are not kept."""
-    with opened(Path(path)) as file:
-        groups = [file["directions"][k] for k in sorted(file.get("directions", ()), key=int)]
-        return [{name: np.asarray(plain(group[name])) for name in group} for group in groups]
+    """Return the arrays of each direction by tensor name; empty mappings where they are not stored."""
+    with open_surfaceviz(Path(path)) as file:
+        return [{name: np.asarray(read_dataset(group[name])) for name in group} for group in _direction_groups(file)]
+
+
+def _direction_groups(file: h5py.File) -> list[h5py.Group]:
+    return [file["directions"][key] for key in sorted(file.get("directions", ()), key=int)]
 
 
 def _check_shapes(path: Path, axes: Sequence[FloatArray], arrays: Arrays) -> None:
@@ -181,40 +179,11 @@ def _check_rising(path: Path, axes: Sequence[FloatArray]) -> None:
             raise SchemaError(f"{path}: slice/{name} are no rising finite coordinates")
 
 
-def _direction(group: h5py.Group) -> Direction:
-    attrs = {key: scalar(value) for key, value in group.attrs.items()}
-    return Direction(
-        kind=str(attrs["kind"]),
-        sha256=str(attrs["sha256"]),
-        rule=json.loads(str(attrs["rule"])),
-        seed=None if "seed" not in attrs else int(attrs["seed"]),
-        normalise=_optional(attrs, "normalise"),
-        ignore=_optional(attrs, "ignore"),
-        source=_optional(attrs, "source"),
-        layout=tuple(
-            TensorEntry(str(name), tuple(map(int, shape)), bool(is_buffer))
-            for name, shape, is_buffer in json.loads(str(attrs.get("layout", "[]")))
-        ),
-    )
-
-
-def _optional(attrs: Mapping[str, str | int | float], key: str) -> str | None:
-    return str(attrs[key]) if key in attrs else None
-
-
 def _marks(group: h5py.Group) -> tuple[Mark, ...]:
-    arrays = {name: plain(group[name]) for name in group}
+    arrays = {name: read_dataset(group[name]) for name in group}
     names = [name.decode() for name in arrays.pop("name")]
     coordinates = list(zip(*(arrays.pop(axis) for axis in AXIS_NAMES if axis in arrays), strict=True))
     return tuple(
         Mark(name, tuple(map(float, coordinates[i])), {key: float(array[i]) for key, array in arrays.items()})
         for i, name in enumerate(names)
     )
-
-
-def _audit(group: h5py.Group) -> Audit:
-    attrs = {key: scalar(value) for key, value in group.attrs.items()}
-    return Audit(
-        float(attrs["tolerance"]), int(attrs["count"]), int(attrs["over"]), float(attrs["share_upper95"]),
-        float(attrs["worst"]), float(attrs["confidence"]),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The group ``trajectory`` of a slice's file."""
+"""Trajectories in HDF5: the group ``trajectory`` of a slice's file."""
 
 from __future__ import annotations
 
@@ -7,39 +7,36 @@ import numpy as np
 
 from surfaceviz.errors import SchemaError
 from surfaceviz.records import AXIS_NAMES, Trajectory
-from surfaceviz.store.files import plain, scalar
+from surfaceviz.store.files import decode_provenance, encode_provenance, read_dataset
 
-_OWN = ("step", "distance", *AXIS_NAMES)
+_OWN = ("step", "distance", *AXIS_NAMES)  # data sets that are fields of the record; the others are its values
 
 
 def encode_trajectory(group: h5py.Group, trajectory: Trajectory) -> None:
     """Write a trajectory into an empty group."""
-    group.create_dataset("step", data=trajectory.step)
-    group.create_dataset("distance", data=trajectory.distance)
-    for name, column in zip(AXIS_NAMES, trajectory.coordinates.T, strict=False):
-        group.create_dataset(name, data=column)
-    for name, values in trajectory.values.items():
-        group.create_dataset(name, data=values)
-    for key, value in trajectory.provenance.items():
-        group.attrs[key] = value
+    arrays = {"step": trajectory.step, "distance": trajectory.distance}
+    arrays |= dict(zip(AXIS_NAMES, trajectory.coordinates.T, strict=False))
+    for name, array in (arrays | dict(trajectory.values)).items():
+        group.create_dataset(name, data=array)
+    encode_provenance(group, trajectory.provenance)
 
 
 def decode_trajectory(group: h5py.Group) -> Trajectory:
     """Return the trajectory in a group.
 
     Raises:
-        SchemaError: its arrays are of several lengths.
+        SchemaError: its arrays have different lengths.
     """
-    arrays = {name: np.asarray(plain(group[name]), np.float64) for name in group}
+    arrays = {name: np.asarray(read_dataset(group[name]), np.float64) for name in group}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
         raise SchemaError(
-            f"{group.file.filename}: the arrays of trajectory have shapes {sorted(shapes)}, not one length"
+            f"{group.file.filename}: got arrays of shapes {sorted(shapes)} in trajectory; expected one length for all"
         )
     return Trajectory(
-        np.stack([arrays[name] for name in AXIS_NAMES if name in arrays], axis=1),
-        arrays["step"],
-        arrays["distance"],
-        {name: array for name, array in arrays.items() if name not in _OWN},
-        {key: scalar(value) for key, value in group.attrs.items()},
+        coordinates=np.stack([arrays[name] for name in AXIS_NAMES if name in arrays], axis=1),
+        step=arrays["step"],
+        distance=arrays["distance"],
+        values={name: array for name, array in arrays.items() if name not in _OWN},
+        provenance=decode_provenance(group),
     )

@@ -322,6 +322,6 @@ def test_an_interrupt_that_an_import_made_another_error_of_is_told_as_one(
             signal.raise_signal(signal.SIGINT)
         raise AttributeError("module has no attribute '_multiarray_umath'")
 
-    monkeypatch.setattr(store, "holds_course", half_imported)
+    monkeypatch.setattr(store, "holds_training_curvature", half_imported)
     assert cli.run(["info", "a.h5"]) == 130
     assert capsys.readouterr().err == "surfaceviz: interrupted by SIGINT\n"

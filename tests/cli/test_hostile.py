@@ -14,7 +14,7 @@ import pytest
 import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.errors import SchemaError
-from surfaceviz.records import Direction, Mark, Slice
+from surfaceviz.records import DirectionRecord, Mark, Slice
 
 SCRIPT = "<script>alert('1')</script>"
 NAMES = ("a&b<i>.h5", "$x^{.h5", "..;rm -rf ~.h5", "line\nbreak.h5", "\N{RIGHT-TO-LEFT OVERRIDE}5h.gnp.h5", "-o.h5")
@@ -24,11 +24,16 @@ def _hostile(shape: tuple[int, ...] = (7, 5)) -> Slice:
     axes = tuple(np.linspace(-1, 1, n) for n in shape)
     z = np.asarray(1 + sum(x**2 for x in np.meshgrid(*axes, indexing="ij")))
     values = {"train_loss": z, f"train_{SCRIPT}": z, "train_a,b\n": z}
-    directions = tuple(Direction("file", "00", {}, source=f"{SCRIPT}$\\frac$.h5") for _ in shape)
+    directions = tuple(DirectionRecord(kind="file", sha256="00", rule={}, source=f"{SCRIPT}$\\frac$.h5") for _ in shape)
     return Slice(
-        axes, values, np.ones(shape, np.uint8), dict.fromkeys(values, 1.0), directions,
-        marks=(Mark(SCRIPT, (0.5,) * len(shape), {}),), provenance={"problem": SCRIPT, "command": SCRIPT},
-    )  # fmt: skip
+        axes=axes,
+        values=values,
+        origin=np.ones(shape, np.uint8),
+        centre=dict.fromkeys(values, 1.0),
+        directions=directions,
+        marks=(Mark(SCRIPT, (0.5,) * len(shape), {}),),
+        provenance={"problem": SCRIPT, "command": SCRIPT},
+    )
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (9,)])
@@ -65,7 +70,10 @@ def test_a_hostile_file_name_is_a_name(name: str, capsys: pytest.CaptureFixture[
 def _vast(path: Path, name: str) -> None:
     """Declare 31,623 x 31,623 points in a file of a few kilobytes."""
     ones = np.ones((2, 2))
-    store.write(path, Slice((np.array([0.0, 1.0]),) * 2, {"train_loss": ones}, ones.astype(np.uint8), {}))
+    store.write(
+        path,
+        Slice(axes=(np.array([0.0, 1.0]),) * 2, values={"train_loss": ones}, origin=ones.astype(np.uint8), centre={}),
+    )
     with h5py.File(path, "r+") as file:
         file["slice"].pop(name, None)
         shape = (10**9,) if name in ("alpha", "beta") else (31_623, 31_623)

@@ -582,5 +582,14 @@ def test_rows_of_a_map_are_numbered_behind_the_points() -> None:
     zeros = np.zeros((3, 2))
     axes = (np.arange(3.0), np.arange(2.0))
     origin = np.zeros((3, 2), np.uint8)
-    blank = HessianMap(axes, zeros, zeros, zeros, zeros, zeros, np.zeros((3, 2), np.int64), origin)
+    blank = HessianMap(
+        axes=axes,
+        lambda_max=zeros,
+        lambda_min=zeros,
+        residual_max=zeros,
+        residual_min=zeros,
+        gradient_norm=zeros,
+        products=np.zeros((3, 2), np.int64),
+        origin=origin,
+    )
     assert [row.numbers for row in maps.rows_of(blank, 4)] == [(4, 5), (6, 7), (8, 9)]

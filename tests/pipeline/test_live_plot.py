@@ -43,7 +43,13 @@ def _half_done(level: int) -> Slice:
     z = 1 + axes[0][:, None] ** 2 + 5 * axes[1] ** 2
     origin = (levels((17, 9)) <= level).astype(np.uint8)
     values = np.where(origin, z, np.nan)
-    return Slice(axes, {"train_loss": values}, origin, {"train_loss": 1.0}, provenance={"problem": "net"})
+    return Slice(
+        axes=axes,
+        values={"train_loss": values},
+        origin=origin,
+        centre={"train_loss": 1.0},
+        provenance={"problem": "net"},
+    )
 
 
 def test_an_unfinished_slice_is_drawn_as_its_finest_whole_lattice() -> None:

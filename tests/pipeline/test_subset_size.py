@@ -19,7 +19,7 @@ from surfaceviz.pipeline.slice.subset_size import enough_samples
 from surfaceviz.problem import data
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice
-from surfaceviz.refine import Measure
+from surfaceviz.refine import ErrorMetric
 
 SAMPLES = 20_000
 AXES = [(-1, 1, 41), (-1, 1, 31)]
@@ -45,7 +45,7 @@ def _errors(surface: Slice, full: Slice, name: str) -> FloatArray:
     """Return the errors of all points, by the definition."""
     z, guess = full.values[name], surface.values[name]
     level = max(10 * full.centre[name], float(_regression_variance(name)))
-    measure = Measure.of(z.ravel(), level=level, centre=full.centre[name])
+    measure = ErrorMetric.of(z.ravel(), level=level, centre=full.centre[name])
     return measure.error(guess, z)
 
 
@@ -195,7 +195,7 @@ def test_enough_is_what_the_variance_of_a_mean_says(limit: float) -> None:
     losses = np.linspace(1.0, 2.0, 12)
     shares = random.standard_normal((12, n)) * spread * losses[:, None] / n
     shares -= shares.mean(1, keepdims=True)
-    measure = Measure(level=100.0, minimum=0.0, floor=0.01)
+    measure = ErrorMetric(level=100.0, minimum=0.0, floor=0.01)
     variance = (spread / limit) ** 2
     expected = n * variance / (n + variance)
     assert expected * 0.7 < enough_samples(shares, losses, measure, limit) < expected * 1.6
@@ -206,7 +206,7 @@ def test_a_heavy_tail_takes_more() -> None:
     shares = np.zeros((12, n))
     shares[:, ::5000] = 1.0 / 10  # ten samples are all of it
     shares -= shares.mean(1, keepdims=True)
-    measure = Measure(level=100.0, minimum=0.0, floor=0.01)
+    measure = ErrorMetric(level=100.0, minimum=0.0, floor=0.01)
     assert enough_samples(shares, np.ones(12), measure, 0.05) > 0.9 * n
 
 

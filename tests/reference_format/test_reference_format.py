@@ -16,7 +16,7 @@ from vtkmodules.vtkIOXML import vtkXMLStructuredGridReader
 import surfaceviz
 from surfaceviz import cli, reference_format, store
 from surfaceviz.errors import SchemaError, StoreError
-from surfaceviz.records import Direction, Slice, TensorEntry, Trajectory
+from surfaceviz.records import DirectionRecord, Slice, TensorEntry, Trajectory
 
 Array = NDArray[np.float64]
 Function = Callable[[float, float], float]
@@ -171,7 +171,9 @@ def _own(shape: tuple[int, ...]) -> Slice:
     origin = np.ones(shape, np.uint8)
     loss.flat[1], loss.flat[2], origin.flat[1] = np.nan, np.nan, 0
     values = {"train_loss": loss, "train_accuracy": loss / 70, "test_loss": loss / 3, "train_f1": loss}
-    return Slice(axes, values, origin, {"train_loss": 2.0}, provenance={"splits": "train,test"})
+    return Slice(
+        axes=axes, values=values, origin=origin, centre={"train_loss": 2.0}, provenance={"splits": "train,test"}
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -199,7 +201,9 @@ def test_a_round_trip_is_exact(shape: tuple[int, ...]) -> None:
     first = surfaceviz.read_reference("s.h5")
     if len(shape) > 1:
         path = np.arange(6.0).reshape(3, 2)
-        first = replace(first, trajectory=Trajectory(path, np.arange(3.0), np.full(3, np.nan)))
+        first = replace(
+            first, trajectory=Trajectory(coordinates=path, step=np.arange(3.0), distance=np.full(3, np.nan))
+        )
     reference_format.write_reference(first, "t.h5")
     second = surfaceviz.read_reference("t.h5", "t-projection.h5" if len(shape) > 1 else None)
     for name, array in first.values.items():
@@ -235,7 +239,7 @@ def test_directions_are_numbered_in_the_order_of_parameters() -> None:
         TensorEntry("a", (3,), False),
         TensorEntry("c", (), True),
     )
-    record = Direction("random", "00", {}, layout=layout)
+    record = DirectionRecord(kind="random", sha256="00", rule={}, layout=layout)
     surface = replace(_own((7,)), directions=(record,))
     b = np.arange(6, dtype=np.float32).reshape(2, 3)
     files = reference_format.write_reference(surface, "s.h5", [{"b": b}])
@@ -379,7 +383,10 @@ def test_what_is_read_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> N
     )
     assert cli.run(["import", "s.h5", "--overwrite"]) == 0
     assert Path("s.h5").read_bytes() == before
-    surface = replace(store.read("s-imported.h5"), trajectory=Trajectory(np.ones((2, 2)), np.ones(2), np.ones(2)))
+    surface = replace(
+        store.read("s-imported.h5"),
+        trajectory=Trajectory(coordinates=np.ones((2, 2)), step=np.ones(2), distance=np.ones(2)),
+    )
     Path("t-projection.h5").write_text("mine")
     with pytest.raises(StoreError, match="t-projection.h5 is there already, and kept"):
         surfaceviz.export(surface, "t.h5")

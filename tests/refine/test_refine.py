@@ -12,8 +12,17 @@ from scipy.interpolate import RBFInterpolator
 from scipy.stats import binomtest, hypergeom
 
 from surfaceviz.records import FloatArray
-from surfaceviz.refine import Goal, Measure, Refined, Round, acquisition, audit, fill, refinement
-from surfaceviz.refine.interpolant import IntArray, Spline, places, predict
+from surfaceviz.refine import (
+    ErrorMetric,
+    RefinementGoal,
+    RefinementResult,
+    RefinementRound,
+    acquisition,
+    audit,
+    fill,
+    refinement,
+)
+from surfaceviz.refine.interpolant import IntArray, Spline, predict, scaled_points
 
 Surface = Callable[..., FloatArray]
 
@@ -36,11 +45,13 @@ def _hills(x: FloatArray, y: FloatArray | float = 0.5) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Run:
-    rounds: list[Round]
-    result: Refined
+    rounds: list[RefinementRound]
+    result: RefinementResult
 
 
-def _course(axes: list[FloatArray], goal: Goal, answer: Callable[[Round], dict[str, FloatArray]]) -> _Run:
+def _course(
+    axes: list[FloatArray], goal: RefinementGoal, answer: Callable[[RefinementRound], dict[str, FloatArray]]
+) -> _Run:
     course, rounds = refinement(axes, goal), []
     asked = next(course)
     while True:
@@ -51,13 +62,13 @@ def _course(axes: list[FloatArray], goal: Goal, answer: Callable[[Round], dict[s
             return _Run(rounds, end.value)
 
 
-def _refine(axes: list[FloatArray], truth: Mapping[str, FloatArray], goal: Goal) -> _Run:
+def _refine(axes: list[FloatArray], truth: Mapping[str, FloatArray], goal: RefinementGoal) -> _Run:
     return _course(axes, goal, lambda asked: {name: grid.ravel()[asked.indices] for name, grid in truth.items()})
 
 
-def _goal(axes: list[FloatArray], surface: Surface, *, level: float = 2.3, tolerance: float = 0.05) -> Goal:
+def _goal(axes: list[FloatArray], surface: Surface, *, level: float = 2.3, tolerance: float = 0.05) -> RefinementGoal:
     centre = float(surface(*np.zeros((len(axes), 1)))[0])
-    return Goal(tolerance, {"loss": level}, {"loss": centre})
+    return RefinementGoal(tolerance=tolerance, levels={"loss": level}, centre={"loss": centre})
 
 
 def _rest(run: _Run) -> IntArray:
@@ -72,7 +83,7 @@ def _plain_error(guess: float, truth: float, evaluated: FloatArray, level: float
     return float(abs(min(guess, level) - min(truth, level)) / bottom)
 
 
-def _true_errors(run: _Run, truth: FloatArray, goal: Goal, name: str = "loss") -> FloatArray:
+def _true_errors(run: _Run, truth: FloatArray, goal: RefinementGoal, name: str = "loss") -> FloatArray:
     """Return the errors of all interpolated points, by the formula written out."""
     known, guess = truth.ravel()[run.result.evaluated], run.result.filled[name].ravel()
     level, centre = goal.levels[name], goal.centre[name]
@@ -84,39 +95,39 @@ def test_the_error_is_the_formula_written_out() -> None:
     rng = np.random.default_rng(1)
     for level, centre, offset in ((2.0, 0.1, 0.0), (-3.0, -5.0, -5.5), (1.0, 0.0, 0.0)):
         known, guess, truth = offset + rng.exponential(1.0, (3, 60))
-        measure = Measure.of(known, level=level, centre=centre)
+        measure = ErrorMetric.of(known, level=level, centre=centre)
         expected = [_plain_error(g, t, known, level, centre) for g, t in zip(guess, truth, strict=True)]
         np.testing.assert_allclose(measure.error(guess, truth), expected, rtol=1e-12)
 
 
 def test_a_diverged_truth_is_infinitely_wrong() -> None:
-    measure = Measure.of(np.array([1.0, 2.0, np.nan, np.inf]), level=5.0, centre=1.0)
+    measure = ErrorMetric.of(np.array([1.0, 2.0, np.nan, np.inf]), level=5.0, centre=1.0)
     assert measure.error(np.ones(3), np.array([np.nan, np.inf, -np.inf])).tolist() == [np.inf] * 3
     assert (measure.minimum, measure.floor) == (1.0, 0.05 * 0.5)
 
 
 def test_flattened_values_rise_and_come_back() -> None:
-    measure = Measure.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
+    measure = ErrorMetric.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
     values = np.concatenate([np.linspace(0.5, 4.0, 400), np.geomspace(5, 1e30, 50)])
-    u = measure.flatten(values)
+    u = measure.transform(values)
     assert np.all(np.diff(u) > 0)
-    np.testing.assert_allclose(measure.unflatten(u, float(u.max())), values, rtol=1e-9)
+    np.testing.assert_allclose(measure.inverse_transform(u, float(u.max())), values, rtol=1e-9)
 
 
 def test_flattened_differences_are_errors_within_a_factor_of_two() -> None:
-    measure = Measure.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
+    measure = ErrorMetric.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
     truth = np.linspace(0.5, 1.99, 200)
-    ratio = measure.error(truth + 1e-7, truth) / (measure.flatten(truth + 1e-7) - measure.flatten(truth))
+    ratio = measure.error(truth + 1e-7, truth) / (measure.transform(truth + 1e-7) - measure.transform(truth))
     assert ratio.min() > 0.99
     assert ratio.max() < 2.01
 
 
 def test_the_allowance_is_where_the_error_passes_the_tolerance() -> None:
-    measure = Measure.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
+    measure = ErrorMetric.of(np.array([0.5, 1.0, 3.0]), level=2.0, centre=0.5)
     guess, truth = (z.ravel() for z in np.meshgrid(np.linspace(0.5, 2.6, 211), np.linspace(0.5, 3.0, 997)))
     for tolerance in (0.02, 0.05, 0.5):
         below, above = measure.allowance(guess, tolerance)
-        away = measure.flatten(truth) - measure.flatten(guess)
+        away = measure.transform(truth) - measure.transform(guess)
         inside = (-below <= away + 1e-12) & (away <= above + 1e-12)
         at_the_edge = np.abs(measure.error(guess, truth) - tolerance) < 1e-9
         assert np.all((inside == (measure.error(guess, truth) <= tolerance)) | at_the_edge)
@@ -156,7 +167,7 @@ def test_blocks_of_a_large_grid_are_as_exact_as_one_spline_over_all() -> None:
     truth = _on(axes, _hills).ravel()
     known = np.union1d(acquisition.start(axes), rng.choice(truth.size, 600, replace=False))
     rest = np.setdiff1d(np.arange(truth.size), known)
-    points = places(axes)
+    points = scaled_points(axes)
     whole = RBFInterpolator(points[known], truth[known], kernel="cubic", degree=1)(points[rest])
     blocks = predict(axes, known, truth[known][:, None], rest).mean[:, 0]
     assert np.linalg.norm(blocks - truth[rest]) < 1.1 * np.linalg.norm(whole - truth[rest])
@@ -255,9 +266,9 @@ def test_the_audited_interpolant_is_kept_below_the_level_and_goes_through_all_po
     fitted = run.result.fitted
     assert np.array_equal(np.setdiff1d(run.result.evaluated, fitted), run.rounds[-1].indices)
     audited, later = (
-        fill(axes, indices, {"loss": truth.ravel()[indices]}, measures={"loss": measure})["loss"].ravel()[_rest(run)]
+        fill(axes, indices, {"loss": truth.ravel()[indices]}, metrics={"loss": measure})["loss"].ravel()[_rest(run)]
         for indices in (fitted, run.result.evaluated)
-        for measure in [Measure.of(truth.ravel()[indices], level=goal.levels["loss"], centre=goal.centre["loss"])]
+        for measure in [ErrorMetric.of(truth.ravel()[indices], level=goal.levels["loss"], centre=goal.centre["loss"])]
     )
     final, level = run.result.filled["loss"].ravel()[_rest(run)], goal.levels["loss"]
     above = (audited > level) & (later > level)
@@ -271,11 +282,15 @@ def test_a_failed_audit_leads_to_more_points() -> None:
     truth = np.ones(51 * 51)
     others = np.setdiff1d(np.arange(truth.size), acquisition.start(axes))
     truth[np.random.default_rng(5).choice(others, 500, replace=False)] = 2.0
-    run = _refine(axes, {"loss": truth.reshape(51, 51)}, Goal(0.05, {"loss": 10.0}, {"loss": 1.0}))
+    run = _refine(
+        axes,
+        {"loss": truth.reshape(51, 51)},
+        RefinementGoal(tolerance=0.05, levels={"loss": 10.0}, centre={"loss": 1.0}),
+    )
     assert [r.purpose for r in run.rounds[:3]] == ["start", "audit", "refine"]
     assert run.result.failed[0].share_upper95 > 0.1
     assert not run.result.failed[0].passed
-    errors = _true_errors(run, truth, Goal(0.05, {"loss": 10.0}, {"loss": 1.0}))
+    errors = _true_errors(run, truth, RefinementGoal(tolerance=0.05, levels={"loss": 10.0}, centre={"loss": 1.0}))
     assert not errors.size or np.mean(errors > 0.05) <= 0.1
 
 
@@ -296,7 +311,7 @@ def test_a_broken_run_goes_on_from_stored_points() -> None:
         stored[done.indices] = truth["loss"].ravel()[done.indices]
     new: list[IntArray] = []
 
-    def answer(asked: Round) -> dict[str, FloatArray]:
+    def answer(asked: RefinementRound) -> dict[str, FloatArray]:
         new.append(asked.indices[np.isnan(stored[asked.indices])])
         stored[new[-1]] = truth["loss"].ravel()[new[-1]]
         return {"loss": stored[asked.indices]}
@@ -311,7 +326,9 @@ def test_a_broken_run_goes_on_from_stored_points() -> None:
 def test_a_flat_surface_costs_the_lattice_and_one_audit(constant: float) -> None:
     axes = _axes(51, 51)
     truth = np.full((51, 51), constant)
-    run = _refine(axes, {"loss": truth}, Goal(0.05, {"loss": 2.3}, {"loss": constant}))
+    run = _refine(
+        axes, {"loss": truth}, RefinementGoal(tolerance=0.05, levels={"loss": 2.3}, centre={"loss": constant})
+    )
     assert [r.purpose for r in run.rounds] == ["start", "audit"]
     np.testing.assert_allclose(run.result.filled["loss"], constant, atol=1e-12)
 
@@ -319,7 +336,7 @@ def test_a_flat_surface_costs_the_lattice_and_one_audit(constant: float) -> None
 def test_noise_is_evaluated_to_the_end() -> None:
     axes = _axes(30, 30)
     truth = 0.01 + np.random.default_rng(6).random((30, 30))
-    run = _refine(axes, {"loss": truth}, Goal(0.05, {"loss": 2.3}, {"loss": 0.01}))
+    run = _refine(axes, {"loss": truth}, RefinementGoal(tolerance=0.05, levels={"loss": 2.3}, centre={"loss": 0.01}))
     assert len(run.result.evaluated) > 0.9 * truth.size
     if len(run.result.evaluated) == truth.size:
         assert (run.result.audit.count, run.result.audit.share_upper95) == (0, 0.0)
@@ -328,7 +345,7 @@ def test_noise_is_evaluated_to_the_end() -> None:
 def test_steps_stay_within_the_claim() -> None:
     axes = _axes(1001)
     truth = _on(axes, lambda x: np.floor(4 * x) + 5.0)
-    goal = Goal(0.05, {"loss": 100.0}, {"loss": 5.0})
+    goal = RefinementGoal(tolerance=0.05, levels={"loss": 100.0}, centre={"loss": 5.0})
     run = _refine(axes, {"loss": truth}, goal)
     assert len(run.result.evaluated) < 400
     assert np.mean(_true_errors(run, truth, goal) > 0.05) <= run.result.audit.share_upper95
@@ -337,7 +354,9 @@ def test_steps_stay_within_the_claim() -> None:
 def test_every_loss_must_be_within_the_tolerance() -> None:
     axes = _axes(51, 51)
     truth = {"train_loss": _on(axes, _bowl), "test_loss": _on(axes, lambda x, y: _hills(y, -x))}
-    goal = Goal(0.05, {"train_loss": 2.3, "test_loss": 3.0}, {"train_loss": 0.01, "test_loss": 0.8})
+    goal = RefinementGoal(
+        tolerance=0.05, levels={"train_loss": 2.3, "test_loss": 3.0}, centre={"train_loss": 0.01, "test_loss": 0.8}
+    )
     run = _refine(axes, truth, goal)
     errors = np.max([_true_errors(run, z, goal, name) for name, z in truth.items()], axis=0)
     assert np.mean(errors > 0.05) <= run.result.audit.share_upper95 <= 0.1
@@ -347,7 +366,7 @@ def test_every_loss_must_be_within_the_tolerance() -> None:
 def test_negative_losses_are_refined_like_others() -> None:
     axes = _axes(51, 51)
     truth = _on(axes, _hills) - 50.0
-    goal = Goal(0.05, {"loss": -47.7}, {"loss": float(truth[25, 25])})
+    goal = RefinementGoal(tolerance=0.05, levels={"loss": -47.7}, centre={"loss": float(truth[25, 25])})
     run = _refine(axes, {"loss": truth}, goal)
     assert np.percentile(_true_errors(run, truth, goal), 95) <= 0.05
     assert len(run.result.evaluated) < 0.2 * truth.size
@@ -395,7 +414,7 @@ def test_diverged_regions_and_their_rims_are_evaluated(surface: Surface) -> None
 
 def test_a_diverged_point_in_an_audit_fails_it() -> None:
     axes = _axes(51, 51)
-    truth, goal = np.ones((51, 51)), Goal(0.05, {"loss": 2.3}, {"loss": 1.0})
+    truth, goal = np.ones((51, 51)), RefinementGoal(tolerance=0.05, levels={"loss": 2.3}, centre={"loss": 1.0})
     inner = next(i for i in _refine(axes, {"loss": truth}, goal).rounds[1].indices if 60 < i < 2500)
     truth.ravel()[inner] = np.nan
     run = _refine(axes, {"loss": truth}, goal)
@@ -404,14 +423,18 @@ def test_a_diverged_point_in_an_audit_fails_it() -> None:
 
 
 def test_where_all_diverged_all_is_evaluated() -> None:
-    run = _refine(_axes(9, 12), {"loss": np.full((9, 12), np.nan)}, Goal(0.05, {"loss": 2.3}, {"loss": np.nan}))
+    run = _refine(
+        _axes(9, 12),
+        {"loss": np.full((9, 12), np.nan)},
+        RefinementGoal(tolerance=0.05, levels={"loss": 2.3}, centre={"loss": np.nan}),
+    )
     assert len(run.result.evaluated) == 108
 
 
 def test_one_diverged_loss_is_enough() -> None:
     axes = _axes(41, 41)
     truth = {"train_loss": _on(axes, _bowl), "test_loss": _on(axes, _disc)}
-    goal = Goal(0.05, dict.fromkeys(truth, 2.3), dict.fromkeys(truth, 0.01))
+    goal = RefinementGoal(tolerance=0.05, levels=dict.fromkeys(truth, 2.3), centre=dict.fromkeys(truth, 0.01))
     run = _refine(axes, truth, goal)
     assert np.isin(np.flatnonzero(_beside_diverged(truth["test_loss"])), run.result.evaluated).all()
     assert np.isfinite(run.result.filled["train_loss"]).all()
@@ -448,8 +471,8 @@ def test_metrics_are_filled_from_their_finite_values() -> None:
 
 def test_a_filled_loss_never_overflows() -> None:
     values = np.array([0.0, 1e300, 1e308])
-    measure = Measure.of(values, level=2.0, centre=0.0)
-    filled = fill(_axes(9), np.array([0, 4, 8]), {"loss": values}, measures={"loss": measure})["loss"]
+    measure = ErrorMetric.of(values, level=2.0, centre=0.0)
+    filled = fill(_axes(9), np.array([0, 4, 8]), {"loss": values}, metrics={"loss": measure})["loss"]
     assert np.isfinite(filled).all()
 
 
@@ -466,16 +489,16 @@ def test_a_goal_that_makes_no_sense_is_refused(
     arguments: tuple[float, dict[str, float], dict[str, float], int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Goal(*arguments)
+        RefinementGoal(tolerance=arguments[0], levels=arguments[1], centre=arguments[2], seed=arguments[3])
 
 
 def test_three_axes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"axes of \[3, 3, 3\] points: expected one or two axes"):
-        next(refinement(_axes(3, 3, 3), Goal(0.1, {"a": 1.0}, {"a": 0.0})))
+    with pytest.raises(ValueError, match=r"got axes of \[3, 3, 3\] points; expected one or two axes"):
+        next(refinement(_axes(3, 3, 3), RefinementGoal(tolerance=0.1, levels={"a": 1.0}, centre={"a": 0.0})))
 
 
 def test_an_answer_of_another_shape_is_refused() -> None:
-    course = refinement(_axes(9, 9), Goal(0.1, {"a": 1.0}, {"a": 0.0}))
+    course = refinement(_axes(9, 9), RefinementGoal(tolerance=0.1, levels={"a": 1.0}, centre={"a": 0.0}))
     next(course)
-    with pytest.raises(ValueError, match=r"losses of shapes {'a': \(2,\)}: expected \(25,\) for each of \['a'\]"):
+    with pytest.raises(ValueError, match=r"losses of shapes {'a': \(2,\)}; expected \(25,\) for each of \['a'\]"):
         course.send({"a": np.zeros(2)})

@@ -39,7 +39,7 @@ def _surface(shape: tuple[int, ...] = (5, 4), title: str = "net") -> Slice:
     if z.size > 8:
         z.flat[0], z.flat[-1], origin.flat[0], origin.flat[1] = np.nan, np.inf, 0, 2
     return Slice(
-        axes, {"train_loss": z, "test_loss": z / 3, HOSTILE: -z}, origin, {"train_loss": 0.5},
+        axes=axes, values={"train_loss": z, "test_loss": z / 3, HOSTILE: -z}, origin=origin, centre={"train_loss": 0.5},
         stderr={"train_loss": z / 7}, rise_stderr={"train_loss": z / 11},
         marks=(Mark("b.pt", (0.5,) * len(shape), {}),),
         provenance={"problem": title, "splits": "train,test", "seed": 3},
@@ -50,7 +50,9 @@ def _bowl(shape: tuple[int, int] = (9, 7), steep: int = 1) -> Slice:
     """Return what depends on one coordinate alone."""
     axes = tuple(np.linspace(-1, 1, n) for n in shape)
     z = np.meshgrid(*axes, indexing="ij")[steep] ** 2 + 1
-    return Slice(axes, {"train_loss": z}, np.ones(shape, np.uint8), {}, provenance={"problem": "bowl"})
+    return Slice(
+        axes=axes, values={"train_loss": z}, origin=np.ones(shape, np.uint8), centre={}, provenance={"problem": "bowl"}
+    )
 
 
 def _plain() -> Slice:
@@ -153,7 +155,12 @@ def test_the_file_says_what_its_height_is() -> None:
 
 def test_logarithm_and_clip_shape_the_height_alone() -> None:
     z = np.array([[1.0, 10.0, 100.0], [1000.0, 1.0, -5.0]])
-    surface = Slice((np.array([0.0, 1.0]), np.arange(3.0)), {"train_loss": z}, np.ones((2, 3), np.uint8), {})
+    surface = Slice(
+        axes=(np.array([0.0, 1.0]), np.arange(3.0)),
+        values={"train_loss": z},
+        origin=np.ones((2, 3), np.uint8),
+        centre={},
+    )
 
     def heights(**options: Any) -> Any:
         surfaceviz.export(surface, "a.vts", overwrite=True, **options)
@@ -199,7 +206,7 @@ def test_a_body_for_a_printer_is_closed_and_has_the_volume_of_its_prism() -> Non
     """A plane that rises with alpha from the base's 3 mm to 63: 100 x 75 x 33 mm^3."""
     axes = (np.linspace(0, 4, 9), np.linspace(1, 4, 5))
     z = np.meshgrid(*axes, indexing="ij")[0]
-    surfaceviz.export(Slice(axes, {"train_loss": z}, np.ones((9, 5), np.uint8), {}), "a.stl")
+    surfaceviz.export(Slice(axes=axes, values={"train_loss": z}, origin=np.ones((9, 5), np.uint8), centre={}), "a.stl")
     mesh: Any = trimesh.load("a.stl")
     assert mesh.is_watertight
     assert mesh.is_winding_consistent

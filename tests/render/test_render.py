@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import surfaceviz
 from surfaceviz import atomic_write, render, store
 from surfaceviz.errors import SchemaError, StoreError
-from surfaceviz.records import Direction, Mark, Slice, Trajectory
+from surfaceviz.records import DirectionRecord, Mark, Slice, Trajectory
 from surfaceviz.render import quantity, style
 from surfaceviz.render.contours import levels, smooth
 
@@ -32,15 +32,15 @@ def _surface(shape: tuple[int, ...] = (9, 5), *, steep: int = 1, scale: float = 
     axes = tuple(np.linspace(-1, k + 1, n) for k, n in enumerate(shape))
     mesh = np.meshgrid(*axes, indexing="ij")
     z = np.asarray(0.1 + scale * sum((10.0 if k == steep else 1.0) * x**2 for k, x in enumerate(mesh)))
-    direction = Direction("random", "00", {}, seed=0, normalise="filter", ignore="biasbn")
+    direction = DirectionRecord(kind="random", sha256="00", rule={}, seed=0, normalise="filter", ignore="biasbn")
     return Slice(
-        axes,
-        {"train_loss": z, "train_accuracy": np.exp(-z), "test_loss": z + 0.1, "test_accuracy": np.exp(-z) * 0.9},
-        np.ones(shape, np.uint8),
-        dict.fromkeys(NAMES, 0.1),
-        (direction,) * len(shape),
-        {},
-        {"train_loss": z * 0.1},
+        axes=axes,
+        values={"train_loss": z, "train_accuracy": np.exp(-z), "test_loss": z + 0.1, "test_accuracy": np.exp(-z) * 0.9},
+        origin=np.ones(shape, np.uint8),
+        centre=dict.fromkeys(NAMES, 0.1),
+        directions=(direction,) * len(shape),
+        stderr={},
+        rise_stderr={"train_loss": z * 0.1},
         provenance={"problem": title, "splits": "train,test"},
     )
 
@@ -111,7 +111,13 @@ def test_diverged_and_missing_points_are_shown_as_such() -> None:
 
 def test_marks_lie_where_their_models_lie() -> None:
     surface = _surface()
-    marked = Slice(surface.axes, surface.values, surface.origin, surface.centre, marks=(Mark("b.pt", (0.5, 1.5), {}),))
+    marked = Slice(
+        axes=surface.axes,
+        values=surface.values,
+        origin=surface.origin,
+        centre=surface.centre,
+        marks=(Mark("b.pt", (0.5, 1.5), {}),),
+    )
     (ax,) = _axes(render.draw([marked]))
     assert [np.asarray(line.get_xydata()).tolist() for line in ax.lines] == [[[0, 0]], [[0.5, 1.5]]]
     assert [text.get_text() for text in ax.texts] == ["b.pt"]
@@ -153,7 +159,9 @@ def test_slices_of_one_problem_are_told_apart() -> None:
 def test_a_metric_whose_name_ends_in_loss_is_not_taken_for_a_split() -> None:
     surface = _surface((21,))
     values = {"train_aux_loss": surface.values["train_loss"] * 7, **surface.values}
-    odd = Slice(surface.axes, values, surface.origin, surface.centre, provenance=surface.provenance)
+    odd = Slice(
+        axes=surface.axes, values=values, origin=surface.origin, centre=surface.centre, provenance=surface.provenance
+    )
     left, _ = render.draw([odd]).axes
     assert [str(line.get_label()) for line in left.lines if "loss" in str(line.get_label())] == [
         "train loss",
@@ -293,7 +301,9 @@ def _pair() -> list[Slice]:
 
 
 def test_a_trajectory_is_coloured_by_its_distance() -> None:
-    path = Trajectory(np.array([[0.9, 1.5], [0.4, 0.3], [0, 0]]), np.arange(3.0), np.array([3.0, 1.0, 0.0]))
+    path = Trajectory(
+        coordinates=np.array([[0.9, 1.5], [0.4, 0.3], [0, 0]]), step=np.arange(3.0), distance=np.array([3.0, 1.0, 0.0])
+    )
     surface = replace(_surface(), trajectory=path)
     picture = render.draw([surface])
     ax = picture.axes[0]
@@ -303,7 +313,12 @@ def test_a_trajectory_is_coloured_by_its_distance() -> None:
     assert [bar.get_xlabel() for bar in picture.axes[1:]][-1] == "distance of the iterates from the plane"
     unknown = replace(surface, trajectory=replace(path, distance=np.full(3, np.nan)))
     assert len(render.draw([unknown]).axes) == 2  # no colour bar for what is not known
-    lone = Trajectory(np.array([[0.5], [0]]), np.arange(2.0), np.zeros(2), {"train_loss": np.array([7.0, 0.1])})
+    lone = Trajectory(
+        coordinates=np.array([[0.5], [0]]),
+        step=np.arange(2.0),
+        distance=np.zeros(2),
+        values={"train_loss": np.array([7.0, 0.1])},
+    )
     line = replace(_surface((21,)), trajectory=lone)
     drawn = next(each for each in render.draw([line]).axes[0].lines if each.get_label() == "training")
     assert np.asarray(drawn.get_xydata()).tolist() == [[0.5, 7.0], [0, 0.1]]

@@ -37,17 +37,40 @@ def _spectrum(
     weights = np.concatenate([np.ones((5, 30)), np.full((5, 5), 1e-3)], 1) * np.isfinite(nodes)
     weights /= weights.sum(1, keepdims=True)
     return Spectrum(
-        np.concatenate([[-3.0, -2.0], outliers]), np.zeros(6), np.array([True, False, False, True, True, True]), place,
-        1000, 2, 300.0, 0.1, 0.013, "not a critical point", "because", along=along, trace=640.0, trace_stderr=12.0,
-        probes=5, density=Density(nodes, weights) if ruled else None,
-    )  # fmt: skip
+        eigenvalues=np.concatenate([[-3.0, -2.0], outliers]),
+        residuals=np.zeros(6),
+        converged=np.array([True, False, False, True, True, True]),
+        place=place,
+        dimension=1000,
+        bottom=2,
+        norm=300.0,
+        loss=0.1,
+        gradient_norm=0.013,
+        kind="not a critical point",
+        reason="because",
+        along=along,
+        trace=640.0,
+        trace_stderr=12.0,
+        probes=5,
+        density=Density(nodes, weights) if ruled else None,
+    )
 
 
 def _map(p: int = 4, q: int = 3) -> HessianMap:
     axes = np.linspace(-1, 1, p), np.linspace(-1, 2, q)
     top, bottom = 10 + np.arange(p * q, dtype=np.float64).reshape(p, q), -np.arange(1.0, p * q + 1).reshape(p, q)
     zero, origin = np.zeros((p, q)), np.ones((p, q), np.uint8)
-    return HessianMap(axes, top, bottom, zero, zero, 1 + top, np.ones((p, q), np.int64), origin, {"normalised": 1})
+    return HessianMap(
+        axes=axes,
+        lambda_max=top,
+        lambda_min=bottom,
+        residual_max=zero,
+        residual_min=zero,
+        gradient_norm=1 + top,
+        products=np.ones((p, q), np.int64),
+        origin=origin,
+        provenance={"normalised": 1},
+    )
 
 
 def _surface(*spectra: Spectrum, title: str = "net", hessian_map: HessianMap | None = None) -> Slice:
@@ -56,7 +79,7 @@ def _surface(*spectra: Spectrum, title: str = "net", hessian_map: HessianMap | N
     a, b = np.meshgrid(*axes, indexing="ij")
     z = 0.1 + a**2 + 10 * b**2
     return Slice(
-        axes, {"train_loss": z}, np.ones(z.shape, np.uint8), {"train_loss": 0.1},
+        axes=axes, values={"train_loss": z}, origin=np.ones(z.shape, np.uint8), centre={"train_loss": 0.1},
         provenance={"problem": title, "splits": "train"}, spectra=spectra, hessian_map=hessian_map,
     )  # fmt: skip
 
@@ -65,9 +88,14 @@ def _line(*spectra: Spectrum, hessian_map: HessianMap | None = None) -> Slice:
     a = np.linspace(-1, 1, 21)
     values = {"train_loss": 0.1 + 3 * a**2, "test_loss": 0.3 + 3 * a**2, "train_accuracy": np.exp(-(a**2))}
     return Slice(
-        (a,), values, np.ones(21, np.uint8), {"train_loss": 0.1}, spectra=spectra, hessian_map=hessian_map,
+        axes=(a,),
+        values=values,
+        origin=np.ones(21, np.uint8),
+        centre={"train_loss": 0.1},
+        spectra=spectra,
+        hessian_map=hessian_map,
         provenance={"problem": "net", "splits": "train,test"},
-    )  # fmt: skip
+    )
 
 
 def _course(tops: Sequence[float], rate: float | None = 0.02, *, title: str = "net", trace: bool = True) -> Curvature:

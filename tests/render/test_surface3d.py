@@ -43,7 +43,13 @@ def _surface(shape: tuple[int, int] = (21, 13), *, scale: float = 1.0, title: st
     axes = (np.linspace(-1, 1, shape[0]), np.linspace(-1, 2, shape[1]))
     z = np.broadcast_to(1 + scale * axes[1] ** 2, shape).copy()
     values = {"train_loss": z, "train_accuracy": 1 / z}
-    made = Slice(axes, values, np.ones(shape, np.uint8), {"train_loss": 1.0}, provenance={"problem": title})
+    made = Slice(
+        axes=axes,
+        values=values,
+        origin=np.ones(shape, np.uint8),
+        centre={"train_loss": 1.0},
+        provenance={"problem": title},
+    )
     return replace(made, **more)
 
 
@@ -174,7 +180,11 @@ def test_above_the_clip_the_surface_is_cut_off() -> None:
 
 
 def test_marks_paths_and_points_lie_on_the_surface() -> None:
-    path = Trajectory(np.array([[0.5, 1.5], [0.2, 0.5], [9.0, 0.0]]), np.arange(3.0), np.array([1.0, 0.5, 0.1]))
+    path = Trajectory(
+        coordinates=np.array([[0.5, 1.5], [0.2, 0.5], [9.0, 0.0]]),
+        step=np.arange(3.0),
+        distance=np.array([1.0, 0.5, 0.1]),
+    )
     scene = _scene(_surface(marks=(Mark("b.pt", (0.5, 1.5), {}), Mark("far", (4, 4), {})), trajectory=path))
     norm = scene.levels.norm()
     height = (1 + 1.5**2 - norm.vmin) / (norm.vmax - norm.vmin)  # type: ignore[operator]
@@ -264,7 +274,9 @@ def test_an_orbit_comes_around(suffix: str, tmp_path: Path) -> None:
 
 def test_a_trajectory_grows(tmp_path: Path) -> None:
     steps = np.linspace(1, 0, 5)
-    path = Trajectory(np.stack([0.8 * steps, 1.5 * steps], 1), np.arange(5.0), np.full(5, np.nan))
+    path = Trajectory(
+        coordinates=np.stack([0.8 * steps, 1.5 * steps], 1), step=np.arange(5.0), distance=np.full(5, np.nan)
+    )
     scene = _scene(_surface(trajectory=path))
     stage = Stage(scene, PIXELS)
     shots = [stage.shoot(View(-90, 60), upto=k) for k in (1, 3, 5, 1)]
@@ -277,7 +289,9 @@ def test_a_trajectory_grows(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_told_what_would_do(tmp_path: Path) -> None:
-    line = Slice((np.linspace(0, 1, 4),), {"train_loss": np.ones(4)}, np.ones(4, np.uint8), {})
+    line = Slice(
+        axes=(np.linspace(0, 1, 4),), values={"train_loss": np.ones(4)}, origin=np.ones(4, np.uint8), centre={}
+    )
     with pytest.raises(ValueError, match="kind surface draws 2-D slices, and there is a curve"):
         surfaceviz.plot(line, kind="surface")
     with pytest.raises(ValueError, match="a surface needs 2 x 2 points, got 1 x 5; use --kind heat"):
@@ -317,7 +331,11 @@ def test_a_projection_counts_rows_from_above() -> None:
 
 def test_distances_have_one_scale_of_colours_over_all_panels() -> None:
     near, far = (
-        _surface(trajectory=Trajectory(np.array([[0.5, 1.0], [0.0, 0.0]]), np.arange(2.0), np.array([d, 0.0])))
+        _surface(
+            trajectory=Trajectory(
+                coordinates=np.array([[0.5, 1.0], [0.0, 0.0]]), step=np.arange(2.0), distance=np.array([d, 0.0])
+            )
+        )
         for d in (1.0, 10.0)
     )
     scenes, _ = scenes_of([near, far], PlotOptions())
@@ -341,7 +359,19 @@ def test_an_axis_seen_from_its_end_has_no_texts() -> None:
 def test_points_with_a_spectrum_are_numbered_on_from_panel_to_panel() -> None:
     def spectrum(place: tuple[float, float]) -> Spectrum:
         found = np.array([-1.0, 20.0])
-        return Spectrum(found, np.zeros(2), np.ones(2, bool), place, 9, 1, 20.0, 1.0, 0.1, "saddle", "both signs")
+        return Spectrum(
+            eigenvalues=found,
+            residuals=np.zeros(2),
+            converged=np.ones(2, bool),
+            place=place,
+            dimension=9,
+            bottom=1,
+            norm=20.0,
+            loss=1.0,
+            gradient_norm=0.1,
+            kind="saddle",
+            reason="both signs",
+        )
 
     first, second = _surface(title="a", spectra=(spectrum((0, 0)), spectrum((0.5, 1.0)))), _surface(title="b")
     figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], PlotOptions(), View(-58, 38))

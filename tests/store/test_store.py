@@ -17,7 +17,7 @@ import xarray
 
 from surfaceviz import store
 from surfaceviz.errors import SchemaError, StoreError
-from surfaceviz.records import Direction, Mark, Slice, describe
+from surfaceviz.records import DirectionRecord, Mark, Slice, describe
 
 
 def _surface(shape: tuple[int, ...] = (3, 5), fill: float = 1.0) -> Slice:
@@ -26,17 +26,19 @@ def _surface(shape: tuple[int, ...] = (3, 5), fill: float = 1.0) -> Slice:
     origin = np.ones(shape, np.uint8)
     origin.flat[0] = 0
     rules = {f"layer.{i}.weight": "Linear: axis 0; filter" for i in range(3000)}  # over HDF5's 64 kB for an attribute
-    direction = Direction("random", "ab" * 32, rules, seed=7, normalise="filter", ignore="biasbn")
+    direction = DirectionRecord(
+        kind="random", sha256="ab" * 32, rule=rules, seed=7, normalise="filter", ignore="biasbn"
+    )
     return Slice(
-        tuple(np.linspace(-1, i + 1, n) for i, n in enumerate(shape)),
-        {"train_loss": z, "test_loss": z + 1, "train_accuracy": np.ones(shape)},
-        origin,
-        {"train_loss": 0.5, "test_loss": 0.25, "train_accuracy": 0.5},
-        (direction,) * len(shape),
-        {"train_loss": z / 10},
-        {"train_loss": z / 20},
-        (Mark("b.pt", (0.5,) * len(shape), {"train_loss": 3.0}),),
-        {"problem": "net", "splits": "train,test", "seed": 7, "cosine": 0.25},
+        axes=tuple(np.linspace(-1, i + 1, n) for i, n in enumerate(shape)),
+        values={"train_loss": z, "test_loss": z + 1, "train_accuracy": np.ones(shape)},
+        origin=origin,
+        centre={"train_loss": 0.5, "test_loss": 0.25, "train_accuracy": 0.5},
+        directions=(direction,) * len(shape),
+        stderr={"train_loss": z / 10},
+        rise_stderr={"train_loss": z / 20},
+        marks=(Mark("b.pt", (0.5,) * len(shape), {"train_loss": 3.0}),),
+        provenance={"problem": "net", "splits": "train,test", "seed": 7, "cosine": 0.25},
     )
 
 
@@ -121,7 +123,7 @@ print(seen)
 
 
 def _write_and_die(step: int) -> subprocess.CompletedProcess[str]:
-    script = WRITER.format(tests=str(Path(__file__).parents[1]))
+    script = WRITER.format(tests=str(Path(__file__).parent))
     return subprocess.run([sys.executable, "-c", script, str(step)], capture_output=True, text=True, check=False)
 
 

@@ -99,7 +99,7 @@ def blank_map(axes: Sequence[FloatArray], request: HessianRequest, targets: Hess
     shape = tuple(len(axis) for axis in axes)
     arrays = {name: np.full(shape, np.nan) for name in _NAMES if name != "products"}
     return HessianMap(
-        tuple(axes), **arrays, products=np.zeros(shape, np.int64), origin=np.zeros(shape, np.uint8),
+        axes=tuple(axes), **arrays, products=np.zeros(shape, np.int64), origin=np.zeros(shape, np.uint8),
         provenance=map_provenance(request, targets),
     )  # fmt: skip
 

@@ -77,7 +77,7 @@ class TrainingSpectrumStore:
         self.spectra: tuple[Spectrum, ...] = ()
         if path is None or not path.exists():
             return
-        if not store.holds_course(path):
+        if not store.holds_training_curvature(path):
             raise StoreError(f"{path} is no file of curvature along checkpoints, and is kept; give another -o")
         before = store.read_curvature(path)
         _refuse_other(path, before, provenance)

@@ -18,7 +18,7 @@ from surfaceviz.problem.data import Split
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import Filters, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records import Direction as Record
+from surfaceviz.records import DirectionRecord
 
 ALONG = ("hessian", "extremes", "gradient", "ascent")
 RADIUS = 0.05  # of the ascent. Source: Foret et al., arXiv 2010.01412, section 3
@@ -169,4 +169,7 @@ def _uphill(path: _Path, layout: ParameterLayout, what: str, radius: float) -> D
 
 def _direction(kind: str, vector: Tensor, layout: ParameterLayout, source: str) -> Direction:
     tensors = {n: part.clone() for n, part in zip(layout.names, layout.split(vector.cpu()), strict=True) if part.any()}
-    return Direction(Record(kind, fingerprint(tensors), dict.fromkeys(layout.names, kind), source=source), tensors)
+    return Direction(
+        DirectionRecord(kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source),
+        tensors,
+    )

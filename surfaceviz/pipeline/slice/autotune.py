@@ -16,7 +16,7 @@ from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.subset_size import fewest
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import FloatArray
-from surfaceviz.refine import Measure
+from surfaceviz.refine import ErrorMetric
 from surfaceviz.reporting import Reporter
 
 Noted = dict[str, str | int | float]
@@ -233,7 +233,7 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter:
 
 
 def _error(exact: FloatArray, other: FloatArray, level: float) -> float:
-    measure = Measure.of(exact, level=level, centre=float(exact[-1]))
+    measure = ErrorMetric.of(exact, level=level, centre=float(exact[-1]))
     return float(np.nan_to_num(measure.error(other, exact), nan=np.inf).max())
 
 

@@ -16,8 +16,7 @@ from surfaceviz import reference_format, store
 from surfaceviz.directions.random import Direction
 from surfaceviz.errors import DirectionError
 from surfaceviz.problem.parameters import aliases, canonical_name, fingerprint, named_tensors, unwrap
-from surfaceviz.records import Direction as Record
-from surfaceviz.records import TensorEntry
+from surfaceviz.records import DirectionRecord, TensorEntry
 
 Say = Callable[[str], None]
 Shape = tuple[int, ...]
@@ -161,4 +160,4 @@ def _direction(
     if not any(tensor.any() for tensor in tensors.values()):
         raise DirectionError(f"{path}: {axis} is 0 in all that may move: nothing to go along")
     rule = {name: "as in the file" if name in tensors else "stays" for name in dict.fromkeys([*moves, *tensors])}
-    return Direction(Record("file", fingerprint(tensors), rule, source=path.name), tensors)
+    return Direction(DirectionRecord(kind="file", sha256=fingerprint(tensors), rule=rule, source=path.name), tensors)

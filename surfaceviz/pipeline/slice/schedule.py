@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
 from surfaceviz.records import FloatArray, coarse_first, describe_audit, finished_level
-from surfaceviz.refine import Goal, Refined, fill, refinement
+from surfaceviz.refine import RefinementGoal, RefinementResult, fill, refinement
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import shielded
 
@@ -70,7 +70,7 @@ class RefinementSchedule:
     is given up: its points are forgotten and the refinement begins anew on all samples.
     """
 
-    def __init__(self, board: SliceBuffer, goal: Goal, reporter: Reporter, *, subset: bool) -> None:
+    def __init__(self, board: SliceBuffer, goal: RefinementGoal, reporter: Reporter, *, subset: bool) -> None:
         self._board, self._goal, self._reporter, self._subset = board, goal, reporter, subset
         self.total: int | None = None
         self._known: list[Indices] = []  # the rounds that have been evaluated
@@ -123,7 +123,7 @@ class RefinementSchedule:
         """Return how many rounds are complete, once there is something to interpolate."""
         return None if self._filled is None else len(self._known)
 
-    def _finish(self, refined: Refined) -> None:
+    def _finish(self, refined: RefinementResult) -> None:
         with shielded():  # a file with an audit is a finished one
             self._interpolate(refined.filled, refined.evaluated)
             self._filled, self._board.audit = None, refined.audit
@@ -149,4 +149,9 @@ def course(plan: Plan, board: SliceBuffer, levels: Mapping[str, float], reporter
     if tolerance is None:
         return FullSchedule(own_points(plan), board)
     centre = {name: board.centre[name] for name in levels}
-    return RefinementSchedule(board, Goal(tolerance, dict(levels), centre), reporter, subset=plan.subset is not None)
+    return RefinementSchedule(
+        board,
+        RefinementGoal(tolerance=tolerance, levels=dict(levels), centre=centre),
+        reporter,
+        subset=plan.subset is not None,
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from surfaceviz import store
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import PointValues
-from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, Direction, FloatArray, Mark, Slice
+from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, DirectionRecord, FloatArray, Mark, Slice
 from surfaceviz.signals import shielded
 
 SNAPSHOT_SECONDS = 3.0
@@ -34,19 +34,24 @@ class SliceBuffer:
         axes: Sequence[FloatArray],
         centre: PointValues,
         *,
-        directions: Sequence[Direction],
+        directions: Sequence[DirectionRecord],
         marks: Sequence[Mark],
         provenance: Mapping[str, str | int | float],
         before: Slice | None = None,
     ) -> None:
         _check_names(list(centre.values))
         self.audit: Audit | None = None
-        self._curvature = () if before is None else (before.spectra, before.hessian_map, before.trajectory)
+        kept_as_is = () if before is None else ("spectra", "hessian_map", "trajectory")
+        self._unchanged: dict[str, Any] = {name: getattr(before, name) for name in kept_as_is}
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
         self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)
         shape = tuple(len(axis) for axis in axes)
-        kept = before if before is not None else Slice(self.axes, {}, np.zeros(shape, np.uint8), {})
+        kept = (
+            before
+            if before is not None
+            else Slice(axes=self.axes, values={}, origin=np.zeros(shape, np.uint8), centre={})
+        )
         self.origin = kept.origin.copy()
         self._values = _arrays(centre.values, kept.values, shape)
         self._stderr = _arrays(centre.stderr, kept.stderr, shape)
@@ -92,9 +97,9 @@ class SliceBuffer:
     def surface(self) -> Slice:
         """Return the slice so far (its arrays are the board's own)."""
         return Slice(
-            self.axes, self._values, self.origin, self._centre, self._directions,
-            self._stderr, self._rise, self._marks, dict(self.provenance),
-            self.audit, *self._curvature,
+            axes=self.axes, values=self._values, origin=self.origin, centre=self._centre, directions=self._directions,
+            stderr=self._stderr, rise_stderr=self._rise, marks=self._marks, provenance=dict(self.provenance),
+            audit=self.audit, **self._unchanged,
         )  # fmt: skip
 
 

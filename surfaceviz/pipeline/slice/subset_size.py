@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from surfaceviz.evaluate import Evaluator
 from surfaceviz.problem.data import order
 from surfaceviz.records import FloatArray
-from surfaceviz.refine import Measure
+from surfaceviz.refine import ErrorMetric
 
 # Ours.
 SHARE_OF_TOLERANCE = 1 / 3
@@ -30,9 +30,9 @@ def fewest(
     """Return how many samples of each split are enough; None where nearly all are needed.
 
     At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with that on all samples, whose
-    values are known one by one: the error (as of `Measure`), in the root mean square over the points, must stay under
-    a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn from
-    all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
+    values are known one by one: the error (see `ErrorMetric`), in the root mean square over the points, must stay
+    under a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn
+    from all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
 
     Args:
         evaluator: on all samples.
@@ -49,13 +49,13 @@ def fewest(
         if len(shares) < len(points):
             return None  # no value for each sample
         losses = np.array([values.first[name] for values, _ in points])
-        measure = Measure.of(losses, level=level, centre=centre[name])
+        measure = ErrorMetric.of(losses, level=level, centre=centre[name])
         enough = enough_samples(np.array(shares), losses, measure, SHARE_OF_TOLERANCE * tolerance)
         needed = max(needed, enough)
     return needed if needed < _WORTH * max(counts.values()) else None
 
 
-def enough_samples(shares: FloatArray, losses: FloatArray, measure: Measure, limit: float) -> int:
+def enough_samples(shares: FloatArray, losses: FloatArray, measure: ErrorMetric, limit: float) -> int:
     """Return the smallest number of samples whose rises are off by at most ``limit``, in the root mean square.
 
     Args:
@@ -79,7 +79,7 @@ def enough_samples(shares: FloatArray, losses: FloatArray, measure: Measure, lim
 
 
 def _errors(
-    shares: FloatArray, losses: FloatArray, measure: Measure, samples: NDArray[np.intp], sizes: NDArray[np.intp]
+    shares: FloatArray, losses: FloatArray, measure: ErrorMetric, samples: NDArray[np.intp], sizes: NDArray[np.intp]
 ) -> FloatArray:
     """Return the errors (k, sizes) of the first of ``samples``."""
     n = len(samples)

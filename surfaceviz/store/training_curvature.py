@@ -1,0 +1,46 @@
+"""Files of the curvature along a training: spectra without a slice."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import h5py
+
+from surfaceviz.records import Curvature
+from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, open_surfaceviz, write_bytes
+from surfaceviz.store.spectra import decode_spectra, encode_spectra
+
+
+def write_curvature(path: Path, curvature: Curvature) -> None:
+    """Write the curvature along a training to ``path``, atomically.
+
+    Raises:
+        StoreError: the file can't be written; the old file stays.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        encode_provenance(file, curvature.provenance)
+        file.create_group("spectra")
+        encode_spectra(file, curvature.spectra)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_curvature(path: str | Path) -> Curvature:
+    """Return the curvature along a training from a file.
+
+    Raises:
+        SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
+    """
+    with open_surfaceviz(Path(path), holding="spectra") as file:
+        return Curvature(decode_spectra(file), decode_provenance(file))
+
+
+def holds_training_curvature(path: str | Path) -> bool:
+    """Return whether a file holds the curvature along a training, and not a slice; False for a broken file."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "slice" not in file and "spectra" in file
+    except OSError:
+        return False  # reading it as a slice says what is wrong
