@@ -182,7 +182,7 @@ def density(context: EvaluationContext, batch: int, ends: tuple[float, float], p
     operator = surfaceviz_operator(context)
     other = curvlinops_operator(context, batch)
     calls = Count(other, "_matmat")
-    ours, theirs = [timed(lambda: operator.open(0))[0]], []
+    ours, theirs = [timed(lambda: operator.set_point(0))[0]], []
     apart: Tensor | float = 0.0
     for probe in rademacher(probes, context.dimension, generator, torch.float32):
         seconds, rule = timed(lambda probe=probe: quadrature(operator, probe[None], steps))  # type: ignore[misc]

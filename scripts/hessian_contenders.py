@@ -145,7 +145,7 @@ def product_of(context: EvaluationContext, library: str, batch: int) -> Product:
     if library == "plain":
         return Kept(context.model, context.batches(batch))
     ours, order = surfaceviz_operator(context), context.order
-    ours.open(0)
+    ours.set_point(0)
     back = torch.argsort(order)
     return lambda vector: ours(vector[back][None])[0][order]
 

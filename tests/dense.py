@@ -16,8 +16,8 @@ from surfaceviz.curvature import (
     Operator,
     ParameterLayout,
     SampleShare,
+    ShardedHvp,
     SpectrumPoint,
-    Sums,
     filter_scales,
     parameter_layout,
 )
@@ -75,10 +75,10 @@ def dense_hessian(problem: Problem, loss: Callable[[nn.Module], Tensor]) -> Arra
 
 
 class Bench:
-    """An operator on a problem's own weights, in float64, with all that a site needs.
+    """An operator on a problem's own weights, in float64, with the point where spectra are computed.
 
     Args:
-        shares: processes that the samples are cut between.
+        shares: number of processes that share the samples.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Bench:
         split = problem.load("train").mapped(lambda tree: problem.cast(tree, torch.float64, torch.device("cpu")))
         self.layout: ParameterLayout = parameter_layout(theta, filters, list(filters), parameters)
         self.sums = [
-            Sums(
+            ShardedHvp(
                 problem, SampleShare(k, shares).of(split), self.layout, own_names,
                 lambda _number: {own_names[name]: tensor for name, tensor in theta.items()},
                 operator=operator, memory=memory, batch=batch,
@@ -108,14 +108,17 @@ class Bench:
         ]  # fmt: skip
         self.operator = Operator(self._each, self.layout, torch.float64)
         flat = self.layout.of(theta)
-        self.site = SpectrumPoint(0, 1.0, True, flat, filter_scales(theta, filters, self.layout), None, {"place": ()})
+        self.point = SpectrumPoint(
+            number=0, loss_scale=1.0, all_parameters=True, theta=flat,
+            filter_scales=filter_scales(theta, filters, self.layout), directions=None, fields={"place": ()},
+        )  # fmt: skip
 
     def _each(self, message: Any) -> list[Any]:
         return [sums(message) for sums in self.sums]
 
     def matrix(self) -> Array:
         """Return the operator's matrix, product by product."""
-        self.operator.open(0)
+        self.operator.set_point(0)
         return np.asarray(self.operator(torch.eye(self.layout.dimension, dtype=torch.float64)).numpy())
 
 

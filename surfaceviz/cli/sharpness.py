@@ -64,11 +64,11 @@ def sharpness(
     request = SharpnessRequest.of(**options_for(SharpnessRequest.of, context.params))
     from surfaceviz.cli.progress import Terminal
     from surfaceviz.pipeline.sharpness.run import run_sharpness
-    from surfaceviz.sharpness_measures import CAUTION, changes_table, figures_table
+    from surfaceviz.sharpness_measures import CAUTION, changes_table, measurements_table
 
     with Terminal(quiet=quiet) as terminal:
         found = run_sharpness(request, terminal)
-    for lines in [figures_table(found), *(changes_table(each) for each in found if each.rescalings)]:
+    for lines in [measurements_table(found), *(changes_table(each) for each in found if each.rescalings)]:
         typer.echo("\n" + "\n".join(lines))
     typer.echo(f"\n{CAUTION}")
     if json is not None:

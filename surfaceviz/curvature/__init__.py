@@ -1,45 +1,44 @@
-"""Second derivatives at a point: products, extreme eigenvalues, densities, traces, and what kind of point it is."""
+"""Second derivatives at a point: matrix-vector products, extreme eigenvalues, densities, traces, the kind of point."""
 
-from surfaceviz.curvature.critical_points import Evidence, classify_point
+from surfaceviz.curvature.critical_points import PointEvidence, classify_point
 from surfaceviz.curvature.flat_parameters import ParameterLayout, filter_scales, parameter_layout
 from surfaceviz.curvature.hvp import OPERATORS
-from surfaceviz.curvature.lanczos import Extremes, extremes, least_room
-from surfaceviz.curvature.nonsmooth import kinks_at
-from surfaceviz.curvature.operator import Operator, Start
-from surfaceviz.curvature.sharded_hvp import Open, SampleShare, Sums
+from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
+from surfaceviz.curvature.nonsmooth import count_kinks
+from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.spectrum import (
-    MOST_ROOM,
-    SpectrumPoint,
-    SpectrumSpec,
-    corner,
-    eigen,
-    matrix,
-    opened,
+    MAX_BASIS_SIZE,
+    eigenpairs,
+    loss_gradient_at,
     spectrum,
+    spectrum_matvec,
+    start_vectors,
 )
+from surfaceviz.curvature.spectrum_spec import SpectrumPoint, SpectrumSpec
 
 __all__ = [
-    "MOST_ROOM",
+    "MAX_BASIS_SIZE",
     "OPERATORS",
-    "Evidence",
-    "Extremes",
-    "Open",
+    "ExtremeEigenpairs",
+    "LossGradient",
     "Operator",
     "ParameterLayout",
+    "PointEvidence",
     "SampleShare",
+    "SetPoint",
+    "ShardedHvp",
     "SpectrumPoint",
     "SpectrumSpec",
-    "Start",
-    "Sums",
     "classify_point",
-    "corner",
-    "eigen",
-    "extremes",
+    "count_kinks",
+    "eigenpairs",
+    "extreme_eigenpairs",
     "filter_scales",
-    "kinks_at",
-    "least_room",
-    "matrix",
-    "opened",
+    "loss_gradient_at",
+    "min_basis_size",
     "parameter_layout",
     "spectrum",
+    "spectrum_matvec",
+    "start_vectors",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The density of eigenvalues by stochastic Lanczos quadrature. It knows only a ``matvec``."""
+"""Spectral density by stochastic Lanczos quadrature, from a ``matvec`` only."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.krylov import NOTHING, Matvec, finite
+from surfaceviz.curvature.krylov import BREAKDOWN, Matvec, require_finite
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """A quadrature rule for each start vector, and the first product, of which traces can be made.
+class QuadratureRules:
+    """One quadrature rule for each probe, and the products of the probes, which also give traces.
 
     Attributes:
-        nodes: float64 (b, steps), NaN behind the end of an exhausted space.
-        weights: float64 (b, steps), rows adding up to 1.
-        first: the products of the start vectors, (b, P).
+        nodes: float64 (b, steps), NaN after the end of an exhausted Krylov space.
+        weights: float64 (b, steps), rows that sum to 1.
+        products: A z for each probe z, (b, P).
     """
 
     nodes: Tensor
     weights: Tensor
-    first: Tensor
+    products: Tensor
 
 
 def rademacher(count: int, dimension: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Return random signs (count, dimension), of which no vector has less variance in Hutchinson's estimate."""
+    """Return random signs (count, dimension), the independent entries of least variance in Hutchinson's estimator."""
     return torch.randint(2, (count, dimension), generator=generator, dtype=torch.int8).to(dtype).mul_(2).sub_(1)
 
 
-def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> Rules:
-    """Return the Gauss quadrature rules of the spectral measures of some vectors, by Lanczos in step.
+def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> QuadratureRules:
+    """Return the Gauss quadrature rules of the spectral measures of some vectors, by simultaneous Lanczos runs.
 
     For a probe z, the eigenvalues of the tridiagonal matrix are the nodes, the squared first components of its
     eigenvectors the weights: sum_j w_j f(t_j) ~ z'f(A)z / z'z, exact for polynomials up to degree 2 ``steps`` - 1.
@@ -42,21 +42,21 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> Rules:
     Args:
         matvec: multiplies rows of vectors.
         probes: rows (b, P).
-        steps: nodes a probe, at most P.
+        steps: nodes of each probe, at most P.
     """
     count, dimension = probes.shape
     steps = min(steps, dimension)
     basis = probes.new_empty((count, steps, dimension))
     diagonal = torch.zeros((count, steps), dtype=torch.float64)
-    beside = torch.zeros((count, steps), dtype=torch.float64)
+    off_diagonal = torch.zeros((count, steps), dtype=torch.float64)
     ends = [steps] * count
     lengths = torch.linalg.vector_norm(probes, dim=1, keepdim=True)
-    q, first = probes / lengths, probes
+    q, products = probes / lengths, probes
     for j in range(steps):
         basis[:, j] = q
-        w = finite(matvec(q))
+        w = require_finite(matvec(q))
         if j == 0:
-            first = w * lengths
+            products = w * lengths
         for i in range(count):
             if j >= ends[i]:
                 continue
@@ -65,22 +65,24 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> Rules:
                 along = known @ new
                 new.addmv_(known.T, along, alpha=-1)
                 diagonal[i, j] += float(along[-1]) if k == 0 else 0.0
-            beside[i, j] = float(torch.linalg.vector_norm(new))
-            norm = float(torch.hypot(diagonal[i], beside[i]).max())
-            if beside[i, j] <= NOTHING * torch.finfo(w.dtype).eps * norm:
+            off_diagonal[i, j] = float(torch.linalg.vector_norm(new))
+            norm = float(torch.hypot(diagonal[i], off_diagonal[i]).max())
+            if off_diagonal[i, j] <= BREAKDOWN * torch.finfo(w.dtype).eps * norm:
                 ends[i] = j + 1
                 q[i] = 0
             else:
-                q[i] = new / beside[i, j]
+                q[i] = new / off_diagonal[i, j]
         if max(ends) <= j + 1:
             break
-    rules = [_rule(diagonal[i, : ends[i]], beside[i, : ends[i] - 1], steps) for i in range(count)]
-    return Rules(torch.stack([nodes for nodes, _ in rules]), torch.stack([weights for _, weights in rules]), first)
+    rules = [_rule(diagonal[i, : ends[i]], off_diagonal[i, : ends[i] - 1], steps) for i in range(count)]
+    return QuadratureRules(
+        torch.stack([nodes for nodes, _ in rules]), torch.stack([weights for _, weights in rules]), products
+    )
 
 
-def _rule(diagonal: Tensor, beside: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights of a tridiagonal matrix, filled up to ``steps``."""
-    matrix = torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1)
+def _rule(diagonal: Tensor, off_diagonal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return nodes and weights of a tridiagonal matrix, padded to ``steps``."""
+    matrix = torch.diag(diagonal) + torch.diag(off_diagonal, 1) + torch.diag(off_diagonal, -1)
     values, vectors = torch.linalg.eigh(matrix)
     nodes = torch.full((steps,), torch.nan, dtype=torch.float64)
     weights = torch.zeros(steps, dtype=torch.float64)
@@ -89,10 +91,10 @@ def _rule(diagonal: Tensor, beside: Tensor, steps: int) -> tuple[Tensor, Tensor]
 
 
 def negative_bounds(nodes: Tensor, weights: Tensor, tolerance: float) -> tuple[float, float]:
-    """Return between what the share of eigenvalues below -``tolerance`` lies, as far as the rules tell it.
+    """Return a lower and an upper bound of the share of eigenvalues below -``tolerance``, means over probes.
 
     By the inequalities of Chebyshev, Markov and Stieltjes the mass of a probe's measure below a point between two nodes
-    is at least the weights of all nodes before the lower one, and at most those up to the upper one. Means over probes.
+    is at least the total weight of the nodes before the lower one, and at most that up to the upper one.
     """
     low, high = [], []
     for t, w in zip(nodes, weights, strict=True):

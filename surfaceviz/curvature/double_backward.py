@@ -1,11 +1,11 @@
-"""Running a model so that it can be differentiated twice, and soon.
+"""Forward passes whose graph can be differentiated twice, at low cost.
 
 Batch norms in eval mode that follow a convolution are folded into its filters,
 
     w'_i = w_i g_i / sqrt(v_i + eps),   b'_i = (b_i - m_i) g_i / sqrt(v_i + eps) + beta_i,
 
 which is the same function of the same parameters with a smaller graph (measured on ResNet-20: products in 0.7 of the
-time). Attention runs on torch's math backend, as the others have no second derivative on CPUs.
+time). Attention runs on torch's math backend, because the other backends have no second derivative on CPUs.
 
 Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2; folding while differentiating is ours.
 """
@@ -29,13 +29,13 @@ _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Run the models of a ``with`` block so that their graphs can be differentiated again."""
+    """Run the models in a ``with`` block so that their graphs can be differentiated twice."""
     with sdpa_kernel(SDPBackend.MATH), _Folding():
         yield
 
 
 class _Folding(TorchFunctionMode):
-    """Does a convolution again with folded filters when a batch norm in eval mode is asked of its output."""
+    """Recomputes a convolution with folded filters when a batch norm in eval mode follows it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,14 +51,14 @@ class _Folding(TorchFunctionMode):
                 return folded
         made = func(*args, **kwargs)
         if func in _CONVOLUTIONS:
-            self._made = (made, _version(made), func, args, kwargs)  # the last alone: what is held takes memory
+            self._made = (made, _version(made), func, args, kwargs)  # only the last one, to save memory
         return made
 
     def _folded(self, norm: dict[str, Any]) -> Tensor | None:
         if self._made is None or norm["training"] or norm["running_mean"] is None:
             return None
         made, version, convolution, args, kwargs = self._made
-        if norm["input"] is not made or _version(made) != version:  # something else, or written into since
+        if norm["input"] is not made or _version(made) != version:  # another tensor, or one modified in place since
             return None
         given = convolution_arguments(args, kwargs)
         if made.ndim != given["weight"].ndim:  # without a batch axis, the norm's channels are others

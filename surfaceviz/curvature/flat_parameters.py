@@ -1,4 +1,4 @@
-"""Vectors over the parameters: which tensors, in which order, where each lies."""
+"""Flat parameter vectors: their tensors, the order and the position of each."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from surfaceviz.problem.parameters import Filters
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """The tensors that a matrix is over, in a row in the order of their names.
+    """The tensors that form a flat parameter vector, in the order of their names.
 
     Attributes:
         names: canonical names, (L,).
-        shapes: of the tensors, (L,).
+        shapes: shapes of the tensors, (L,).
     """
 
     names: tuple[str, ...]
@@ -49,28 +49,28 @@ class ParameterLayout:
         return [part.view(shape) for part, shape in zip(vector.split(self.sizes), self.shapes, strict=True)]
 
     def slices(self) -> dict[str, slice]:
-        """Return where each tensor lies in a vector."""
-        found, start = {}, 0
+        """Return the position of each tensor in a vector."""
+        positions, start = {}, 0
         for name, size in zip(self.names, self.sizes, strict=True):
-            found[name] = slice(start, start + size)
+            positions[name] = slice(start, start + size)
             start += size
-        return found
+        return positions
 
 
 def parameter_layout(
     theta: Mapping[str, Tensor], filters: Mapping[str, Filters], trainable: Sequence[str], parameters: str
 ) -> ParameterLayout:
-    """Return the tensors that ``parameters`` names, of those that have filters (the floating-point parameters).
+    """Return the layout of the parameters that ``parameters`` selects from ``filters`` (all floating-point ones).
 
     Args:
         theta: canonical name -> weights.
-        filters: how each parameter falls into filters.
-        trainable: names of those that are not frozen.
-        parameters: ``all`` that are not frozen, ``weights`` (of these, without biases and gains) or a pattern on
-            canonical names or their modules, which reaches frozen ones as well.
+        filters: the filters of each parameter.
+        trainable: names of the parameters that are not frozen.
+        parameters: ``all`` that are not frozen; ``weights``, the same without biases and gains; or a pattern on
+            canonical names or their modules, which may match frozen ones as well.
 
     Raises:
-        ProblemError: nothing is left.
+        ProblemError: no parameter is selected.
     """
     if parameters == "all":
         names = list(trainable)
@@ -79,7 +79,7 @@ def parameter_layout(
     else:
         names = [name for name in filters if fnmatchcase(name, parameters) or fnmatchcase(name, f"{parameters}.*")]
     if not names:
-        raise ProblemError(f"parameters {parameters!r} names none of {', '.join(list(filters)[:6])}, ...")
+        raise ProblemError(f"parameters {parameters!r} matches none of {', '.join(list(filters)[:6])}, ...")
     names.sort()
     return ParameterLayout(tuple(names), tuple(theta[name].shape for name in names))
 
@@ -87,8 +87,8 @@ def parameter_layout(
 def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], layout: ParameterLayout) -> Tensor:
     """Return the diagonal of D, (P,) float64: ||w_i|| / sqrt(n_i) on each filter of n_i entries, 0 on gains.
 
-    Filter-normalised noise has the covariance D^2, so that D H D is the curvature that pictures along
-    random filter-normalised directions show, and tr DHD what is expected of one. Source: ours, of Li et al.,
+    Filter-normalised noise has the covariance D^2. So D H D is the curvature in slices along random
+    filter-normalised directions, and tr DHD is its expectation for one of them. Source: ours, after Li et al.,
     arXiv 1712.09913, section 4.
     """
     parts = []

@@ -1,4 +1,4 @@
-"""The graph of one batch: what is multiplied by vectors again and again."""
+"""The autograd graph of one batch, for repeated Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from surfaceviz.problem.problem import Problem
 
 OPERATORS = ("hessian", "ggn")
 _NO_CHECKPOINTS = (
-    "activation checkpointing can't be differentiated twice with other weights: switch it off in the model"
+    "activation checkpointing can't be differentiated twice with other weights; switch it off in the model"
 )
 
 
-class Graph(Protocol):
-    """A batch's loss with its first derivatives, and products with the matrix of its second.
+class BatchGraph(Protocol):
+    """The loss of a batch, its gradient, and products with its matrix of second derivatives.
 
     Attributes:
-        loss: the sum over the batch.
-        weight: what sums are divided by, summed over the batch.
-        gradient: of the sum, one tensor for each parameter.
+        loss: the loss summed over the batch.
+        weight: the divisor of the mean loss, summed over the batch.
+        gradient: the gradient of the summed loss, one tensor for each parameter.
     """
 
     loss: float
@@ -35,79 +35,82 @@ class Graph(Protocol):
     gradient: list[Tensor]
 
     def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
-        """Return the matrix of the sum times a vector, tensor by tensor."""
+        """Return the matrix of the summed loss times a vector, tensor by tensor."""
 
 
-class Held:
-    """Counts the bytes of the storages that a graph saves, but for those of some tensors that are there anyway."""
+class SavedTensorBytes:
+    """Counts the bytes of the storages that a graph saves; excludes the storages of some existing tensors."""
 
-    def __init__(self, there: Iterable[Tensor]) -> None:
-        self._there = {tensor.untyped_storage().data_ptr() for tensor in there}
+    def __init__(self, existing: Iterable[Tensor]) -> None:
+        self._existing = {tensor.untyped_storage().data_ptr() for tensor in existing}
         self._storages: dict[int, int] = {}
 
-    def note(self, tensor: Tensor) -> Tensor:
-        """Take a tensor that is saved."""
+    def add(self, tensor: Tensor) -> Tensor:
+        """Count a saved tensor and return it unchanged."""
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._there:
+        if storage.data_ptr() not in self._existing:
             self._storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     @property
     def bytes(self) -> int:
-        """The bytes so far."""
+        """The number of bytes counted so far."""
         return sum(self._storages.values())
 
     def hooks(self) -> AbstractContextManager[Any]:
-        """Return what counts during a ``with`` block."""
-        return torch.autograd.graph.saved_tensors_hooks(self.note, lambda tensor: tensor)
+        """Return a context manager that counts the tensors saved in its ``with`` block."""
+        return torch.autograd.graph.saved_tensors_hooks(self.add, lambda tensor: tensor)
 
 
-Build = Callable[..., Graph]  # (state, own names of the parameters, batch[, what counts the bytes that are held])
+GraphBuilder = Callable[..., BatchGraph]  # (state, the model's names of the parameters, batch[, byte counter])
 
 
-def builder(problem: Problem, operator: str) -> Build:
-    """Return what builds graphs of a problem's batches.
+def graph_builder(problem: Problem, operator: str) -> GraphBuilder:
+    """Return a function that builds the graph of a batch.
 
     Raises:
-        ProblemError: a Gauss-Newton matrix of a problem that has no outputs, but a ``measure``.
+        ProblemError: the operator is ``ggn`` and the problem has a ``measure`` instead of outputs.
     """
     if operator == "ggn" and not problem.has_loss:
         raise ProblemError(
             "operator ggn: the problem is given by measure=, so that there are no outputs to linearise; give model and "
-            "loss, or take the hessian"
+            "loss, or use the hessian"
         )
-    made: Any = _Hessian if operator == "hessian" else _GaussNewton
+    graph_class: Any = _HessianGraph if operator == "hessian" else _GaussNewtonGraph
 
-    def build(state: State, names: Sequence[str], batch: Any, held: Held | None = None) -> Graph:
+    def build(state: State, names: Sequence[str], batch: Any, counter: SavedTensorBytes | None = None) -> BatchGraph:
         leaves = [state[name].detach().clone().requires_grad_() for name in names]
         swapped = {**{k: t.detach() for k, t in state.items()}, **dict(zip(names, leaves, strict=True))}
-        # Checkpointing runs the model again when it is differentiated, with whatever weights it has by then.
-        saving = torch.autograd.graph.disable_saved_tensors_hooks(_NO_CHECKPOINTS) if held is None else held.hooks()
-        with torch.enable_grad(), _told(), twice_differentiable(), saving:
-            graph: Graph = made(problem, swapped, leaves, batch)
+        # Activation checkpointing would run the model again in the backward pass, with weights that may have changed.
+        saving = (
+            torch.autograd.graph.disable_saved_tensors_hooks(_NO_CHECKPOINTS) if counter is None else counter.hooks()
+        )
+        with torch.enable_grad(), _translate_errors(), twice_differentiable(), saving:
+            graph: BatchGraph = graph_class(problem, swapped, leaves, batch)
         return graph
 
     return build
 
 
-class _Hessian:
-    """By a second backward pass through a gradient whose graph is kept. Source: Pearlmutter, Neural Comp. 6 (1994)."""
+class _HessianGraph:
+    """H v by a second backward pass through the gradient. Source: Pearlmutter, Neural Comp. 6 (1994)."""
 
     def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
         total, self.weight = loss_sums(problem)(state, batch)
         self.loss = float(total.detach())
         self._leaves = leaves
-        slopes = _gradients(total, leaves)
-        self.gradient = [slope.detach() for slope in slopes]
-        self._bent = [i for i, slope in enumerate(slopes) if slope.requires_grad]  # linear parts have no second
-        self._slopes = [slopes[i] for i in self._bent]
+        gradients = _gradients(total, leaves)
+        self.gradient = [g.detach() for g in gradients]
+        # A gradient that is constant in the parameters has no second derivative.
+        self._differentiable = [i for i, g in enumerate(gradients) if g.requires_grad]
+        self._gradients = [gradients[i] for i in self._differentiable]
 
     def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
         """Return H v."""
-        return _backward(self._slopes, self._leaves, [vector[i] for i in self._bent])
+        return _backward(self._gradients, self._leaves, [vector[i] for i in self._differentiable])
 
 
-class _GaussNewton:
+class _GaussNewtonGraph:
     """G v = J' (d2l/df2) J v. Source: Schraudolph, Neural Comp. 14 (2002); J v by differentiating J'u in u."""
 
     def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
@@ -115,48 +118,48 @@ class _GaussNewton:
         self._outputs = outputs(problem)(state, batch)
         if not isinstance(self._outputs, Tensor):
             raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
-        self._at = self._outputs.detach().requires_grad_()
-        total, self.weight = sum_and_weight(problem.measure_outputs_loss(self._at, problem.targets(batch)))
+        self._output_leaf = self._outputs.detach().requires_grad_()
+        total, self.weight = sum_and_weight(problem.measure_outputs_loss(self._output_leaf, problem.targets(batch)))
         self.loss = float(total.detach())
-        (self._slope,) = _gradients(total, [self._at])
-        self.gradient = _backward([self._outputs], leaves, [self._slope.detach()])
+        (self._output_gradient,) = _gradients(total, [self._output_leaf])
+        self.gradient = _backward([self._outputs], leaves, [self._output_gradient.detach()])
         self._dual = torch.zeros_like(self._outputs, requires_grad=True)
-        self._pulled = torch.autograd.grad(
+        self._pulled_back = torch.autograd.grad(
             self._outputs, leaves, self._dual, create_graph=True, materialize_grads=True
         )  # J'u
 
     def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
         """Return G v."""
-        pairs = [(p, v) for p, v in zip(self._pulled, vector, strict=True) if p.requires_grad]
-        (forward,) = _backward([p for p, _ in pairs], [self._dual], [v for _, v in pairs])
-        if not self._slope.requires_grad:
+        pairs = [(p, v) for p, v in zip(self._pulled_back, vector, strict=True) if p.requires_grad]
+        (tangent,) = _backward([p for p, _ in pairs], [self._dual], [v for _, v in pairs])
+        if not self._output_gradient.requires_grad:
             return [torch.zeros_like(leaf) for leaf in self._leaves]
-        (curved,) = _backward([self._slope], [self._at], [forward])
+        (curved,) = _backward([self._output_gradient], [self._output_leaf], [tangent])
         return _backward([self._outputs], self._leaves, [curved])
 
 
 def _gradients(total: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Return gradients with their graph; zeros where a leaf has no part in the total."""
+    """Return gradients with their graph; zeros where the total does not depend on a leaf."""
     if not total.requires_grad:
         raise ProblemError("the loss does not depend on the parameters in a way that can be differentiated")
-    _refuse_once(total)
+    _refuse_once_differentiable(total)
     return list(torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True))
 
 
-def _refuse_once(total: Tensor) -> None:
-    """Refuse functions that forbid a second derivative: torch forgets their curvature where the slope is constant."""
-    waiting, seen = [total.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
+def _refuse_once_differentiable(total: Tensor) -> None:
+    """Raise for functions that forbid a second derivative: torch drops their curvature if the gradient is constant."""
+    pending, seen = [total.grad_fn], set()
+    while pending:
+        node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
+        pending += [successor for successor, _ in node.next_functions]
         function = getattr(node, "_forward_cls", None)
         if getattr(function, "__name__", "") == "CheckpointFunction":
             raise ProblemError(_NO_CHECKPOINTS)
         backward = getattr(function, "backward", None)
-        wrapper = getattr(backward, "__code__", None)  # the decorator's own
+        wrapper = getattr(backward, "__code__", None)  # of the decorator
         if hasattr(backward, "__wrapped__") and wrapper and "once_differentiable" in wrapper.co_qualname:
             name = getattr(function, "__name__", "a function")
             raise ProblemError(
@@ -166,10 +169,10 @@ def _refuse_once(total: Tensor) -> None:
 
 
 def _backward(values: Sequence[Tensor], leaves: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:
-    """Return the pulled-back vector, zeros where a leaf has no part; the graph is kept."""
+    """Return the vector-Jacobian product, zeros where the values do not depend on a leaf; the graph is kept."""
     if not values:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    with _told():
+    with _translate_errors():
         return list(
             torch.autograd.grad(
                 list(values), list(leaves), list(vector), retain_graph=True, materialize_grads=True, allow_unused=True
@@ -177,8 +180,8 @@ def _backward(values: Sequence[Tensor], leaves: Sequence[Tensor], vector: Sequen
         )
 
 
-class _told:  # noqa: N801  a context manager reads as a verb here
-    """Turn what differentiating raises into a line that names the operator."""
+class _translate_errors:  # noqa: N801  a context manager reads as a verb here
+    """Translate errors of autograd into one line that names the operator."""
 
     def __enter__(self) -> None:
         pass
@@ -187,7 +190,7 @@ class _told:  # noqa: N801  a context manager reads as a verb here
         if error is None or isinstance(error, SurfacevizError) or not isinstance(error, Exception):
             return
         if is_out_of_memory(error):
-            raise MemoryShortError(f"a batch took more memory than there is: {error}") from error
+            raise MemoryShortError(f"a batch needs more memory than is available: {error}") from error
         message = str(error).strip()
         if message == _NO_CHECKPOINTS:
             raise ProblemError(message) from error
@@ -196,8 +199,8 @@ class _told:  # noqa: N801  a context manager reads as a verb here
         if named or once:
             what = named.group(1) if named else "a @once_differentiable function"
             raise ProblemError(
-                f"the loss is not twice differentiable: {what} has no second derivative{user_code_location(error)}; "
-                "write it with other operations"
+                f"the loss is not twice differentiable: {what} has no second derivative{user_code_location(error)}; write it "
+                "with other operations"
             ) from error
         raise ProblemError(
             f"differentiating twice raised {type(error).__name__}: {message}{user_code_location(error)}"

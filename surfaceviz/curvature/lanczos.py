@@ -1,10 +1,10 @@
-"""Extreme eigenvalues by a band Lanczos method with full reorthogonalisation. It knows only a ``matvec``.
+"""Extreme eigenvalues by a band Lanczos method with full reorthogonalisation, from a ``matvec`` only.
 
-From several start vectors as many copies of a multiple eigenvalue are found, and from approximate eigenvectors the
-search goes on along the residual that is to be brought down.
+Several start vectors find as many copies of a multiple eigenvalue. Each next vector lies along the residual that must
+shrink most, also when the start vectors are approximate eigenvectors.
 
-Source: as of `krylov`; the choice of the next vector is that of Davidson's method without a preconditioner; putting
-them together is ours.
+Source: see `krylov`; the choice of the next vector is that of Davidson's method without a preconditioner; the
+combination is ours.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.krylov import Krylov, Matvec, Ritz
+from surfaceviz.curvature.krylov import KrylovBasis, Matvec, RitzPairs
 
 # Ours.
-_FEWEST = 15  # products before anything has converged; small residuals come up in passing before
-_FEWEST_ZERO = 30  # before an eigenvalue is called 0 within its residual
-_STEADY = 0.15  # of the products: so long an eigenvalue must not have moved by more than its tolerance
-_AT_ROUNDING = 1.1  # times the rounding: a residual that more products won't bring down
-_CHANCE = 0.01  # that something lies further beyond the ends than is said
-_MOST = 1000  # products, unless told otherwise
-_KEPT = 0.4  # of the room, after a restart
-_NEAR_ZERO = 1e-3  # of ||A||: of two residuals to be brought down, that beside the smaller eigenvalue counts no more
+_FEWEST = 15  # products before any eigenvalue may converge; small residuals can be transient before
+_FEWEST_ZERO = 30  # products before an eigenvalue may count as 0 within its residual
+_STEADY = 0.15  # of the products: for so long an eigenvalue must have stayed within its tolerance
+_AT_ROUNDING = 1.1  # times the rounding: more products do not reduce such a residual
+_CHANCE = 0.01  # probability that an eigenvalue lies further beyond the ends than `_beyond`
+_MOST = 1000  # products by default
+_KEPT = 0.4  # of the capacity, after a restart
+_NEAR_ZERO = 1e-3  # of ||A||: the smallest scale that a residual is compared with when the next vector is chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Extremes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtremeEigenpairs:
     """Some eigenvalues from both ends, ascending, or all of them.
 
     Attributes:
@@ -38,9 +38,9 @@ class Extremes:
         residuals: ||A v - lambda v||, float64 (k,).
         converged: bool (k,).
         norm: the largest |Ritz value|, which approaches ||A|| from below.
-        products: of ``matvec``.
-        whole: whether these are all eigenvalues of the matrix.
-        beyond: how far beyond what was found an eigenvalue may lie at most, with 99% probability over start vectors.
+        products: number of matrix-vector products.
+        complete: whether these are all eigenvalues of the matrix.
+        beyond: the largest distance of an eigenvalue outside the found range, with 99% probability over start vectors.
     """
 
     eigenvalues: Tensor
@@ -49,201 +49,214 @@ class Extremes:
     converged: Tensor
     norm: float
     products: int
-    whole: bool
+    complete: bool
     beyond: float
 
 
-def least_room(top: int, bottom: int, starts: int = 1) -> int:
-    """Return the number of vectors that `extremes` must be able to hold."""
+def min_basis_size(top: int, bottom: int, starts: int = 1) -> int:
+    """Return the smallest ``capacity`` that `extreme_eigenpairs` accepts."""
     return 2 * (top + bottom) + starts + 8
 
 
-def extremes(
+def extreme_eigenpairs(
     matvec: Matvec,
     start: Tensor,
     *,
     top: int,
     bottom: int,
     rtol: float = 1e-3,
-    room: int = 256,
-    most: int = _MOST,
+    capacity: int = 256,
+    max_products: int = _MOST,
     generator: torch.Generator | None = None,
-) -> Extremes:
+) -> ExtremeEigenpairs:
     """Return the ``top`` largest and ``bottom`` smallest eigenvalues of a symmetric matrix.
 
     An eigenvalue has converged when its residual is at most ``rtol`` |lambda|, or ``rtol`` ||A|| where |lambda| is
-    less than that. One that has not after ``most`` products is returned as such.
+    less than that. After ``max_products`` products the search stops, and unconverged eigenvalues are marked.
 
     Args:
         matvec: multiplies rows of vectors.
         start: linearly independent rows (s, P) in the dtype of the computation: random, or approximate eigenvectors.
-            Of an eigenvalue of multiplicity k, min(s, k) copies are found; more only where the matrix has few
+            An eigenvalue of multiplicity k is found min(s, k) times; more often only if the matrix has few
             different eigenvalues.
-        top: how many.
-        bottom: how many.
+        top: number of largest eigenvalues.
+        bottom: number of smallest eigenvalues.
         rtol: relative tolerance of the residual.
-        room: vectors that may be held; with less, more products are needed.
-        most: products.
-        generator: of the directions in which the search goes on when a Krylov space is exhausted.
+        capacity: largest number of basis vectors; a smaller one needs more products.
+        max_products: largest number of products.
+        generator: random numbers for new directions when a Krylov space is exhausted.
 
     Raises:
-        ValueError: more eigenvalues than the matrix has, or too little room.
+        ValueError: more eigenvalues than the matrix has, or too small a capacity.
     """
     dimension = start.shape[1]
     if top < 0 or bottom < 0 or not 0 < top + bottom <= dimension:
         raise ValueError(f"{top} top and {bottom} bottom eigenvalues of a matrix of dimension {dimension}")
-    room = min(room, dimension)
-    if room < min(least_room(top, bottom, len(start)), dimension):
+    capacity = min(capacity, dimension)
+    if capacity < min(min_basis_size(top, bottom, len(start)), dimension):
         raise ValueError(
-            f"room for {room} vectors, expected at least {least_room(top, bottom, len(start))} for {top} top and "
+            f"got capacity {capacity}; expected at least {min_basis_size(top, bottom, len(start))} for {top} top and "
             f"{bottom} bottom eigenvalues"
         )
-    search = Krylov(matvec, start, room, generator or torch.Generator().manual_seed(0))
-    wanted, copies, past = _Wanted(top, bottom, rtol, dimension), _Copies(), _Past()
+    search = KrylovBasis(matvec, start, capacity, generator or torch.Generator().manual_seed(0))
+    criterion = _Criterion(top=top, bottom=bottom, rtol=rtol, dimension=dimension)
+    copies, history = _MultiplicityCheck(), _RitzHistory()
     while True:
-        if wanted.due(search) or search.products >= copies.until:
+        if criterion.due(search) or search.products >= copies.next_check:
             ritz = search.ritz()
-            found = wanted.of(ritz, search.products, past)
-            if search.products >= most or _ends(search, copies, ritz, found):
+            selection = criterion.select(ritz, search.products, history)
+            if search.products >= max_products or _finished(search, copies, ritz, selection):
                 break
-            _turn(search, ritz, found)
+            _redirect(search, ritz, selection)
         search.step()
-    indices = torch.arange(search.size) if search.whole else found.indices
-    converged = torch.ones(len(indices), dtype=torch.bool) if search.whole else found.converged
-    return Extremes(
-        ritz.values[indices], search.vectors(ritz, indices), ritz.residuals[indices], converged, found.norm,
-        search.products, search.whole, _beyond(ritz, search),
+    indices = torch.arange(search.size) if search.complete else selection.indices
+    converged = torch.ones(len(indices), dtype=torch.bool) if search.complete else selection.converged
+    return ExtremeEigenpairs(
+        eigenvalues=ritz.values[indices], vectors=search.vectors(ritz, indices), residuals=ritz.residuals[indices],
+        converged=converged, norm=selection.norm, products=search.products, complete=search.complete,
+        beyond=_beyond(ritz, search),
     )  # fmt: skip
 
 
-def _beyond(ritz: Ritz, search: Krylov) -> float:
-    """Return how far beyond the Ritz values eigenvalues may lie, but for a chance of 1%.
+def _beyond(ritz: RitzPairs, search: KrylovBasis) -> float:
+    """Return how far outside the Ritz values eigenvalues may lie, with 99% probability.
 
     After k products from a random start, an end of the spectrum is missed by more than e of its width with a
     probability of at most 1.648 sqrt(P) exp(-sqrt(e) (2k - 1)).
 
-    Source: Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 13 (1992), theorem 4.2; that restarts lose nothing of
-    it is ours, and no theorem.
+    Source: Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 13 (1992), theorem 4.2; we assume, without
+    proof, that restarts keep the bound.
     """
-    if search.whole:
+    if search.complete:
         return 0.0
-    share = (math.log(1.648 * math.sqrt(search.dimension) / _CHANCE) / (2 * search.products - 1)) ** 2
+    fraction = (math.log(1.648 * math.sqrt(search.dimension) / _CHANCE) / (2 * search.products - 1)) ** 2
     width = float(ritz.values[-1] - ritz.values[0])
-    return share * width / (1 - 2 * share) if share < 0.5 else math.inf  # noqa: PLR2004  of the true width
+    return fraction * width / (1 - 2 * fraction) if fraction < 0.5 else math.inf  # noqa: PLR2004  of the true width
 
 
-def _ends(search: Krylov, copies: _Copies, ritz: Ritz, found: _Found) -> bool:
-    """Return whether everything that is wanted is there, in all its copies where the space was exhausted."""
-    if search.whole:
+def _finished(search: KrylovBasis, copies: _MultiplicityCheck, ritz: RitzPairs, selection: _Selection) -> bool:
+    """Return whether all requested eigenvalues are found, with all copies if the space was exhausted."""
+    if search.complete:
         return True
-    if search.exhausted or search.products >= copies.until:
-        return copies.are_all(ritz.values[found.indices], found.tolerance, search.products)
-    return (found.all_converged or found.stuck) and copies.until == math.inf
+    if search.exhausted or search.products >= copies.next_check:
+        return copies.are_all(ritz.values[selection.indices], selection.tolerance, search.products)
+    return (selection.all_converged or selection.stuck) and copies.next_check == math.inf
 
 
-def _turn(search: Krylov, ritz: Ritz, found: _Found) -> None:
-    """Make room, and choose where to go next."""
+def _redirect(search: KrylovBasis, ritz: RitzPairs, selection: _Selection) -> None:
+    """Choose the next direction; shrink a full basis."""
     if search.exhausted:
-        _make_room(search, ritz, found)
-        search.go_elsewhere()
+        _shrink_if_full(search, ritz, selection)
+        search.restart_randomly()
         return
-    if not found.converged.all():
-        search.aim(ritz, found.worst(ritz))
-    _make_room(search, ritz, found)
+    if not selection.converged.all():
+        search.aim_at_residual(ritz, selection.worst(ritz))
+    _shrink_if_full(search, ritz, selection)
 
 
-def _make_room(search: Krylov, ritz: Ritz, found: _Found) -> None:
+def _shrink_if_full(search: KrylovBasis, ritz: RitzPairs, selection: _Selection) -> None:
     """Shrink a full basis to its best Ritz vectors from both ends."""
-    if search.size < search.room:
+    if search.size < search.capacity:
         return
-    count = max(len(found.indices) + 2, int(_KEPT * search.room))
-    low = int((found.indices < search.size // 2).sum())
-    share = max(low, round(count * low / max(len(found.indices), 1)))
-    search.shrink(ritz, torch.tensor([*range(share), *range(search.size - (count - share), search.size)]))
+    count = max(len(selection.indices) + 2, int(_KEPT * search.capacity))
+    low = int((selection.indices < search.size // 2).sum())
+    from_below = max(low, round(count * low / max(len(selection.indices), 1)))
+    search.shrink(ritz, torch.tensor([*range(from_below), *range(search.size - (count - from_below), search.size)]))
 
 
-class _Copies:
-    """Whether a search that has exhausted a Krylov space, which holds one copy of each eigenvalue, has all copies.
+class _MultiplicityCheck:
+    """Checks whether a search has found all copies of its eigenvalues after it exhausted a Krylov space.
 
-    It goes on in a random direction outside for as many products as that took; where nothing changes, it has.
+    An exhausted space holds one copy of each eigenvalue. The search continues in a random direction for as many
+    products as before. It has all copies if the eigenvalues then stay the same.
     """
 
     def __init__(self) -> None:
-        self.until = math.inf  # products
-        self._begun, self._known = 0, torch.empty(0)
+        self.next_check = math.inf  # products
+        self._last_check, self._known = 0, torch.empty(0)
 
-    def are_all(self, now: Tensor, tolerance: float, products: int) -> bool:
-        same = len(now) == len(self._known) and bool(((now - self._known).abs() <= tolerance).all())
-        self._known, self.until, self._begun = now, 2 * products - self._begun + 1, products
+    def are_all(self, values: Tensor, tolerance: float, products: int) -> bool:
+        """Return whether the values are those of the last check; schedule the next check."""
+        same = len(values) == len(self._known) and bool(((values - self._known).abs() <= tolerance).all())
+        self._known, self.next_check = values, 2 * products - self._last_check + 1
+        self._last_check = products
         return same
 
 
-class _Past:
-    """The wanted Ritz values of the last products."""
+class _RitzHistory:
+    """The requested Ritz values after the most recent products."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[int, Tensor]] = []
 
-    def spread(self, now: Tensor, products: int) -> Tensor:
-        """Return how far each value lies from what it was a while ago; infinite where there were not as many yet."""
-        self._seen.append((products, now))
+    def drift(self, values: Tensor, products: int) -> Tensor:
+        """Return how far each value has moved in the recent products; infinite if there were fewer values then."""
+        self._seen.append((products, values))
         while len(self._seen) > 1 and self._seen[1][0] <= (1 - _STEADY) * products:
             self._seen.pop(0)
-        then = self._seen[0]
-        if len(then[1]) != len(now) or then[0] > (1 - _STEADY) * products:
-            return torch.full_like(now, math.inf)
-        return (now - then[1]).abs()
+        then, before = self._seen[0]
+        if len(before) != len(values) or then > (1 - _STEADY) * products:
+            return torch.full_like(values, math.inf)
+        return (values - before).abs()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    indices: Tensor  # of the Ritz values that are wanted
-    converged: Tensor  # bool, of them
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selection:
+    """The requested Ritz values among all, and their convergence."""
+
+    indices: Tensor
+    converged: Tensor  # bool, one for each index
     norm: float
-    tolerance: float  # of a residual beside an eigenvalue of 0
-    complete: bool  # whether there are as many as are wanted
-    stuck: bool  # whether what has not converged is at the rounding already
+    tolerance: float  # of the residual of an eigenvalue near 0
+    complete: bool  # whether there are as many values as requested
+    stuck: bool  # whether the residuals of all unconverged values are at the rounding
 
     @property
     def all_converged(self) -> bool:
+        """Whether all requested values exist and have converged."""
         return self.complete and bool(self.converged.all())
 
-    def worst(self, ritz: Ritz) -> int:
-        """Return the index of the wanted Ritz pair that is farthest from convergence."""
-        waiting = self.indices[~self.converged]
-        scale = ritz.values[waiting].abs().clamp(min=_NEAR_ZERO * self.norm)
-        return int(waiting[int((ritz.residuals[waiting] / scale).argmax())])
+    def worst(self, ritz: RitzPairs) -> int:
+        """Return the index of the requested Ritz pair that is farthest from convergence."""
+        open_ = self.indices[~self.converged]
+        scale = ritz.values[open_].abs().clamp(min=_NEAR_ZERO * self.norm)
+        return int(open_[int((ritz.residuals[open_] / scale).argmax())])
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Criterion:
+    """The requested eigenvalues and the test of their convergence."""
+
     top: int
     bottom: int
     rtol: float
     dimension: int
 
-    def due(self, search: Krylov) -> bool:
-        """Return whether it is time to look: after each product at first, later every few."""
-        if search.whole or search.exhausted or search.size == search.room:
+    def due(self, search: KrylovBasis) -> bool:
+        """Return whether to test convergence now: after each product at first, later after every few."""
+        if search.complete or search.exhausted or search.size == search.capacity:
             return True
         if search.unseen or search.size < min(self.top + self.bottom, self.dimension):
             return False
         return search.products % (1 + search.size // 16) == 0
 
-    def of(self, ritz: Ritz, products: int, past: _Past) -> _Found:
+    def select(self, ritz: RitzPairs, products: int, history: _RitzHistory) -> _Selection:
+        """Return the requested Ritz values and whether they have converged."""
         count = len(ritz.values)
         low = range(min(self.bottom, count))
         high = range(max(len(low), count - self.top), count)
         indices = torch.tensor([*low, *high], dtype=torch.int64)
         values, residuals = ritz.values[indices].abs(), ritz.residuals[indices]
         norm = float(ritz.values.abs().max())
-        steady = past.spread(ritz.values[indices], products)
-        converged = (residuals <= self.rtol * values) & (steady <= self.rtol * values)
+        drift = history.drift(ritz.values[indices], products)
+        converged = (residuals <= self.rtol * values) & (drift <= self.rtol * values)
         if products >= _FEWEST_ZERO:
             near = values <= self.rtol * norm
-            converged |= near & (residuals <= self.rtol * norm) & (steady <= self.rtol * norm)
+            converged |= near & (residuals <= self.rtol * norm) & (drift <= self.rtol * norm)
         if products < _FEWEST:
             converged = torch.zeros_like(converged)
         complete = len(indices) == self.top + self.bottom
         stuck = complete and products >= _FEWEST and bool((residuals[~converged] <= _AT_ROUNDING * ritz.rounding).all())
-        return _Found(indices, converged, norm, self.rtol * norm, complete, stuck)
+        return _Selection(
+            indices=indices, converged=converged, norm=norm, tolerance=self.rtol * norm, complete=complete, stuck=stuck
+        )

@@ -1,13 +1,13 @@
-"""Where a loss has no derivative: a rectifier's input that is exactly 0, a maximum that is attained twice.
+"""Points where a loss has no derivative: a rectifier's input is exactly 0, or a maximum is attained twice.
 
-A dispatch mode sees every operator that a model runs, whatever it is called by: `functional.relu`, a module, a method,
-in place or not, with or without gradients. It sits beneath autograd, where ``requires_grad`` says nothing; what depends
-on the parameters is followed by storages instead, which views and in-place operations share. So a pixel that is 0 is
-no kink of the loss.
+A dispatch mode sees every operator that a model runs: from `functional.relu`, a module or a method, in place or not,
+with or without gradients. It is below autograd, where ``requires_grad`` is not visible. So dependence on the parameters
+is tracked by storages, which views and in-place operations share. An input pixel that is 0 is not a kink of the loss.
 
-Seen are operators, not formulas. Left out is what has a first derivative everywhere (smooth L1 and Huber, whose
-second one jumps, ELU with alpha = 1, softmax, whose maximum is inside its kernel), steps and choices (round, sort,
-topk, masks and ``where``), norms at 0, fractional pools, and fused kernels (`multi_margin_loss`, cuDNN's ReLU RNN).
+The mode sees operators, not formulas. It excludes functions with a first derivative everywhere (smooth L1 and Huber,
+whose second derivative jumps, ELU with alpha = 1, softmax, whose maximum is inside its kernel), steps and choices
+(round, sort, topk, masks and ``where``), norms at 0, fractional pools, and fused kernels (`multi_margin_loss`, cuDNN's
+ReLU RNN).
 
 Source: ours.
 """
@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from surfaceviz.pytree import leaves
 
-# The values of the first argument at which an operator has kinks; then the operators whose other arguments are these.
+# Operators with kinks at fixed values of the first argument; operators whose other arguments are the kinks.
 _FIXED = {
     **dict.fromkeys(("relu", "abs", "leaky_relu", "_prelu_kernel", "rrelu_with_noise"), (0.0,)),
     **dict.fromkeys(("hardsigmoid", "hardswish"), (-3.0, 3.0)),
@@ -46,13 +46,13 @@ _POOLS = ("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_po
 _REDUCTIONS = ("max", "min", "amax", "amin")
 _ROUNDINGS = 32  # units in the last place by which one function, computed in two places, may differ; ours
 
-_Look: TypeAlias = tuple[int, str, torch.Size]  # its number, the operator's short name, the shape
+_OperatorCall: TypeAlias = tuple[int, str, torch.Size]  # number of the call, short name of the operator, shape
 _Axis: TypeAlias = tuple[int, ...]  # a pool's kernel, stride, padding and dilation along one axis
 
 
 @dataclass(frozen=True, slots=True)
-class Kinks:
-    """How often a model was exactly where it has no derivative.
+class KinkCounts:
+    """The number of values of a model at which it has no derivative.
 
     Attributes:
         counts: an operator's short name, such as ``relu`` or ``max_pool2d`` -> entries at a kink, or windows that tie.
@@ -62,9 +62,9 @@ class Kinks:
 
     @property
     def words(self) -> str:
-        """What there is, '' for nothing.
+        """The counts as text, '' if there are none.
 
-        >>> Kinks({"relu": 3, "max_pool2d": 1}).words
+        >>> KinkCounts({"relu": 3, "max_pool2d": 1}).words
         '3 entries of relu, 1 tie of max_pool2d'
         """
         return ", ".join(f"{number} {_unit(name, number)} of {name}" for name, number in self.counts.items())
@@ -74,83 +74,83 @@ class Kinks:
 
 
 @contextmanager
-def watching(parameters: Iterable[Tensor]) -> Iterator[Kinks]:
-    """Count, while a model runs in the ``with`` block, where it has no derivative; the counts are there at its end.
+def recording_kinks(parameters: Iterable[Tensor]) -> Iterator[KinkCounts]:
+    """Count the kinks that a model meets in the ``with`` block; the counts are set at its end.
 
-    Only what is computed from ``parameters`` is looked at. Maxima that tie at 0 in a tensor without negative entries
-    are not counted: dead units. Other ties of what is one function written twice are (a filter over pixels of one
-    colour, say); `kinks_at` tells them apart.
+    Only values computed from ``parameters`` count. Maxima that tie at 0 in a tensor without negative entries (dead
+    units) do not count. Ties of equal functions (such as a filter over pixels of one colour) count; `count_kinks`
+    excludes them.
     """
-    kinks = Kinks()
-    with _run_under(_Watch(parameters)) as watch:
+    kinks = KinkCounts()
+    with _run_under(_KinkRecorder(parameters)) as watch:
         yield kinks
     for (_, name, _), places in watch.found.items():
         kinks.counts[name] = kinks.counts.get(name, 0) + len(places)
 
 
-def kinks_at(parameters: Sequence[Tensor], run: Callable[[Sequence[Tensor]], object]) -> Kinks:
-    """Return the kinks that a step of the parameters crosses: those of the loss, not of the way it is written.
+def count_kinks(parameters: Sequence[Tensor], run: Callable[[Sequence[Tensor]], object]) -> KinkCounts:
+    """Return the kinks of the loss itself, those that a small step of the parameters crosses.
 
-    Counted is what `watching` finds and is on one branch at theta + eps v, on another at theta - eps v, for a random
-    v. What stays (dead units, filters over an empty patch, a maximum over copies) is not. Values that are equal by
-    chance are, which float32 has some of in a million windows.
+    A kink of `recording_kinks` counts if it is on different branches at theta + eps v and theta - eps v, for a random
+    v. Dead units, filters over an empty patch and maxima over copies stay on one branch and do not count. Values that
+    are equal by chance count; float32 has some in a million windows.
 
     Args:
         parameters: theta.
-        run: runs the model with given parameters, in their dtype; once, and twice more where anything was found.
+        run: runs the model with given parameters, in their dtype; called once, and twice more if a kink was found.
     """
-    with _run_under(_Watch(parameters)) as here:
+    with _run_under(_KinkRecorder(parameters)) as here:
         run(parameters)
-    sides: list[dict[_Look, Tensor]] = []
+    sides: list[dict[_OperatorCall, Tensor]] = []
     for sign in (1, -1) if here.found else ():
         moved = _moved(parameters, sign)
-        with _run_under(_Watch(moved, here.found)) as side:
+        with _run_under(_KinkRecorder(moved, here.found)) as side:
             run(moved)
         sides.append(side.found)
     total: Counter[str] = Counter()
-    for look, places in here.found.items():
-        one, other = (side.get(look, torch.tensor(math.nan)) for side in sides)
-        # A look that a moved model did not have, as it ran another way, is NaN: nothing speaks for dropping it.
+    for call, places in here.found.items():
+        one, other = (side.get(call, torch.tensor(math.nan)) for side in sides)
+        # A call that a moved model did not make, because it took another path, is NaN and counts as crossed.
         crossed = (one != 0) & (other != 0) & (one != other)
-        total[look[1]] += int(crossed.expand(places.shape).sum())
-    return Kinks({name: number for name, number in total.items() if number})
+        total[call[1]] += int(crossed.expand(places.shape).sum())
+    return KinkCounts({name: number for name, number in total.items() if number})
 
 
 def _moved(parameters: Sequence[Tensor], sign: int) -> list[Tensor]:
-    """Return theta +- eps v, eps half-way (in digits) between rounding and the size of the weights."""
+    """Return theta +- eps v, eps the square root of the rounding times the size of the weights."""
     generator = torch.Generator().manual_seed(0)
     moved = []
     for tensor in parameters:
         theta = tensor.detach()
         v = torch.randn(theta.shape, generator=generator, dtype=theta.dtype).to(theta.device)
-        size = float(theta.abs().square().mean().sqrt()) or 1.0  # zeros move as well
+        size = float(theta.abs().square().mean().sqrt()) or 1.0  # zeros also move
         step = sign * math.sqrt(torch.finfo(theta.dtype).eps) * size
         moved.append((theta + step * v).requires_grad_(tensor.requires_grad))
     return moved
 
 
 @contextmanager
-def _run_under(watch: _Watch) -> Iterator[_Watch]:
-    """Enter the mode, without torch's fused transformer layer, inside of which nothing is seen."""
+def _run_under(recorder: _KinkRecorder) -> Iterator[_KinkRecorder]:
+    """Enter the mode with torch's fused transformer layer disabled, because it hides its operators."""
     fused = mha.get_fastpath_enabled()
     mha.set_fastpath_enabled(False)
     try:
-        with watch:
-            yield watch
+        with recorder:
+            yield recorder
     finally:
         mha.set_fastpath_enabled(fused)
 
 
-class _Watch(TorchDispatchMode):
-    """Finds the places of kinks; or, given these, the branches they are on.
+class _KinkRecorder(TorchDispatchMode):
+    """Records the positions of kinks; or, for given positions, the branch of each.
 
     Attributes:
-        found: look -> flat places (n,), or their labels (n,): 0 is on two branches at once, else which one it is.
+        found: call -> flat positions (n,), or branch labels (n,), where 0 means on both branches.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], places: Mapping[_Look, Tensor] | None = None) -> None:
+    def __init__(self, parameters: Iterable[Tensor], places: Mapping[_OperatorCall, Tensor] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: dict[_Look, Tensor] = {}
+        self.found: dict[_OperatorCall, Tensor] = {}
         self._places = places
         self._numbers = count()
         # A weak reference keeps the address of a storage from being given to another, not its memory.
@@ -161,23 +161,23 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.is_inference_mode_enabled():  # composite operators come whole there
+        if torch.is_inference_mode_enabled():  # composite operators are not decomposed there
             with self:
-                made = func.decompose(*args, **kwargs)
-            if made is not NotImplemented:
-                return made
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         if not any(map(self._depends, leaves((args, kwargs)))):
             return func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        watched = func.namespace == "aten" and args and isinstance(args[0], Tensor) and args[0].is_floating_point()
-        if watched:  # before it runs: it may write over its input
-            self._look_at_entries(name.removesuffix("_"), args)
-        made = func(*args, **kwargs)
+        checked = func.namespace == "aten" and args and isinstance(args[0], Tensor) and args[0].is_floating_point()
+        if checked:  # before it runs, because it may overwrite its input
+            self._check_entries(name.removesuffix("_"), args)
+        result = func(*args, **kwargs)
         # Operators in place on lists return nothing.
-        self._mark(leaves((made, args[:1])) if name.endswith("_") else leaves(made))
-        if watched and (name in _POOLS or name in _REDUCTIONS):
-            self._look_at_windows(name, args, made)
-        return made
+        self._mark(leaves((result, args[:1])) if name.endswith("_") else leaves(result))
+        if checked and (name in _POOLS or name in _REDUCTIONS):
+            self._check_windows(name, args, result)
+        return result
 
     def _mark(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
@@ -189,19 +189,19 @@ class _Watch(TorchDispatchMode):
         strided = isinstance(value, Tensor) and value.layout is torch.strided
         return strided and value.untyped_storage()._cdata in self._dependent  # noqa: SLF001  its address
 
-    def _look_at_entries(self, name: str, args: Sequence[Any]) -> None:
+    def _check_entries(self, name: str, args: Sequence[Any]) -> None:
         for kink in _kinks(name, args[1:]):
             if kink is not None and (self._depends(args[0]) or self._depends(kink)):
                 tied = args[0] == kink
                 if isinstance(kink, Tensor):
-                    tied &= args[0].isfinite()  # masks are no ties
+                    tied &= args[0].isfinite()  # infinite entries are masks, not ties
                 self._note(name, tied, partial(_side, args[0], kink))
 
-    def _look_at_windows(self, name: str, args: Sequence[Any], made: Any) -> None:
+    def _check_windows(self, name: str, args: Sequence[Any], result: Any) -> None:
         x = args[0] if name in _POOLS else _rows(*args[:2])
         x = x.neg() if "min" in name else x
-        most, winner = made if name in _POOLS else x.max(-1)
-        # Where the model was moved, what is one function may differ by rounding.
+        most, winner = result if name in _POOLS else x.max(-1)
+        # In a moved model, two ways of computing one function may differ by rounding.
         least = most if self._places is None else most - _rounding(most)
         times = _times_attained(name, args, least) if name in _POOLS else (x >= least.unsqueeze(-1)).sum(-1)
         tied = (times > 1) & most.isfinite()
@@ -210,13 +210,13 @@ class _Watch(TorchDispatchMode):
         self._note(name, tied, lambda: torch.where(times > 1, 0, winner + 1))
 
     def _note(self, name: str, tied: Tensor, label: Callable[[], Tensor]) -> None:
-        look = (next(self._numbers), _short(name), tied.shape)
+        call = (next(self._numbers), _short(name), tied.shape)
         if self._places is None:
             places = tied.flatten().nonzero().squeeze(-1)
             if len(places):
-                self.found[look] = places
-        elif look in self._places:
-            self.found[look] = label().flatten()[self._places[look]]
+                self.found[call] = places
+        elif call in self._places:
+            self.found[call] = label().flatten()[self._places[call]]
 
 
 def _side(x: Tensor, kink: float | Tensor) -> Tensor:
@@ -225,12 +225,12 @@ def _side(x: Tensor, kink: float | Tensor) -> Tensor:
 
 
 def _rounding(x: Tensor) -> Tensor:
-    """Return by how much two ways of computing the same may differ: far less than what a step does."""
+    """Return the largest rounding difference of two ways of computing x; far less than the effect of a step."""
     return x.abs() * (_ROUNDINGS * torch.finfo(x.dtype).eps)
 
 
 def _kinks(name: str, rest: Sequence[Any]) -> Sequence[Any]:
-    """Return where an elementwise operator's first argument has kinks, from its other arguments."""
+    """Return the kinks of an elementwise operator in its first argument, from its other arguments."""
     if name in _GIVEN:
         return [*rest, *_GIVEN[name][len(rest) :]][: len(_GIVEN[name])]
     if name in ("softshrink", "hardshrink"):
@@ -243,14 +243,14 @@ def _kinks(name: str, rest: Sequence[Any]) -> Sequence[Any]:
 
 
 def _rows(x: Tensor, axes: int | Sequence[int] = ()) -> Tensor:
-    """Return what a reduction over axes (none: all) is over, along the last axis."""
+    """Return x with the reduced axes (all by default) flattened into the last one."""
     x = torch.atleast_1d(x)
     axes = [axes] if isinstance(axes, int) else list(axes) or list(range(x.ndim))
     return x.movedim(axes, list(range(-len(axes), 0))).flatten(-len(axes))
 
 
 def _times_attained(name: str, args: Sequence[Any], least: Tensor) -> Tensor:
-    """Return in how many places each window of a pool has its maximum, or what is no less than ``least``."""
+    """Return the number of entries in each window of a pool that are at least ``least``."""
     sizes = least.shape[-2 if "2d" in name else -3 :]
     x, axes = _spread(args[0], sizes) if "adaptive" in name else (args[0], _axes(args[1:5], len(sizes)))
     edges: list[int] = []
@@ -258,7 +258,7 @@ def _times_attained(name: str, args: Sequence[Any], least: Tensor) -> Tensor:
     for (kernel, stride, padding, dilation), size, span in zip(axes, sizes, x.shape[-len(sizes) :], strict=True):
         last = (size - 1) * stride + 1
         starts = range(0, kernel * dilation, dilation)
-        # So much that there are as many windows as the pool has: ceil_mode adds some, without it a rest is left.
+        # Pad or crop to the pool's number of windows: ceil_mode adds windows, otherwise a remainder is cropped.
         edges = [padding, starts[-1] + last - padding - span, *edges]
         offsets.append([slice(start, start + last, stride) for start in starts])
     x = functional.pad(x, edges, value=-math.inf)
@@ -269,14 +269,14 @@ def _times_attained(name: str, args: Sequence[Any], least: Tensor) -> Tensor:
 
 
 def _axes(given: Sequence[Any], number: int) -> list[_Axis]:
-    """Return the options of a pool, one of which may stand for all axes, axis by axis."""
+    """Return the options of a pool for each axis; a single option applies to all axes."""
     kernel, *rest = given
     stride, padding, dilation = rest + [[], [0], [1]][len(rest) :]
     return [tuple(of[i % len(of)] for of in (kernel, stride or kernel, padding, dilation)) for i in range(number)]
 
 
 def _spread(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[_Axis]]:
-    """Return an adaptive pool as a plain one: its windows, filled up with -inf, side by side."""
+    """Return an adaptive pool as a plain one, whose adjacent windows are padded with -inf."""
     axes: list[_Axis] = []
     for axis, size in zip(range(-len(sizes), 0), sizes, strict=True):
         span, number = x.shape[axis], torch.arange(size)
@@ -290,7 +290,7 @@ def _spread(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, list[_Axis]]:
 
 
 def _short(name: str) -> str:
-    """Return what an operator is called by its users."""
+    """Return the public name of an operator."""
     return name.removesuffix("_with_indices").removesuffix("_with_noise").removesuffix("_kernel").lstrip("_")
 
 

@@ -1,4 +1,4 @@
-"""The matrix of a split's mean loss at a point, as products with vectors."""
+"""The Hessian or Gauss-Newton matrix of a mean loss at a point, as a linear operator."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.krylov import Matvec
-from surfaceviz.curvature.sharded_hvp import Multiply, Open, Opened
+from surfaceviz.curvature.sharded_hvp import ApplyMatrix, PointSums, SetPoint
 from surfaceviz.errors import ProblemError
 
-Each = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that has a share of the samples
+Broadcast = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that holds a share of the samples
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class LossGradient:
     """The loss at a point and its gradient (P,) float64."""
 
     loss: float
@@ -28,41 +28,45 @@ class Start:
 
     @property
     def finite(self) -> bool:
-        """Whether there is anything to differentiate."""
+        """Whether the loss and its gradient are finite."""
         return math.isfinite(self.loss) and bool(self.gradient.isfinite().all())
 
 
 class Operator:
-    """Products with the Hessian or Gauss-Newton matrix of the mean loss: the sums of all shares over their weight.
+    """Products with the Hessian or Gauss-Newton matrix of the mean loss: the sum over all shares over the weight.
 
     Args:
-        each: asks all processes, each of which has a share of the samples, once a product.
+        broadcast: sends a message to all processes that hold a share of the samples, and returns their answers.
         layout: the parameters.
         dtype: of the vectors.
 
     Attributes:
-        products: how many vectors were multiplied.
+        products: number of vectors multiplied so far.
     """
 
-    def __init__(self, each: Each, layout: ParameterLayout, dtype: torch.dtype) -> None:
-        self._each, self.layout, self.dtype = each, layout, dtype
+    def __init__(self, broadcast: Broadcast, layout: ParameterLayout, dtype: torch.dtype) -> None:
+        self._broadcast, self.layout, self.dtype = broadcast, layout, dtype
         self._weight = 1.0
         self.products = 0
 
-    def open(self, number: int) -> Start:
-        """Go to a point by its number; products are then with its matrix."""
-        answers: Sequence[Opened] = self._each(Open(number))
+    def set_point(self, number: int) -> LossGradient:
+        """Move to a point by its number and return the loss and gradient there; later products use its matrix.
+
+        Raises:
+            ProblemError: the weights of all samples are 0.
+        """
+        answers: Sequence[PointSums] = self._broadcast(SetPoint(number))
         self._weight = math.fsum(answer.weight for answer in answers)
         if not self._weight:
             raise ProblemError(
-                "the weights of all samples are 0 (all targets are ignored?): there is no mean to differentiate"
+                "the weights of all samples are 0 (all targets are ignored?), so the mean loss is not defined"
             )
         gradient = np.sum([answer.gradient for answer in answers], axis=0) / self._weight
-        return Start(math.fsum(answer.loss for answer in answers) / self._weight, torch.from_numpy(gradient))
+        return LossGradient(math.fsum(answer.loss for answer in answers) / self._weight, torch.from_numpy(gradient))
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Return the products of vectors, rows (b, P)."""
-        answers = self._each(Multiply(rows.cpu().numpy()))
+        """Return the products with vectors, rows (b, P)."""
+        answers = self._broadcast(ApplyMatrix(rows.cpu().numpy()))
         self.products += len(rows)
         total = np.zeros(rows.shape, answers[0].dtype)
         for answer in answers:
@@ -70,16 +74,16 @@ class Operator:
         return torch.from_numpy(total / total.dtype.type(self._weight)).to(rows)
 
     def scaled(self, scales: Tensor) -> Matvec:
-        """Return the products with D A D for a diagonal D (P,)."""
+        """Return the matvec of D A D for a diagonal D (P,)."""
         d = scales.to(self.dtype)
         return lambda rows: d * self(d * rows)
 
-    def block(self, where: slice) -> Matvec:
-        """Return the products with a diagonal block, rows (b, size)."""
+    def block(self, entries: slice) -> Matvec:
+        """Return the matvec of a diagonal block, rows (b, size)."""
 
         def product(rows: Tensor) -> Tensor:
-            whole = rows.new_zeros((len(rows), self.layout.dimension))
-            whole[:, where] = rows
-            return self(whole)[:, where]
+            padded = rows.new_zeros((len(rows), self.layout.dimension))
+            padded[:, entries] = rows
+            return self(padded)[:, entries]
 
         return product

@@ -1,4 +1,4 @@
-"""One process's share of the samples: derivatives of the summed loss at a point, with graphs kept while they fit."""
+"""Hessian-vector products on one process's share of the samples; graphs are kept while they fit into memory."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
-from surfaceviz.curvature.hvp import Build, Graph, Held, builder
+from surfaceviz.curvature.hvp import BatchGraph, GraphBuilder, SavedTensorBytes, graph_builder
 from surfaceviz.errors import MemoryShortError
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, raise_if_written, tensor_versions
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves, map_tensors
 
-Place: TypeAlias = tuple[float, ...]
 Rows: TypeAlias = NDArray[Any]
 
-_SIZES = (128, 512, 2048)  # samples of a batch that are tried; ours
-_TIMED = 0.1  # seconds of products that tell a size; ours
-_TRANSIENT = 1.0  # times a batch's graph that differentiating it takes beside
+_SIZES = (128, 512, 2048)  # batch sizes to try; ours
+_TIMED = 0.1  # seconds of products to time a batch size; ours
+_TRANSIENT = 1.0  # memory of one product, relative to the graph of a batch
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Asks for a point to be opened: its number among those that are known."""
+class SetPoint:
+    """A message: move to a point, by its number among the known points."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply:
-    """Asks for products of vectors, rows (b, P), with the matrix of the open point."""
+class ApplyMatrix:
+    """A message: multiply vectors, rows (b, P), by the matrix at the current point."""
 
     rows: Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The sums of a point: loss, weight, gradient (P,)."""
+class PointSums:
+    """The answer to `SetPoint`: loss, weight and gradient (P,), summed over a share of the samples."""
 
     loss: float
     weight: float
@@ -59,7 +58,7 @@ class SampleShare:
     count: int = 1
 
     def of(self, split: DataSplit) -> DataSplit:
-        """Return this share of a split, which may be empty."""
+        """Return this share of a split; it may be empty."""
         if split.given:
             mine = split.given[self.number :: self.count]
             return DataSplit(split.name, split.count if mine else 0, split.sha256, given=mine)
@@ -68,21 +67,21 @@ class SampleShare:
         return DataSplit(split.name, stop - start, split.sha256, rows)
 
 
-class Sums:
-    """Answers `Open` and `Multiply` for a share of the samples.
+class ShardedHvp:
+    """Derivatives of the loss summed over a share of the samples; answers `SetPoint` and `ApplyMatrix`.
 
     Args:
-        problem: whose model is borrowed.
+        problem: its model is borrowed.
         split: this share of the samples, on the device and in the dtype of the weights.
-        layout: the parameters that the matrix is over.
-        own_names: canonical name -> the model's own.
-        states: gives the state (by the model's own names) of a point by its number.
+        layout: the parameters of the matrix.
+        own_names: canonical name -> name in the model.
+        states: returns the state (by names in the model) of a point by its number.
         operator: ``hessian`` or ``ggn``.
-        memory: bytes that graphs may take.
-        batch: samples in a batch; None measures it.
+        memory: bytes for graphs.
+        batch: samples in a batch; None chooses it by timing.
 
     Attributes:
-        size: samples in a batch; 0 until it is chosen.
+        batch_size: samples in a batch; 0 until it is chosen.
     """
 
     def __init__(
@@ -97,106 +96,106 @@ class Sums:
         memory: int,
         batch: int | None = None,
     ) -> None:
-        self._build: Build = builder(problem, operator)
+        self._build: GraphBuilder = graph_builder(problem, operator)
         self._split, self._layout, self._states = split, layout, states
         self._names = [own_names[name] for name in layout.names]
         self._memory, self._batch = memory, batch
-        self.size = 0
-        self._bytes = 1  # of a batch's graph, once it is measured
+        self.batch_size = 0
+        self._bytes = 1  # of the graph of a batch, once measured
         self._state: State = {}
-        self._kept: list[Graph] = []
-        self._others: list[Any] = []  # batches of which no graph is kept
+        self._kept: list[BatchGraph] = []
+        self._rebuilt: list[Any] = []  # batches whose graph is not kept
         self._inputs = leaves(split.rows) if split.rows is not None else [x for b in split.given for x in leaves(b)]
         self._versions = tensor_versions(self._inputs)
 
-    def __call__(self, message: Open | Multiply) -> Opened | Rows:
-        """Return the answer."""
-        return self.open(message.number) if isinstance(message, Open) else self.multiply(message.rows)
+    def __call__(self, message: SetPoint | ApplyMatrix) -> PointSums | Rows:
+        """Return the answer to a message."""
+        return self.set_point(message.number) if isinstance(message, SetPoint) else self.multiply(message.rows)
 
-    def open(self, number: int) -> Opened:
-        """Go to a point: build its graphs, and keep as many as there is memory for."""
-        self._kept, self._others = [], []
+    def set_point(self, number: int) -> PointSums:
+        """Move to a point and build its graphs; keep as many as fit into memory."""
+        self._kept, self._rebuilt = [], []
         self._state = self._states(number)
         if not self._split.count:
-            return Opened(0.0, 0.0, np.zeros(self._layout.dimension))
-        if not self.size:
-            self._choose()
-        room = int(self._memory / self._bytes - _TRANSIENT)
+            return PointSums(0.0, 0.0, np.zeros(self._layout.dimension))
+        if not self.batch_size:
+            self._choose_batch_size()
+        capacity = int(self._memory / self._bytes - _TRANSIENT)
         loss = weight = 0.0
         gradient = np.zeros(self._layout.dimension)
-        for batch in self._split.batches(self.size):
-            graph = self._built(batch)
+        for batch in self._split.batches(self.batch_size):
+            graph = self._graph(batch)
             loss, weight = loss + graph.loss, weight + graph.weight
             gradient += self._layout.flat(graph.gradient).double().cpu().numpy()
-            if len(self._kept) < room:
+            if len(self._kept) < capacity:
                 self._kept.append(graph)
             else:
-                self._others.append(batch)
+                self._rebuilt.append(batch)
         raise_if_written(self._versions, self._inputs)
-        return Opened(loss, weight, gradient)
+        return PointSums(loss, weight, gradient)
 
     def multiply(self, rows: Rows) -> Rows:
-        """Return the products of vectors with the matrix of the summed loss, rows (b, P)."""
+        """Return the products of the summed loss's matrix with vectors, rows (b, P)."""
         like = self._state[self._names[0]]
         vectors = [self._layout.split(torch.as_tensor(row, dtype=like.dtype, device=like.device)) for row in rows]
         total = np.zeros(rows.shape, rows.dtype)
         for graph in self._kept:
             self._add(total, graph, vectors)
-        for batch in self._others:  # built once for all vectors
-            self._add(total, self._built(batch), vectors)
+        for batch in self._rebuilt:  # each graph is built once for all vectors
+            self._add(total, self._graph(batch), vectors)
         return total
 
-    def _add(self, total: Rows, graph: Graph, vectors: Sequence[Sequence[Tensor]]) -> None:
+    def _add(self, total: Rows, graph: BatchGraph, vectors: Sequence[Sequence[Tensor]]) -> None:
         for i, vector in enumerate(vectors):
             total[i] += self._layout.flat(graph.product(vector)).cpu().numpy()
 
-    def _built(self, batch: Any) -> Graph:
+    def _graph(self, batch: Any) -> BatchGraph:
         return self._build(self._state, self._names, batch)
 
-    def _choose(self) -> None:
-        """Choose the size of a batch: given, or the one of the fastest products of those whose graphs fit."""
+    def _choose_batch_size(self) -> None:
+        """Set the batch size: the given one, or the fastest of those whose graphs fit into memory."""
         if self._split.given or self._batch:
-            self.size = self._batch or self._split.count
-            self._bytes = self._measured(self.size)
+            self.batch_size = self._batch or self._split.count
+            self._bytes = self._graph_bytes(self.batch_size)
             if (1 + _TRANSIENT) * self._bytes > self._memory:
                 raise MemoryShortError(
-                    f"the graph of a batch of {self._samples(self.size)} samples takes "
-                    f"{_megabytes((1 + _TRANSIENT) * self._bytes)} with what differentiating it needs, over the "
-                    f"{_megabytes(self._memory)} there are for graphs; give a smaller --batch, or more --memory"
+                    f"the graph of a batch of {self._samples(self.batch_size)} samples needs "
+                    f"{_megabytes((1 + _TRANSIENT) * self._bytes)} to be differentiated, but only "
+                    f"{_megabytes(self._memory)} are available for graphs; give a smaller --batch, or more --memory"
                 )
             return
         sizes = sorted({min(size, self._split.count) for size in _SIZES})
-        smallest, taken = self._fitting(sizes[0])
-        most = self._memory * smallest / ((1 + _TRANSIENT) * taken)  # a graph grows as its samples
+        smallest, taken = self._largest_fitting(sizes[0])
+        most = self._memory * smallest / ((1 + _TRANSIENT) * taken)  # a graph grows linearly with its samples
         fitting = [smallest, *(size for size in sizes if smallest < size <= most)]
-        self.size = min(fitting, key=self._seconds) if len(fitting) > 1 else smallest
-        self._bytes = taken * self.size // smallest
+        self.batch_size = min(fitting, key=self._seconds) if len(fitting) > 1 else smallest
+        self._bytes = taken * self.batch_size // smallest
 
-    def _fitting(self, size: int) -> tuple[int, int]:
-        """Return a size whose graph fits, halved as often as it must be, and the bytes of that graph."""
-        while (1 + _TRANSIENT) * (taken := self._measured(size)) > self._memory:
+    def _largest_fitting(self, size: int) -> tuple[int, int]:
+        """Return a batch size whose graph fits, found by halving, and the bytes of that graph."""
+        while (1 + _TRANSIENT) * (taken := self._graph_bytes(size)) > self._memory:
             if size == 1:
                 raise MemoryShortError(
-                    f"the graph of one sample takes {_megabytes((1 + _TRANSIENT) * taken)} with what differentiating "
-                    f"it needs, over the {_megabytes(self._memory)} there are for graphs; give more --memory"
+                    f"the graph of one sample needs {_megabytes((1 + _TRANSIENT) * taken)} to be differentiated, "
+                    f"but only {_megabytes(self._memory)} are available for graphs; give more --memory"
                 )
             size //= 2
         return size, taken
 
-    def _measured(self, size: int) -> int:
-        """Return the bytes that the graph of the first batch saves."""
-        held = Held([*self._inputs, *self._state.values()])  # which are there anyway
-        self._build(self._state, self._names, self._split.batches(size)[0], held)
-        return max(held.bytes, 1)
+    def _graph_bytes(self, size: int) -> int:
+        """Return the bytes of the tensors that the graph of the first batch saves."""
+        counter = SavedTensorBytes([*self._inputs, *self._state.values()])
+        self._build(self._state, self._names, self._split.batches(size)[0], counter)
+        return max(counter.bytes, 1)
 
     def _seconds(self, size: int) -> float:
-        """Return the seconds that a product takes for each sample."""
-        graph = self._built(self._split.batches(size)[0])
+        """Return the seconds of a product per sample."""
+        graph = self._graph(self._split.batches(size)[0])
         vector = [torch.ones_like(self._state[name]) for name in self._names]
         spent, runs = 0.0, 0
-        while runs == 0 or (spent < _TIMED and runs < 3):  # noqa: PLR2004  a long one is told well by one
+        while runs == 0 or (spent < _TIMED and runs < 3):  # noqa: PLR2004  one run is enough where it is long
             begun = time.perf_counter()
-            graph.product(vector)[0].flatten()[:1].tolist()  # a device is waited for
+            graph.product(vector)[0].flatten()[:1].tolist()  # waits for the device
             spent, runs = spent + time.perf_counter() - begun, runs + 1
         return spent / runs / self._samples(size)
 

@@ -1,4 +1,4 @@
-"""Traces by Hutchinson's estimator, whole and in parts, with eigenvectors as control variates."""
+"""Hutchinson's estimator of traces, of a matrix and of its diagonal blocks, with eigenvectors as control variates."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class TraceEstimate:
     """A mean over probes and its standard error (NaN for a single probe)."""
 
     mean: float
     stderr: float
 
 
-class Traces:
+class HutchinsonTraces:
     """Estimates of sum_j d_j A_jj for any weights d, from Rademacher probes z and their products A z.
 
-    z_j (A z)_j has the mean A_jj. With (approximate) eigenpairs (t_i, u_i) the part z_j sum_i t_i u_ij (u_i'z), whose
-    mean is sum_i t_i u_ij^2, is taken out and its mean put back: unbiased however good they are, and what varies is
-    only what they leave.
+    z_j (A z)_j has the mean A_jj. Approximate eigenpairs (t_i, u_i) give the control variate
+    z_j sum_i t_i u_ij (u_i'z), whose mean is sum_i t_i u_ij^2. The estimate is unbiased for any pairs, and
+    good pairs reduce its variance.
 
-    Source: Hutchinson, Commun. Stat. Simul. 19 (1990); taking known eigenvectors out is the idea of Hutch++ (Meyer et
-    al., arXiv 2010.09649), as a control variate ours.
+    Source: Hutchinson, Commun. Stat. Simul. 19 (1990); removing known eigenvectors is the idea of Hutch++ (Meyer et
+    al., arXiv 2010.09649); doing so by a control variate is ours.
 
     Args:
         values: t_i, float64 (k,).
@@ -34,32 +34,32 @@ class Traces:
 
     def __init__(self, values: Tensor, vectors: Tensor) -> None:
         self._values, self._vectors = values.to(vectors), vectors
-        self._parts: list[Tensor] = []
-        self.known = (self._values[:, None] * vectors.square()).sum(0).double()  # (P,)
+        self._samples: list[Tensor] = []
+        self._control_mean = (self._values[:, None] * vectors.square()).sum(0).double()  # (P,)
 
     @property
     def count(self) -> int:
         """The number of probes so far."""
-        return len(self._parts)
+        return len(self._samples)
 
     def add(self, probe: Tensor, product: Tensor) -> None:
-        """Take a probe (P,) and its product."""
-        rest = product - self._vectors.T @ (self._values * (self._vectors @ probe))
-        self._parts.append((probe * rest).double())
+        """Add a probe (P,) and its product (P,)."""
+        residual = product - self._vectors.T @ (self._values * (self._vectors @ probe))
+        self._samples.append((probe * residual).double())
 
-    def weighted(self, weights: Tensor | None = None) -> Estimate:
-        """Return sum_j d_j A_jj for weights (P,); the trace without."""
-        samples = torch.stack([part.sum() if weights is None else weights @ part for part in self._parts])
-        known = self.known.sum() if weights is None else weights @ self.known
-        return _estimate(samples, float(known))
+    def trace(self, weights: Tensor | None = None) -> TraceEstimate:
+        """Return the estimate of sum_j d_j A_jj for weights d (P,), or of the trace by default."""
+        samples = torch.stack([sample.sum() if weights is None else weights @ sample for sample in self._samples])
+        control = self._control_mean.sum() if weights is None else weights @ self._control_mean
+        return _mean_estimate(samples, float(control))
 
-    def within(self, where: slice) -> Estimate:
-        """Return the trace of a diagonal block."""
-        samples = torch.stack([part[where].sum() for part in self._parts])
-        return _estimate(samples, float(self.known[where].sum()))
+    def block_trace(self, entries: slice) -> TraceEstimate:
+        """Return the estimate of the trace of a diagonal block."""
+        samples = torch.stack([sample[entries].sum() for sample in self._samples])
+        return _mean_estimate(samples, float(self._control_mean[entries].sum()))
 
 
-def _estimate(samples: Tensor, known: float) -> Estimate:
+def _mean_estimate(samples: Tensor, control_mean: float) -> TraceEstimate:
     count = len(samples)
     stderr = float(samples.std()) / math.sqrt(count) if count > 1 else math.nan
-    return Estimate(float(samples.mean()) + known, stderr)
+    return TraceEstimate(float(samples.mean()) + control_mean, stderr)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz import evaluate
-from surfaceviz.curvature import Operator, ParameterLayout, SpectrumSpec, Sums, eigen
+from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, SpectrumSpec, eigenpairs
 from surfaceviz.directions.minimum import Minimum
 from surfaceviz.directions.random import Direction
 from surfaceviz.directions.specs import FromLoss
@@ -111,7 +111,7 @@ class _Path:
         dtype = evaluate.DTYPES[minimum.dtype]
         split = minimum.split.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
         memory = int(_MEMORY_SHARE * available_memory())
-        sums = Sums(minimum.problem, split, layout, own_names, self._state, memory=memory)
+        sums = ShardedHvp(minimum.problem, split, layout, own_names, self._state, memory=memory)
         self.operator = Operator(lambda message: [sums(message)], layout, dtype)
 
     def _state(self, _number: int) -> dict[str, Tensor]:
@@ -135,16 +135,16 @@ class _Path:
     def at(self, step: Tensor) -> tuple[float, Tensor]:
         """Return loss and gradient at theta plus a step, (P,) float64."""
         self._step = step
-        begun = self.operator.open(0)
+        begun = self.operator.set_point(0)
         return begun.loss, begun.gradient
 
 
 def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: int) -> list[Direction]:
     path = _Path(minimum, moving)
-    spec = SpectrumSpec(top, bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
+    spec = SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
     with borrowed(minimum.problem.model, minimum.device):
-        path.operator.open(0)
-        found = eigen(path.operator, path.operator, spec)
+        path.operator.set_point(0)
+        found = eigenpairs(path.operator, path.operator, spec)
     if not bool((found.residuals <= _RTOL * found.norm).all()):
         raise DirectionError(
             f"eigenvectors did not converge in {found.products} products (residuals "

@@ -2,6 +2,7 @@
 
 from surfaceviz.records.arrays import FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
+from surfaceviz.records.describe_spectrum import describe_spectrum, negative_words
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     AXIS_NAMES,
@@ -18,7 +19,6 @@ from surfaceviz.records.slices import (
     describe_audit,
 )
 from surfaceviz.records.trajectory import Trajectory
-from surfaceviz.records.words import describe_spectrum, negative_words
 
 __all__ = [
     "AXIS_NAMES",

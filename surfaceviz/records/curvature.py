@@ -1,4 +1,4 @@
-"""Curvature as frozen numpy records: spectra of points, maps over slices, courses along trainings."""
+"""Frozen numpy records of curvature: spectra of points, maps over slices, spectra along trainings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records.arrays import FloatArray, html_table
-from surfaceviz.records.words import describe_spectrum
+from surfaceviz.records.describe_spectrum import describe_spectrum
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,26 @@
-"""Measures of sharpness that the literature uses, and whether they survive what leaves the function as it is."""
+"""Sharpness measures of the literature, and whether they survive rescalings that keep the function."""
 
-from surfaceviz.sharpness_measures.all_measures import Label, all_measures
-from surfaceviz.sharpness_measures.measurements import TITLES, Change, Figure
+from surfaceviz.sharpness_measures.all_measures import CheckpointLabel, measure_sharpness
+from surfaceviz.sharpness_measures.measurements import Change, Measurement
 from surfaceviz.sharpness_measures.objective import Objective
-from surfaceviz.sharpness_measures.record import CAUTION, Rescaled, Sharpness
+from surfaceviz.sharpness_measures.record import CAUTION, RescalingEffect, Sharpness
+from surfaceviz.sharpness_measures.registry import MEASURES
 from surfaceviz.sharpness_measures.rescale import KINDS, Rescaling, rescalings
-from surfaceviz.sharpness_measures.table import changes_table, figures_table
+from surfaceviz.sharpness_measures.table import changes_table, measurements_table
 
 __all__ = [
     "CAUTION",
     "KINDS",
-    "TITLES",
+    "MEASURES",
     "Change",
-    "Figure",
-    "Label",
+    "CheckpointLabel",
+    "Measurement",
     "Objective",
-    "Rescaled",
     "Rescaling",
+    "RescalingEffect",
     "Sharpness",
-    "all_measures",
     "changes_table",
-    "figures_table",
+    "measure_sharpness",
+    "measurements_table",
     "rescalings",
 ]  # fmt: skip

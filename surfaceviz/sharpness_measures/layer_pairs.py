@@ -1,4 +1,4 @@
-"""The layers of a network in the order in which they run, and scaling their channels."""
+"""The layers of a network in the order of execution, and factors on their channels."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Layer:
     """A linear or convolutional layer or a batch norm.
 
     Attributes:
-        module: itself.
-        names: ``weight``, ``bias``, ``running_mean``, ... -> canonical names, of those tensors that it has.
+        module: the module.
+        names: ``weight``, ``bias``, ``running_mean``, ... -> canonical names, for the tensors that exist.
     """
 
     module: nn.Module
@@ -44,35 +44,35 @@ class Layer:
             return m.out_channels
         return m.out_features if isinstance(m, nn.Linear) else m.num_features  # type: ignore[return-value]
 
-    def takes(self, channels: int) -> bool:
-        """Return whether inputs can be so many channels (flattened ones, for a linear layer)."""
+    def accepts(self, channels: int) -> bool:
+        """Return whether the input can have this number of channels (flattened ones, for a linear layer)."""
         m = self.module
         if isinstance(m, _CONVOLUTIONS):
             return m.in_channels == channels
         return isinstance(m, nn.Linear) and m.in_features % channels == 0
 
-    def outwards(self, theta: Theta, factors: Tensor) -> Theta:
+    def scale_outputs(self, theta: Theta, factors: Tensor) -> Theta:
         """Return the weights with this layer's output channels multiplied by ``factors`` (C,)."""
-        made, m = dict(theta), self.module
+        scaled_theta, m = dict(theta), self.module
         c = factors.to(theta[self.names["weight"]])
         w = theta[self.names["weight"]]
-        if isinstance(m, _TRANSPOSED):  # (in, out / groups, ...), the groups along the inputs
+        if isinstance(m, _TRANSPOSED):  # (in, out / groups, ...), with groups along the inputs
             g = m.groups
             scaled = w.reshape(g, w.shape[0] // g, w.shape[1], -1) * c.view(g, 1, -1, 1)
         else:
             scaled = w.reshape(len(c), -1) * c[:, None]
-        made[self.names["weight"]] = scaled.reshape(w.shape)
+        scaled_theta[self.names["weight"]] = scaled.reshape(w.shape)
         if "bias" in self.names:
-            made[self.names["bias"]] = theta[self.names["bias"]] * c
-        return made
+            scaled_theta[self.names["bias"]] = theta[self.names["bias"]] * c
+        return scaled_theta
 
-    def inwards(self, theta: Theta, factors: Tensor) -> Theta:
+    def divide_inputs(self, theta: Theta, factors: Tensor) -> Theta:
         """Return the weights with this layer's inputs divided by ``factors`` (C,), channel by channel."""
         m, w = self.module, theta[self.names["weight"]]
         c = factors.to(w)
         if isinstance(m, _TRANSPOSED):
             scaled = w.reshape(len(c), -1) / c[:, None]
-        elif isinstance(m, nn.Linear):  # flattened channels lie in blocks
+        elif isinstance(m, nn.Linear):  # flattened channels are contiguous blocks
             scaled = w.reshape(w.shape[0], len(c), -1) / c[:, None]
         else:
             assert isinstance(m, _CONVOLUTIONS)
@@ -82,40 +82,42 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two layers that run one after the other, and what scales the outputs of the first: itself, or its batch norm."""
+class LayerPair:
+    """Two successive layers, and the layer that scales the outputs of the first: itself, or its batch norm."""
 
     first: Layer
     source: Layer
     second: Layer
 
 
-def chain(objective: Objective, theta: Theta) -> list[Layer]:
-    """Return the layers and batch norms in the order in which they first run; one pass over a batch.
+def layers_in_order(objective: Objective, theta: Theta) -> list[Layer]:
+    """Return the layers and batch norms in the order of their first execution; costs one pass over a batch.
 
-    Those whose weights are no parameters of their own (weight norm, say) are left out.
+    Layers whose weights are computed from other parameters (as by weight norm) are excluded.
     """
-    ran: list[nn.Module] = []
+    executed: list[nn.Module] = []
     names = {id(named.tensor): name for name, named in named_tensors(objective.problem.model).items()}
     layers = {id(m): Layer(m, _names(m, names)) for m in objective.problem.model.modules()}
-    with _noting(objective.problem.model, ran):
-        objective.head().outputs(theta)
-    return [layer for layer in (layers[id(m)] for m in dict.fromkeys(ran)) if layer.is_norm or "weight" in layer.names]
+    with _recording_execution(objective.problem.model, executed):
+        objective.first_batch().outputs(theta)
+    return [
+        layer for layer in (layers[id(m)] for m in dict.fromkeys(executed)) if layer.is_norm or "weight" in layer.names
+    ]
 
 
 def _names(module: nn.Module, names: Mapping[int, str]) -> dict[str, str]:
-    own = {**module._parameters, **module._buffers}  # noqa: SLF001  the registries themselves
+    own = {**module._parameters, **module._buffers}  # noqa: SLF001  torch's own registries
     return {key: names[id(tensor)] for key, tensor in own.items() if tensor is not None}
 
 
 @contextmanager
-def _noting(model: nn.Module, ran: list[nn.Module]) -> Iterator[None]:
-    """Note the layers and batch norms that run in a ``with`` block."""
+def _recording_execution(model: nn.Module, executed: list[nn.Module]) -> Iterator[None]:
+    """Append the layers and batch norms that run in a ``with`` block to ``executed``."""
 
-    def note(module: nn.Module, _given: object, _made: object) -> None:
-        ran.append(module)
+    def record(module: nn.Module, _inputs: object, _output: object) -> None:
+        executed.append(module)
 
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, (*_LAYERS, _BatchNorm))]
+    hooks = [m.register_forward_hook(record) for m in model.modules() if isinstance(m, (*_LAYERS, _BatchNorm))]
     try:
         yield
     finally:
@@ -123,27 +125,27 @@ def _noting(model: nn.Module, ran: list[nn.Module]) -> Iterator[None]:
             hook.remove()
 
 
-def pairs(layers: list[Layer]) -> list[Pair]:
-    """Return the pairs of layers next to one another, where the channels of one can be those of the other."""
+def adjacent_pairs(layers: list[Layer]) -> list[LayerPair]:
+    """Return the pairs of successive layers whose output and input channels can match."""
     found = []
     places = [i for i, layer in enumerate(layers) if not layer.is_norm]
     for i, j in pairwise(places):
-        pair = Pair(layers[i], last_scale(layers[i:j]), layers[j])
-        if pair.second.takes(pair.source.outputs):
+        pair = LayerPair(first=layers[i], source=last_scale(layers[i:j]), second=layers[j])
+        if pair.second.accepts(pair.source.outputs):
             found.append(pair)
     return found
 
 
 def last_scale(layers: list[Layer]) -> Layer:
-    """Return the last of some layers that has a weight: what scales what comes out of them."""
+    """Return the last layer with a weight, which scales the output of all."""
     return next(layer for layer in reversed(layers) if "weight" in layer.names)
 
 
-def normed(layers: list[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return the layers that a batch norm with running statistics follows, with it."""
+def batch_normalised_layers(layers: list[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return the pairs of a layer and the batch norm with running statistics that follows it."""
     return [(a, b) for a, b in pairwise(layers) if not a.is_norm and b.is_norm and "running_var" in b.names]
 
 
-def constant(layer: Layer, factor: float) -> Tensor:
+def constant_factors(layer: Layer, factor: float) -> Tensor:
     """Return one factor for all output channels, (C,)."""
     return torch.full((layer.outputs,), factor, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Figures of sharpness with their errors, and whether one survives a rescaling."""
+"""Values of sharpness measures with their errors, and whether a value survives a rescaling."""
 
 from __future__ import annotations
 
@@ -9,42 +9,29 @@ import numpy as np
 
 from surfaceviz.records import FloatArray
 
-# What each measure is called in a table, by its key in a record.
-TITLES = {
-    "lambda_max": "lambda_max of H",
-    "trace": "trace of H",
-    "lambda_max_normalised": "lambda_max of DHD",
-    "trace_normalised": "trace of DHD",
-    "phi_1e-3": "phi in %, eps 1e-3",
-    "phi_5e-4": "phi in %, eps 5e-4",
-    "m_sharpness": "m-sharpness, rho 0.05",
-    "expected_rise": "rise at sigma 0.1",
-    "width": "width at rise 0.1",
-}
-
-_SAME = 0.01  # of a figure: a change below it counts as none; ours
-_ERRORS = 2.0  # standard errors of the change, likewise
+_SAME = 0.01  # of a value: a smaller change counts as none; ours
+_ERRORS = 2.0  # standard errors: a smaller change is within error; ours
 _MEDIAN = 0.93  # quartile range to standard error of the median of normal draws: 1.2533 / 1.349
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A measure at given weights.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The value of a measure at given weights.
 
     Attributes:
-        value: the figure.
-        stderr: its standard error over what was drawn; None where nothing was, NaN from a single draw.
-        draws: what it sums up: (n,) for a mean; (n, 2), both signs of n directions, for a median; None without.
-        weights: of the draws of a mean, (n,); None for equal ones.
-        whole: whether these are no draws, but all there are, so that a change has no error.
-        note: what there is to be said of it.
+        value: the value.
+        stderr: its standard error over random draws; None without draws, NaN from a single draw.
+        draws: the samples: (n,) for a mean; (n, 2), both signs of n directions, for a median; None without draws.
+        weights: weights of the samples of a mean, (n,); None if equal.
+        exhaustive: whether the samples are all parts of a whole, so that a change has no error.
+        note: a remark for the user.
     """
 
     value: float
     stderr: float | None = None
     draws: FloatArray | None = None
     weights: FloatArray | None = None
-    whole: bool = False
+    exhaustive: bool = False
     note: str = ""
 
     @property
@@ -58,15 +45,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a rescaling does to a figure.
+    """The change of a measurement by a rescaling.
 
     Attributes:
-        after: the figure at the rescaled weights.
-        factor: by which it has changed.
-        stderr: of the factor, over the same draws before and after; 0 where nothing is drawn.
+        after: the measurement at the rescaled weights.
+        factor: value after / value before.
+        stderr: standard error of the factor, over the same draws before and after; 0 without draws.
     """
 
-    after: Figure
+    after: Measurement
     factor: float
     stderr: float
 
@@ -76,7 +63,8 @@ class Change:
 
         Source: ours.
 
-        >>> Change(Figure(1.05), 1.05, 0.03).verdict, Change(Figure(1.05), 1.05, 0.0).verdict
+        >>> after = Measurement(value=1.05)
+        >>> Change(after, 1.05, 0.03).verdict, Change(after, 1.05, 0.0).verdict
         ('within error', 'changes')
         """
         if abs(self.factor - 1) < _SAME:
@@ -85,35 +73,36 @@ class Change:
 
     @property
     def survives(self) -> bool:
-        """Whether nothing shows that the figure changes."""
+        """Whether the change is below 1% or within its error."""
         return self.verdict != "changes"
 
 
-def mean_of(draws: FloatArray) -> Figure:
+def mean_of(draws: FloatArray) -> Measurement:
     """Return the mean of draws (n,).
 
     >>> mean_of(np.array([1.0, 3.0])).stderr
     1.0
     """
-    return Figure(float(np.mean(draws)), error_of(draws), draws)
+    return Measurement(value=float(np.mean(draws)), stderr=error_of(draws), draws=draws)
 
 
-def mean_over(parts: FloatArray, weights: FloatArray, note: str = "") -> Figure:
-    """Return the weighted mean of all parts (n,) of a whole."""
+def mean_over(parts: FloatArray, weights: FloatArray, note: str = "") -> Measurement:
+    """Return the weighted mean of all parts (n,), which are not random draws."""
     mean = float(np.average(parts, weights=weights))
-    return Figure(mean, error_of(parts, weights), parts, weights, whole=True, note=note)
+    error = error_of(parts, weights)
+    return Measurement(value=mean, stderr=error, draws=parts, weights=weights, exhaustive=True, note=note)
 
 
-def median_of(draws: FloatArray, note: str = "") -> Figure:
+def median_of(draws: FloatArray, note: str = "") -> Measurement:
     """Return the median of draws (n, 2), which may be infinite."""
-    return Figure(float(np.median(draws)), error_of(draws), draws, note=note)
+    return Measurement(value=float(np.median(draws)), stderr=error_of(draws), draws=draws, note=note)
 
 
 def error_of(draws: FloatArray, weights: FloatArray | None = None) -> float:
-    """Return the standard error of what draws are summed up to; NaN from one, or where they are infinite.
+    """Return the standard error of the mean or median of draws; NaN from one draw, or if a draw is infinite.
 
-    Of a weighted mean of v_i it is sqrt(n / (n - 1) sum w_i^2 (v_i - mean)^2) / sum w_i; of a median 0.93 times the
-    range between the quartiles over sqrt(n), as of normal draws, the two signs of a direction counting as one.
+    For a weighted mean of v_i it is sqrt(n / (n - 1) sum w_i^2 (v_i - mean)^2) / sum w_i. For a median it is 0.93 times
+    the interquartile range over sqrt(n), as for normal draws; the two signs of a direction count as one draw.
     """
     count = len(draws)
     if count < 2 or not np.isfinite(draws).all():  # noqa: PLR2004
@@ -125,11 +114,11 @@ def error_of(draws: FloatArray, weights: FloatArray | None = None) -> float:
     return float(math.sqrt(count / (count - 1) * squares.sum()) / w.sum())
 
 
-def change_of(before: Figure, after: Figure) -> Change:
-    """Return what has become of a figure.
+def change_of(before: Measurement, after: Measurement) -> Change:
+    """Return the change of a measurement.
 
-    The factor F = after / before has the error of a ratio: that of the draws' after - F before, over before, where both
-    come of the same draws; else both relative errors in quadrature.
+    The factor is F = after / before. If both use the same draws, its error is that of after - F before, draw by draw,
+    over before. Otherwise both relative errors add in quadrature.
     """
     if before.value == after.value:
         return Change(after, 1.0, 0.0)
@@ -140,8 +129,8 @@ def change_of(before: Figure, after: Figure) -> Change:
     return Change(after, factor, error if math.isfinite(error) else 0.0)
 
 
-def _residual_error(before: Figure, after: Figure, factor: float) -> float:
-    if before.whole:
+def _residual_error(before: Measurement, after: Measurement, factor: float) -> float:
+    if before.exhaustive:
         return 0.0
     if before.draws is None or after.draws is None:
         return math.hypot(factor * (before.stderr or 0.0), after.stderr or 0.0)

@@ -1,4 +1,4 @@
-"""The mean loss of some samples as a function of the weights, in float64: what every measure is taken of."""
+"""The mean loss of some samples as a function of the weights, in float64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import Operator, ParameterLayout, Sums, filter_scales
+from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_scales
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
@@ -23,18 +23,18 @@ Theta = Mapping[str, Tensor]  # canonical name -> weights and buffers, float64, 
 _GRAPHS = 2**30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The loss, over samples one after another in batches of one size.
+    """The mean loss over consecutive batches of one size.
 
     Attributes:
-        problem: whose model is borrowed.
+        problem: its model is borrowed.
         split: the samples, on the device, in float64.
-        layout: the parameters that a vector is over.
-        filters: how each parameter falls into filters.
-        own_names: canonical name -> the model's own.
-        device: where it is computed.
-        batch: samples at a time, at most.
+        layout: the parameters in a flat vector.
+        filters: the filters of each parameter.
+        own_names: canonical name -> name in the model.
+        device: the device of the computation.
+        batch: largest number of samples in a batch.
         memory: bytes for graphs that are differentiated twice.
     """
 
@@ -48,11 +48,11 @@ class Objective:
     memory: int = _GRAPHS
 
     def loss(self, theta: Theta) -> float:
-        """Return the mean loss: one pass."""
+        """Return the mean loss; costs one forward pass."""
         return float(self._pass(self._state(theta))[f"{self.split.name}_loss"].mean)
 
-    def slope(self, theta: Theta) -> tuple[float, float, Tensor]:
-        """Return the mean loss, the weight that it is a mean over, and its gradient (P,): a pass there and back."""
+    def gradient(self, theta: Theta) -> tuple[float, float, Tensor]:
+        """Return the mean loss, its total weight and its gradient (P,); costs one forward and backward pass."""
         parts = [theta[name].detach().requires_grad_() for name in self.layout.names]
         state = self._state({**theta, **dict(zip(self.layout.names, parts, strict=True))})
         measure, loss, weight = loss_sums(self.problem), 0.0, 0.0
@@ -60,13 +60,13 @@ class Objective:
         for batch in self._batches:
             with torch.enable_grad():
                 total, count = measure(state, batch)
-                slopes = torch.autograd.grad(total, parts, materialize_grads=True, allow_unused=True)
+                gradients = torch.autograd.grad(total, parts, materialize_grads=True, allow_unused=True)
             loss, weight = loss + float(total.detach()), weight + count
-            gradient += self.layout.flat(slopes)
+            gradient += self.layout.flat(gradients)
         return loss / weight, weight, gradient / weight
 
-    def at(self, theta: Theta, vector: Tensor) -> Theta:
-        """Return the weights with the parameters of a vector (P,)."""
+    def with_parameters(self, theta: Theta, vector: Tensor) -> Theta:
+        """Return the weights with parameters replaced by a vector (P,)."""
         return {**theta, **dict(zip(self.layout.names, self.layout.split(vector.to(self.device)), strict=True))}
 
     def scales(self, theta: Theta) -> Tensor:
@@ -74,24 +74,24 @@ class Objective:
         return filter_scales({name: theta[name].cpu() for name in self.layout.names}, self.filters, self.layout)
 
     def operator(self, theta: Theta) -> Operator:
-        """Return products with the Hessian; what it opens is ``theta``, whatever the number."""
-        sums = Sums(
+        """Return the Hessian at ``theta`` as an operator; every point number means ``theta``."""
+        sums = ShardedHvp(
             self.problem, self.split, self.layout, self.own_names, lambda _number: self._state(theta),
             memory=self.memory, batch=self.batch,
         )  # fmt: skip
         return Operator(lambda message: [sums(message)], self.layout, torch.float64)
 
-    def pieces(self, size: int) -> list[Objective]:
-        """Return the objectives of ``size`` samples after one another, or of the batches as given."""
-        whole = self.split
-        if whole.given:
-            return [replace(self, split=replace(whole, count=1, given=(batch,))) for batch in whole.given]
-        counted = [(len(leaves(rows)[0]), rows) for rows in whole.batches(size)]
-        return [replace(self, split=replace(whole, count=count, rows=rows)) for count, rows in counted]
+    def chunks(self, size: int) -> list[Objective]:
+        """Return one objective for each ``size`` consecutive samples, or for each batch that the user gave."""
+        split = self.split
+        if split.given:
+            return [replace(self, split=replace(split, count=1, given=(batch,))) for batch in split.given]
+        counted = [(len(leaves(rows)[0]), rows) for rows in split.batches(size)]
+        return [replace(self, split=replace(split, count=count, rows=rows)) for count, rows in counted]
 
-    def head(self) -> Objective:
+    def first_batch(self) -> Objective:
         """Return the objective of the first batch."""
-        return self.pieces(self.batch)[0]
+        return self.chunks(self.batch)[0]
 
     def outputs(self, theta: Theta) -> list[Tensor]:
         """Return the model's outputs on the first batch, as a list of tensors."""
@@ -99,16 +99,17 @@ class Objective:
             return leaves(outputs(self.problem)(self._state(theta), self._batches[0]))
 
     def deviation(self, theta: Theta, other: Theta, times: float = 1.0) -> float:
-        """Return how far ``other``'s outputs are from ``times`` those of ``theta``: max |difference| / max |output|.
+        """Return the relative error of ``other``'s outputs against ``times`` those of ``theta``.
 
-        The largest over all batches; inf where one is not finite. Two passes.
+        It is max |difference| / max |output|, the largest over all batches; inf if an output is not finite. Costs two
+        passes.
         """
         worst = 0.0
-        for piece in self.pieces(self.batch):
+        for piece in self.chunks(self.batch):
             for here, there in zip(piece.outputs(theta), piece.outputs(other), strict=True):
                 scale = float((times * here).abs().max()) or 1.0
-                found = float((there - times * here).abs().max()) / scale
-                worst = max(worst, found) if found < torch.inf else torch.inf
+                error = float((there - times * here).abs().max()) / scale
+                worst = max(worst, error) if error < torch.inf else torch.inf
         return worst
 
     @cached_property
@@ -120,6 +121,6 @@ class Objective:
         return DataPass(self.problem, batch_separately([self.split], self.batch))
 
     def _state(self, theta: Theta) -> State:
-        """Return the state by the model's own names; buffers, which a model may write to, are copies."""
+        """Return the state by names in the model; buffers are copies, because a model may write to them."""
         known = set(self.layout.names)
         return {self.own_names[n]: t if n in known else t.clone() for n, t in theta.items()}

@@ -1,4 +1,4 @@
-"""What is found about one checkpoint's sharpness, frozen."""
+"""The sharpness of one checkpoint as a frozen record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from surfaceviz.sharpness_measures.measurements import TITLES, Change, Figure
+from surfaceviz.sharpness_measures.measurements import Change, Measurement
+from surfaceviz.sharpness_measures.registry import MEASURES
 
 CAUTION = (
     "Sharpness often fails to predict generalisation, whichever measure is taken (Andriushchenko et al., arXiv "
@@ -15,15 +16,15 @@ CAUTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rescaled:
-    """What a rescaling does to every figure.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescalingEffect:
+    """The effect of a rescaling on every measure.
 
     Attributes:
         kind: ``layer``, ``neuron``, ``batch norm`` or ``logits``.
-        words: what was done, or why it is not possible here.
-        deviation: of the outputs from what they should be, relative to the largest; NaN where it is not possible.
-        changes: by the keys of the figures; empty where it is not possible.
+        words: a description of the rescaling, or why it is not possible here.
+        deviation: error of the outputs, relative to the largest; NaN if not possible.
+        changes: by the keys of `MEASURES`; empty if not possible.
     """
 
     kind: str
@@ -33,26 +34,25 @@ class Rescaled:
 
     @property
     def possible(self) -> bool:
-        """Whether there is such a rescaling of this network."""
+        """Whether this network has such a rescaling."""
         return bool(self.changes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpness:
-    """The measures of sharpness of one checkpoint, and what rescalings do to them.
+    """The sharpness measures of one checkpoint, and the effects of rescalings on them.
 
     Attributes:
-        name: of the checkpoint.
-        problem: its name.
-        split: whose loss.
-        samples: how many of them.
-        loss: at the weights, on those samples.
-        gradient_norm: of that loss.
+        name: name of the checkpoint.
+        problem: name of the problem.
+        split: name of the split.
+        samples: number of its samples.
+        loss: loss at the weights, on those samples.
+        gradient_norm: norm of that loss's gradient.
         dimension: the number of parameters.
-        seed: of all that is drawn.
-        figures: by the keys of `TITLES`: lambda_max, trace, lambda_max_normalised, trace_normalised, phi_1e-3,
-            phi_5e-4, m_sharpness, expected_rise, width.
-        rescalings: of each kind; () where none were asked for.
+        seed: seed of all random numbers.
+        measurements: by the keys of `MEASURES`: lambda_max, trace, lambda_max_normalised, ...
+        rescalings: effects of each kind of rescaling; () if none was requested.
     """
 
     name: str
@@ -63,31 +63,33 @@ class Sharpness:
     gradient_norm: float
     dimension: int
     seed: int
-    figures: Mapping[str, Figure]
-    rescalings: tuple[Rescaled, ...] = ()
+    measurements: Mapping[str, Measurement]
+    rescalings: tuple[RescalingEffect, ...] = ()
 
-    def __getitem__(self, key: str) -> Figure:
-        """Return a figure by its key."""
-        return self.figures[key]
+    def __getitem__(self, key: str) -> Measurement:
+        """Return a measurement by its key."""
+        return self.measurements[key]
 
-    def rescaled(self, kind: str) -> Rescaled:
-        """Return what a kind of rescaling does."""
+    def rescaled(self, kind: str) -> RescalingEffect:
+        """Return the effect of a kind of rescaling."""
         return next(each for each in self.rescalings if each.kind == kind)
 
-    def plain(self) -> dict[str, Any]:
-        """Return everything as JSON has it: what is no finite number is None, and told by a note or a word."""
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON values; a number that is not finite becomes None."""
         own = ("name", "problem", "split", "samples", "loss", "gradient_norm", "dimension", "seed")
         return {
             **{key: _number(getattr(self, key)) for key in own},
-            "figures": {key: {"title": TITLES[key], **_figure(each)} for key, each in self.figures.items()},
-            "rescalings": {each.kind: _rescaled(each) for each in self.rescalings},
+            "figures": {
+                key: {"title": MEASURES[key].title, **_measurement(each)} for key, each in self.measurements.items()
+            },
+            "rescalings": {each.kind: _effect(each) for each in self.rescalings},
         }
 
 
-def _rescaled(each: Rescaled) -> dict[str, Any]:
+def _effect(each: RescalingEffect) -> dict[str, Any]:
     changes = {
         key: {
-            **_figure(change.after), "factor": _number(change.factor), "factor_stderr": _number(change.stderr),
+            **_measurement(change.after), "factor": _number(change.factor), "factor_stderr": _number(change.stderr),
             "verdict": change.verdict,
         }
         for key, change in each.changes.items()
@@ -97,7 +99,7 @@ def _rescaled(each: Rescaled) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _figure(each: Figure) -> dict[str, Any]:
+def _measurement(each: Measurement) -> dict[str, Any]:
     draws = [] if each.draws is None else [_number(x) for x in each.draws.reshape(-1).tolist()]
     return {
         "value": _number(each.value), "stderr": _number(each.stderr),

@@ -1,4 +1,4 @@
-"""Reparametrisations that leave the function as it is, each verified on the data."""
+"""Rescalings of the weights that keep the network's function, each verified on the data."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.sharpness_measures.layer_pairs import Layer, Pair, chain, constant, last_scale, normed, pairs
+from surfaceviz.sharpness_measures.layer_pairs import (
+    Layer,
+    LayerPair,
+    adjacent_pairs,
+    batch_normalised_layers,
+    constant_factors,
+    last_scale,
+    layers_in_order,
+)
 from surfaceviz.sharpness_measures.objective import Objective, Theta
 
 KINDS = ("layer", "neuron", "batch norm", "logits")
 
-_FACTOR = 4.0  # of layers and batch norms, and at most of neurons: Dinh et al. leave it open; ours
-_TIMES = 2.0  # of logits; ours
-_SAME = 1e-9  # of the largest output: what is nearer is the same function
+_FACTOR = 4.0  # factor of layers and batch norms, largest factor of neurons; Dinh et al. leave it open; ours
+_TIMES = 2.0  # factor of logits; ours
+_SAME = 1e-9  # of the largest output: a smaller error counts as the same function
 
 _NO_OUTPUTS = "the problem is given by measure=, so that there are no outputs to compare"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rescaling:
-    """Weights that give the same function, or why there are none.
+    """Weights that give the same function, or the reason why there are none.
 
     Attributes:
         kind: one of `KINDS`.
-        words: what was done, or why it is not possible.
-        theta: the new weights and buffers; None where it is not possible here.
-        deviation: of the outputs on all samples, relative to the largest; NaN likewise.
+        words: a description of the rescaling, or the reason why it is not possible.
+        theta: the new weights and buffers; None if not possible here.
+        deviation: error of the outputs on all samples, relative to the largest; NaN if not possible.
     """
 
     kind: str
@@ -41,84 +49,82 @@ class Rescaling:
 def rescalings(objective: Objective, theta: Theta, *, seed: int) -> Iterator[Rescaling]:
     """Yield the rescalings of each kind.
 
-    ``layer``: W1, b1 times 4 and W2 over 4, for layers joined by what is positively homogeneous (ReLU, pooling,
-    flatten); a batch norm's weight and bias stand for W1, b1 where one comes between. ``neuron``: likewise with a
-    factor for each output channel, log-uniform in [1/4, 4]. ``batch norm``: W, b and running mean times 4, the
-    running variance such that var + eps grows by 16. ``logits``: the last layer times 2, which keeps predictions, but
-    not the loss.
+    ``layer``: W1, b1 times 4 and W2 over 4, for layers joined by positively homogeneous operations (ReLU, pooling,
+    flatten); a batch norm between them is scaled instead of W1, b1. ``neuron``: the same with one factor for each
+    output channel, log-uniform in [1/4, 4]. ``batch norm``: W, b and running mean times 4, and the running variance
+    such that var + eps grows by 16. ``logits``: the last layer times 2, which keeps predictions, but not the loss.
 
-    Candidates are layers next to one another in the order in which they run; what is taken are those after which the
-    outputs are the same within 1e-9 of the largest: the architecture is not looked at, only what the network gives. For
-    ``layer`` each is in one pair at the most, as factors would cancel. Each candidate takes two passes over one batch,
-    each kind two over all.
+    Candidates are successive layers in the order of execution. A candidate is accepted if the outputs stay the same
+    within 1e-9 of the largest; the architecture is not inspected. For ``layer`` each layer is in at most one pair,
+    because factors would cancel. Each candidate costs two passes over one batch, each kind two passes over all.
 
     Source: Dinh et al., arXiv 1703.04933, section 3 (layer, neuron); Li et al., arXiv 1712.09913, section 4 (batch
     norm).
     """
     if not objective.problem.has_loss:
-        yield from (Rescaling(kind, _NO_OUTPUTS) for kind in KINDS)
+        yield from (Rescaling(kind=kind, words=_NO_OUTPUTS) for kind in KINDS)
         return
-    layers = chain(objective, theta)
+    layers = layers_in_order(objective, theta)
     trial = _Trial(objective, theta)
     generator = torch.Generator().manual_seed(seed)
-    yield _paired(trial, "layer", pairs(layers), lambda pair: constant(pair.source, _FACTOR))
-    yield _paired(trial, "neuron", pairs(layers), lambda pair: _drawn(pair.source, generator))
+    yield _paired(trial, "layer", adjacent_pairs(layers), lambda pair: constant_factors(pair.source, _FACTOR))
+    yield _paired(trial, "neuron", adjacent_pairs(layers), lambda pair: _drawn(pair.source, generator))
     yield _normed(trial, layers)
     yield _logits(objective, theta, layers)
 
 
 class _Trial:
-    """Makes changes one after another, of which those stay that leave the outputs on a batch as they are."""
+    """Applies changes one after another and keeps those that preserve the outputs on a batch."""
 
     def __init__(self, objective: Objective, theta: Theta) -> None:
         self.objective, self.theta = objective, theta
-        self._head = objective.head()
+        self._first_batch = objective.first_batch()
 
     def kept(self, changes: Iterable[tuple[list[int], Callable[[Theta], Theta]]]) -> tuple[Theta, int, float]:
-        """Return the weights after all changes that can be, their number, and how near a refused one came.
+        """Return the weights after all accepted changes, their number, and the smallest error of a rejected one.
 
-        Weights that are 0 can't be changed so.
+        A change that leaves all weights equal (because they are 0) is rejected.
 
         Args:
-            changes: which modules each takes for itself alone, and what it does.
+            changes: the modules that each change needs exclusively, and its function.
         """
         theta, count, nearest = self.theta, 0, float("inf")
         taken: set[int] = set()
         for modules, change in changes:
             if taken & set(modules):
                 continue
-            made = change(theta)
-            off = self._head.deviation(self.theta, made)
-            if off < _SAME and any(not torch.equal(made[name], tensor) for name, tensor in theta.items()):
-                theta, count = made, count + 1
+            changed = change(theta)
+            error = self._first_batch.deviation(self.theta, changed)
+            if error < _SAME and any(not torch.equal(changed[name], tensor) for name, tensor in theta.items()):
+                theta, count = changed, count + 1
                 taken |= set(modules)
             else:
-                nearest = min(nearest, off)
+                nearest = min(nearest, error)
         return theta, count, nearest
 
     def verified(self, kind: str, theta: Theta, words: str) -> Rescaling:
         """Return the rescaling if the outputs on all samples are the same."""
         off = self.objective.deviation(self.theta, theta)
         if not off < _SAME:
-            return Rescaling(kind, f"on all samples the outputs change, by {off:.1g} of the largest")
-        return Rescaling(kind, words, theta, off)
+            return Rescaling(kind=kind, words=f"on all samples the outputs change, by {off:.1g} of the largest")
+        return Rescaling(kind=kind, words=words, theta=theta, deviation=off)
 
 
-def _paired(trial: _Trial, kind: str, found: list[Pair], factors: Callable[[Pair], Tensor]) -> Rescaling:
+def _paired(trial: _Trial, kind: str, found: list[LayerPair], factors: Callable[[LayerPair], Tensor]) -> Rescaling:
     if not found:
-        return Rescaling(kind, "there are no two layers whose channels could be scaled against one another")
+        return Rescaling(kind=kind, words="there are no two layers whose channels could be scaled against one another")
 
-    def change(pair: Pair) -> Callable[[Theta], Theta]:
+    def change(pair: LayerPair) -> Callable[[Theta], Theta]:
         c = factors(pair)
-        return lambda theta: pair.second.inwards(pair.source.outwards(theta, c), c)
+        return lambda theta: pair.second.divide_inputs(pair.source.scale_outputs(theta, c), c)
 
-    def alone(pair: Pair) -> list[int]:
+    def alone(pair: LayerPair) -> list[int]:
         return [id(pair.first.module), id(pair.second.module)] if kind == "layer" else []
 
     theta, count, nearest = trial.kept((alone(pair), change(pair)) for pair in found)
     if not count:
         return Rescaling(
-            kind, f"no pair of {_all(found)} layers keeps the outputs; the nearest is off by {nearest:.1g}"
+            kind=kind, words=f"no pair of {_all(found)} layers keeps the outputs; the nearest is off by {nearest:.1g}"
         )
     by = f"{_FACTOR:g}" if kind == "layer" else f"factors in [1/{_FACTOR:g}, {_FACTOR:g}], one a channel"
     return trial.verified(
@@ -126,7 +132,7 @@ def _paired(trial: _Trial, kind: str, found: list[Pair], factors: Callable[[Pair
     )
 
 
-def _all(found: list[Pair]) -> str:
+def _all(found: list[LayerPair]) -> str:
     return "successive" if len(found) == 1 else f"{len(found)} successive"
 
 
@@ -140,13 +146,15 @@ def _drawn(layer: Layer, generator: torch.Generator) -> Tensor:
 
 
 def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
-    found = normed(layers)
+    found = batch_normalised_layers(layers)
     if not found:
-        return Rescaling("batch norm", "no batch norm with running statistics follows a layer")
+        return Rescaling(kind="batch norm", words="no batch norm with running statistics follows a layer")
     changes = (([id(a.module), id(b.module)], _grown(a, b)) for a, b in found)
     theta, count, nearest = trial.kept(changes)
     if not count:
-        return Rescaling("batch norm", f"none of {len(found)} keeps the outputs; the nearest is off by {nearest:.1g}")
+        return Rescaling(
+            kind="batch norm", words=f"none of {len(found)} keeps the outputs; the nearest is off by {nearest:.1g}"
+        )
     words = (
         f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, running statistics "
         "to match: the same outputs"
@@ -155,28 +163,28 @@ def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
 
 
 def _grown(layer: Layer, norm: Layer) -> Callable[[Theta], Theta]:
-    """Return what makes a layer larger and has its batch norm undo it."""
+    """Return the change that scales a layer up and its batch norm statistics to match."""
     assert isinstance(norm.module, _BatchNorm)
     eps, mean, variance = norm.module.eps, norm.names["running_mean"], norm.names["running_var"]
 
     def change(theta: Theta) -> Theta:
         statistics = {mean: theta[mean] * _FACTOR, variance: _FACTOR**2 * (theta[variance] + eps) - eps}
-        return {**layer.outwards(theta, constant(layer, _FACTOR)), **statistics}
+        return {**layer.scale_outputs(theta, constant_factors(layer, _FACTOR)), **statistics}
 
     return change
 
 
 def _logits(objective: Objective, theta: Theta, layers: list[Layer]) -> Rescaling:
     if objective.problem.classes(objective.split) is None:
-        return Rescaling("logits", "the targets are no class numbers")
+        return Rescaling(kind="logits", words="the targets are no class numbers")
     if not any("weight" in layer.names for layer in layers):
-        return Rescaling("logits", "there is no last layer")
+        return Rescaling(kind="logits", words="there is no last layer")
     last = last_scale(layers)
-    made = last.outwards(theta, constant(last, _TIMES))
+    made = last.scale_outputs(theta, constant_factors(last, _TIMES))
     off = objective.deviation(theta, made, _TIMES)
     if all(torch.equal(made[name], tensor) for name, tensor in theta.items()):
-        return Rescaling("logits", "the last layer is 0")
+        return Rescaling(kind="logits", words="the last layer is 0")
     if not off < _SAME:
-        return Rescaling("logits", f"the last layer's scale is not the outputs'; they are off by {off:.1g}")
+        return Rescaling(kind="logits", words=f"the last layer's scale is not the outputs'; they are off by {off:.1g}")
     words = f"the last layer times {_TIMES:g}: outputs times {_TIMES:g}, the same predictions, another loss"
-    return Rescaling("logits", words, made, off)
+    return Rescaling(kind="logits", words=words, theta=made, deviation=off)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import surfaceviz
-from surfaceviz.curvature import Evidence, classify_point
+from surfaceviz.curvature import PointEvidence, classify_point
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Spectrum, describe_spectrum
 
@@ -70,10 +70,13 @@ def test_a_slope_makes_it_no_critical_point_whatever_the_curvature() -> None:
 
 
 def _evidence(
-    values: list[float], *, whole: bool = False, gradient: float = 0.0, operator: str = "hessian"
-) -> Evidence:
+    values: list[float], *, complete: bool = False, gradient: float = 0.0, operator: str = "hessian"
+) -> PointEvidence:
     array = np.array(values)
-    return Evidence(gradient, 2.0, 10.0, array, float(np.abs(array).max()), whole, 40, operator)
+    return PointEvidence(
+        gradient_norm=gradient, loss_scale=2.0, theta_norm=10.0, eigenvalues=array, norm=float(np.abs(array).max()),
+        complete=complete, products=40, operator=operator,
+    )  # fmt: skip
 
 
 def test_part_of_a_spectrum_proves_a_saddle_and_never_a_minimum() -> None:
@@ -88,17 +91,17 @@ def test_part_of_a_spectrum_proves_a_saddle_and_never_a_minimum() -> None:
 
 
 def test_zeros_beside_both_signs_make_a_degenerate_saddle() -> None:
-    assert classify_point(_evidence([-1.0, 0.0, 5.0], whole=True))[0] == "degenerate saddle"
+    assert classify_point(_evidence([-1.0, 0.0, 5.0], complete=True))[0] == "degenerate saddle"
 
 
 def test_the_gradients_tolerance_follows_the_losss_scale() -> None:
-    assert classify_point(_evidence([1.0, 5.0], whole=True, gradient=1.9e-6))[0] == "local minimum"
-    assert classify_point(_evidence([1.0, 5.0], whole=True, gradient=2.1e-6))[0] == "not a critical point"
-    assert classify_point(_evidence([1.0, 5.0], whole=True, gradient=float("nan")))[0] == "not a critical point"
+    assert classify_point(_evidence([1.0, 5.0], complete=True, gradient=1.9e-6))[0] == "local minimum"
+    assert classify_point(_evidence([1.0, 5.0], complete=True, gradient=2.1e-6))[0] == "not a critical point"
+    assert classify_point(_evidence([1.0, 5.0], complete=True, gradient=float("nan")))[0] == "not a critical point"
 
 
 def test_a_gauss_newton_matrix_proves_nothing() -> None:
-    kind, reason = classify_point(_evidence([1.0, 5.0], whole=True, operator="ggn"))
+    kind, reason = classify_point(_evidence([1.0, 5.0], complete=True, operator="ggn"))
     assert kind == "inconclusive"
     assert "a Gauss-Newton matrix does not tell what kind a point is: take the hessian" in reason
 

@@ -56,7 +56,7 @@ def test_gauss_newton_has_the_rank_that_samples_and_classes_allow() -> None:
     assert bench.layout.dimension > most
     values = np.linalg.eigvalsh(_by_hand(problem))
     assert 0 < (values > 1e-12 * values[-1]).sum() <= most
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(top=most + 4, bottom=1, rtol=1e-6, operator="ggn"))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(top=most + 4, bottom=1, rtol=1e-6, operator="ggn"))
     np.testing.assert_allclose(found.eigenvalues[-most:], values[-most:], rtol=0, atol=1e-8 * values[-1])
     assert np.abs(found.eigenvalues[:5]).max() < 1e-10 * values[-1]
     assert found.kind == "not a critical point"
@@ -130,7 +130,7 @@ def test_a_layerwise_rescaling_moves_lambda_max_as_d_h_d_predicts_and_leaves_the
     predicted = np.linalg.eigvalsh(_dense(net, data) * d[:, None] * d)[-1]
     found = {
         (which, normalised): spectrum(
-            bench.operator, bench.site, SpectrumSpec(top=3, bottom=1, normalised=normalised, rtol=1e-9)
+            bench.operator, bench.point, SpectrumSpec(top=3, bottom=1, normalised=normalised, rtol=1e-9)
         )[0]
         for which, bench in (("before", before), ("after", after))
         for normalised in (False, True)
@@ -157,7 +157,7 @@ def test_the_normalised_matrix_is_d_h_d() -> None:
     d = torch.cat(by_hand).double().numpy()
     matrix = dense.dense_hessian(problem, dense.loss_of(problem)) * d[:, None] * d
     found, _ = spectrum(
-        bench.operator, bench.site, SpectrumSpec(top=3, bottom=2, normalised=True, rtol=1e-9, trace=True)
+        bench.operator, bench.point, SpectrumSpec(top=3, bottom=2, normalised=True, rtol=1e-9, trace=True)
     )
     expected = np.linalg.eigvalsh(matrix)
     np.testing.assert_allclose(found.eigenvalues, np.r_[expected[:2], expected[-3:]], rtol=0, atol=1e-7 * expected[-1])

@@ -29,7 +29,7 @@ def _known(name: str) -> tuple[Problem, oracles.Array]:
 def test_linear_regression_has_the_eigenvalues_of_its_design() -> None:
     model, x, y = oracles.regression(samples=37, inputs=5, outputs=3)
     bench = dense.Bench(Problem(model, (x, y), "mse"), batch=10)
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec())
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec())
     expected = np.linalg.eigvalsh(oracles.Quadratic(model, x, y).hessian)  # (2 / (N k)) X'X, k outputs
     assert found.whole
     np.testing.assert_allclose(found.eigenvalues, expected, rtol=0, atol=1e-8 * expected[-1])
@@ -41,7 +41,7 @@ def test_linear_regression_has_the_eigenvalues_of_its_design() -> None:
 def test_copies_of_an_eigenvalue_come_with_a_block() -> None:
     model, x, y = oracles.regression(samples=150, inputs=100, outputs=3)  # each eigenvalue three times, of 303
     bench = dense.Bench(Problem(model, (x, y), "mse"))
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(top=6, bottom=3, block=3, rtol=1e-6))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(top=6, bottom=3, block=3, rtol=1e-6))
     assert not found.whole
     expected = np.linalg.eigvalsh(oracles.Quadratic(model, x, y).hessian)
     np.testing.assert_allclose(found.eigenvalues[3:], expected[-6:], rtol=0, atol=1e-8 * expected[-1])
@@ -52,7 +52,7 @@ def test_copies_of_an_eigenvalue_come_with_a_block() -> None:
 def test_both_ends_of_a_networks_spectrum_are_those_of_the_dense_hessian(name: str) -> None:
     problem, matrix = _known(name)
     bench = dense.Bench(problem)
-    found, vectors = spectrum(bench.operator, bench.site, SpectrumSpec(top=5, bottom=3, rtol=1e-8))
+    found, vectors = spectrum(bench.operator, bench.point, SpectrumSpec(top=5, bottom=3, rtol=1e-8))
     expected = np.linalg.eigvalsh(matrix)
     norm = np.abs(expected).max()
     assert not found.whole
@@ -80,10 +80,10 @@ def test_batches_of_one_are_no_exception() -> None:
 def test_graphs_that_are_not_kept_give_the_same_products() -> None:
     problem, matrix = _known("mlp")
     kept, short = dense.Bench(problem, batch=5), dense.Bench(problem, batch=5, memory=2**30)
-    short.operator.open(0)
+    short.operator.set_point(0)
     short.sums[0]._memory = int(3.5 * short.sums[0]._bytes)  # room for two graphs of five, beside one in work
     got = short.matrix()
-    assert (len(short.sums[0]._kept), len(short.sums[0]._others)) == (2, 3)
+    assert (len(short.sums[0]._kept), len(short.sums[0]._rebuilt)) == (2, 3)
     np.testing.assert_array_equal(got, kept.matrix())
     np.testing.assert_allclose(got, matrix, rtol=0, atol=1e-6 * np.abs(matrix).max())
 
@@ -92,7 +92,7 @@ def test_the_traces_interval_covers_the_dense_trace_in_at_least_88_of_100_seeds(
     problem, matrix = _known("mlp")
     bench, covered = dense.Bench(problem), 0
     for seed in range(100):
-        found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(trace=True, probes=10, seed=seed, rtol=1e-2))
+        found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(trace=True, probes=10, seed=seed, rtol=1e-2))
         assert found.trace is not None
         assert found.trace_stderr is not None
         covered += abs(found.trace - np.trace(matrix)) <= 2.262 * found.trace_stderr  # Student, 9 degrees, 95%
@@ -102,7 +102,7 @@ def test_the_traces_interval_covers_the_dense_trace_in_at_least_88_of_100_seeds(
 def test_layers_have_the_traces_and_top_eigenvalues_of_their_blocks() -> None:
     problem, matrix = _known("mlp")
     bench = dense.Bench(problem)
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(by_layer=True, probes=400, rtol=1e-8))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(by_layer=True, probes=400, rtol=1e-8))
     layers = found.layers
     assert layers is not None
     for i, where in enumerate(bench.layout.slices().values()):
@@ -116,7 +116,7 @@ def test_layers_have_the_traces_and_top_eigenvalues_of_their_blocks() -> None:
 def test_the_densitys_moments_are_those_of_the_dense_hessian(name: str) -> None:
     problem, matrix = _known(name)
     bench, probes = dense.Bench(problem), 30
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(density=True, probes=probes, steps=12))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(density=True, probes=probes, steps=12))
     density = found.density
     assert density is not None
     np.testing.assert_allclose(density.weights.sum(1), 1, rtol=1e-12)
@@ -146,7 +146,7 @@ def test_quadrature_is_exact_for_a_probes_own_moments() -> None:
 def test_a_share_of_negative_eigenvalues_is_counted_from_all_of_them() -> None:
     problem, matrix = _known("tied")
     bench = dense.Bench(problem)
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(density=True, probes=40, steps=len(matrix)))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(density=True, probes=40, steps=len(matrix)))
     values = np.linalg.eigvalsh(matrix)
     true = np.mean(values < -1e-6 * np.abs(values).max())
     assert found.negative_share is not None
@@ -167,7 +167,7 @@ def test_weights_alone_are_the_block_of_the_weights() -> None:
 def test_the_curvature_expected_of_a_random_direction_is_what_many_show() -> None:
     problem, matrix = _known("convolutional")
     bench = dense.Bench(problem)
-    found, _ = spectrum(bench.operator, bench.site, SpectrumSpec(trace=True, probes=200))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(trace=True, probes=200))
     seen = []
     for seed in range(400):
         (direction,) = oracles.make_directions(problem.model, count=1, seed=seed)
@@ -181,7 +181,7 @@ def test_the_curvature_expected_of_a_random_direction_is_what_many_show() -> Non
     assert found.expected is not None
     assert found.expected_stderr is not None
     assert abs(found.expected - np.mean(seen)) < 4 * np.hypot(error, found.expected_stderr)
-    d2 = bench.site.filter_scales.numpy() ** 2
+    d2 = bench.point.filter_scales.numpy() ** 2
     assert abs(found.expected - d2 @ np.diag(matrix)) < 4 * found.expected_stderr
 
 

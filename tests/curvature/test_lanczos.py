@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import extremes
+from surfaceviz.curvature import extreme_eigenpairs
 from surfaceviz.curvature.density import negative_bounds, quadrature, rademacher
 from surfaceviz.errors import NotFiniteError
 
@@ -47,7 +47,7 @@ def _expected(matrix: Matrix, top: int, bottom: int) -> Tensor:
 @pytest.mark.parametrize(("top", "bottom"), [(5, 1), (1, 0), (0, 2), (6, 2)])
 def test_both_ends_come_from_one_run_each_with_its_true_residual(top: int, bottom: int) -> None:
     matrix = Matrix(_bulk(400))
-    found = extremes(matrix, matrix.start(), top=top, bottom=bottom, rtol=1e-9)
+    found = extreme_eigenpairs(matrix, matrix.start(), top=top, bottom=bottom, rtol=1e-9)
     assert found.converged.all()
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, top, bottom), rtol=0, atol=1e-9)
     true = torch.linalg.vector_norm(matrix(found.vectors) - found.eigenvalues[:, None] * found.vectors, dim=1)
@@ -59,15 +59,15 @@ def test_both_ends_come_from_one_run_each_with_its_true_residual(top: int, botto
 
 def test_little_room_costs_products_and_no_accuracy() -> None:
     matrix = Matrix(torch.linspace(-1, 1, 400) ** 3)
-    ample = extremes(matrix, matrix.start(), top=5, bottom=2, rtol=1e-8)
-    short = extremes(matrix, matrix.start(), top=5, bottom=2, rtol=1e-8, room=24)
+    ample = extreme_eigenpairs(matrix, matrix.start(), top=5, bottom=2, rtol=1e-8)
+    short = extreme_eigenpairs(matrix, matrix.start(), top=5, bottom=2, rtol=1e-8, capacity=24)
     assert 24 < ample.products < short.products < 1000
     assert short.converged.all()
     torch.testing.assert_close(short.eigenvalues, ample.eigenvalues, rtol=0, atol=1e-9)
     true = torch.linalg.vector_norm(matrix(short.vectors) - short.eigenvalues[:, None] * short.vectors, dim=1)
     torch.testing.assert_close(short.residuals, true, rtol=0, atol=1e-10)
-    with pytest.raises(ValueError, match="room for 20 vectors, expected at least 23 for 5 top and 2 bottom"):
-        extremes(matrix, matrix.start(), top=5, bottom=2, room=20)
+    with pytest.raises(ValueError, match="got capacity 20; expected at least 23 for 5 top and 2 bottom"):
+        extreme_eigenpairs(matrix, matrix.start(), top=5, bottom=2, capacity=20)
 
 
 @pytest.mark.parametrize("block", [1, 3])
@@ -75,7 +75,7 @@ def test_an_exactly_low_rank_matrix_has_no_ghosts(block: int) -> None:
     values = torch.zeros(300)
     values[:5] = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
     matrix = Matrix(values)
-    found = extremes(matrix, matrix.start(block), top=8, bottom=2, rtol=1e-6)
+    found = extreme_eigenpairs(matrix, matrix.start(block), top=8, bottom=2, rtol=1e-6)
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 8, 2), rtol=0, atol=1e-10)
 
 
@@ -83,7 +83,7 @@ def test_an_exactly_low_rank_matrix_has_no_ghosts(block: int) -> None:
 def test_ten_equal_eigenvalues_are_found_ten_times(block: int) -> None:
     values = torch.cat([torch.full((10,), 5.0), torch.full((50,), 1.0), torch.full((60,), -0.5)])
     matrix = Matrix(values)
-    found = extremes(matrix, matrix.start(block), top=12, bottom=3, rtol=1e-8)
+    found = extreme_eigenpairs(matrix, matrix.start(block), top=12, bottom=3, rtol=1e-8)
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 12, 3), rtol=0, atol=1e-10)
 
 
@@ -91,9 +91,9 @@ def test_a_block_finds_the_copies_among_many_other_eigenvalues() -> None:
     values = _bulk(500)
     values[:10] = 40.0
     matrix = Matrix(values)
-    found = extremes(matrix, matrix.start(10), top=12, bottom=1, rtol=1e-8)
+    found = extreme_eigenpairs(matrix, matrix.start(10), top=12, bottom=1, rtol=1e-8)
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 12, 1), rtol=0, atol=1e-8)
-    one = extremes(matrix, matrix.start(1), top=2, bottom=1, rtol=1e-8)
+    one = extreme_eigenpairs(matrix, matrix.start(1), top=2, bottom=1, rtol=1e-8)
     torch.testing.assert_close(one.eigenvalues, _expected(matrix, 2, 1), rtol=0, atol=1e-8)
 
 
@@ -101,33 +101,33 @@ def test_a_cluster_is_told_apart() -> None:
     values = _bulk(300)
     values[:4] = 50 + 1e-4 * torch.arange(4)
     matrix = Matrix(values)
-    found = extremes(matrix, matrix.start(2), top=5, bottom=1, rtol=1e-9)
+    found = extreme_eigenpairs(matrix, matrix.start(2), top=5, bottom=1, rtol=1e-9)
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 5, 1), rtol=0, atol=1e-9)
 
 
 def test_many_steps_make_no_ghosts_in_single_precision() -> None:
     matrix = Matrix(_bulk(300))
-    found = extremes(matrix, matrix.start(dtype=torch.float32), top=8, bottom=3, rtol=1e-6, most=280)
+    found = extreme_eigenpairs(matrix, matrix.start(dtype=torch.float32), top=8, bottom=3, rtol=1e-6, max_products=280)
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 8, 3), rtol=0, atol=1e-4)
 
 
 def test_a_zero_matrix_is_all_zeros() -> None:
-    found = extremes(torch.zeros_like, torch.ones(1, 4, dtype=torch.float64), top=3, bottom=1)
+    found = extreme_eigenpairs(torch.zeros_like, torch.ones(1, 4, dtype=torch.float64), top=3, bottom=1)
     assert found.eigenvalues.tolist() == [0, 0, 0, 0]
-    assert found.whole
+    assert found.complete
     assert found.norm == 0
 
 
 def test_all_of_a_small_matrix_are_all() -> None:
     matrix = Matrix(torch.tensor([3.0, -1.0, -1.0, 0.0]))
-    found = extremes(matrix, matrix.start(), top=4, bottom=0)
-    assert found.whole
+    found = extreme_eigenpairs(matrix, matrix.start(), top=4, bottom=0)
+    assert found.complete
     torch.testing.assert_close(found.eigenvalues, _expected(matrix, 4, 0), rtol=0, atol=1e-12)
 
 
 def test_what_has_not_converged_is_said() -> None:
     matrix = Matrix(torch.linspace(-1, 1, 500))
-    found = extremes(matrix, matrix.start(), top=2, bottom=2, rtol=1e-9, most=40)
+    found = extreme_eigenpairs(matrix, matrix.start(), top=2, bottom=2, rtol=1e-9, max_products=40)
     assert not found.converged.any()
     true = torch.linalg.vector_norm(matrix(found.vectors) - found.eigenvalues[:, None] * found.vectors, dim=1)
     torch.testing.assert_close(found.residuals, true, rtol=0, atol=1e-11)
@@ -137,17 +137,17 @@ def test_a_negative_edge_in_a_narrow_bulk_is_not_taken_for_zero() -> None:
     values = 1e-4 * torch.randn(600, generator=torch.Generator().manual_seed(5))
     values[:3] = torch.tensor([100.0, 60.0, -0.5])
     matrix = Matrix(values)
-    found = extremes(matrix, matrix.start(), top=2, bottom=1)
+    found = extreme_eigenpairs(matrix, matrix.start(), top=2, bottom=1)
     assert float(found.eigenvalues[0]) == pytest.approx(-0.5, abs=1e-3)
 
 
 def test_a_start_from_neighbouring_eigenvectors_saves_products() -> None:
     here, there = (Matrix(torch.linspace(-1, 1, 400) ** 3) for _ in range(2))
     there.dense = here.dense + 1e-3 * Matrix(torch.linspace(-1, 1, 400), seed=9).dense
-    known = extremes(here, here.start(), top=1, bottom=1, rtol=1e-6)
+    known = extreme_eigenpairs(here, here.start(), top=1, bottom=1, rtol=1e-6)
     start = there.start()
-    cold = extremes(there, start, top=1, bottom=1, rtol=1e-3)
-    warm = extremes(there, known.vectors.sum(0) + 0.3 * start / start.norm(), top=1, bottom=1, rtol=1e-3)
+    cold = extreme_eigenpairs(there, start, top=1, bottom=1, rtol=1e-3)
+    warm = extreme_eigenpairs(there, known.vectors.sum(0) + 0.3 * start / start.norm(), top=1, bottom=1, rtol=1e-3)
     torch.testing.assert_close(warm.eigenvalues, cold.eigenvalues, rtol=0, atol=1e-5)
     assert warm.products < cold.products
 
@@ -157,12 +157,12 @@ def test_a_start_from_eigenvectors_that_are_no_longer_extreme_is_not_believed(bl
     values = torch.rand(300, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     values[:3] = torch.tensor([10.0, 9.0, -1.0])
     here = Matrix(values)
-    known = extremes(here, here.start(), top=1, bottom=1, rtol=1e-2)
+    known = extreme_eigenpairs(here, here.start(), top=1, bottom=1, rtol=1e-2)
     values[:6] = torch.tensor([9.0, 10.0, -0.9, -2.0, 0.5, 60.0])
     there = Matrix(values)
     fresh = there.start() / there.start().norm()
     start = torch.cat([known.vectors, fresh]) if block == 3 else known.vectors.sum(0) + 0.3 * fresh
-    found = extremes(there, start, top=1, bottom=1, rtol=1e-2)
+    found = extreme_eigenpairs(there, start, top=1, bottom=1, rtol=1e-2)
     assert found.converged.all()
     torch.testing.assert_close(found.eigenvalues, _expected(there, 1, 1), rtol=0.02, atol=0)
 
@@ -171,7 +171,7 @@ def test_no_residual_is_claimed_below_what_single_precision_can_tell() -> None:
     matrix = Matrix(
         torch.cat([torch.rand(300, generator=torch.Generator().manual_seed(5)), torch.tensor([5.0, 9, 100])])
     )
-    found = extremes(matrix, matrix.start(dtype=torch.float32), top=3, bottom=1, rtol=1e-9, most=290)
+    found = extreme_eigenpairs(matrix, matrix.start(dtype=torch.float32), top=3, bottom=1, rtol=1e-9, max_products=290)
     vectors = found.vectors.double()
     vectors /= vectors.norm(dim=1, keepdim=True)
     true = torch.linalg.vector_norm(vectors @ matrix.dense - found.eigenvalues[:, None] * vectors, dim=1)
@@ -181,7 +181,7 @@ def test_no_residual_is_claimed_below_what_single_precision_can_tell() -> None:
 
 def test_a_matrix_that_is_not_finite_is_refused() -> None:
     with pytest.raises(NotFiniteError, match="a product with the matrix of second derivatives is not finite"):
-        extremes(lambda rows: rows * torch.nan, torch.ones(1, 9), top=1, bottom=1)
+        extreme_eigenpairs(lambda rows: rows * torch.nan, torch.ones(1, 9), top=1, bottom=1)
 
 
 def test_what_lies_beyond_does_so_within_what_is_said() -> None:
@@ -190,7 +190,9 @@ def test_what_lies_beyond_does_so_within_what_is_said() -> None:
     missed = 0
     for seed in range(100):
         start = torch.randn(1, 2000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        found = extremes(lambda rows: rows * (values + 1e-4 * torch.linspace(-1, 1, 2000)), start, top=1, bottom=1)
+        found = extreme_eigenpairs(
+            lambda rows: rows * (values + 1e-4 * torch.linspace(-1, 1, 2000)), start, top=1, bottom=1
+        )
         assert 0 < found.beyond < 1
         missed += float(found.eigenvalues[0]) - found.beyond > -0.02
     assert missed <= 4  # of 100, where 1 is expected at the most
@@ -198,7 +200,7 @@ def test_what_lies_beyond_does_so_within_what_is_said() -> None:
 
 def test_more_eigenvalues_than_there_are_is_refused() -> None:
     with pytest.raises(ValueError, match="4 top and 1 bottom eigenvalues of a matrix of dimension 4"):
-        extremes(torch.zeros_like, torch.ones(1, 4), top=4, bottom=1)
+        extreme_eigenpairs(torch.zeros_like, torch.ones(1, 4), top=4, bottom=1)
 
 
 def test_the_bounds_of_the_negative_share_hold_for_a_probes_own_measure() -> None:

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from surfaceviz.curvature.double_backward import twice_differentiable
-from surfaceviz.curvature.nonsmooth import Kinks, kinks_at, watching
+from surfaceviz.curvature.nonsmooth import KinkCounts, count_kinks, recording_kinks
 from surfaceviz.zoo import catalogue, datasets, networks
 
 Run = Callable[[Tensor], object]
@@ -88,7 +88,7 @@ MODES: list[Callable[[], AbstractContextManager[Any]]] = [torch.enable_grad, tor
 
 
 def _counts(run: Callable[[], object], *parameters: Tensor) -> dict[str, int]:
-    with watching(parameters) as kinks:
+    with recording_kinks(parameters) as kinks:
         run()
     return kinks.counts
 
@@ -106,7 +106,7 @@ def test_entries_at_a_kink_are_counted_whatever_the_operator_is_called_by(name: 
 def test_kinks_of_independent_entries_are_crossed(name: str) -> None:
     run, expected = ENTRIES[name]
     theta = torch.tensor(VALUES, dtype=torch.float64)
-    assert kinks_at([theta], lambda moved: run(moved[0] * 1)).counts == expected
+    assert count_kinks([theta], lambda moved: run(moved[0] * 1)).counts == expected
 
 
 def _windows_that_tie(x: np.ndarray, sizes: Sequence[int], window: Callable[[int, int], Sequence[int]]) -> int:
@@ -198,7 +198,7 @@ def test_dead_units_in_front_of_a_pool_do_not_tie() -> None:
     model = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
     assert _counts(lambda: model(theta), theta) == {"max_pool2d": 1}  # the two that are 2
     assert _counts(lambda: theta.relu().amax(-1), theta) == {"amax": 1}
-    assert kinks_at([theta], lambda moved: model(moved[0])).counts == {"max_pool2d": 1}
+    assert count_kinks([theta], lambda moved: model(moved[0])).counts == {"max_pool2d": 1}
 
 
 def test_zeros_that_do_not_depend_on_the_parameters_are_no_kinks() -> None:
@@ -284,7 +284,7 @@ def test_smooth_networks_have_no_kinks(model: nn.Module) -> None:
         lambda made, like: functional.cross_entropy(made.flatten(1), like.flatten(1).softmax(-1)),
         functional.binary_cross_entropy_with_logits,
     ]
-    with watching(model.parameters()) as kinks, twice_differentiable():
+    with recording_kinks(model.parameters()) as kinks, twice_differentiable():
         made = model(x)
         made = made[0] if isinstance(made, tuple) else made
         for loss in losses:
@@ -305,7 +305,7 @@ def test_fused_transformer_layers_are_looked_into(mode: type) -> None:
 
 def test_what_was_watched_can_be_differentiated_twice() -> None:
     theta = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
-    with watching([theta]) as kinks:
+    with recording_kinks([theta]) as kinks:
         total = functional.relu(theta * 1, inplace=True).pow(3).sum()
         (slope,) = torch.autograd.grad(total, theta, create_graph=True)
     (curved,) = torch.autograd.grad(slope.sum(), theta)
@@ -343,7 +343,7 @@ def test_a_resnets_kinks_are_the_zeros_that_its_rectifiers_are_given(monkeypatch
 
     monkeypatch.setattr(functional, "relu", relu)
     problem.model.eval()
-    with torch.no_grad(), watching(problem.model.parameters()) as kinks:
+    with torch.no_grad(), recording_kinks(problem.model.parameters()) as kinks:
         problem.model(x)
     assert len(zeros) == 19  # the last of 20 layers has none
     assert kinks.counts.get("relu", 0) == sum(zeros)
@@ -370,7 +370,7 @@ def test_pools_over_pixels_of_one_colour_have_no_kink(black: float) -> None:
         model = networks.small_cnn().double()
     theta, run = _runner(model, (_patch_on_black() + black).double())
     assert _counts(lambda: run(theta), *theta)["max_pool2d"] > 1000
-    assert kinks_at(theta, run).counts == {}
+    assert count_kinks(theta, run).counts == {}
 
 
 def test_what_stays_zero_is_no_kink() -> None:
@@ -379,7 +379,7 @@ def test_what_stays_zero_is_no_kink() -> None:
     ).eval()
     theta, run = _runner(model.double(), _patch_on_black().double())
     assert _counts(lambda: run(theta), *theta)["relu"] > 1000
-    assert kinks_at(theta, run).counts == {}
+    assert count_kinks(theta, run).counts == {}
 
 
 def test_units_that_a_step_wakes_are_no_kink() -> None:
@@ -391,7 +391,7 @@ def test_units_that_a_step_wakes_are_no_kink() -> None:
         return moved[0].relu().relu().add(1).amax(1)
 
     assert _counts(lambda: run([theta]), theta) == {"relu": 1000, "amax": 500}
-    assert kinks_at([theta], run).words == ""
+    assert count_kinks([theta], run).words == ""
     assert awake[:2] == [0, 0]
     assert min(awake[2:]) > 0
 
@@ -404,7 +404,7 @@ def test_one_function_computed_in_two_ways_has_no_kink() -> None:
         return torch.maximum((x * x) * (x * x), ((x * x) * x) * x)
 
     assert _counts(lambda: ways([theta]), theta) == {"maximum": 1000}
-    assert kinks_at([theta], ways).counts == {}
+    assert count_kinks([theta], ways).counts == {}
 
 
 def test_parameters_that_are_zero_have_kinks() -> None:
@@ -412,7 +412,7 @@ def test_parameters_that_are_zero_have_kinks() -> None:
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     theta, run = _runner(model, torch.ones(5, 3))
-    assert kinks_at(theta, run).counts == {"relu": 20}
+    assert count_kinks(theta, run).counts == {"relu": 20}
 
 
 def test_parameters_stay_and_are_moved_to_both_sides_by_the_same_step() -> None:
@@ -423,7 +423,7 @@ def test_parameters_stay_and_are_moved_to_both_sides_by_the_same_step() -> None:
         seen.append(moved[0])
         return moved[0].relu()
 
-    assert kinks_at([theta], run).counts == {"relu": 1}
+    assert count_kinks([theta], run).counts == {"relu": 1}
     assert seen[0] is theta
     assert theta.tolist() == [0.0, -2.0, 4.0]
     assert all(each.requires_grad for each in seen)
@@ -434,19 +434,21 @@ def test_parameters_stay_and_are_moved_to_both_sides_by_the_same_step() -> None:
 
 def test_smooth_models_run_once() -> None:
     seen = []
-    kinks_at([torch.zeros(3)], lambda moved: seen.append(moved[0].tanh()))
+    count_kinks([torch.zeros(3)], lambda moved: seen.append(moved[0].tanh()))
     assert len(seen) == 1
 
 
 def test_kinks_count_where_the_model_runs_another_way_nearby() -> None:
     theta = torch.zeros(4)
-    assert kinks_at([theta], lambda moved: moved[0].tanh() if moved[0].any() else moved[0].relu()).counts == {"relu": 4}
+    assert count_kinks([theta], lambda moved: moved[0].tanh() if moved[0].any() else moved[0].relu()).counts == {
+        "relu": 4
+    }
 
 
 def test_words_name_what_was_counted() -> None:
     theta = torch.tensor([[0.0, 0.0, 0.0, -1.0]])
-    with watching([theta]) as kinks:
+    with recording_kinks([theta]) as kinks:
         functional.relu(theta)
         functional.max_pool1d(theta, 4)
     assert kinks.words == str(kinks) == "3 entries of relu, 1 tie of max_pool2d"
-    assert Kinks({"abs": 1, "amax": 2}).words == "1 entry of abs, 2 ties of amax"
+    assert KinkCounts({"abs": 1, "amax": 2}).words == "1 entry of abs, 2 ties of amax"

@@ -28,10 +28,10 @@ from surfaceviz.pipeline.sharpness import run as wiring
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
-from surfaceviz.sharpness_measures import CAUTION, TITLES, Objective, Rescaling, Sharpness, rescalings
-from surfaceviz.sharpness_measures.along import distance, expected_rise, width
-from surfaceviz.sharpness_measures.measurements import Figure, change_of, mean_of, mean_over, median_of
+from surfaceviz.sharpness_measures import CAUTION, MEASURES, Objective, Rescaling, Sharpness, rescalings
+from surfaceviz.sharpness_measures.measurements import Measurement, change_of, mean_of, mean_over, median_of
 from surfaceviz.sharpness_measures.objective import Theta
+from surfaceviz.sharpness_measures.random_perturbations import distance, expected_rise, width
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 
 CPU = torch.device("cpu")
@@ -40,7 +40,10 @@ CPU = torch.device("cpu")
 def _objective(problem: Problem, batch: int = 128) -> tuple[Objective, Theta]:
     """Return the objective of a small problem, and its weights."""
     targets = targets_of(HessianRequest.of(problem, dtype="float64"), lambda _line: None, 0)
-    objective = Objective(problem, targets.split, targets.layout, targets.filters, targets.own_names, CPU, batch)
+    objective = Objective(
+        problem=problem, split=targets.split, layout=targets.layout, filters=targets.filters,
+        own_names=targets.own_names, device=CPU, batch=batch,
+    )  # fmt: skip
     return objective, targets.points[0].make()
 
 
@@ -58,7 +61,7 @@ def _line(w: float, x: Sequence[float], at: float) -> tuple[Objective, Theta]:
     return _objective(Problem(model, (data, at * data), "mse"))
 
 
-# Figures
+# Measures
 
 
 @pytest.mark.parametrize("eps", [5e-4, 1e-3, 0.3])
@@ -79,7 +82,7 @@ def test_phi_of_one_weight_is_exact() -> None:
 
 def test_phi_says_when_there_is_no_slope_to_follow() -> None:
     objective, theta = _line(2.0, [1.0, 3.0], at=2.0)
-    assert phi(objective, theta) == Figure(0.0, note="the gradient is 0, L-BFGS-B does not move")
+    assert phi(objective, theta) == Measurement(value=0.0, note="the gradient is 0, L-BFGS-B does not move")
 
 
 @pytest.mark.parametrize("batch", [128, 7])
@@ -113,7 +116,7 @@ def test_expected_rise_is_half_the_trace_of_dhd() -> None:
     assert found.stderr is not None
     assert abs(found.value - exact) < 3 * found.stderr
     assert found.stderr < 0.2 * exact
-    # Pair by pair the odd orders cancel, so that z'DHDz is all there is.
+    # LayerPair by pair the odd orders cancel, so that z'DHDz is all there is.
     tensors = {"weight": (3, 5), "bias": (3,)}
     each = []
     for axis in range(10, 50):
@@ -192,15 +195,17 @@ def test_a_change_is_told_from_noise_draw_by_draw() -> None:
     assert twice.stderr < 1e-12  # each draw doubles, however far apart they are
     noisy = change_of(mean_of(draws), mean_of(draws + 0.1 * generator.standard_normal(10)))
     assert noisy.verdict == "within error"
-    apart = change_of(Figure(10.0, 1.0), Figure(13.0, 1.3))  # of other draws: errors in quadrature
+    apart = change_of(
+        Measurement(value=10.0, stderr=1.0), Measurement(value=13.0, stderr=1.3)
+    )  # of other draws: errors in quadrature
     assert apart.stderr == pytest.approx(math.sqrt(2) * 0.13)
     assert apart.verdict == "within error"
     whole = change_of(mean_over(draws, np.ones(10)), mean_over(draws**2, np.ones(10)))
     assert (whole.stderr, whole.survives) == (0.0, False)
-    assert change_of(Figure(0.0), Figure(0.0)).survives
-    assert not change_of(Figure(0.0), Figure(1.0)).survives
-    assert not change_of(Figure(1.0), Figure(math.inf)).survives
-    assert not change_of(Figure(math.inf), Figure(1.0)).survives
+    assert change_of(Measurement(value=0.0), Measurement(value=0.0)).survives
+    assert not change_of(Measurement(value=0.0), Measurement(value=1.0)).survives
+    assert not change_of(Measurement(value=1.0), Measurement(value=math.inf)).survives
+    assert not change_of(Measurement(value=math.inf), Measurement(value=1.0)).survives
 
 
 # Rescalings
@@ -425,7 +430,7 @@ def test_a_problem_without_outputs_is_measured_and_not_rescaled() -> None:
 
 
 def _same(a: Sharpness, b: Sharpness) -> bool:
-    return json.dumps(a.plain()) == json.dumps(b.plain())
+    return json.dumps(a.to_json()) == json.dumps(b.to_json())
 
 
 def test_the_model_is_left_as_it_was_and_the_seed_decides() -> None:
@@ -449,17 +454,17 @@ def test_a_slices_file_stands_for_its_theta(tmp_path: Path) -> None:
     alike = surfaceviz.sharpness(spec, samples=30, rescale=False)
     assert found.name == "net"
     assert found.samples == 30
-    assert found.figures.keys() == TITLES.keys()
-    for key, figure in found.figures.items():
-        assert figure.value == pytest.approx(alike[key].value, rel=1e-6), key
+    assert found.measurements.keys() == MEASURES.keys()
+    for key, measurement in found.measurements.items():
+        assert measurement.value == pytest.approx(alike[key].value, rel=1e-6), key
 
 
 def test_the_command_prints_both_tables_and_the_caution(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["sharpness", "mlp-digits", "--samples=200", "--json=all.json"]) == 0
     out = capsys.readouterr().out
     assert CAUTION in out.splitlines()
-    for title in TITLES.values():
-        assert sum(line.startswith(title) for line in out.splitlines()) == 2
+    for measure in MEASURES.values():
+        assert sum(line.startswith(measure.title) for line in out.splitlines()) == 2
     header = next(line for line in out.splitlines() if line.startswith("mlp-digits, rescaled by"))
     assert header.split("  ")[1:] != []
     assert "batch norm: not possible here: no batch norm with running statistics follows a layer" in out
@@ -511,8 +516,8 @@ def test_bad_input_is_one_clear_line(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
     gpu, cpu = (surfaceviz.sharpness(oracles.net_problem(), device=device) for device in ("cuda", "cpu"))
-    for key, figure in cpu.figures.items():
-        assert gpu[key].value == pytest.approx(figure.value, rel=1e-4), key
+    for key, measurement in cpu.measurements.items():
+        assert gpu[key].value == pytest.approx(measurement.value, rel=1e-4), key
     assert [each.words for each in gpu.rescalings] == [each.words for each in cpu.rescalings]
 
 
@@ -520,7 +525,7 @@ def test_a_signal_ends_it_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> N
     def stopped(*_given: object, **_options: object) -> None:
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(wiring, "all_measures", stopped)
+    monkeypatch.setattr(wiring, "measure_sharpness", stopped)
     with pytest.raises(KeyboardInterrupt):
         surfaceviz.sharpness(oracles.net_problem())
     assert cli.run(["sharpness", "mlp-digits", "--quiet"]) == 130

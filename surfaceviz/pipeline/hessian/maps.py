@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import Operator, SampleShare, SpectrumPoint, SpectrumSpec, corner, eigen, matrix, opened
+from surfaceviz.curvature import (
+    Operator,
+    SampleShare,
+    SpectrumPoint,
+    SpectrumSpec,
+    eigenpairs,
+    loss_gradient_at,
+    spectrum_matvec,
+    start_vectors,
+)
 from surfaceviz.errors import NotFiniteError
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import Memory, make_sums
@@ -64,14 +73,14 @@ class Rows:
 
     def _measured(self, site: SpectrumPoint, vectors: Tensor | None) -> tuple[Mapping[str, float], Tensor | None]:
         operator, wanted = self._operator, self._wanted
-        begun = opened(operator, site)
-        start = corner(wanted, operator.layout.dimension, operator.dtype)
+        begun = loss_gradient_at(operator, site)
+        start = start_vectors(wanted, operator.layout.dimension, operator.dtype)
         if vectors is not None:
             # One vector along both of the neighbour's takes fewer products than a block of them; what is random in it
             # sees what they are blind to.
             fresh = start[0] / torch.linalg.vector_norm(start[0])
             start[0] = vectors.sum(0) + _FRESH * fresh
-        found = eigen(matrix(operator, site, wanted), operator, wanted, start)
+        found = eigenpairs(spectrum_matvec(operator, site, wanted), operator, wanted, start)
         figures = {
             "lambda_max": float(found.eigenvalues[-1]), "lambda_min": float(found.eigenvalues[0]),
             "residual_max": float(found.residuals[-1]), "residual_min": float(found.residuals[0]),
@@ -113,8 +122,8 @@ def batch_of(found: HessianMap, targets: HessianTargets, request: HessianRequest
     if request.batch_size or known:
         return request.batch_size or int(known or 0)
     sums = make_sums(targets, request, memory, SampleShare())
-    sums.open(first)
-    return sums.size
+    sums.set_point(first)
+    return sums.batch_size
 
 
 def rows_of(found: HessianMap, first: int) -> list[Row]:

@@ -15,7 +15,7 @@ import numpy as np
 import surfaceviz.lock
 from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
-from surfaceviz.curvature.sharded_hvp import Multiply, Open
+from surfaceviz.curvature.sharded_hvp import ApplyMatrix, SetPoint
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.hessian.maps import Row, Rows, batch_of, blank_map, enter_row, map_provenance, rows_of
@@ -88,7 +88,7 @@ def _follow(worker: MpiWorker, job: MpiJob, request: HessianRequest) -> None:
     def multiply(_order: ShareSpectra) -> Any:
         memory = divided(targets, request, bases=1, processes=job.local_size)
         sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
-        message = worker.answer_messages(sums, (Open, Multiply))
+        message = worker.answer_messages(sums, (SetPoint, ApplyMatrix))
         return None if isinstance(message, EndSpectra) else message
 
     def measure_rows(order: ShareMap) -> None:

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import MOST_ROOM, Operator, SampleShare, SpectrumSpec, Sums, kinks_at, least_room, spectrum
+from surfaceviz.curvature import (
+    MAX_BASIS_SIZE,
+    Operator,
+    SampleShare,
+    ShardedHvp,
+    SpectrumSpec,
+    count_kinks,
+    min_basis_size,
+    spectrum,
+)
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
@@ -36,9 +45,9 @@ class Memory:
         return cls(vectors, (whole - bases * vectors) // processes)
 
 
-def make_sums(targets: HessianTargets, request: HessianRequest, memory: Memory, share: SampleShare) -> Sums:
+def make_sums(targets: HessianTargets, request: HessianRequest, memory: Memory, share: SampleShare) -> ShardedHvp:
     """Return what multiplies vectors on a process's share of the samples."""
-    return Sums(
+    return ShardedHvp(
         targets.problem, share.of(targets.split), targets.layout, targets.own_names, targets.state,
         operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
     )  # fmt: skip
@@ -48,7 +57,7 @@ def divided(targets: HessianTargets, request: HessianRequest, *, bases: int, pro
     """Return how the memory is divided."""
     each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
     wanted = request.spectrum
-    most = max(MOST_ROOM, least_room(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
+    most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
     return Memory.of(request.memory, each, most=most, bases=bases, processes=processes)
 
 
@@ -84,4 +93,4 @@ def kinks(targets: HessianTargets, number: int) -> str:
             measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
     with error_context("the loss"):
-        return kinks_at([state[name] for name in names], run).words
+        return count_kinks([state[name] for name in names], run).words

@@ -80,9 +80,10 @@ class HessianTargets:
         theta = self.points[number].make()
         common = {"split": self.split.name, "samples": self.split.count}
         return SpectrumPoint(
-            number, self.scale, self.all_parameters, self.layout.of(theta).double().cpu(),
-            filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
-            self.directions, {**common, **self.points[number].fields},
+            number=number, loss_scale=self.scale, all_parameters=self.all_parameters,
+            theta=self.layout.of(theta).double().cpu(),
+            filter_scales=filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
+            directions=self.directions, fields={**common, **self.points[number].fields},
         )  # fmt: skip
 
 

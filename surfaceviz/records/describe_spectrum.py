@@ -1,4 +1,4 @@
-"""Spectra in words, for a terminal and for notebooks."""
+"""Text description of spectra, for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 if TYPE_CHECKING:
     from surfaceviz.records.curvature import Layers, Spectrum
 
-_WIDE = 12  # characters of a number in a table
+_WIDTH = 12  # characters of a number in a table
 
 
 def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
-    """Return what a spectrum says as (label, text) rows, for a terminal and for notebooks."""
+    """Return a description of a spectrum as rows (label, text)."""
     s = spectrum
     matrix = f"{s.symbol} over {s.dimension} parameters ({s.parameters}), {s.split} loss of {s.samples} samples"
     rows = [("point", s.where), ("matrix", matrix), ("kind", s.kind), ("", s.reason)]
@@ -37,7 +37,7 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
 
 
 def negative_words(s: Spectrum) -> str:
-    """Return what is known of the share of negative eigenvalues, with its error and what stays open."""
+    """Return a text on the share of negative eigenvalues, with its error and bounds."""
     share = f"{s.negative_share:.2%} +- {s.negative_share_stderr:.2%} of the eigenvalues by the nodes"
     if s.negative_bounds is None:
         return share
@@ -45,14 +45,14 @@ def negative_words(s: Spectrum) -> str:
 
 
 def _eigenvalue(s: Spectrum, k: int) -> str:
-    text = f"{s.eigenvalues[k]:>{_WIDE}.6g}  residual {s.residuals[k]:.1e}"
+    text = f"{s.eigenvalues[k]:>{_WIDTH}.6g}  residual {s.residuals[k]:.1e}"
     if s.is_zero(k):
         return text + ": 0 within the residual that rtol ||H|| allows; a smaller --rtol tells more"
     return text if s.converged[k] else text + ": NOT CONVERGED"
 
 
 def _along_rows(s: Spectrum) -> list[tuple[str, str]]:
-    """Return the slice's own curvature beside what is expected of a random direction."""
+    """Return rows on the curvature along the slice's axes and along a random direction."""
     rows = []
     if s.along is not None:
         letter = "H" if s.operator == "hessian" else "G"
