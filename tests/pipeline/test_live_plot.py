@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,10 +136,11 @@ def test_a_watched_run_has_whole_pictures_and_the_values_of_another(
     over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
+        last = False
+        while not last:
+            last = over.wait(0.01)  # the picture is read once more after the run, however fast that was
             if Path("a.png").exists():
                 seen.append(matplotlib.image.imread("a.png").shape)  # raises on a torn file
-            time.sleep(0.01)
 
     viewer = threading.Thread(target=look)
     viewer.start()

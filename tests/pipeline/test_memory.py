@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import oracles
@@ -18,6 +19,15 @@ from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import batch_jointly
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
+
+
+@pytest.fixture(autouse=True)
+def _only_new_objects() -> Iterator[None]:
+    """Hide what is there already from `gc.get_objects`: in a long session, a million objects."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _held() -> int:
