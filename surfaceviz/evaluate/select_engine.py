@@ -92,7 +92,7 @@ def select_engine(
             if candidate.name == "compiled" and not compiling:
                 break
             spent = trials.elapsed() if len(chosen.seconds) > 1 else 0.0
-            seconds = _try_engine(trials, candidate, best * points, spent, chosen)
+            seconds = _try_engine(trials, candidate, chosen, work=best * points, spent=spent)
             if seconds is None or seconds > previous:
                 break
             previous = seconds
@@ -102,7 +102,7 @@ def select_engine(
 
 
 def _try_engine(
-    trials: _Trials, engine: EngineConfig, work: float, spent: float, chosen: SelectedEngine
+    trials: _Trials, engine: EngineConfig, chosen: SelectedEngine, *, work: float, spent: float
 ) -> float | None:
     """Return the seconds for a point; None where a trial would cost too much, or the engine can't run the problem."""
     startup = _STARTUP[engine.name]
