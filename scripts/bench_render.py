@@ -25,7 +25,6 @@ from contenders import machine
 from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
 import surfaceviz
-from surfaceviz.directions.axes import Axis
 from surfaceviz.pipeline.slice.ranks import run_slice
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.records import Slice
@@ -106,8 +105,8 @@ def _command(folder: Path, more: list[str]) -> None:
 
 def _share(folder: Path) -> float:
     """Return the share of a run's time that its pictures took, as the run counts it."""
-    request = Request(
-        "resnet20-digits", (Axis(-1, 1, 41), Axis(-1, 1, 41)), engine="folded", batch_size=480, output=folder / "b.h5",
+    request = Request.of(
+        "resnet20-digits", [(-1, 1, 41), (-1, 1, 41)], engine="folded", batch_size=480, output=folder / "b.h5",
         watch=True,
     )  # fmt: skip
     outcome = run_slice(request)

@@ -88,15 +88,14 @@ def signal_seconds(folder: Path, signum: signal.Signals) -> float:
 
 def snapshot_share(points: int) -> float:
     """Return the share of a serial run's time that snapshots take."""
-    from surfaceviz.directions.axes import Axis  # noqa: PLC0415
-    from surfaceviz.pipeline.slice.plan import make_plan  # noqa: PLC0415  torch is not needed before
+    from surfaceviz.pipeline.slice.make_plan import make_plan  # noqa: PLC0415  torch is not needed before
     from surfaceviz.pipeline.slice.request import Request  # noqa: PLC0415
     from surfaceviz.pipeline.slice.run import run  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
-        axes = (Axis(-1, 1, points), Axis(-1, 1, points))
-        plan = make_plan(Request("resnet20-digits", axes=axes, output=Path(folder) / "a.h5"), lambda _line: None)
-        outcome = run(plan, workers=1)
+        axes = [(-1, 1, points), (-1, 1, points)]
+        plan = make_plan(Request.of("resnet20-digits", axes, output=Path(folder) / "a.h5"), lambda _line: None)
+        outcome = run(plan)
     return outcome.snapshot_seconds / outcome.seconds
 
 

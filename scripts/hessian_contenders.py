@@ -20,9 +20,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz.curvature import Operator, SampleShare, SpectrumSpec, spectrum
+from surfaceviz.curvature import Operator, SampleShare, spectrum
+from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.run import ground_of
 from surfaceviz.pipeline.hessian.spectra import divided, make_sums
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 
@@ -52,10 +52,8 @@ class EvaluationContext:
     @classmethod
     def of(cls, name: str) -> EvaluationContext:
         """Return the train split of a catalogue problem in float32."""
-        request = HessianRequest(
-            name, SpectrumSpec(top=TOP, bottom=BOTTOM), split="train", device="cpu", dtype="float32"
-        )
-        return cls(request, ground_of(request, lambda _line: None, 0))
+        request = HessianRequest.of(name, top=TOP, bottom=BOTTOM, split="train", device="cpu", dtype="float32")
+        return cls(request, targets_of(request, lambda _line: None, 0))
 
     @property
     def model(self) -> nn.Module:
@@ -165,7 +163,7 @@ class Found:
 def by_surfaceviz(context: EvaluationContext, _batch: int, rtol: float) -> Found:
     """Return what `surfaceviz.hessian` finds, its choice of a batch and its graphs being made anew."""
     wanted = replace(
-        context.request.wanted,
+        context.request.spectrum,
         rtol=rtol,
         memory=divided(context.targets, context.request, bases=1, processes=1).vectors,
     )

@@ -18,8 +18,7 @@ import numpy as np
 
 import surfaceviz
 from surfaceviz import store
-from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.plan import read_theta
+from surfaceviz.pipeline.resolve import read_theta, resolve
 from surfaceviz.records import FloatArray, Trajectory
 
 

@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfaceviz.api.export import export, import_reference
     from surfaceviz.api.hessian import hessian, hessian_map
+    from surfaceviz.api.plot import animate, plot, view
+    from surfaceviz.api.report import report
+    from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.errors import SurfacevizError
-    from surfaceviz.pipeline.exchange import export
-    from surfaceviz.pipeline.plot import animate, plot, view
-    from surfaceviz.pipeline.report import report
-    from surfaceviz.pipeline.sharpness.run import sharpness
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
-    "hessian", "hessian_map", "merge", "plot", "read", "read_curvature", "read_reference", "report", "sharpness",
-    "slice", "view",
+    "hessian", "hessian_map", "import_reference", "merge", "plot", "read", "read_curvature", "read_reference",
+    "report", "sharpness", "slice", "view",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -43,14 +43,15 @@ _HOMES = {
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "store.merge",
-    "animate": "pipeline.plot",
-    "plot": "pipeline.plot",
-    "view": "pipeline.plot",
-    "export": "pipeline.exchange",
+    "animate": "api.plot",
+    "plot": "api.plot",
+    "view": "api.plot",
+    "export": "api.export",
+    "import_reference": "api.export",
     "read": "store",
     "read_reference": "reference_format",
-    "report": "pipeline.report",
-    "sharpness": "pipeline.sharpness.run",
+    "report": "api.report",
+    "sharpness": "api.sharpness",
     "slice": "api.slice",
 }
 

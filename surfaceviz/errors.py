@@ -1,4 +1,4 @@
-"""The errors of the project; each message says what was got, what was expected, what to do."""
+"""The exceptions of the package; each message tells what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class SurfacevizError(Exception):
-    """The root: anything that goes wrong in a run, as opposed to a caller's misuse (`ValueError`)."""
+    """The base class of errors during a run; a misuse by the caller is a `ValueError` instead."""
 
 
 class ProblemError(SurfacevizError):
@@ -29,11 +29,11 @@ class CheckpointError(SurfacevizError):
 
 
 class DirectionError(SurfacevizError):
-    """Directions that can't be made, or came out otherwise than before."""
+    """Directions that can't be computed, or differ from the directions of the stored run."""
 
 
 class StoreError(SurfacevizError):
-    """A file that can't be written: the disk is full, another run holds it, it is another run's."""
+    """A file that can't be written: the disk is full, or the file is locked by or belongs to another run."""
 
 
 class SchemaError(SurfacevizError):
@@ -45,17 +45,17 @@ class MergeError(SurfacevizError):
 
 
 class GraphicsError(SurfacevizError):
-    """There is no OpenGL to draw with, or no screen to show on."""
+    """OpenGL or a display is missing."""
 
 
 class WorkerError(SurfacevizError):
-    """A worker process that died, or raised what the caller doesn't know."""
+    """A worker process that died or raised an unexpected exception."""
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived; no `Exception`, so that nothing takes it for an error.
+    """SIGINT or SIGTERM arrived; not an `Exception`, so that no handler treats it as an error.
 
-    Nor a `KeyboardInterrupt`, which libraries swallow; the Python interface turns it into one.
+    It is not a `KeyboardInterrupt` either, because libraries swallow those; the Python interface converts it into one.
 
     Attributes:
         signum: the signal's number.
@@ -66,18 +66,18 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def place_of(error: BaseException) -> str:
-    """Return `` (file.py, line 3)`` for the innermost line of the user's own code; nothing where there is none."""
-    not_theirs = (Path(__file__).parent, Path(sysconfig.get_path("stdlib")))
+def user_code_location(error: BaseException) -> str:
+    """Return `` (file.py, line 3)`` for the innermost line of the user's code, or an empty string."""
+    not_user_code = (Path(__file__).parent, Path(sysconfig.get_path("stdlib")))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         library = frame.filename.startswith("<") or "site-packages" in path.parts
-        if not library and not any(folder in path.parents for folder in not_theirs):
+        if not library and not any(folder in path.parents for folder in not_user_code):
             return f" ({path.name}, line {frame.lineno})"
     return ""
 
 
-def is_short_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was too little memory, on a device or on the host."""
     short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, on a device
     return short or "DefaultCPUAllocator" in str(error)

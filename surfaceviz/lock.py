@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file beside the output names host and process."""
+"""An exclusive lock on an output file: a lock file next to it names host and process."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ except ImportError:  # a system without them: host and process decide alone
 def held(path: Path) -> Iterator[None]:
     """Hold ``path`` for writing.
 
-    The system's lock on the lock file ends with the process, so that a dead one's is free at once;
-    where the file system knows no such locks, the host and process named in it decide.
+    The operating system's lock on the lock file ends with the process, so that the lock of a dead process is free
+    at once. On a file system without such locks, the host and process named in the lock file decide.
 
     Raises:
         StoreError: another run holds it, or the folder is missing or may not be written.
@@ -33,8 +33,8 @@ def held(path: Path) -> Iterator[None]:
     owner = os.getpid()
 
     def close_in_child() -> None:
-        # A forked worker must not keep the lock of a parent that was killed. Hooks can't be taken back, so
-        # this one works once, in a child of the holder while it holds.
+        # A forked worker must not keep the lock of a parent that was killed. Fork hooks can't be removed, so
+        # this hook acts only in a child of the holder, while the holder has the lock.
         if held_now and os.getppid() == owner:
             held_now.clear()
             os.close(descriptor)
@@ -64,7 +64,7 @@ def _acquire(path: Path, file: Path) -> int:
                 f"{path} is being written by {holder}; wait for it, or give another file by -o "
                 f"(if that run is gone, remove {file.name})"
             )
-        # Between opening and locking its last holder may have removed the file.
+        # The last holder may have removed the file between opening and locking.
         if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
             break
         os.close(descriptor)
@@ -74,7 +74,7 @@ def _acquire(path: Path, file: Path) -> int:
 
 
 def _lock(descriptor: int) -> bool:
-    """Return whether the lock is ours: the system's own, or the word of the file where it has none."""
+    """Return whether the lock was acquired, by the system's lock or, without one, by the content of the file."""
     if fcntl is None:
         return not _perhaps_alive(descriptor)
     try:

@@ -1,4 +1,4 @@
-"""Batches as trees: a tensor, or a tuple, list or dict of trees; other leaves pass through."""
+"""Trees of tensors: a tensor, or a tuple, list or dict of trees; other leaves are kept unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tree: TypeAlias = Any
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Tree) -> Tree:
-    """Return the tree with ``function`` applied to whatever is no tuple, list or dict; lists become tuples.
+    """Return the tree with ``function`` applied to everything that is not a tuple, list or dict; lists become tuples.
 
     >>> map_leaves(len, {"a": "xyz", "b": ["x", "xy"]})
     {'a': 3, 'b': (1, 2)}
@@ -58,7 +58,7 @@ def update_digest(digest: hashlib._Hash, tree: Tree) -> None:
 
 
 def _opaque(leaf: Any) -> bytes:
-    """Return what stands for a leaf that is no tensor: its pickle, whose bytes don't hold addresses."""
+    """Return bytes that represent a leaf that is not a tensor: its pickle, which contains no memory addresses."""
     try:
         return pickle.dumps(leaf)
     except (pickle.PicklingError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""What a run tells as it goes; the command line draws it, a notebook mostly doesn't."""
+"""Reporters: the receivers of a run's messages and progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Whoever a run reports to."""
+    """The receiver of a run's messages; the command line displays them."""
 
     def say(self, line: str) -> None:
         """Take a line of information."""
@@ -20,7 +20,7 @@ class Reporter(Protocol):
 
 
 class QuietReporter:
-    """Says nothing, and warns by `warnings.warn`: how the Python interface reports."""
+    """The reporter of the Python interface: it drops messages and warns by `warnings.warn`."""
 
     def say(self, line: str) -> None:
         """Drop the line."""

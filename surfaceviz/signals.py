@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and what other threads post, as exceptions that wait where a half-done thing must not be left."""
+"""SIGINT, SIGTERM and requests of other threads as exceptions, deferred during critical sections."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Action = Callable[[], None]  # raises, or does nothing
 
 
 class _State:
-    """How many shields are up, and what arrived behind them."""
+    """The nesting depth of `deferred_signals`, and the actions that wait."""
 
-    shields = 0
+    deferrals = 0
     pending: Action | None = None
     posted: Action | None = None  # by another thread
-    seen: int | None = None  # since `interruptible` began
+    received: int | None = None  # since `interruptible` began
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
     if _State.posted is not None and signum == signal.SIGTERM:
         action, _State.posted = _State.posted, None
     else:
-        _State.seen, action = signum, partial(_raise, signum)
-    if _State.shields:
+        _State.received, action = signum, partial(_raise, signum)
+    if _State.deferrals:
         _State.pending = action
     else:
         action()
@@ -41,10 +41,10 @@ def _raise(signum: int) -> None:
     raise Interrupted(signum)
 
 
-def post(action: Action) -> None:
-    """Have the main thread call ``action``, which raises, soon, as if a signal had arrived; from another thread.
+def raise_in_main_thread(action: Action) -> None:
+    """Make the main thread call ``action``, which raises, as if a signal had arrived; called from another thread.
 
-    Where the main thread is not `interruptible`, nothing happens.
+    Does nothing if the main thread is not `interruptible`.
     """
     if signal.getsignal(signal.SIGTERM) is _handle:
         _State.posted = action
@@ -53,18 +53,18 @@ def post(action: Action) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` in the main thread at SIGINT or SIGTERM; put the handlers back at the end.
+    """Raise `Interrupted` in the main thread at SIGINT or SIGTERM; restore the handlers at the end.
 
-    Outside the main thread Python allows no handlers, and this does nothing. A handler that the
-    caller set for SIGTERM, or his ignoring of SIGINT (as under ``nohup``), is respected.
+    Does nothing outside the main thread, where Python allows no handlers. Handlers that the caller
+    set stay, and an ignored signal stays ignored (as under ``nohup``).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     usual = (signal.SIG_DFL, signal.default_int_handler)
     previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
-    if previous:  # within another such block, what it has seen is still to be told
-        _State.seen = None
+    if previous:  # in a nested block, the signal of the outer block is kept
+        _State.received = None
     for signum in previous:
         signal.signal(signum, _handle)
     try:
@@ -74,30 +74,30 @@ def interruptible() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def seen() -> int | None:
-    """Return the number of the signal that arrived, if any, also where its exception was lost."""
-    return _State.seen
+def received_signal() -> int | None:
+    """Return the number of the signal that arrived, or None; also if its exception was lost."""
+    return _State.received
 
 
-def check() -> None:
-    """Raise `Interrupted` for a signal whose exception was lost, as in a finaliser that Python happened to run."""
-    if _State.seen is not None and not _State.shields:
-        raise Interrupted(_State.seen)
+def raise_if_interrupted() -> None:
+    """Raise `Interrupted` for a signal whose exception was lost, for example in a finaliser."""
+    if _State.received is not None and not _State.deferrals:
+        raise Interrupted(_State.received)
 
 
 @contextmanager
-def shielded(*, and_raise: bool = True) -> Iterator[None]:
-    """Hold a signal back until the block ends, then raise it as `Interrupted`, unless the run ends anyway.
+def deferred_signals(*, raise_after: bool = True) -> Iterator[None]:
+    """Defer signals until the block ends; then raise `Interrupted` if ``raise_after``.
 
-    An exception that leaves the block goes first; the signal is then dropped, as the run ends anyway.
+    If an exception leaves the block, the signal is dropped, because the run ends anyway.
     """
-    _State.shields += 1
+    _State.deferrals += 1
     try:
         yield
     finally:
-        _State.shields -= 1
+        _State.deferrals -= 1
         pending = _State.pending
-        if not _State.shields:
+        if not _State.deferrals:
             _State.pending = None
-    if and_raise and pending is not None and not _State.shields:
+    if raise_after and pending is not None and not _State.deferrals:
         pending()

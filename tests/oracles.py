@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 import surfaceviz
 from surfaceviz.directions import random
+from surfaceviz.directions.specs import Random
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import filters_of, moving
+from surfaceviz.problem.parameters import filters_of, moving_parameters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
 
@@ -68,8 +69,8 @@ def make_directions(
 ) -> list[random.Direction]:
     """Return random directions around a model, as a run would make them."""
     theta = checkpoints.read_state(model)
-    spec = random.RandomSpec(seed, **options)
-    return random.random_directions(theta, filters_of(model, rules), moving(model), spec, count=count)
+    spec = Random(seed=seed, **options)
+    return random.random_directions(theta, filters_of(model, rules), moving_parameters(model), spec, count=count)
 
 
 class Net(nn.Module):

@@ -11,6 +11,7 @@ import surfaceviz
 ROOT = Path(surfaceviz.__file__).parent
 LEVELS = {
     "errors": 0,
+    "options": 0,
     "records": 0,
     "reporting": 0,
     "pytree": 0,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from surfaceviz.errors import Interrupted, SurfacevizError
-from surfaceviz.signals import interruptible, seen
+from surfaceviz.signals import interruptible, received_signal
 
 USAGE, FAILURE = 2, 1
 
@@ -32,10 +32,14 @@ def run(arguments: Sequence[str]) -> int:
             from surfaceviz.cli import (  # noqa: F401  they add themselves to the application
                 export,
                 hessian,
+                import_,
+                info,
+                merge,
                 plot,
                 report,
                 sharpness,
                 slice,  # noqa: A004
+                view,
             )
             from surfaceviz.cli.app import app
 
@@ -45,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
                 raise
             return _tell(str(error) or type(error).__name__, _code(error))
         except Exception as error:
-            if (signum := seen()) is not None:
+            if (signum := received_signal()) is not None:
                 # It came while a library was being imported in C, which made another error of its exception.
                 return _tell(str(Interrupted(signum)), 128 + signum)
             # the parser's own errors, whose class typer keeps to itself

@@ -10,10 +10,12 @@ from typing import Annotated
 
 import typer
 
+from surfaceviz.cli.help_panels import Application
+
 _JOINED = 3  # files of which a name is made
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
 
-app = typer.Typer(
+app = Application(
     name="surfaceviz",
     help="See the loss surface of a neural network: slices around trained minima, drawn.",
     no_args_is_help=True,
@@ -62,4 +64,6 @@ def command_line() -> str:
 
 def joined_stem(files: Sequence[Path]) -> str:
     """Return the name, without an ending, of what is made of several files: those of the first three, joined."""
-    return "-".join(path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name for path in files[:_JOINED])
+    from surfaceviz.store.file_names import stem_of
+
+    return "-".join(map(stem_of, files[:_JOINED]))

@@ -1,4 +1,4 @@
-"""The options of ``surfaceviz hessian``, each with its words."""
+"""Options of ``surfaceviz hessian``, with their help."""
 
 from __future__ import annotations
 
@@ -7,48 +7,96 @@ from typing import Annotated, Literal
 
 import typer
 
+from surfaceviz.cli.options import COMPUTE, OUTPUT
+
+WHERE, WHAT, SOLVER = "Where", "What", "Solver"
+
 Target = Annotated[
-    str, typer.Argument(metavar="FILE.h5|PROBLEM", help="The file of a slice; or a problem, for its checkpoints.")
+    str, typer.Argument(metavar="FILE.h5|PROBLEM", help="File of a slice; or a problem, for its checkpoints.")
 ]
-At = Annotated[list[str] | None, typer.Option(metavar="A,B", help="A point of the slice; several times [theta].")]
-Top = Annotated[int | None, typer.Option(metavar="K", help="Largest eigenvalues [5].")]
-Bottom = Annotated[int | None, typer.Option(metavar="K", help="Smallest eigenvalues [1].")]
-Density = Annotated[bool, typer.Option("--density", help="The density of all eigenvalues.")]
-Trace = Annotated[bool, typer.Option("--trace", help="The trace, with its standard error.")]
-ByLayer = Annotated[bool, typer.Option("--by-layer", help="Trace and top eigenvalue of each tensor.")]
-Operator = Annotated[Literal["hessian", "ggn"], typer.Option(help="ggn: generalised Gauss-Newton.")]
-Parameters = Annotated[
-    str, typer.Option(metavar="all|weights|PATTERN", help="What the matrix is over; weights: no biases, no gains.")
+At = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", help="Point of the slice; may be repeated [default: theta].", rich_help_panel=WHERE),
 ]
-Normalised = Annotated[
-    bool, typer.Option("--normalised", help="D H D, D = ||w_i|| / sqrt(n_i) on filters: what pictures show.")
-]
-Map = Annotated[
+Grid = Annotated[
     str | None,
-    typer.Option("--map", metavar="P:Q", help="Extreme eigenvalues and gradient norm on a grid over the slice."),
+    typer.Option(
+        "--map", metavar="P:Q", help="Map of extreme eigenvalues and gradient norm, on P x Q points of the slice.",
+        rich_help_panel=WHERE,
+    ),
+]  # fmt: skip
+Top = Annotated[
+    int | None, typer.Option(metavar="K", help="Number of largest eigenvalues [default: 5].", rich_help_panel=WHAT)
 ]
+Bottom = Annotated[
+    int | None, typer.Option(metavar="K", help="Number of smallest eigenvalues [default: 1].", rich_help_panel=WHAT)
+]
+Density = Annotated[bool, typer.Option("--density", help="Density of all eigenvalues.", rich_help_panel=WHAT)]
+Trace = Annotated[bool, typer.Option("--trace", help="Trace, with its standard error.", rich_help_panel=WHAT)]
+ByLayer = Annotated[
+    bool, typer.Option("--by-layer", help="Trace and top eigenvalue of each tensor.", rich_help_panel=WHAT)
+]
+Operator = Annotated[
+    Literal["hessian", "ggn"],
+    typer.Option(help="Matrix; ggn: the generalised Gauss-Newton matrix.", rich_help_panel=WHAT),
+]
+Parameters = Annotated[
+    str,
+    typer.Option(
+        metavar="all|weights|PATTERN", help="Parameters that the matrix is over; weights: no biases, no gains.",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+Normalised = Annotated[
+    bool,
+    typer.Option(
+        "--normalised", help="D H D instead of H, with D = ||w_i|| / sqrt(n_i) on filters, as pictures show it.",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        "--lr", help="Learning rate of the training, for the line at 2 / learning rate.", rich_help_panel=WHAT
+    ),
+]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option(help="Weight decay of the training, for the gradient norm with it.", rich_help_panel=WHAT),
+]
+Rtol = Annotated[
+    float | None,
+    typer.Option(
+        help="Residual of an eigenvalue, relative to it [default: 1e-3; 1e-2 for a map].", rich_help_panel=SOLVER
+    ),
+]
+Probes = Annotated[int, typer.Option(help="Number of random vectors for trace and density.", rich_help_panel=SOLVER)]
+Steps = Annotated[int, typer.Option(help="Products for each probe, for the density.", rich_help_panel=SOLVER)]
+Block = Annotated[
+    int,
+    typer.Option(
+        help="Number of start vectors; as many copies of an equal eigenvalue are found.", rich_help_panel=SOLVER
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of start vectors and probes.", rich_help_panel=SOLVER)]
 Cold = Annotated[
-    bool, typer.Option("--cold", help="Start each point of a map from random vectors, not from its neighbour's.")
+    bool,
+    typer.Option(
+        "--cold", help="Start each point of a map from random vectors, not from its neighbour's eigenvectors.",
+        rich_help_panel=SOLVER,
+    ),
+]  # fmt: skip
+Dtype = Annotated[
+    Literal["float64", "float32"] | None,
+    typer.Option(help="Number format [default: float32; float64 for a float64 model].", rich_help_panel=COMPUTE),
 ]
-Samples = Annotated[int | None, typer.Option(help="Use a seeded subset of so many samples [all].")]
-Split = Annotated[str | None, typer.Option(help="Whose loss [the first split].")]
-Rtol = Annotated[float | None, typer.Option(help="Residual of an eigenvalue, relative to it [1e-3; of a map 1e-2].")]
-Probes = Annotated[int, typer.Option(help="Random vectors for trace and density.")]
-Steps = Annotated[int, typer.Option(help="Products a probe, for the density.")]
-Block = Annotated[int, typer.Option(help="Start vectors: so many copies of an eigenvalue are found.")]
-Seed = Annotated[int, typer.Option(help="Of start vectors and probes.")]
-Weights = Annotated[
-    list[str] | None, typer.Option(metavar="FILE[:KEY]", help="A checkpoint of the problem; several times.")
-]
-LearningRate = Annotated[float | None, typer.Option("--lr", help="Of training: for the line at 2 / learning rate.")]
-WeightDecay = Annotated[float | None, typer.Option(help="Of training: for the gradient norm with it as well.")]
-Problem = Annotated[str | None, typer.Option(help="The slice's problem, where its file does not name it.")]
-Dtype = Annotated[Literal["float64", "float32"] | None, typer.Option(help="Compute in this.")]
-Batch = Annotated[int | None, typer.Option(help="Samples in a batch [measured].")]
-Memory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="For graphs and vectors, such as 4G [half of what is free].")
+BatchSize = Annotated[
+    int | None, typer.Option("--batch", help="Samples in a batch [default: measured].", rich_help_panel=COMPUTE)
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="For checkpoints: the HDF5 file [PROBLEM-curvature.h5].")
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="HDF5 file for checkpoints [default: PROBLEM-curvature.h5].", rich_help_panel=OUTPUT
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Compute anew what the file holds.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Recompute what the file holds.", rich_help_panel=OUTPUT)]

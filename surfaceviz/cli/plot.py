@@ -1,105 +1,134 @@
-"""The commands that draw what files hold."""
+"""The command ``plot``: pictures and movies."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from surfaceviz.cli import slice_options
+from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
+from surfaceviz.pipeline.defaults import defaults_of
+from surfaceviz.render.kinds import KINDS
+from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["filled", "lines", "heat", "surface", "spectrum"]
+    Kind = str
+else:
+    Kind = Literal[tuple(KINDS)]
+
+DEFAULTS = defaults_of(PlotOptions)
+CONTENT, LAYOUT, MOVIE = "What is drawn", "How it looks", "Movies"
+MapQuantity = Literal["ratio", "max", "min", "gradient"]
 Scale = Literal["auto", "linear", "log", "paper"]
-Shade = Literal["ratio", "max", "min", "gradient"]
-Animation = Literal["orbit", "trajectory"]
 PictureSize = Literal["auto", "column", "page", "slide"]
 Of = Annotated[
-    str | None, typer.Option(metavar="METRIC", help="loss, rise, accuracy, another, or SPLIT_METRIC [the loss].")
+    str | None,
+    typer.Option(
+        metavar="METRIC", rich_help_panel=CONTENT, help="loss, rise, accuracy, another, or SPLIT_METRIC [the loss]."
+    ),
 ]
-Clip = Annotated[float | None, typer.Option(help="Cut off above this value; there it is hatched.")]
+Clip = Annotated[
+    float | None, typer.Option(rich_help_panel=LAYOUT, help="Upper end of the values; larger ones are hatched.")
+]
 Camera = Annotated[
     str,
-    typer.Option(metavar="VIEW", help="corner, front, side, back, low, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees."),
-]
+    typer.Option(
+        metavar="VIEW", rich_help_panel=LAYOUT,
+        help="Camera of 3-D: corner, front, side, back, low, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees.",
+    ),
+]  # fmt: skip
 Levels = Annotated[
-    Scale, typer.Option(help="Spacing of levels, or the scale of a curve; paper: 0.1 to 10 in steps of 0.5.")
+    Scale,
+    typer.Option(
+        rich_help_panel=LAYOUT, help="Spacing of levels, or the scale of a curve; paper: 0.1 to 10 in steps of 0.5."
+    ),
+]
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints; curves share one plot."),
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png]; a movie: GIF or MP4 [FILE.gif].")
+]
+KindOption = Annotated[
+    Kind,
+    typer.Option(
+        rich_help_panel=CONTENT,
+        help="Kind of picture; surface: in 3-D; spectrum: only the spectra in the files.",
+    ),
+]
+ShowPoints = Annotated[
+    bool, typer.Option("--show-points", rich_help_panel=CONTENT, help="Dot the points that were evaluated.")
+]
+Spectrum = Annotated[
+    bool,
+    typer.Option("--spectrum", rich_help_panel=CONTENT, help="Draw the spectra of points and the local curvature."),
+]
+Map = Annotated[
+    MapQuantity | None,
+    typer.Option("--map", rich_help_panel=CONTENT, help="Quantity of the Hessian map behind the contours."),
+]
+SizeOption = Annotated[
+    PictureSize, typer.Option(rich_help_panel=LAYOUT, help="Width and font size: of a column, a page, a slide.")
+]
+Animate = Annotated[
+    Literal["orbit", "trajectory"] | None,
+    typer.Option(rich_help_panel=MOVIE, help="A movie of kind surface: around it, or along the training."),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(min=2, max=3600, rich_help_panel=MOVIE, help=f"Number of frames [{AnimationOptions().frames}]."),
 ]
 
 
 @app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind surface --clip 10 -o both.pdf")
 def plot(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Curves are overlaid, surfaces drawn side by side; or of checkpoints."),
-    ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png]; a movie: GIF or MP4 [FILE.gif].")
-    ] = None,
-    kind: Annotated[
-        Kind, typer.Option(help="Of surfaces; surface: in 3-D; spectrum: the spectra in the files alone.")
-    ] = "filled",
-    levels: Levels = "auto",
-    of: Of = None,
-    clip: Clip = None,
-    show_points: Annotated[bool, typer.Option("--show-points", help="Dot the points that were evaluated.")] = False,
-    spectrum: Annotated[
-        bool, typer.Option("--spectrum", help="Draw the spectra of points, and the slice's own curvature there.")
-    ] = False,
-    map_: Annotated[
-        Shade | None, typer.Option("--map", help="Shade the Hessian map under the contours of the loss.")
-    ] = None,
-    size: Annotated[PictureSize, typer.Option(help="Width and letters: of a column, a page, a slide.")] = "auto",
-    camera: Camera = "corner",
-    animate: Annotated[
-        Animation | None, typer.Option(help="A movie of kind surface: around it, or along the training.")
-    ] = None,
-    frames: Annotated[int | None, typer.Option(min=2, max=3600, help="Of a movie [90].")] = None,
-    debug: slice_options.Debug = False,
+    files: Files,
+    output: Output = None,
+    kind: KindOption = DEFAULTS.kind,
+    levels: Levels = DEFAULTS.levels,
+    of: Of = DEFAULTS.of,
+    clip: Clip = DEFAULTS.clip,
+    show_points: ShowPoints = DEFAULTS.points,
+    spectrum: Spectrum = DEFAULTS.spectrum,
+    map_: Map = DEFAULTS.map,
+    size: SizeOption = DEFAULTS.size,
+    camera: Camera = DEFAULTS.camera,
+    animate: Animate = None,
+    frames: Frames = None,
+    debug: options.Debug = False,
 ) -> None:
-    """Draw slices: curves overlaid, surfaces side by side with one set of levels."""
-    from surfaceviz import render
-    from surfaceviz.pipeline import plot as pictures
-
+    """Draw slices: curves overlaid, surfaces next to each other with one set of levels."""
     target = output or Path(joined_stem(files) + (".gif" if animate else ".png"))
+    options: dict[str, Any] = {
+        "kind": kind, "levels": levels, "of": of, "clip": clip, "points": show_points, "spectrum": spectrum,
+        "map": map_, "size": size, "camera": camera,
+    }  # fmt: skip
     if animate is not None:
-        if kind not in ("filled", "surface"):
-            raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
-        pictures.refuse_unused("surface", {"points": show_points, "spectrum": spectrum, "map": map_ is not None})
-        pictures.animate(
-            *files, output=target, way=animate, levels=levels, of=of, clip=clip, size=size, camera=camera,
-            frames=frames or 90, advance=_advance(),
-        )  # fmt: skip
-        typer.echo(f"movie: {target}")
+        _write_movie(files, target, animate, frames, options)
         return
     if frames is not None:
         raise ValueError("--frames are of a movie: give --animate orbit or trajectory as well")
-    render.check_format(target)
-    pictures.plot(
-        *files, output=target, kind=kind, levels=levels, of=of, clip=clip, points=show_points, spectrum=spectrum,
-        shade=map_, size=size, camera=camera, warn=_warn,
-    )  # fmt: skip
+    from surfaceviz.pipeline.plot.request import PlotRequest
+    from surfaceviz.pipeline.plot.run import run_plot
+
+    run_plot(PlotRequest.of(*files, output=target, **options), warn=_warn)
     typer.echo(f"picture: {target}")
 
 
-@app.command(epilog="Example: surfaceviz view plain.h5 skip.h5")
-def view(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of surfaces, shown side by side.")],
-    levels: Levels = "auto",
-    of: Of = None,
-    clip: Clip = None,
-    camera: Camera = "corner",
-    debug: slice_options.Debug = False,
-) -> None:
-    """Open a window to turn surfaces in; q closes it."""
-    from surfaceviz.pipeline.plot import view as show
+def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, options: dict[str, Any]) -> None:
+    from surfaceviz.pipeline.plot.request import AnimationRequest
+    from surfaceviz.pipeline.plot.run import run_animation
 
-    show(*files, levels=levels, of=of, clip=clip, camera=camera)
+    count = {} if frames is None else {"frames": frames}
+    run_animation(AnimationRequest.of(*files, output=target, way=way, **count, **options), advance=_advance())
+    typer.echo(f"movie: {target}")
 
 
 def _warn(line: str) -> None:
@@ -107,7 +136,7 @@ def _warn(line: str) -> None:
 
 
 def _advance() -> Callable[[int, int], None] | None:
-    """Return what shows the frames that are done, on a terminal; None elsewhere."""
+    """Return a function that prints the number of finished frames on a terminal; None elsewhere."""
     if not sys.stderr.isatty():
         return None
 

@@ -1,4 +1,4 @@
-"""The command that writes a page."""
+"""The command ``report``: one interactive page."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import slice_options
+from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
 
 
 @app.command(epilog="Example: surfaceviz report skip.h5 plain.h5 -o report.html")
 def report(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Slices, all 1-D or all 2-D.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices, all 1-D or all 2-D.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The page [FILE.html].")] = None,
-    title: Annotated[str, typer.Option(help="Of the page [the problems' names].")] = "",
-    debug: slice_options.Debug = False,
+    title: Annotated[str, typer.Option(help="Title of the page [the problems' names].")] = "",
+    debug: options.Debug = False,
 ) -> None:
     """Write one interactive page of slices that needs no network: surfaces, contours, cuts, spectra, tables."""
-    from surfaceviz.pipeline.report import report as write
+    from surfaceviz.pipeline.report import run_report
 
-    written = write(*files, output=output or Path(f"{joined_stem(files)}.html"), title=title)
+    written = run_report(files, output or Path(f"{joined_stem(files)}.html"), title=title)
     typer.echo(f"page: {written.path}, {written.size / 1e6:.1f} MB")

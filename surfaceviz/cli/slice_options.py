@@ -1,4 +1,4 @@
-"""The options of ``surfaceviz slice``, each with its words."""
+"""Options of ``surfaceviz slice``, with their help."""
 
 from __future__ import annotations
 
@@ -7,93 +7,155 @@ from typing import Annotated, Literal
 
 import typer
 
+from surfaceviz.cli.options import COMPUTE, DATA, OUTPUT
+from surfaceviz.directions.specs import LOSS_DIRECTIONS
+
+DIRECTIONS, GRID = "Directions", "Grid"
+_ALONG = ", ".join(
+    f"{name}{f':{kind.argument}' if kind.argument else ''} ({kind.help})" for name, kind in LOSS_DIRECTIONS.items()
+)
+
 Problem = Annotated[
     str,
-    typer.Argument(help="A catalogue name, FILE.py:FACTORY or PACKAGE.MODULE:FACTORY; the factory returns a Problem."),
+    typer.Argument(help="Catalogue name, FILE.py:FACTORY or PACKAGE.MODULE:FACTORY; the factory returns a Problem."),
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="The HDF5 file [PROBLEM.h5].")]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="FILE[:KEY]", help="Weights: safetensors or .pt; the problem's own without."),
-]
-Axis = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MIN:MAX:NUM",
-        help="Once: a curve; twice: a surface [-1:1:25 twice]. auto:NUM: where the loss rises to that of a guess.",
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Of the random directions.")]
+Seed = Annotated[int, typer.Option(help="Seed of the random directions.", rich_help_panel=DIRECTIONS)]
 Normalise = Annotated[
     Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"],
-    typer.Option(help="What random directions are scaled by."),
+    typer.Option(help="Normalisation of the random directions.", rich_help_panel=DIRECTIONS),
 ]
-Ignore = Annotated[Literal["biasbn", "none"], typer.Option(help="biasbn: biases and norms' gains stay still.")]
+Ignore = Annotated[
+    Literal["biasbn", "none"],
+    typer.Option(
+        help="Parameters that random directions leave fixed; biasbn: biases and the gains of normalisation layers.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]
 Orthogonal = Annotated[
     bool,
-    typer.Option("--orthogonal", help="Make the second direction orthogonal to the first, filter by filter."),
+    typer.Option(
+        "--orthogonal", help="Make the second direction orthogonal to the first, filter by filter.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]  # fmt: skip
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Parameters or modules that move; the others stay fixed. May be repeated.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]  # fmt: skip
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Parameters or modules that stay fixed. May be repeated.", rich_help_panel=DIRECTIONS
+    ),
 ]
-Only = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Move these parameters or modules alone.")]
-Freeze = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Keep these parameters or modules still.")]
 Toward = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE[:KEY]",
-        help="Once: the line to these weights; twice: the plane through three models, alpha toward the second.",
+        help="Other model: once for the line to it, twice for the plane through three models, alpha toward the second.",
+        rich_help_panel=DIRECTIONS,
     ),
 ]
 Along = Annotated[
-    Literal["hessian", "extremes", "gradient", "ascent"] | None,
+    str | None,
     typer.Option(
-        help="Unit directions that the loss names: the Hessian's top eigenvectors, top and bottom, the gradient, the "
-        "highest loss within --radius; the last two with a random second axis."
+        metavar="KIND",
+        help=f"Unit directions that the loss determines: {_ALONG}; where there is one, the second is random.",
+        rich_help_panel=DIRECTIONS,
     ),
 ]
-Radius = Annotated[float, typer.Option(help="Of --along ascent.")]
+Radius = Annotated[
+    float, typer.Option(help="Distance within which --along ascent searches.", rich_help_panel=DIRECTIONS)
+]
 Directions = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Take the directions of this file: of the reference code, or of a slice."),
+    typer.Option(
+        metavar="FILE", help="File whose directions are taken: of the reference code, or of a slice.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]  # fmt: skip
+Regenerate = Annotated[
+    bool,
+    typer.Option(
+        "--regenerate", help="Generate directions at each point instead of holding them; needs less memory.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]  # fmt: skip
+Axes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--axis",
+        metavar="MIN:MAX:NUM",
+        help="Range and number of points: once for a curve, twice for a surface [default: -1:1:25 twice]. auto:NUM: "
+        "the range over which the loss rises to that of a guess.",
+        rich_help_panel=GRID,
+    ),
 ]
-Split = Annotated[list[str] | None, typer.Option(help="A split to measure [all].")]
+Tol = Annotated[
+    float | None,
+    typer.Option(
+        help="Relative error up to which points may be interpolated, audited [default: all points are evaluated].",
+        rich_help_panel=GRID,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Part of the grid to evaluate: the I-th of N, for merge.", rich_help_panel=GRID),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE[:KEY]", help="Weights, safetensors or .pt [default: the problem's own].", rich_help_panel=DATA
+    ),
+]
+Splits = Annotated[
+    list[str] | None,
+    typer.Option("--split", help="Split to evaluate; may be repeated [default: all].", rich_help_panel=DATA),
+]
 Samples = Annotated[
     str | None,
     typer.Option(
-        metavar="N|auto", help="Use a seeded subset of so many samples of each split; auto: as few as --tol bears."
+        metavar="N|auto",
+        help="Size of a seeded subset of each split; auto: as few as --tol permits [default: all samples].",
+        rich_help_panel=DATA,
     ),
 ]
-Bn = Annotated[Literal["fixed", "recalibrate"], typer.Option(help="Batch norms' running statistics.")]
+Bn = Annotated[
+    Literal["fixed", "recalibrate"],
+    typer.Option(help="Running statistics of batch norms: kept, or recomputed at each point.", rich_help_panel=DATA),
+]
 Dtype = Annotated[
     Literal["float64", "float32", "tf32", "bf16", "float16", "auto"] | None,
     typer.Option(
-        help="Compute in this [float32; float64 for a float64 model]. auto: the fastest that is exact enough."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        help="As torch names it; several, as cuda:0,cuda:1, take a process each; auto: a GPU where there is one."
+        help="Number format; auto: the fastest that is exact enough [default: float32; float64 for a float64 model].",
+        rich_help_panel=COMPUTE,
     ),
 ]
 Engine = Annotated[
     Literal["auto", "eager", "folded", "compiled", "vmapped"] | None,
-    typer.Option(help="How points are evaluated [auto: measured]."),
+    typer.Option(help="Method by which points are evaluated [default: auto, measured].", rich_help_panel=COMPUTE),
 ]
-Batch = Annotated[int | None, typer.Option(help="Samples in a batch, at most [measured].")]
-Tol = Annotated[
-    float | None,
-    typer.Option(help="Evaluate coarse to fine, and interpolate the rest within this relative error, audited [all]."),
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch", help="Samples in a batch, at most [default: measured].", rich_help_panel=COMPUTE),
 ]
-Regenerate = Annotated[
-    bool, typer.Option("--regenerate", help="Make directions anew at each point instead of holding them: less memory.")
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="HDF5 file [default: PROBLEM.h5].", rich_help_panel=OUTPUT)
 ]
-Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Where a problem's data lie.")]
-WorkerSpec = Annotated[str, typer.Option(metavar="N|auto", help="Local processes, of one thread each.")]
-Part = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Evaluate the I-th of N parts of the grid, for merge.")
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Start again, whatever the file holds.", rich_help_panel=OUTPUT),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever the file holds.")]
-LivePlot = Annotated[bool, typer.Option("--watch", help="Draw the picture beside the file again as levels complete.")]
-NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it would take.")]
-QuietReporter = Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Draw the picture next to the file again as levels are completed.", rich_help_panel=OUTPUT
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Print what would be done and how long it would take.", rich_help_panel=OUTPUT),
+]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature.double_backward import twice_differentiable
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
-from surfaceviz.problem.functional import State, loss_sums, outputs, summed
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
+from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
 
 OPERATORS = ("hessian", "ggn")
@@ -71,7 +71,7 @@ def graph_builder(problem: Problem, operator: str) -> GraphBuilder:
     Raises:
         ProblemError: the operator is ``ggn`` and the problem has a ``measure`` instead of outputs.
     """
-    if operator == "ggn" and not problem.judges_outputs:
+    if operator == "ggn" and not problem.has_loss:
         raise ProblemError(
             "operator ggn: the problem is given by measure=, so that there are no outputs to linearise; give model and "
             "loss, or use the hessian"
@@ -119,7 +119,7 @@ class _GaussNewtonGraph:
         if not isinstance(self._outputs, Tensor):
             raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
         self._output_leaf = self._outputs.detach().requires_grad_()
-        total, self.weight = summed(problem.judge_loss(self._output_leaf, problem.targets(batch)))
+        total, self.weight = sum_and_weight(problem.measure_outputs_loss(self._output_leaf, problem.targets(batch)))
         self.loss = float(total.detach())
         (self._output_gradient,) = _gradients(total, [self._output_leaf])
         self.gradient = _backward([self._outputs], leaves, [self._output_gradient.detach()])
@@ -189,7 +189,7 @@ class _translate_errors:  # noqa: N801  a context manager reads as a verb here
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None or isinstance(error, SurfacevizError) or not isinstance(error, Exception):
             return
-        if is_short_of_memory(error):
+        if is_out_of_memory(error):
             raise MemoryShortError(f"a batch needs more memory than is available: {error}") from error
         message = str(error).strip()
         if message == _NO_CHECKPOINTS:
@@ -199,9 +199,9 @@ class _translate_errors:  # noqa: N801  a context manager reads as a verb here
         if named or once:
             what = named.group(1) if named else "a @once_differentiable function"
             raise ProblemError(
-                f"the loss is not twice differentiable: {what} has no second derivative{place_of(error)}; write it "
-                "with other operations"
+                f"the loss is not twice differentiable: {what} has no second derivative{user_code_location(error)}; "
+                "write it with other operations"
             ) from error
         raise ProblemError(
-            f"differentiating twice raised {type(error).__name__}: {message}{place_of(error)}"
+            f"differentiating twice raised {type(error).__name__}: {message}{user_code_location(error)}"
         ) from error

@@ -15,8 +15,8 @@ from torch import Tensor
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.hvp import BatchGraph, GraphBuilder, SavedTensorBytes, graph_builder
 from surfaceviz.errors import MemoryShortError
-from surfaceviz.problem.data import Split
-from surfaceviz.problem.functional import State, refuse_written, versions
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import State, raise_if_written, tensor_versions
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves, map_tensors
 
@@ -57,14 +57,14 @@ class SampleShare:
     number: int = 0
     count: int = 1
 
-    def of(self, split: Split) -> Split:
+    def of(self, split: DataSplit) -> DataSplit:
         """Return this share of a split; it may be empty."""
         if split.given:
             mine = split.given[self.number :: self.count]
-            return Split(split.name, split.count if mine else 0, split.sha256, given=mine)
+            return DataSplit(split.name, split.count if mine else 0, split.sha256, given=mine)
         start, stop = (split.count * k // self.count for k in (self.number, self.number + 1))
         rows = map_tensors(lambda tensor: tensor[start:stop], split.rows)
-        return Split(split.name, stop - start, split.sha256, rows)
+        return DataSplit(split.name, stop - start, split.sha256, rows)
 
 
 class ShardedHvp:
@@ -87,7 +87,7 @@ class ShardedHvp:
     def __init__(
         self,
         problem: Problem,
-        split: Split,
+        split: DataSplit,
         layout: ParameterLayout,
         own_names: Mapping[str, str],
         states: Callable[[int], State],
@@ -106,7 +106,7 @@ class ShardedHvp:
         self._kept: list[BatchGraph] = []
         self._rebuilt: list[Any] = []  # batches whose graph is not kept
         self._inputs = leaves(split.rows) if split.rows is not None else [x for b in split.given for x in leaves(b)]
-        self._versions = versions(self._inputs)
+        self._versions = tensor_versions(self._inputs)
 
     def __call__(self, message: SetPoint | ApplyMatrix) -> PointSums | Rows:
         """Return the answer to a message."""
@@ -131,7 +131,7 @@ class ShardedHvp:
                 self._kept.append(graph)
             else:
                 self._rebuilt.append(batch)
-        refuse_written(self._versions, self._inputs)
+        raise_if_written(self._versions, self._inputs)
         return PointSums(loss, weight, gradient)
 
     def multiply(self, rows: Rows) -> Rows:

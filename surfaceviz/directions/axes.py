@@ -1,19 +1,18 @@
-"""Axes, coordinates and the points that are missing."""
+"""Axes: equally spaced coordinates along directions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from surfaceviz.records import FloatArray
 
-from surfaceviz.records import EVALUATED, FloatArray
-
-# A coordinate this close to 0, as a share of the range, is the rounding of 0.
+# A coordinate below this fraction of the range is a rounding error of 0.
 _ZERO = 1e-12
-_MOST = 100_000  # points on an axis; a typing error, not a plan, lies above
+_MOST = 100_000  # points on an axis; more are assumed to be a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class Axis:
     minimum: float
     maximum: float
     count: int
+    has_range: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.count < 2:  # noqa: PLR2004
@@ -58,12 +58,18 @@ class Axis:
             raise ValueError(f"axis {given!r}: NUM is {count}, expected a whole number")
         return cls(low, high, int(number))
 
+    def over(self, reach: float) -> Axis:  # noqa: ARG002  an axis without a range takes it
+        """Return the axis itself, whose range is known."""
+        return self
+
     def coordinates(self) -> FloatArray:
         """Return the coordinates, shape (count,); 0 is exactly 0 where it is one of them.
 
         >>> Axis(-0.3, 0.3, 3).coordinates().tolist()
         [-0.3, 0.0, 0.3]
         """
+        import numpy as np  # noqa: PLC0415  options are parsed without it, so that --help is fast
+
         x = np.linspace(self.minimum, self.maximum, self.count)
         x[np.abs(x) < _ZERO * (self.maximum - self.minimum)] = 0.0
         return x
@@ -71,9 +77,10 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class AutoAxis:
-    """``count`` equally spaced coordinates over a symmetric range that is yet to be found."""
+    """``count`` equally spaced coordinates over a symmetric range that is determined later."""
 
     count: int
+    has_range: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Axis(-1.0, 1.0, self.count)  # checks the count
@@ -100,54 +107,8 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
     return AutoAxis(int(count))
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Points that one worker evaluates at a stretch."""
-
-    indices: tuple[int, ...]  # flat, C order
-    coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
-    whole: bool = False  # on all samples, where points are otherwise evaluated on a subset
-
-
-def chunks(
-    axes: Sequence[FloatArray],
-    indices: NDArray[np.intp],
-    origin: NDArray[np.uint8],
-    size: int,
-    group: int = 1,
-    *,
-    whole: bool = False,
-) -> list[Chunk]:
-    """Return the points among ``indices`` that are not evaluated yet, ``size`` to a chunk.
-
-    Args:
-        axes: coordinates.
-        indices: flat, C order, what is to be done in all.
-        origin: of the grid's points.
-        size: points to a chunk, at most.
-        group: points that are evaluated at once: counted from the first of ``indices``, so that the groups
-            of a continued run are those of an undisturbed one; a group comes whole, or not at all.
-        whole: as of `Chunk`.
-
-    >>> chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.arange(4), np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
-    Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)), whole=False)
-    """
-    missing = origin.reshape(-1)[indices] != EVALUATED
-    if group > 1:
-        starts = np.arange(0, len(indices), group)
-        missing = np.repeat(np.logical_or.reduceat(missing, starts), group)[: len(indices)] if len(indices) else missing
-    left = indices[missing]
-    places = np.unravel_index(left, origin.shape)
-    coordinates = list(zip(*(axis[i].tolist() for axis, i in zip(axes, places, strict=True)), strict=True))
-    flat, size = left.tolist(), max(group, size // group * group)
-    return [
-        Chunk(tuple(flat[start : start + size]), tuple(coordinates[start : start + size]), whole)
-        for start in range(0, len(flat), size)
-    ]
-
-
 def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
-    """Return axes that hold the origin and ``points`` with a margin, as a share of their extent."""
+    """Return axes that contain the origin and ``points``, with a margin as a fraction of their extent."""
     axes = []
     for k, count in enumerate(counts):
         along = [0.0, *(p[k] for p in points)]

@@ -1,4 +1,4 @@
-"""Noise, and scaling it to the weights, tensor by tensor and in blocks, so that little more than one is held."""
+"""Noise and its normalisation against the weights, tensor by tensor and in blocks to save memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from surfaceviz.problem.parameters import Filters
-
-NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 
 # From the reference code, net_plotter.py of tomgoldstein/loss-landscape.
 _EPSILON = 1e-10
@@ -37,7 +35,7 @@ def noise(seed: int, axis: int, name: str, shape: Sequence[int]) -> Tensor:
 
 
 def factors(d: Tensor, w: Tensor, filters: Filters, how: str) -> Factors:
-    """Return by what noise ``d`` is multiplied to be normalised against the weights ``w`` of the same shape.
+    """Return the factors that normalise noise ``d`` against the weights ``w`` of the same shape.
 
     ========== =========================================
     filter     d_i <- d_i ||w_i|| / (||d_i|| + 1e-10)
@@ -62,7 +60,7 @@ def factors(d: Tensor, w: Tensor, filters: Filters, how: str) -> Factors:
 
 
 def scaled(d: Tensor, w: Tensor, filters: Filters, how: str, by: Factors) -> Tensor:
-    """Return ``d`` times ``by`` (and times ``w`` for ``weight``), of ``w``'s dtype; in ``d``'s place where that is one.
+    """Return ``d`` times ``by`` (and times ``w`` for ``weight``) in ``w``'s dtype; in place if ``d`` has that dtype.
 
     Products are taken in float64 and rounded once.
     """
@@ -88,7 +86,7 @@ def _norm(x: Tensor, filters: Filters) -> float:
 
 
 def _blocks(filters: Filters, *tensors: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Yield slices of the first axis, and what they are of each tensor, viewed as filters are."""
+    """Yield slices of the first axis, with those rows of each tensor in the view of its filters."""
     views = [tensor.reshape(filters.shape) for tensor in tensors]
     count = filters.shape[0] if filters.shape else 1
     size = max(1, BLOCK * count // max(1, views[0].numel()))

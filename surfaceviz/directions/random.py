@@ -1,6 +1,6 @@
-"""Directions in weight space: canonical tensor name -> tensor.
+"""Directions in weight space: mappings from canonical tensor names to tensors.
 
-A random direction depends on (seed, axis number, canonical name) and the weights alone: not on
+A random direction depends only on (seed, axis number, canonical name) and the weights, not on
 device, order of parameters, wrapping or the number of processes.
 """
 
@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from surfaceviz import records
-from surfaceviz.directions.normalise import BLOCK, NORMALISATIONS, Factors, factors, noise, scaled
+from surfaceviz.directions.normalise import BLOCK, Factors, factors, noise, scaled
+from surfaceviz.directions.specs import Random
 from surfaceviz.errors import DirectionError
 from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
 
 Tensors = Mapping[str, Tensor]
-
-IGNORES = ("biasbn", "none")
 
 # What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
 _NO_ROOM = 1e-6
@@ -28,51 +27,27 @@ _NO_ROOM = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """A direction's tensors and how they were made; tensors that stay still are absent."""
+    """The tensors of a direction and its record; tensors that do not move are absent."""
 
     record: records.DirectionRecord
     tensors: Tensors
 
 
-@dataclass(frozen=True, slots=True)
-class RandomSpec:
-    """How random directions are made.
-
-    Attributes:
-        seed: any integer.
-        normalise: one of `NORMALISATIONS`.
-        ignore: ``biasbn`` sets gains (biases, norms) to 0, as the paper's figures do; with ``none``
-            they are d := w, as in the reference code, and not noise.
-        orthogonal: make eta orthogonal to delta filter by filter (a global Gram-Schmidt step would be undone
-            by the normalisation).
-    """
-
-    seed: int = 0
-    normalise: str = "filter"
-    ignore: str = "biasbn"
-    orthogonal: bool = False
-
-    def __post_init__(self) -> None:
-        for value, known in ((self.normalise, NORMALISATIONS), (self.ignore, IGNORES)):
-            if value not in known:
-                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
-
-
 class Regenerated(Mapping[str, Tensor]):
-    """A random direction that holds no tensor: each is made anew from its key whenever it is asked for.
+    """A random direction that holds no tensors: each access regenerates a tensor from its key.
 
-    What is held is one factor a filter. Tensors that stay still are absent.
+    Only one factor per filter is held. Tensors that do not move are absent.
 
     Args:
         theta: canonical name -> weights, on the CPU.
         filters: the filters of every parameter.
         moving: names of the parameters that move.
-        spec: how; not orthogonal, which takes two directions at once.
+        spec: the options; ``orthogonal`` is ignored, as it needs two directions at once.
         axis: the direction's number.
         hold: whether the tensors are kept when they are first made.
 
     Attributes:
-        held: the tensors, as a direction that is not made anew has them.
+        held: the tensors, if ``hold``.
         sha256: the fingerprint of its tensors.
     """
 
@@ -81,7 +56,7 @@ class Regenerated(Mapping[str, Tensor]):
         theta: Tensors,
         filters: Mapping[str, Filters],
         moving: Sequence[str],
-        spec: RandomSpec,
+        spec: Random,
         axis: int,
         *,
         hold: bool = False,
@@ -129,7 +104,7 @@ def random_directions(
     theta: Tensors,
     filters: Mapping[str, Filters],
     moving: Sequence[str],
-    spec: RandomSpec,
+    spec: Random,
     *,
     count: int,
     regenerate: bool = False,
@@ -144,10 +119,10 @@ def random_directions(
         moving: names of the parameters that move.
         spec: how.
         count: the number of axes.
-        regenerate: whether tensors are made anew at each use instead of held; the same bits.
+        regenerate: whether tensors are regenerated at each use instead of held; bit-identical.
 
     Raises:
-        DirectionError: nothing moves: all tensors are gains, or of norm 0.
+        DirectionError: no tensor moves: all are gains or have norm 0.
     """
     made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
@@ -171,7 +146,7 @@ def random_directions(
 
 
 def _orthogonal_to(
-    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: RandomSpec
+    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: Random
 ) -> dict[str, Tensor]:
     """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
     made = {}
@@ -183,7 +158,7 @@ def _orthogonal_to(
     return made
 
 
-def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomSpec) -> Tensor:
+def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random) -> Tensor:
     """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
     square = filters.dot(d, d)
     rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
@@ -195,12 +170,12 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: RandomS
     return scaled(rest, w, filters, spec.normalise, factors(rest, w, filters, spec.normalise))
 
 
-def _rule(name: str, filters: Filters, moving: Sequence[str], spec: RandomSpec) -> str:
+def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> str:
     if name not in moving:
-        return f"{filters.words}; stays"
+        return f"{filters.description}; stays"
     if filters.is_gain:
-        return f"{filters.words}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
-    return f"{filters.words}; {spec.normalise}"
+        return f"{filters.description}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
+    return f"{filters.description}; {spec.normalise}"
 
 
 def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:
@@ -281,7 +256,7 @@ def length(x: Tensor) -> float:
 
 
 def _product(x: Tensor, y: Tensor) -> float:
-    """Return an inner product in float64, in blocks, of which no more is held."""
+    """Return an inner product in float64, computed in blocks to save memory."""
     blocks = zip(x.flatten().split(BLOCK), y.flatten().split(BLOCK), strict=True)
     return math.fsum(float(a.double() @ b.double()) for a, b in blocks)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ENGINES = ("eager", "folded", "compiled", "vmapped")
-
 EAGER_BATCH = 128  # the fastest of 64 .. 480 for ResNet-20 on the digits, one thread of a CPU
 VMAPPED_GROUP = 16  # weight sets at once, so that their activations stay in a core's cache
 _BATCH = {"eager": EAGER_BATCH, "folded": 480, "compiled": 480, "vmapped": 480}

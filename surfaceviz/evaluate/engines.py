@@ -11,7 +11,7 @@ from torch import Tensor
 from surfaceviz.evaluate.batched_mlp import stacked_function
 from surfaceviz.evaluate.captured_graph import Backend, compile_straight, kind_of
 from surfaceviz.evaluate.conv_bn_fusion import Folding
-from surfaceviz.problem.functional import Call, State, detached, eager, outputs
+from surfaceviz.problem.functional import Call, State, detach_sums, eager, outputs
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.problem import Problem
 
@@ -55,7 +55,7 @@ class Vmapped:
 
     def __init__(self, problem: Problem, moving: Collection[str], *, compiled: bool = True) -> None:
         self._problem, self._moving = problem, moving
-        self._whole = not problem.judges_outputs
+        self._whole = not problem.has_loss
         self._function: Any = eager(problem) if self._whole else outputs(problem)
         self._general = compile_straight(self._several, "inductor") if compiled else self._several
         self._ways: dict[str, Any] = {}  # how outputs come about, by the kind of batch
@@ -96,16 +96,16 @@ class Vmapped:
                 made.permute(2, 0, 1).reshape(classes, sets * n).T
             )  # classes first in memory, as the softmax likes it
             repeated = targets.expand(sets, *targets.shape).flatten(0, 1)
-            parts = self._problem.judge(flat, repeated)
+            parts = self._problem.measure_outputs(flat, repeated)
             if all(isinstance(part, PerSample) for part in parts.values()):
-                alone = {name: cast("PerSample", detached(part)) for name, part in parts.items()}
+                alone = {name: cast("PerSample", detach_sums(part)) for name, part in parts.items()}
                 return {n_: PerSample(p.values.view(sets, n), p.weights.view(sets, n)) for n_, p in alone.items()}
-        return torch.vmap(lambda each: _all_tensors(self._problem.judge(each, targets)))(made)
+        return torch.vmap(lambda each: _all_tensors(self._problem.measure_outputs(each, targets)))(made)
 
 
 def _all_tensors(parts: dict[str, Measured]) -> dict[str, Measured]:
     """Return measurements detached; a sum or a weight that is a number becomes a tensor, as `torch.vmap` wants it."""
-    return {metric: _as_tensors(detached(part)) for metric, part in parts.items()}
+    return {metric: _as_tensors(detach_sums(part)) for metric, part in parts.items()}
 
 
 def _as_tensors(part: Measured) -> Measured:

@@ -16,10 +16,10 @@ from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.evaluate import engines
 from surfaceviz.evaluate.engine import EngineConfig
 from surfaceviz.evaluate.perturb import Coordinates, Perturber, Stacker
-from surfaceviz.problem.batching import Section, apart, in_a_row
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.batching import BatchedSplits, batch_jointly, batch_separately
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.estimates import MeanEstimates
-from surfaceviz.problem.functional import Call, Pass, coupling_norms, measured, outputs, recalibrate
+from surfaceviz.problem.functional import Call, DataPass, coupling_norms, measure_batches, outputs, recalibrate
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import FloatArray
 
@@ -28,7 +28,6 @@ _FEW = 2  # samples that tell what a model and a loss give; one is too few for a
 # Statistics depend on how samples fall into batches: the same ones for every engine.
 _RECALIBRATION_BATCH = 128
 
-BN_MODES = ("fixed", "recalibrate")
 
 Arrays = Mapping[str, FloatArray]
 
@@ -74,8 +73,8 @@ class EvaluationContext:
 
     problem: Problem
     place: Perturber
-    splits: Sequence[Split]
-    calibration: Split | None = None
+    splits: Sequence[DataSplit]
+    calibration: DataSplit | None = None
 
     @property
     def samples(self) -> int:
@@ -92,13 +91,13 @@ class EvaluationContext:
         return replace(self, splits=[split.head(n) for split, n in zip(self.splits, counts, strict=True)])
 
 
-def uninformed_loss(context: EvaluationContext, split: Split) -> float | None:
+def uninformed_loss(context: EvaluationContext, split: DataSplit) -> float | None:
     """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
-    if not context.problem.judges_outputs or split.given:
+    if not context.problem.has_loss or split.given:
         return None
     with torch.no_grad():
         at_centre = outputs(context.problem)(context.place.centre, split.head(_FEW).rows)
-    return context.problem.uninformed(split, at_centre)
+    return context.problem.uninformed_loss(split, at_centre)
 
 
 class Evaluator:
@@ -130,10 +129,10 @@ class Evaluator:
     def _take(self, context: EvaluationContext) -> None:
         self._world = context
         sections = _sections(context, self.engine)
-        self._pass = Pass(context.problem, sections, self._call)
+        self._pass = DataPass(context.problem, sections, self._call)
         if self._call is not None and self.engine.name == "folded":  # filters grow from those of the first point
             for section in sections:
-                measured(self._call, section.title, section.batches[:1], self._place.centre)
+                measure_batches(self._call, section.title, section.batches[:1], self._place.centre)
         calibration = context.calibration
         self._calibration = None if calibration is None else calibration.batches(_RECALIBRATION_BATCH)
 
@@ -247,18 +246,18 @@ def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
     return list(torch.stack([tensor[:count] for tensor in tensors]).cpu().numpy())
 
 
-def _sections(context: EvaluationContext, engine: EngineConfig) -> list[Section]:
+def _sections(context: EvaluationContext, engine: EngineConfig) -> list[BatchedSplits]:
     """Return batches of one size where samples stand for themselves, else those of each split as they are."""
     splits = context.splits
     if engine.name == "eager" or any(split.given for split in splits) or coupling_norms(context.problem.model):
-        return apart(splits, engine.batch_size)
+        return batch_separately(splits, engine.batch_size)
     if not _sampled(context):
-        return apart(splits, engine.batch_size)
-    return in_a_row(splits, engine.batch_size)
+        return batch_separately(splits, engine.batch_size)
+    return batch_jointly(splits, engine.batch_size)
 
 
 def _sampled(context: EvaluationContext) -> bool:
     """Return whether every metric has a value for each sample."""
     few = [split.head(_FEW) for split in context.splits]
-    tallies = Pass(context.problem, apart(few, _FEW))(context.place.centre)
+    tallies = DataPass(context.problem, batch_separately(few, _FEW))(context.place.centre)
     return all(estimate.residuals is not None for estimate in tallies.values())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DTYPES = {
     "float64": torch.float64,
@@ -37,6 +37,15 @@ def master_dtype(dtype: str) -> torch.dtype:
     torch.float32
     """
     return torch.promote_types(DTYPES[dtype], torch.float32)
+
+
+def to_master_dtype(state: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """Return tensors on the CPU, floating-point ones in the master dtype of ``dtype``."""
+    master = master_dtype(dtype)
+    return {
+        name: tensor.to(device="cpu", dtype=master if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in state.items()
+    }
 
 
 def disagreement(loss: float, other: float, dtype: str) -> float:

@@ -1,4 +1,4 @@
-"""The Python interface to reports, which needs no torch."""
+"""Wiring of reports: read the slices, write the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from surfaceviz.store import holds_training_curvature, read
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A report that was written.
+    """A written report.
 
     Attributes:
         path: of the page.
@@ -25,31 +25,26 @@ class Page:
     size: int
 
 
-def report(*slices: Slice | str | Path, output: str | Path = "report.html", title: str = "") -> Page:
-    """Write one self-contained page that shows slices, and return where it is.
-
-    Args:
-        slices: records, or files; all 1-D or all 2-D.
-        output: an HTML file.
-        title: of the page; by default the problems' names.
+def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str = "") -> Page:
+    """Write the page of slices.
 
     Raises:
-        ValueError: nothing to show, mixed dimensions, no finite value, a course of curvature, or another ending.
-        SchemaError: a file that can't be read.
-        StoreError: a page that can't be written.
+        ValueError: nothing to show, mixed dimensions, no finite value, curvature along a training, or another ending.
+        SchemaError: a file can't be read.
+        StoreError: the page can't be written.
     """
     for given in slices:
         if not isinstance(given, Slice) and holds_training_curvature(given):
             raise ValueError(
-                f"{given}: report: slices only; this is a course along checkpoints: surfaceviz plot draws it"
+                f"{given}: report: slices only; got curvature along a training. Draw it by surfaceviz plot"
             )
     surfaces = [given if isinstance(given, Slice) else read(given) for given in slices]
     text = page(surfaces, names=_names(slices), title=title)
-    return Page(Path(output), save_page(text, Path(output)))
+    return Page(output, save_page(text, output))
 
 
 def _names(slices: Sequence[Slice | str | Path]) -> list[str]:
-    """Return what tells slices apart: numbers, stems of files, or where these are the same their paths."""
+    """Return distinct names of slices: numbers, stems of files, or paths where stems are equal."""
     stems = [str(i + 1) if isinstance(given, Slice) else Path(given).stem for i, given in enumerate(slices)]
     count = Counter(stems)
     return [stem if count[stem] == 1 else str(given) for stem, given in zip(stems, slices, strict=True)]

@@ -1,17 +1,24 @@
-"""What a problem's name means: an entry of the catalogue, ``file.py:factory``, ``package.module:factory``."""
+"""Resolution of names: of problems, weights, devices and files."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surfaceviz.errors import ProblemError, place_of
+import torch
+from torch import Tensor
+
+from surfaceviz.errors import CheckpointError, ProblemError, user_code_location
+from surfaceviz.evaluate.precision import to_master_dtype
+from surfaceviz.options import AUTO
+from surfaceviz.problem import checkpoints
 from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import catalogue
 
@@ -26,14 +33,14 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     Raises:
         ProblemError: not found, or the factory raised or returned something else.
     """
-    if spec in catalogue.ENTRIES:
-        if folder is not None and not catalogue.ENTRIES[spec].takes_folder:
+    if spec in catalogue.CATALOGUE:
+        if folder is not None and not catalogue.CATALOGUE[spec].takes_folder:
             raise ProblemError(f"{spec} has its data in scikit-learn: leave --data out")
         return catalogue.problem(spec, folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
         raise ProblemError(
-            f"unknown problem {spec!r}; give one of {', '.join(catalogue.ENTRIES)}, or FILE.py:FACTORY, or "
+            f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
             "PACKAGE.MODULE:FACTORY"
         )
     module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
@@ -81,7 +88,7 @@ def _guarded(call: Callable[[], Any], what: str) -> Any:
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
-        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{place_of(error)}") from error
+        raise ProblemError(f"{what} raised {type(error).__name__}: {error}{user_code_location(error)}") from error
 
 
 def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> dict[str, str]:
@@ -95,3 +102,47 @@ def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> di
 def _functions(module: ModuleType) -> list[str]:
     own = vars(module).items()
     return [k for k, v in own if inspect.isfunction(v) and v.__module__ == module.__name__ and not k.startswith("_")]
+
+
+def file_name(name: str) -> str:
+    """Return a problem's name as a file may be called."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "slice"
+
+
+def device_of(given: str, place: int) -> torch.device:
+    """Return the device of the process with number ``place`` on its node.
+
+    Raises:
+        ProblemError: it is not available.
+    """
+    if given == AUTO:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return torch.device("cuda", place % count) if count else torch.device("cpu")
+    devices = [_available(name) for name in given.split(",")]
+    if len({device.type for device in devices}) > 1:
+        raise ProblemError(f"devices {given}: values have the same bits on devices of one kind; name those of one")
+    return devices[place % len(devices)]
+
+
+def _available(name: str) -> torch.device:
+    try:
+        device = torch.device(name.strip())
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ProblemError(f"device {name!r} is not available: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def read_theta(problem: Problem, weights: str | None, dtype: str, say: Callable[[str], None]) -> dict[str, Tensor]:
+    """Return the weights and buffers of ``FILE[:KEY]``, or the problem's own, floating ones in the master dtype.
+
+    Raises:
+        CheckpointError: they can't be read, don't fit, or hold NaN or inf.
+    """
+    model = problem.model
+    state = checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
+    theta = to_master_dtype(state, dtype)
+    broken = [name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"the weights hold NaN or inf, in {', '.join(broken[:4])}; there is no minimum to slice")
+    return theta

@@ -1,1 +1,1 @@
-"""A network with its data and loss: what every job starts from."""
+"""The problem: a network with its data and its loss, the input of every job."""

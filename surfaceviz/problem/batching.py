@@ -1,4 +1,4 @@
-"""How splits are cut into batches: each by itself, or all in a row in batches of one size."""
+"""Batches of splits: each split separately, or several splits jointly in batches of one size."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """Splits that lie in a row in the same batches; rows behind the last one's only fill the last batch."""
+class BatchedSplits:
+    """Splits that share batches, one after another; rows after the last split only pad the last batch."""
 
     names: tuple[str, ...]
-    counts: tuple[int, ...]  # samples; () where a batch need not give one value for each
+    counts: tuple[int, ...]  # samples of each split; () if batches need not give one value per sample
     batches: tuple[Tree, ...]
 
     @property
@@ -27,18 +27,18 @@ class Section:
         return ", ".join(self.names)
 
 
-def apart(splits: Sequence[Split], size: int) -> list[Section]:
-    """Return a section for each split: batches of ``size`` with a short last one, or the batches as given."""
-    return [Section((split.name,), (), tuple(split.batches(size))) for split in splits]
+def batch_separately(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
+    """Return each split's own batches: of ``size`` with a shorter last batch, or the fixed batches of the split."""
+    return [BatchedSplits((split.name,), (), tuple(split.batches(size))) for split in splits]
 
 
-def in_a_row(splits: Sequence[Split], size: int) -> list[Section]:
-    """Return sections of splits whose samples are alike, in batches of one size of at most ``size``.
+def batch_jointly(splits: Sequence[DataSplit], size: int) -> list[BatchedSplits]:
+    """Return joint batches of the splits whose samples have equal shapes and dtypes, of one size up to ``size``.
 
-    The size is evened out, so that little is filled: 1797 samples in batches of at most 480 make four of
-    450. The last batch is filled with copies of the last sample.
+    The batch size is reduced to minimise padding: 1797 samples in batches of at most 480 make four batches of
+    450. Copies of the last sample pad the last batch.
     """
-    alike: dict[str, list[Split]] = {}
+    alike: dict[str, list[DataSplit]] = {}
     for split in splits:
         alike.setdefault(_kind(split.rows), []).append(split)
     return [_row(group, size) for group in alike.values()]
@@ -48,7 +48,7 @@ def _kind(rows: Tree) -> str:
     return str(map_leaves(lambda leaf: (leaf.dtype, leaf.shape[1:]) if isinstance(leaf, Tensor) else leaf, rows))
 
 
-def _row(splits: Sequence[Split], size: int) -> Section:
+def _row(splits: Sequence[DataSplit], size: int) -> BatchedSplits:
     total = sum(split.count for split in splits)
     number = math.ceil(total / size)
     size = math.ceil(total / number)
@@ -57,11 +57,11 @@ def _row(splits: Sequence[Split], size: int) -> Section:
     for batch in range(number):
         run_slice = iter([_cut(parts, batch * size, size) for parts in columns])
         batches.append(map_tensors(lambda _, run_slice=run_slice: next(run_slice), splits[0].rows))  # type: ignore[misc]
-    return Section(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
+    return BatchedSplits(tuple(s.name for s in splits), tuple(s.count for s in splits), tuple(batches))
 
 
 def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:
-    """Return ``size`` rows of the parts in a row: a view where they lie in one; behind the end, copies of the last."""
+    """Return ``size`` rows of the concatenated parts, padded with copies of the last row; a view where possible."""
     pieces, offset = [], 0
     for part in parts:
         piece = part[max(start - offset, 0) : max(start + size - offset, 0)]

@@ -1,4 +1,4 @@
-"""Weights as people have them: safetensors, or `.pt` files of plain or nested state dicts."""
+"""Checkpoint files: safetensors, or `.pt` files of plain or nested state dicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from surfaceviz.problem.parameters import WRAPPERS, aliases, canonical_name, nam
 
 Say = Callable[[str], None]
 
-# Where training scripts put the weights inside a checkpoint, the commonest first.
+# Keys under which training scripts store the weights in a checkpoint, the most common first.
 _NESTS = (
     "state_dict",
     "model_state_dict",
@@ -42,15 +42,15 @@ def read_state(model: nn.Module) -> dict[str, Tensor]:
 def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
     """Return the weights and buffers in ``FILE[:KEY]`` by the canonical names of ``model``.
 
-    What the file lacks of integer and non-persistent buffers is taken from the model.
+    Integer and non-persistent buffers that the file lacks come from the model.
 
     Args:
         given: the path; ``:KEY`` names a nested entry, dots leading deeper.
-        model: whose names and shapes they must have; not changed.
-        say: told what was stripped off the names.
+        model: the model whose names and shapes the weights must match; it is not changed.
+        say: receives a line about each prefix that was removed from the names.
 
     Raises:
-        CheckpointError: not there, not readable safely, or names or shapes that don't fit.
+        CheckpointError: the file is missing or not safely readable, or names or shapes do not match the model.
     """
     path, key = _split(given)
     tree = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
@@ -79,7 +79,7 @@ def _unpickled(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise CheckpointError(_unsafe(path, str(error))) from None
     except Exception as error:
-        # torch raises what the zip reader, the unpickler or a truncated stream happens to raise
+        # torch passes on errors of any type from the zip reader, the unpickler and truncated streams
         why = str(error).splitlines()[0] if str(error) else "it ends too soon"
         raise CheckpointError(f"{path}: not readable as weights ({type(error).__name__}: {why})") from error
 
@@ -125,7 +125,7 @@ def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
 
 
 def _renamed(found: Mapping[str, Tensor], model: nn.Module, path: Path, say: Say) -> dict[str, Tensor]:
-    """Return the weights under canonical names, a prefix that all of them share being dropped too."""
+    """Return the weights under canonical names, without a prefix that all of them share."""
     named = {canonical_name(name): tensor for name, tensor in found.items()}
     stripped = sorted({part for name in found for part in name.split(".")[:-1] if part in WRAPPERS})
     if stripped:

@@ -1,4 +1,4 @@
-"""Data as people have it, materialised once, in order."""
+"""Data of the user, materialised once and in order."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
-from surfaceviz.errors import ProblemError, place_of
+from surfaceviz.errors import ProblemError, user_code_location
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors, update_digest
 
 _CHUNK = 512  # samples of a data set that are collated at a time
-_AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read a second time to see that they stay
+_AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read twice to detect shuffling and augmentation
 _AGAIN_BATCHES = 4
 _NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given batches"
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """The data of one split: one tree of tensors, or batches that must stay as they came."""
+class DataSplit:
+    """The data of one split: one tree of tensors, or fixed batches that must not be cut again."""
 
     name: str
     count: int  # samples
@@ -41,46 +41,47 @@ class Split:
             return list(self.given)
         return [_rows(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
 
-    def head(self, count: int) -> Split:
-        """Return the first ``count`` samples, or the batches that hold them; the fingerprint stays the whole's."""
+    def head(self, count: int) -> DataSplit:
+        """Return the first ``count`` samples, or the batches that hold them, with the whole fingerprint."""
         if count >= self.count:
             return self
         if self.given:
             each = max(1, self.count // len(self.given))
             kept = self.given[: math.ceil(count / each)]
-            return Split(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
-        return Split(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
+            return DataSplit(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
+        return DataSplit(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
 
-    def subset(self, samples: int) -> Split:
-        """Return the seeded subset of so many samples that `load` gives; the fingerprint stays the whole's.
+    def subset(self, samples: int) -> DataSplit:
+        """Return the seeded subset of ``samples`` samples as in `load`, with the fingerprint of the whole split.
 
         Raises:
-            ProblemError: the batches must stay as they came.
+            ProblemError: the split has fixed batches.
         """
         if self.given:
             raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
         index = _chosen(self.count, samples)
-        return self if index is None else Split(self.name, samples, self.sha256, _rows(self.rows, index))
+        return self if index is None else DataSplit(self.name, samples, self.sha256, _rows(self.rows, index))
 
-    def mapped(self, function: Callable[[Tree], Tree]) -> Split:
+    def mapped(self, function: Callable[[Tree], Tree]) -> DataSplit:
         """Return the split with a function applied to its trees (to move or to cast them)."""
         rows = None if self.given else function(self.rows)
-        return Split(self.name, self.count, self.sha256, rows, tuple(map(function, self.given)))
+        return DataSplit(self.name, self.count, self.sha256, rows, tuple(map(function, self.given)))
 
 
-def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> Split:
-    """Return a split materialised from what the user has.
+def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> DataSplit:
+    """Return a split materialised from the user's source.
 
     Args:
         name: the split's name, for messages.
         source: a tuple or dict of arrays, a map-style data set (of samples), or a re-iterable of
             batches such as a `DataLoader`.
-        samples: keep a subset of so many, seeded, the same whatever the kind of source, and nested:
-            a smaller one lies in a larger one. Ours.
+        samples: the size of the seeded subset to keep. The subset does not depend on the kind of source, and
+            a smaller subset is part of a larger one. Ours.
         as_given: keep the batches of a re-iterable as they are, for losses that couple a batch.
 
     Raises:
-        ProblemError: empty, of unequal lengths, or other the second time (shuffled, augmented, one-shot).
+        ProblemError: the data are empty, have unequal lengths, or change when read again (shuffled, augmented,
+            one-shot).
     """
     with torch.random.fork_rng(devices=[]), _guarded(name):  # a loader draws a seed even without shuffling
         if _is_arrays(source):
@@ -94,16 +95,16 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
 
 @contextmanager
 def _guarded(name: str) -> Iterator[None]:
-    """Turn what the user's data set or loader raises into a line that names the split."""
+    """Convert an exception of the user's data set or loader into a `ProblemError` that names the split."""
     try:
         yield
     except ProblemError:
         raise
     except Exception as error:
-        raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{place_of(error)}") from error
+        raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{user_code_location(error)}") from error
 
 
-def combined_sha256(splits: Iterable[Split]) -> str:
+def combined_sha256(splits: Iterable[DataSplit]) -> str:
     """Return one fingerprint for several splits."""
     return hashlib.sha256("".join(f"{s.name}\0{s.sha256}\0" for s in splits).encode()).hexdigest()
 
@@ -158,11 +159,11 @@ def _chosen(count: int, samples: int | None) -> Tensor | None:
     """Return the sorted indices of the subset, or None for all."""
     if samples is None or samples >= count:
         return None
-    return torch.from_numpy(np.sort(order(count)[:samples]))
+    return torch.from_numpy(np.sort(subset_order(count)[:samples]))
 
 
-def order(count: int) -> NDArray[np.intp]:
-    """Return the samples in the order in which growing subsets take them in."""
+def subset_order(count: int) -> NDArray[np.intp]:
+    """Return the sample indices in the order in which growing subsets include them."""
     return np.argsort(np.fromiter(itertools.islice(_priorities(), count), np.float64, count), kind="stable")
 
 
@@ -193,7 +194,7 @@ def _read_dataset(name: str, source: Any, samples: int | None) -> Tree:
     return rows
 
 
-def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> Split:
+def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> DataSplit:
     if isinstance(source, DataLoader) and isinstance(source.sampler, RandomSampler):
         raise ProblemError(f"split {name}: the loader is shuffling; give shuffle=False, a surface needs fixed data")
     if isinstance(source, Iterator):
@@ -208,13 +209,13 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
     rows = None if as_given else _concatenate(batches)
     if rows is not None:
         return _finish(name, rows)
-    # A given measure may take batches that are no trees of rows at all: each then counts as one sample.
+    # With measure=, a batch that is not a tree of rows counts as one sample.
     count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
-    return Split(name, count, _digest(tuple(batches)), given=tuple(batches))
+    return DataSplit(name, count, _digest(tuple(batches)), given=tuple(batches))
 
 
 def _thinned(name: str, source: Iterable[Any], samples: int) -> list[Tree]:
-    """Return the subset's rows batch by batch, never holding more than twice as many."""
+    """Return the rows of the subset, reading batch by batch; at most about twice as many rows are held."""
     _refuse_changing(name, source, [_tensors(b) for b in itertools.islice(iter(source), _AGAIN_BATCHES)])
     stream = _priorities()
     kept: list[tuple[float, Tree]] = []
@@ -262,14 +263,14 @@ def _concatenate(batches: Sequence[Tree]) -> Tree | None:
     if isinstance(first, tuple):
         each = tuple(_concatenate(column) for column in zip(*batches, strict=True))
         return None if any(part is None for part in each) else each
-    return None  # a leaf that is no tensor, as strings: the batches stay as given
+    return None  # a leaf that is not a tensor, such as a string: the batches stay fixed
 
 
-def _finish(name: str, rows: Tree) -> Split:
+def _finish(name: str, rows: Tree) -> DataSplit:
     count = _length(name, rows)
     if count == 0:
         raise ProblemError(f"split {name} is empty")
-    return Split(name, count, _digest(rows), rows)
+    return DataSplit(name, count, _digest(rows), rows)
 
 
 def _digest(tree: Tree) -> str:

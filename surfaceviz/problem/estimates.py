@@ -1,4 +1,4 @@
-"""Sums over batches into means, and how much each sample deviates from them; for several weight sets at once."""
+"""Means and standard errors of metrics from sums over batches, for several weight sets at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surfaceviz.problem.losses import Measured, PerSample
 
 @dataclass(frozen=True, slots=True)
 class MeanEstimate:
-    """A metric of one split for k weight sets: its means, and each sample's share in the deviation from them.
+    """The means of one metric of one split for k weight sets, with the residual of each sample.
 
     ``residuals`` are r_i = (v_i - R w_i) / W for R = sum v / sum w and W = sum w: the linearised
     deviation of the ratio, whose squares add up to its variance. None without per-sample values.
@@ -26,7 +26,7 @@ class MeanEstimate:
 
     @property
     def first(self) -> MeanEstimate:
-        """The tally of the first weight set."""
+        """The estimate for the first weight set."""
         return MeanEstimate(self.mean[:1], None if self.residuals is None else self.residuals[:1])
 
     @property
@@ -48,18 +48,18 @@ class MeanEstimate:
         return spread.add_(self.mean * 0)  # NaN where the mean diverged
 
 
-MeanEstimates = dict[str, MeanEstimate]  # <split>_<metric> -> tally
+MeanEstimates = dict[str, MeanEstimate]  # <split>_<metric> -> estimate
 
 
 def estimate_from_samples(values: Tensor, weights: Tensor) -> MeanEstimate:
-    """Return the tally of per-sample numerators and weights, shapes (k, n)."""
+    """Return the estimate from per-sample numerators and weights, shapes (k, n)."""
     weight = weights.sum(1, keepdim=True)
     mean = values.sum(1, keepdim=True) / weight
     return MeanEstimate(mean[:, 0], torch.addcmul(values, mean, weights, value=-1).div_(weight))
 
 
 def estimate_from_sums(pairs: Sequence[tuple[float | Tensor, float | Tensor]]) -> MeanEstimate:
-    """Return the tally of (sum, weight) pairs, one for each batch; numbers, or tensors (k,) for k weight sets."""
+    """Return the estimate from one (sum, weight) pair per batch: numbers, or tensors (k,) for k weight sets."""
     if any(isinstance(x, Tensor) and x.ndim for pair in pairs for x in pair):
         total, weight = (sum(torch.as_tensor(pair[i], dtype=torch.float64) for pair in pairs) for i in (0, 1))
         return MeanEstimate(torch.atleast_1d(torch.as_tensor(total / weight)))
@@ -69,13 +69,13 @@ def estimate_from_sums(pairs: Sequence[tuple[float | Tensor, float | Tensor]]) -
     return MeanEstimate(torch.tensor([summed / weights if weights else math.nan], dtype=torch.float64))
 
 
-def estimate(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[MeanEstimate]:
-    """Return a metric's tally for each of the splits that lie one after another in ``parts``.
+def estimate_means(parts: Sequence[Measured], counts: Sequence[int], name: str) -> list[MeanEstimate]:
+    """Return the estimate of a metric for each split; the samples of the splits follow one another in ``parts``.
 
     Args:
-        parts: what each batch gave; samples have shape (n,), or (k, n) for k weight sets.
-        counts: the splits' numbers of samples, () for one split of whatever number; what lies behind them
-            only fills the last batch.
+        parts: the result of each batch; samples have shape (n,), or (k, n) for k weight sets.
+        counts: the number of samples of each split, or () for a single split; later samples
+            only pad the last batch.
         name: for the message.
 
     Raises:
@@ -83,7 +83,7 @@ def estimate(parts: Sequence[Measured], counts: Sequence[int], name: str) -> lis
     """
     samples = [part for part in parts if isinstance(part, PerSample)]
     if len(samples) == len(parts):
-        values, weights = _in_a_row([p.values for p in samples]), _in_a_row([p.weights for p in samples])
+        values, weights = _concatenated([p.values for p in samples]), _concatenated([p.weights for p in samples])
         counts = counts or [values.shape[1]]
         sizes = [*counts, values.shape[1] - sum(counts)]
         return [
@@ -95,7 +95,7 @@ def estimate(parts: Sequence[Measured], counts: Sequence[int], name: str) -> lis
     return [estimate_from_sums([(total, weight) for total, weight in parts])]
 
 
-def _in_a_row(parts: Sequence[Tensor]) -> Tensor:
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
     """Return the samples of all batches, (k, n); those of one batch are not copied."""
     rows = [part if part.ndim > 1 else part[None] for part in parts]
     return rows[0] if len(rows) == 1 else torch.cat(rows, 1)

@@ -1,7 +1,7 @@
-"""One pass over the splits with given weights: the sums. It knows no grid.
+"""Metrics of all splits at given weights: one pass over the data.
 
-The user's model is borrowed, never changed: its tensors are swapped for ours by
-`torch.func.functional_call` during a pass, and whatever happens it is put back as it was.
+The user's model is never changed: `torch.func.functional_call` replaces its tensors during a pass, and
+`borrowed` restores the model even after an exception. This module does not know the grid.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_short_of_memory, place_of
-from surfaceviz.problem.batching import Section
-from surfaceviz.problem.estimates import MeanEstimates, estimate
+from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
+from surfaceviz.problem.batching import BatchedSplits
+from surfaceviz.problem.estimates import MeanEstimates, estimate_means
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
 Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
 
 
-class Pass:
-    """Measures all splits with given weights.
+class DataPass:
+    """A pass over the data that measures all splits with given weights.
 
     Args:
-        problem: whose model is borrowed.
+        problem: the problem; its model is borrowed.
         sections: the splits' batches, on the device and in the dtype of the weights.
-        call: what measures batches with a state; by default `eager`.
+        call: the function that measures batches with a state; by default `eager`.
     """
 
-    def __init__(self, problem: Problem, sections: Sequence[Section], call: Call | None = None) -> None:
+    def __init__(self, problem: Problem, sections: Sequence[BatchedSplits], call: Call | None = None) -> None:
         self._call = call or eager(problem)
         self._sections = sections
         self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
-        self._versions = versions(self._inputs)
+        self._versions = tensor_versions(self._inputs)
 
     def __call__(self, state: Any) -> MeanEstimates:
-        """Return the tallies with the weights and buffers in ``state``, by the model's own names.
+        """Return the mean estimates at the weights and buffers in ``state``, keyed by the model's own names.
 
         Buffers that the model writes to are written to in ``state``. Torch's random numbers start
-        from one seed for each section, so that a loss that draws some is one function of the weights.
+        from the same seed for each group of batches, so that a random loss is a function of the weights only.
 
         Raises:
             ProblemError: the model, the loss or a metric raised, or wrote into its input.
         """
-        tallies: MeanEstimates = {}
+        estimates_by_name: MeanEstimates = {}
         for section in self._sections:
-            parts = measured(self._call, section.title, section.batches, state)
+            parts = measure_batches(self._call, section.title, section.batches, state)
             by_metric = {
-                metric: estimate(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
+                metric: estimate_means(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
             }
             for i, split in enumerate(section.names):
-                tallies |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
-        refuse_written(self._versions, self._inputs)
-        return tallies
+                estimates_by_name |= {f"{split}_{metric}": each[i] for metric, each in by_metric.items()}
+        raise_if_written(self._versions, self._inputs)
+        return estimates_by_name
 
 
-def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
-    """Return metric -> what each batch gave.
+def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
+    """Return the results of the batches for each metric: metric -> list over batches.
 
     Raises:
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
         MemoryShortError: there was too little memory.
     """
     _reseed()
-    with telling(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
+    with error_context(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
         parts = call(state, batches)
     if any(part.keys() != parts[0].keys() for part in parts):
         raise ProblemError(f"measuring split {title} gave other names from batch to batch; give the same each time")
@@ -80,11 +80,11 @@ def measured(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Turn whatever the user's code raises in a ``with`` block into a line that says what was being done.
+def error_context(what: str) -> Iterator[None]:
+    """Convert exceptions of the user's code in a ``with`` block into errors that begin with ``what``.
 
     Raises:
-        ProblemError: anything but our own errors.
+        ProblemError: the block raised anything except a `SurfacevizError`.
         MemoryShortError: there was too little memory.
     """
     try:
@@ -92,34 +92,34 @@ def telling(what: str) -> Iterator[None]:
     except SurfacevizError:
         raise
     except Exception as error:
-        kind = MemoryShortError if is_short_of_memory(error) else ProblemError
-        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{place_of(error)}") from error
+        kind = MemoryShortError if is_out_of_memory(error) else ProblemError
+        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}") from error
 
 
-def versions(tensors: Iterable[Tensor]) -> list[int]:
-    """Return how often each tensor was written into."""
+def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
+    """Return the version counter of each tensor, which each in-place write increments."""
     return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
 
 
-def refuse_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
-    """Refuse a model that has written into its input since ``before``.
+def raise_if_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
+    """Raise if a tensor was written in place since its version in ``before`` was read.
 
     Raises:
-        ProblemError: it has.
+        ProblemError: the model wrote into its input.
     """
-    if versions(tensors) != list(before):
+    if tensor_versions(tensors) != list(before):
         raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
 
 
 def _reseed() -> None:
-    """Start torch's random numbers anew; `torch.manual_seed` would note a traceback for a GPU that is never used."""
+    """Reset torch's random seeds; `torch.manual_seed` would record a traceback for a GPU that is never used."""
     torch.default_generator.manual_seed(0)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(0)
 
 
 def eager(problem: Problem) -> Call:
-    """Return the function that measures batches with a state, the model's tensors being swapped for a while."""
+    """Return a function that measures batches with a state, by temporarily replacing the model's tensors."""
     host = _Host(problem)
 
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
@@ -139,23 +139,23 @@ class _Host(nn.Module):
         self._measure = problem.measure
 
     def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [{k: detached(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+        return [{k: detach_sums(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
-    """Return the function that gives the loss of a batch as (sum, weight) with a state; the sum bears its graph."""
+    """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph."""
     host = _Loss(problem)
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
         _reseed()
         given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
-        return summed(given)
+        return sum_and_weight(given)
 
     return call
 
 
-def summed(given: Measured) -> tuple[Tensor, float]:
-    """Return (sum, weight) of what a batch gave, the sum in float64 with its graph."""
+def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
+    """Return (sum, weight) of a batch's result, the sum in float64 with its graph."""
     total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
     return torch.as_tensor(total).double(), float(weight)
 
@@ -171,7 +171,7 @@ class _Loss(nn.Module):
 
 
 def outputs(problem: Problem) -> Callable[[State, Any], Any]:
-    """Return the function that gives the model's outputs on a batch with a state."""
+    """Return a function that computes the model's outputs on a batch at a state."""
     host = _Outputs(problem)
 
     def call(state: State, batch: Any) -> Any:
@@ -190,7 +190,7 @@ class _Outputs(nn.Module):
         return self._outputs(self.model, batch)
 
 
-def detached(given: Measured) -> Measured:
+def detach_sums(given: Measured) -> Measured:
     """Return sums in float64, without a graph."""
     if isinstance(given, PerSample):
         return PerSample(given.values.detach().double(), given.weights.detach().double())
@@ -201,8 +201,8 @@ def detached(given: Measured) -> Measured:
 def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
-    Cumulative averages over the batches in order, dropout off; a short last batch is left out, for
-    its statistics would count as a whole one's.
+    Cumulative averages over the batches in order, dropout off; a shorter last batch is skipped, as
+    its statistics would have the weight of a full batch.
     """
     sizes = [len(leaves(batch)[0]) for batch in batches]
     if len(batches) > 1 and sizes[-1] < sizes[0]:
@@ -214,7 +214,7 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
             if buffer is not None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
-        measured(eager(problem), "train, for batch norm,", batches, state)
+        measure_batches(eager(problem), "train, for batch norm,", batches, state)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
@@ -230,7 +230,7 @@ def coupling_norms(model: nn.Module) -> list[_NormBase]:
 
 @contextmanager
 def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Let batch norms gather cumulative statistics; `borrowed` puts their settings back."""
+    """Make batch norms collect cumulative statistics; restore their settings at the end."""
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
@@ -243,10 +243,10 @@ def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 @contextmanager
 def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Lend the model in eval mode, torch at one thread; put everything back, whatever happens.
+    """Put the model in eval mode and torch on one thread; restore both at the end, also after an exception.
 
-    One thread, because results are then the same bits whatever the number of workers, and because
-    one single-threaded process a core is faster than intra-op threads.
+    With one thread, the results are bit-identical for any number of workers, and one
+    single-threaded process per core is faster than intra-op threads.
     """
     modules = list(model.modules())
     flags = [module.training for module in modules]
@@ -261,8 +261,8 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
             model.eval()
             yield
         finally:
-            # A signal may have cut functional_call short in the midst of its own putting back.
-            with shielded():
+            # A signal may have interrupted functional_call while it restored the tensors itself.
+            with deferred_signals():
                 torch.set_num_threads(threads)
                 for module, parameters, buffers in registers:
                     _put_back(module._parameters, parameters)  # noqa: SLF001
@@ -276,7 +276,7 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
-    """Make a module's register what it was; a buffer that a forward pass registered goes."""
+    """Restore a module's register and remove the buffers that a forward pass registered."""
     for name in register.keys() - before.keys():
         del register[name]
     register.update(before)

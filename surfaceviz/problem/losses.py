@@ -1,4 +1,4 @@
-"""Losses and metrics as sums and weights, for each sample where that is possible.
+"""Losses and metrics as sums and weights, per sample where possible.
 
 The loss of a split is (sum of numerators) / (sum of weights), so that a short last batch, class
 weights, ``ignore_index`` and padded tokens count as they do in torch's loss on one batch of all.
@@ -20,7 +20,7 @@ from surfaceviz.pytree import leaves
 
 
 class PerSample(NamedTuple):
-    """The numerator and the weight of each sample of a batch; the mean is their sums' ratio."""
+    """The numerator and the weight of each sample of a batch; the mean is the ratio of their sums."""
 
     values: Tensor  # (n,)
     weights: Tensor  # (n,)
@@ -31,10 +31,10 @@ Measured: TypeAlias = PerSample | tuple[Scalar, Scalar]  # (sum of numerators, s
 Measure: TypeAlias = Callable[[Any, Any], Measured]  # (outputs, targets) -> ...
 LossLike: TypeAlias = str | nn.Module | Callable[[Any, Any], Any]
 
-# Above so many classes float64 logits would double a language model's memory for nothing.
+# With more classes, float64 logits would double a language model's memory without need.
 _WIDEST_DOUBLE = 4096
 
-# Up to so many classes, samples along the last axis make the softmax several times faster on a CPU.
+# With up to this many classes, softmax on a CPU is several times faster with samples along the last axis.
 _NARROW = 64
 
 # torch's losses whose mean is over all elements.
@@ -59,7 +59,7 @@ def loss_measure(loss: LossLike) -> Measure:
             callable that gives the batch's mean or one value for each sample.
 
     Raises:
-        ValueError: an unknown name, no callable, or another reduction than the mean.
+        ValueError: the name is unknown, the loss is not callable, or its reduction is not the mean.
     """
     if isinstance(loss, str):
         if loss not in _BY_NAME:
@@ -94,8 +94,8 @@ def metric_measure(metric: Callable[[Any, Any], Any]) -> Measure:
     return partial(_from_callable, function=metric)
 
 
-def wide(outputs: Tensor, classes: int = 1) -> Tensor:
-    """Return outputs in float64, or in float32 at least where the number of classes is vast."""
+def widen(outputs: Tensor, classes: int = 1) -> Tensor:
+    """Return outputs in float64, or in at least float32 if there are more than 4096 classes."""
     if classes <= _WIDEST_DOUBLE:
         return outputs.double()
     return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
@@ -118,7 +118,7 @@ def cross_entropy(
         ignore_index: the class number that does not count.
         label_smoothing: in [0, 1].
     """
-    logits = wide(outputs, outputs.shape[1])
+    logits = widen(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
     soft = targets.is_floating_point()
     targets = targets.to(logits) if soft else targets.long()
@@ -140,7 +140,7 @@ def cross_entropy(
 def _negative_log_likelihood(
     outputs: Tensor, targets: Tensor, *, class_weights: Tensor | None, ignore_index: int
 ) -> PerSample:
-    logits = wide(outputs, outputs.shape[1])
+    logits = widen(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
     each = functional.nll_loss(logits, targets, weight, ignore_index=ignore_index, reduction="none")
     return PerSample(_sums(each), _class_weights(targets, weight, ignore_index, each))
@@ -181,9 +181,9 @@ def _from_callable(outputs: Any, targets: Any, *, function: Callable[[Any, Any],
 
 
 def accuracy(outputs: Tensor, targets: Tensor, *, ignore_index: int = -100) -> PerSample:
-    """Return how many of each sample's predictions are right, and how many it has.
+    """Return the numbers of correct predictions and of all predictions of each sample.
 
-    A prediction from logits with a NaN is wrong, whatever ``argmax`` makes of it.
+    A prediction from logits with a NaN counts as wrong.
     """
     counted = targets != ignore_index
     if outputs.ndim == 2 and outputs.shape[1] <= _NARROW:  # noqa: PLR2004  (n, C)
@@ -200,7 +200,7 @@ def _first_largest(logits: Tensor) -> Tensor:
     return count - ((logits == logits.amax(0)).view(torch.uint8) * from_last).amax(0)
 
 
-def suits_accuracy(outputs: Any, targets: Any) -> bool:
+def targets_are_classes(outputs: Any, targets: Any) -> bool:
     """Return whether targets are class numbers for the outputs' second axis."""
     return (
         isinstance(outputs, Tensor)

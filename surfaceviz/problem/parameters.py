@@ -1,4 +1,4 @@
-"""Names, filters and fingerprints of a model's tensors."""
+"""Canonical names, filters and fingerprints of a model's tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FilterAxes = int | tuple[int, ...] | str  # a user's rule: the filter's axes, or
 
 
 def canonical_name(name: str) -> str:
-    """Return a tensor's name without the parts that wrappers add, however often and wherever.
+    """Return a tensor's name without the parts that wrappers add at any position.
 
     >>> canonical_name("module._orig_mod.stage.module.conv.weight")
     'stage.conv.weight'
@@ -40,7 +40,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedTensor:
     """A parameter or buffer: the name we use, the name its model uses, the tensor and its owner."""
 
     name: str
@@ -55,20 +55,20 @@ class Named:
         return self.tensor.is_floating_point()
 
 
-def named_tensors(model: nn.Module) -> dict[str, Named]:
+def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
     """Return every parameter and buffer of ``model`` under its canonical name, sorted by it.
 
-    A tensor that is tied to several places comes once, under the lexicographically first name.
+    A tied tensor appears once, under its lexicographically first name.
     """
     model = unwrap(model)
-    found: dict[int, Named] = {}
+    found: dict[int, NamedTensor] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for is_parameter, tensors in ((True, module._parameters), (False, module._buffers)):  # noqa: SLF001
             for key, tensor in tensors.items():
                 if tensor is None:
                     continue
                 own_name = f"{prefix}.{key}" if prefix else key
-                new = Named(canonical_name(own_name), own_name, tensor, module, is_parameter)
+                new = NamedTensor(canonical_name(own_name), own_name, tensor, module, is_parameter)
                 old = found.get(id(tensor))
                 if old is None or new.name < old.name:
                     found[id(tensor)] = new
@@ -76,7 +76,7 @@ def named_tensors(model: nn.Module) -> dict[str, Named]:
     return {named.name: named for named in sorted(found.values(), key=lambda named: named.name)}
 
 
-def _refuse_collisions(tensors: Iterable[Named]) -> None:
+def _refuse_collisions(tensors: Iterable[NamedTensor]) -> None:
     seen: dict[str, str] = {}
     for named in tensors:
         other = seen.setdefault(named.name, named.own_name)
@@ -88,7 +88,7 @@ def _refuse_collisions(tensors: Iterable[Named]) -> None:
 
 
 def aliases(model: nn.Module) -> dict[str, str]:
-    """Return every canonical name in use, tied ones included, mapped to the name that stands for it."""
+    """Return a mapping from every canonical name, including names of tied tensors, to the name in `named_tensors`."""
     model = unwrap(model)
     chosen = {id(named.tensor): name for name, named in named_tensors(model).items()}
     everything: Iterator[tuple[str, Tensor]] = (
@@ -103,14 +103,14 @@ def aliases(model: nn.Module) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """How a tensor falls into filters: view it as ``shape``; one filter for each index along ``axes``.
+    """The filters of a tensor: viewed as ``shape``, it has one filter for each index along ``axes``.
 
     ``axes`` is empty for a gain, which has no filters.
     """
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]
-    words: str
+    description: str
 
     @property
     def is_gain(self) -> bool:
@@ -137,7 +137,7 @@ class Filters:
 
 
 def filters_of(model: nn.Module, rules: Mapping[str, FilterAxes] | None = None) -> dict[str, Filters]:
-    """Return how each floating-point parameter of ``model`` falls into filters, by canonical name.
+    """Return the filters of each floating-point parameter of ``model``, by canonical name.
 
     ``Linear`` and ``Conv*d``: axis 0; ``ConvTranspose*d``: the output channel, axis 1 times groups;
     ``Embedding``: rows; Hugging Face's ``Conv1D``: axis 1; three-dimensional stacks of experts: the
@@ -160,7 +160,7 @@ def filters_of(model: nn.Module, rules: Mapping[str, FilterAxes] | None = None) 
     }
 
 
-def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes]) -> Filters:
+def _filters(named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes]) -> Filters:
     shape = tuple(named.tensor.shape)
     for pattern, axes in rules.items():
         if fnmatchcase(named.name, pattern):
@@ -169,8 +169,8 @@ def _filters(named: Named, modules: Mapping[str, nn.Module], rules: Mapping[str,
     kind = type(owner).__name__
     if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
         groups = owner.groups
-        words = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
-        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), words)
+        description = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
+        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), description)
     axes = _axes(owner, key, named, shape)
     return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: {_gain(key)}")
 
@@ -179,7 +179,7 @@ def _gain(key: str) -> str:
     return "bias" if "bias" in key else "gain"
 
 
-def _axes(owner: nn.Module, key: str, named: Named, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _axes(owner: nn.Module, key: str, named: NamedTensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the filter axes of a parameter; none for a gain."""
     kind = type(owner).__name__
     if key == "weight" and isinstance(owner, _AXIS_0):
@@ -196,7 +196,7 @@ _CONVOLUTION_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTransp
 _AXIS_0 = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag)
 
 
-def _owner(named: Named, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, str]:
+def _owner(named: NamedTensor, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, str]:
     """Return the module whose weight this is and the weight's name there, seen through weight norm."""
     path, _, key = named.own_name.rpartition(".")
     outer, found, attribute = path.partition("parametrizations.")
@@ -223,14 +223,14 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*") for pattern in patterns)
 
 
-def moving(model: nn.Module, *, only: Sequence[str] = (), freeze: Sequence[str] = ()) -> list[str]:
+def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Sequence[str] = ()) -> list[str]:
     """Return the canonical names of the parameters that a random direction moves.
 
     Those with ``requires_grad``; with ``only``, those that match, whatever their flag; without
     those that match ``freeze``.
 
     Raises:
-        ValueError: a pattern fits no parameter, or nothing is left to move.
+        ValueError: a pattern matches no parameter, or no parameter is left.
     """
     parameters = {k: v for k, v in named_tensors(model).items() if v.is_parameter and v.moves}
     for pattern in (*only, *freeze):
@@ -261,7 +261,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def fingerprint_of(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Return the fingerprint of (name, tensor) that come sorted by name, one at a time."""
+    """Return the fingerprint of a stream of (name, tensor) pairs that is sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name}\0".encode())

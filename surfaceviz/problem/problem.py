@@ -1,4 +1,4 @@
-"""A problem: a model, its data by split, and what is measured on a batch."""
+"""The problem: a model, its data by split, and the loss and metrics of a batch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from surfaceviz.problem.losses import (
     accuracy,
     loss_measure,
     metric_measure,
-    suits_accuracy,
+    targets_are_classes,
 )
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import map_tensors
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
 
-_GUESSED = 2**22  # numbers of a guess at a time
+_GUESSED = 2**22  # entries of an uninformed guess that are evaluated at once
 
-# What is guessed by whoever knows nothing, by loss: a class, the targets' mean, or the logit of that.
+# The uninformed guess for each loss: a uniform class, the targets' mean, or the logit of that mean.
 _GUESSES: dict[Any, str] = {
     "cross_entropy": "class",
     "next_token": "class",
@@ -46,11 +46,11 @@ BatchMeasure = Callable[[nn.Module, Any], Mapping[str, Measured]]
 
 
 class Problem:
-    """What a surface is cut through.
+    """A model with its data and its loss.
 
-    Beneath every loss lies one primitive, ``measure(model, batch) -> {"loss": (sum, weight), ...}``,
-    which may be given instead, so that anything with a number can be sliced. It runs in ``eval()``
-    with the weights of the moment in ``model``'s place; autograd inside it works.
+    Every loss reduces to one primitive, ``measure(model, batch) -> {"loss": (sum, weight), ...}``. A user may
+    give the primitive instead of a loss, to slice any number. It runs in ``eval()`` mode, with the weights
+    of the current point in ``model``; autograd works inside it.
 
     Args:
         model: the network at the minimum; never changed.
@@ -117,10 +117,10 @@ class Problem:
 
     @property
     def keeps_batches(self) -> bool:
-        """Whether a loader's batches stay as they come, as a given ``measure`` may couple them."""
+        """Whether a loader's batches stay fixed, because a given ``measure`` may couple the samples of a batch."""
         return self._measure is not None
 
-    def load(self, split: str, *, samples: int | None = None) -> data_module.Split:
+    def load(self, split: str, *, samples: int | None = None) -> data_module.DataSplit:
         """Return a split's data, materialised.
 
         Raises:
@@ -130,8 +130,8 @@ class Problem:
             raise ProblemError(f"no split {split!r}; the problem has {', '.join(self.sources)}")
         return data_module.load(split, self.sources[split], samples=samples, as_given=self.keeps_batches)
 
-    def classes(self, split: data_module.Split) -> int | None:
-        """Return the number of different class numbers among a split's targets; None if they are none."""
+    def classes(self, split: data_module.DataSplit) -> int | None:
+        """Return the number of distinct classes among a split's targets, or None if the targets are not classes."""
         if self._measure is not None or split.given:
             return None
         targets = _parts(split.rows)[1]
@@ -140,17 +140,17 @@ class Problem:
         return int((targets.unique() != self._ignore_index).sum())
 
     def outputs(self, model: nn.Module, batch: Any) -> Any:
-        """Return what the loss is taken of: the model's outputs, or their ``logits``."""
+        """Return the model's outputs, or their ``logits`` if they have such an entry."""
         return _logits(self._forward(model, _parts(batch)[0]))
 
-    def uninformed(self, split: data_module.Split, outputs: Any) -> float | None:
-        """Return the loss of knowing nothing: of a uniform guess of the class, or of the mean of the targets.
+    def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
+        """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.
 
-        None where the loss is none of torch's classification and regression losses, or the targets are none of its.
+        None if the loss is not a classification or regression loss of torch, or the targets do not suit it.
 
         Args:
             split: the samples.
-            outputs: the outputs for a few of them, which tell their shape.
+            outputs: the outputs for a few samples; only their shape is used.
         """
         targets = self.targets(split.rows)
         if self._guess is None or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
@@ -173,8 +173,8 @@ class Problem:
         return total / weight if weight and total > 0 else None
 
     @property
-    def judges_outputs(self) -> bool:
-        """Whether there is a loss of outputs and targets, and no ``measure`` in its place."""
+    def has_loss(self) -> bool:
+        """Whether the problem has a loss of outputs and targets, not a ``measure``."""
         return self._loss is not None
 
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
@@ -199,35 +199,35 @@ class Problem:
             for name, value in measured.items():
                 _check_samples(name, value)
             return measured
-        return self.judge(self.outputs(model, batch), self.targets(batch))
+        return self.measure_outputs(self.outputs(model, batch), self.targets(batch))
 
     def measure_loss(self, model: nn.Module, batch: Any) -> Measured:
-        """Return the loss's sums on one batch, without the metrics where these come apart.
+        """Return the loss's sums on one batch, without the metrics if the problem has a loss.
 
         Raises:
-            ProblemError: as of `measure`.
+            ProblemError: see `measure`.
         """
         if self._loss is None:
             return self.measure(model, batch)["loss"]
-        return self.judge_loss(self.outputs(model, batch), self.targets(batch))
+        return self.measure_outputs_loss(self.outputs(model, batch), self.targets(batch))
 
-    def judge_loss(self, outputs: Any, targets: Any) -> Measured:
+    def measure_outputs_loss(self, outputs: Any, targets: Any) -> Measured:
         """Return the loss's sums of outputs against targets."""
         assert self._loss is not None
         return self._loss(outputs, targets)
 
     @staticmethod
     def targets(batch: Any) -> Any:
-        """Return what a batch's outputs are compared with."""
+        """Return the targets of a batch."""
         return _parts(batch)[1]
 
-    def judge(self, outputs: Any, targets: Any) -> dict[str, Measured]:
+    def measure_outputs(self, outputs: Any, targets: Any) -> dict[str, Measured]:
         """Return metric name -> sums of outputs against targets."""
         assert self._loss is not None
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
-        if suits_accuracy(outputs, targets):
+        if targets_are_classes(outputs, targets):
             measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
         return measured | {key: metric(outputs, targets) for key, metric in self._metrics.items()}
 
@@ -283,7 +283,7 @@ def _call(model: nn.Module, inputs: Any) -> Any:
 
 
 def _logits(outputs: Any) -> Any:
-    """Return what the loss is taken of: the output itself, or its ``logits`` (Hugging Face)."""
+    """Return the outputs, or their ``logits`` if they have such an entry (Hugging Face)."""
     if isinstance(outputs, Mapping) and "logits" in outputs:
         return outputs["logits"]
     return getattr(outputs, "logits", outputs)

@@ -1,22 +1,47 @@
-"""Drawing, from records alone: `draw`, `draw_spectra`, `draw_courses` compose a figure, `save` writes it."""
+"""Drawing, from records alone.
 
-from surfaceviz.render.figure import Picture, check_format, draw, save
-from surfaceviz.render.plot_options import PlotOptions
-from surfaceviz.render.spectra.spectrum_panels import draw_courses, draw_spectra
-from surfaceviz.render.surface3d import View, animate, check_movie, draw_surfaces, parse_camera, show
+Names are imported at first use, so that reading options and kinds needs no matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surfaceviz.render.curves.training_figure import draw_training_curvature
+    from surfaceviz.render.figure import draw
+    from surfaceviz.render.figure_io import Picture, check_format, save
+    from surfaceviz.render.plot_options import PlotOptions
+    from surfaceviz.render.spectra.spectrum_panels import draw_spectra
+    from surfaceviz.render.surface3d.animate import animate, check_movie
+    from surfaceviz.render.surface3d.camera import Camera, parse_camera
+    from surfaceviz.render.surface3d.draw import draw_surfaces
+    from surfaceviz.render.surface3d.window import show
 
 __all__ = [
-    "Picture",
-    "PlotOptions",
-    "View",
-    "animate",
-    "check_format",
-    "check_movie",
-    "draw",
-    "draw_courses",
-    "draw_spectra",
-    "draw_surfaces",
-    "parse_camera",
-    "save",
-    "show",
+    "Camera", "Picture", "PlotOptions", "animate", "check_format", "check_movie", "draw", "draw_spectra",
+    "draw_surfaces", "draw_training_curvature", "parse_camera", "save", "show",
 ]  # fmt: skip
+
+_HOMES = {
+    "Camera": "surface3d.camera",
+    "Picture": "figure_io",
+    "PlotOptions": "plot_options",
+    "animate": "surface3d.animate",
+    "check_format": "figure_io",
+    "check_movie": "surface3d.animate",
+    "draw": "figure",
+    "draw_spectra": "spectra.spectrum_panels",
+    "draw_surfaces": "surface3d.draw",
+    "draw_training_curvature": "curves.training_figure",
+    "parse_camera": "surface3d.camera",
+    "save": "figure_io",
+    "show": "surface3d.window",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'surfaceviz.render' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"surfaceviz.render.{_HOMES[name]}"), name)

@@ -13,7 +13,7 @@ from matplotlib.text import Annotation, Text
 from surfaceviz.records import FloatArray, Slice, Spectrum
 from surfaceviz.render import style
 from surfaceviz.render.labels import has_equal_units
-from surfaceviz.render.spectra.spectrum_axes import NUMERAL
+from surfaceviz.render.spectra.spectrum_axes import NUMBER_STYLE
 from surfaceviz.render.style import scaled
 
 _SIZE = 0.12  # of an axis: the longest half extent of a model's lines; large enough to tell a shape at 3.3 in; ours
@@ -42,14 +42,14 @@ def model_legend(spectra: Sequence[Spectrum]) -> list[Line2D]:
     return entries
 
 
-def places(surface: Slice) -> list[Spectrum]:
+def spectra_on_slice(surface: Slice) -> list[Spectrum]:
     """Return the spectra of a slice that lie on it."""
     return [spectrum for spectrum in surface.spectra if len(spectrum.place) == surface.ndim]
 
 
-def numerals(surface: Slice, first: int = 1) -> list[int]:
-    """Return the number of each of `places`, from ``first`` on; matrices at one point share one."""
-    points = [spectrum.place for spectrum in places(surface)]
+def point_numbers(surface: Slice, first: int = 1) -> list[int]:
+    """Return the number of each of `spectra_on_slice`, from ``first`` on; matrices at one point share one."""
+    points = [spectrum.place for spectrum in spectra_on_slice(surface)]
     order = list(dict.fromkeys(points))
     return [first + order.index(point) for point in points]
 
@@ -72,10 +72,10 @@ def draw_points(ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: 
     taken = [(np.array(line.get_xydata()) - low) / unit for line in lines] + [(np.array(marks) - low) / unit]
     texts = []
     for number, spectrum in sorted(first.items(), key=lambda item: item[0]):
-        place = free_place((np.array(spectrum.place) - low) / unit, np.concatenate(taken), extent / unit)
+        place = free_position((np.array(spectrum.place) - low) / unit, np.concatenate(taken), extent / unit)
         taken.append(place[None])
         x, y = low + place * unit
-        texts.append(ax.text(x, y, str(number), ha="center", va="center", zorder=6, **NUMERAL))
+        texts.append(ax.text(x, y, str(number), ha="center", va="center", zorder=6, **NUMBER_STYLE))
     return texts
 
 
@@ -100,7 +100,7 @@ def draw_model(ax: Axes, spectrum: Spectrum, extent: FloatArray) -> list[Line2D]
 
 
 def model_lines(hessian: FloatArray, extent: FloatArray) -> list[tuple[FloatArray, bool]]:
-    """Return what shows a 2 x 2 Hessian around 0: lines (n, 2) of points d, each with whether curvature is positive.
+    """Return lines (n, 2) of points d that show a 2 x 2 Hessian around 0, each with whether the curvature is positive.
 
     Where H is definite this is the level line d'Hd = +-2c of the quadratic model, an ellipse with half-axes
     a_i = (2c / |lambda_i|)^(1/2) q_i along the eigenvectors: d = cos(t) a_1 + sin(t) a_2. Where it has both signs the
@@ -132,8 +132,8 @@ def _fitted(points: FloatArray, extent: FloatArray) -> FloatArray:
     return np.asarray(points * _SIZE / (np.abs(points) / extent).max())
 
 
-def free_place(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
-    """Return where near a point a number covers nothing, (2,).
+def free_position(point: FloatArray, taken: FloatArray, size: FloatArray) -> FloatArray:
+    """Return a position near a point where its number covers nothing, (2,).
 
     Of places on rings around it, the first that is 4.2% of an axis away from all that is taken, else the one that is
     furthest from it.
@@ -177,13 +177,13 @@ def draw_points_of_curve(
                 _draw_parabola(ax, spectrum, point, _SIZE * float(np.ptp(surface.axes[0])))
             texts[number] = ax.annotate(
                 str(number), point, xytext=(0, scaled(11)), textcoords="offset points", ha="center", va="center",
-                zorder=6, **NUMERAL,
+                zorder=6, **NUMBER_STYLE,
             )  # fmt: skip
     return list(texts.values())
 
 
 def _height(surface: Slice, spectrum: Spectrum, metric: str) -> float:
-    """Return where the curve passes a point."""
+    """Return the value of the curve at a point."""
     splits = [spectrum.split, *surface.splits]
     values = next(surface.values[f"{split}_{metric}"] for split in splits if f"{split}_{metric}" in surface.values)
     finite = np.isfinite(values)

@@ -1,4 +1,4 @@
-"""Pictures as notebooks show them and as files hold them."""
+"""Figures for notebooks, and picture files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FORMATS = ("png", "svg", "pdf")
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook without any back end being set up.
+    """A figure that notebooks show without a configured back end.
 
     Attributes:
-        exact_width: in inches, of what is written; None: as wide as what is drawn.
+        exact_width: width of the written picture in inches; None: as wide as its artists.
     """
 
     exact_width: float | None = None
@@ -35,7 +35,7 @@ def check_format(path: Path) -> str:
     """Return the format that a picture's name asks for.
 
     Raises:
-        ValueError: none of `FORMATS`.
+        ValueError: the ending is not in `FORMATS`.
     """
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
@@ -44,10 +44,10 @@ def check_format(path: Path) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, SVG or PDF by its name, whole or not at all.
+    """Write a figure as PNG, SVG or PDF, chosen by the file's ending, atomically.
 
     Raises:
-        ValueError: another ending.
+        ValueError: the ending is not in `FORMATS`.
         StoreError: it can't be written.
     """
     image = _bytes(figure, check_format(path))
@@ -55,13 +55,13 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def put(path: Path, image: bytes) -> None:
-    """Put the bytes of a picture or of an export at ``path``, whole or not at all.
+    """Write the bytes of a picture or an export to ``path`` atomically.
 
     Raises:
-        StoreError: it can't be written; what was there stays.
+        StoreError: it can't be written; the old file stays.
     """
     try:
-        atomic_write.put(path, image, shared=True)
+        atomic_write.write_bytes(path, image, shared=True)
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
 
@@ -78,7 +78,7 @@ def _bytes(figure: Figure, kind: str) -> bytes:
 
 
 def _exact(figure: Figure, width: float) -> Bbox:
-    """Return what is written of a figure: all that is drawn, over exactly so many inches."""
+    """Return the part of a figure to write: all artists, over exactly ``width`` inches."""
     margin = float(mpl.rcParams["savefig.pad_inches"])
     drawn = _drawn(figure).padded(margin)
     if drawn.width > width:

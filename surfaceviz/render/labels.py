@@ -1,4 +1,4 @@
-"""What the axes of a picture say: symbols, directions, units."""
+"""Texts of a picture: labels of axes with symbols and directions, titles, units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SYMBOLS = (r"$\alpha$", r"$\beta$")
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
-UNFINISHED = "unfinished"  # where a slice that is drawn notes how much of it there is
+UNFINISHED = "unfinished"  # the provenance key of a drawn slice's progress
 _AXIS, _LINE, _TITLE = (
     28,
     44,
@@ -21,20 +21,20 @@ _AXIS, _LINE, _TITLE = (
 
 
 def axis_label(surface: Slice, k: int) -> str:
-    """Return what an axis means: its symbol, and where its direction comes from."""
+    """Return the label of an axis: its symbol, and the origin of its direction."""
     if k >= len(surface.directions):
         return _SYMBOLS[k]
     return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))})"
 
 
 def _only(surface: Slice) -> str:
-    """Return the patterns of the parameters that alone move, in words; nothing where all do."""
+    """Return the patterns of the only parameters that move, as text; empty where all do."""
     patterns: Sequence[str] = json.loads(str(surface.provenance.get("only", "[]")))
     return f" in {', '.join(patterns)}" if patterns else ""
 
 
 def _words(direction: DirectionRecord, only: str) -> str:
-    """Return what a direction leads along."""
+    """Return a direction in words."""
     if direction.kind == "random":
         how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
         return f"random direction{only}{how}"
@@ -68,7 +68,7 @@ def broken(label: str) -> str:
 
 
 def title_of(surface: Slice) -> str:
-    """Return what stands over a slice: the problem's name, and that it is not finished."""
+    """Return the title of a slice: the problem's name, and a note where it is unfinished."""
     notes = ["unfinished, not audited"] if surface.unaudited else []
     notes += [str(surface.provenance[UNFINISHED])] if UNFINISHED in surface.provenance else []
     return "\n".join([plain(surface.title), *notes])

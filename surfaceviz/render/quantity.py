@@ -1,4 +1,4 @@
-"""What a picture is of: a metric of a split, or its rise over the centre."""
+"""The quantity that a picture shows: a metric of a split, or its rise over the centre."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from surfaceviz.render.labels import plain
 _RISE = "rise"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """What is drawn of a slice.
+    """A quantity of a slice.
 
     Attributes:
         name: ``<split>_<metric>``, or ``<split>_rise``.
         label: in words, for an axis or a colour bar.
         values: (n_alpha[, n_beta]).
         centre: the value at theta; NaN where it is not known.
-        is_loss: whether it may be put on a log scale unasked.
+        is_loss: whether ``levels`` auto may choose a log scale.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Quantity:
 
 
 def quantity(surface: Slice, of: str | None = None) -> Quantity:
-    """Return what ``of`` names.
+    """Return the quantity that ``of`` names.
 
     Args:
         surface: a slice.
@@ -41,18 +41,25 @@ def quantity(surface: Slice, of: str | None = None) -> Quantity:
             or ``<split>_rise``: the loss less that of the centre. By default the loss.
 
     Raises:
-        ValueError: the slice has none such.
+        ValueError: the slice does not have it.
     """
     of = of or "loss"
     names = list(dict.fromkeys([of, *(f"{split}_{of}" for split in surface.splits)]))
     for name in names:
         if name in surface.values:
             is_loss = name.endswith("loss")
-            return Quantity(name, _words(name), surface.values[name], surface.centre.get(name, np.nan), is_loss)
+            centre = surface.centre.get(name, np.nan)
+            return Quantity(name=name, label=_words(name), values=surface.values[name], centre=centre, is_loss=is_loss)
         loss = f"{name.removesuffix(_RISE)}loss"
         if name.endswith(f"_{_RISE}") and loss in surface.values and loss in surface.centre:
             centre = surface.centre[loss]
-            return Quantity(name, f"rise of {_words(loss)}", surface.values[loss] - centre, 0.0, is_loss=True)
+            return Quantity(
+                name=name,
+                label=f"rise of {_words(loss)}",
+                values=surface.values[loss] - centre,
+                centre=0.0,
+                is_loss=True,
+            )
     raise ValueError(f"no {of!r} in {surface.title or 'the slice'}; it has {', '.join(surface.values)}")
 
 
@@ -60,7 +67,7 @@ def shared_quantity(surfaces: Sequence[Slice], of: str | None = None) -> list[Qu
     """Return one quantity of all slices: what ``of`` names in the first one, of the first split for which all have it.
 
     Raises:
-        ValueError: they have none such in common.
+        ValueError: they don't all have it.
     """
     first = quantity(surfaces[0], of)
     names = [first.name, *(f"{split}_{of or 'loss'}" for split in surfaces[0].splits)]

@@ -9,11 +9,11 @@ from typing import Any
 
 import matplotlib as mpl
 
-# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), told apart by the colour-blind; its yellow, too
+# Okabe & Ito's palette (https://jfly.uni-koeln.de/color/), distinguishable by the colour-blind; its yellow, too
 # pale for lines, is left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")  # of the splits
-FAINT_STYLES = ((0, (1, 1.4)), (0, (1, 3)), (0, (1, 1.4, 4, 1.4)))  # likewise, of what belongs to the second axis
+FAINT_STYLES = ((0, (1, 1.4)), (0, (1, 3)), (0, (1, 1.4, 4, 1.4)))  # of the splits, on the second axis
 MAP = "viridis"  # perceptually uniform, monotone in grey
 SIGNED_MAP = "RdBu_r"  # white at 0, blue below it, red above
 PATH_MAP = "YlOrRd"  # of a trajectory's distance, on top of `MAP`, whose blues and greens it has none of
@@ -71,7 +71,7 @@ def _parameters(font: float) -> dict[Any, Any]:
         "pdf.fonttype": 42,
         "svg.hashsalt": "surfaceviz",  # equal pictures are equal files
         "savefig.dpi": _DPI,
-        "savefig.bbox": "tight",  # constrained layout leaves too little beside a panel of fixed aspect
+        "savefig.bbox": "tight",  # constrained layout leaves too little next to a panel of fixed aspect
         "savefig.pad_inches": 0.08 * k,
         "figure.dpi": 120,
     }

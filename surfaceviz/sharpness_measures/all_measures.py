@@ -12,7 +12,7 @@ from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.record import RescalingEffect, Sharpness
 from surfaceviz.sharpness_measures.registry import MEASURES, MeasurePoint
 from surfaceviz.sharpness_measures.rescale import Rescaling, rescalings
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 Say = Callable[[str], None]
 
@@ -44,7 +44,7 @@ def measure_sharpness(
     before = evaluate_measures(objective, theta, seed=seed, vectors=vectors)
     effects: list[RescalingEffect] = []
     for each in rescalings(objective, theta, seed=seed) if rescale else ():
-        check()
+        raise_if_interrupted()
         say(f"{label.name}: {f'measuring, rescaled by {each.kind}' if each.theta else f'no rescaling by {each.kind}'}")
         effects.append(_effect(objective, each, before, seed=seed, vectors=vectors))
     return Sharpness(

@@ -14,7 +14,7 @@ from surfaceviz.curvature.trace import HutchinsonTraces
 from surfaceviz.records import FloatArray
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_of
 from surfaceviz.sharpness_measures.objective import Objective, Theta
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _STRIDE = 1_000_003  # between the seeds of random streams, as for the probes of a spectrum
 
@@ -35,7 +35,7 @@ def measure_hessian(objective: Objective, theta: Theta, *, seed: int, vectors: i
     operator = objective.operator(theta)
     measurements = {}
     for end, normalised in (("", False), ("_normalised", True)):
-        check()
+        raise_if_interrupted()
         spec = SpectrumSpec(top=1, bottom=0, normalised=normalised, seed=seed, memory=vectors)
         record, pairs = spectrum(operator, point, spec)  # moves the operator to the point
         note = "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"
@@ -49,7 +49,7 @@ def _traces(matvec: Callable[[Tensor], Tensor], pairs: ExtremeEigenpairs, spec: 
     generator = torch.Generator().manual_seed(_STRIDE * spec.seed + 2)  # another stream than the start vectors
     estimates = []
     for _ in range(spec.probes):
-        check()
+        raise_if_interrupted()
         probe = rademacher(1, pairs.vectors.shape[1], generator, pairs.vectors.dtype)
         traces = HutchinsonTraces(pairs.eigenvalues, pairs.vectors)
         traces.add(probe[0], matvec(probe)[0])

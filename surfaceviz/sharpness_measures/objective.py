@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_scales
-from surfaceviz.problem.batching import apart
-from surfaceviz.problem.data import Split
-from surfaceviz.problem.functional import Pass, State, loss_sums, outputs
+from surfaceviz.problem.batching import batch_separately
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
@@ -39,7 +39,7 @@ class Objective:
     """
 
     problem: Problem
-    split: Split
+    split: DataSplit
     layout: ParameterLayout
     filters: Mapping[str, Filters]
     own_names: Mapping[str, str]
@@ -117,8 +117,8 @@ class Objective:
         return self.split.batches(self.batch)
 
     @cached_property
-    def _pass(self) -> Pass:
-        return Pass(self.problem, apart([self.split], self.batch))
+    def _pass(self) -> DataPass:
+        return DataPass(self.problem, batch_separately([self.split], self.batch))
 
     def _state(self, theta: Theta) -> State:
         """Return the state by names in the model; buffers are copies, because a model may write to them."""

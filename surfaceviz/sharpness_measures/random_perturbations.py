@@ -11,10 +11,11 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from surfaceviz.directions.normalise import noise
-from surfaceviz.directions.random import RandomSpec, Regenerated
+from surfaceviz.directions.random import Regenerated
+from surfaceviz.directions.specs import Random
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_of, median_of
 from surfaceviz.sharpness_measures.objective import Objective, Theta
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _DIRECTIONS = 10  # directions of the width; ours
 _PAIRS = 10  # pairs +-z of the rise, twenty draws; ours
@@ -38,7 +39,7 @@ def expected_rise(
     means = []
     for k in range(pairs):
         step = sigma * (scales * _noise(objective, seed, _DIRECTIONS + k)).to(x)
-        check()
+        raise_if_interrupted()
         ends = [objective.loss(objective.with_parameters(theta, x + sign * step)) for sign in (1, -1)]
         means.append(sum(ends) / 2 - here)
     return mean_of(np.array(means))
@@ -71,7 +72,7 @@ def width(
         for i, sign in enumerate((1, -1)):
 
             def rise_at(t: float, d: Tensor = sign * d) -> float:
-                check()
+                raise_if_interrupted()
                 return objective.loss(objective.with_parameters(theta, x + t * d)) - here
 
             distances[k, i] = distance(rise_at, rise, last)
@@ -85,7 +86,7 @@ def _direction(objective: Objective, theta: Theta, seed: int, axis: int) -> Tens
     """Return the filter-normalised direction of a slice's axis of that number, (P,) float64."""
     layout = objective.layout
     weights = {name: theta[name].cpu() for name in layout.names}
-    held = Regenerated(weights, objective.filters, layout.names, RandomSpec(seed), axis, hold=True).held
+    held = Regenerated(weights, objective.filters, layout.names, Random(seed=seed), axis, hold=True).held
     return layout.flat([held.get(name, torch.zeros_like(weights[name])) for name in layout.names])
 
 

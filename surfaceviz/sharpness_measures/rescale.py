@@ -61,7 +61,7 @@ def rescalings(objective: Objective, theta: Theta, *, seed: int) -> Iterator[Res
     Source: Dinh et al., arXiv 1703.04933, section 3 (layer, neuron); Li et al., arXiv 1712.09913, section 4 (batch
     norm).
     """
-    if not objective.problem.judges_outputs:
+    if not objective.problem.has_loss:
         yield from (Rescaling(kind=kind, words=_NO_OUTPUTS) for kind in KINDS)
         return
     layers = layers_in_order(objective, theta)

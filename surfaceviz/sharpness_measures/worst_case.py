@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, minimize
 from surfaceviz.records import FloatArray
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_over
 from surfaceviz.sharpness_measures.objective import Objective, Theta
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _REACH = 1e4  # length of the first step in box widths; the maximum found is the same from 100 on; ours
 
@@ -42,7 +42,7 @@ def phi(objective: Objective, theta: Theta, *, eps: float = 1e-3, iterations: in
     seen = [loss]
 
     def negative(u: FloatArray) -> tuple[float, Any]:
-        check()
+        raise_if_interrupted()
         if not u.any():
             return -unit * loss, (-unit * box * gradient).cpu().numpy()
         here, _, here_gradient = objective.gradient(
@@ -76,7 +76,7 @@ def m_sharpness(objective: Objective, theta: Theta, *, m: int = 128, rho: float 
     x = objective.layout.of(theta)
     rises, weights = [], []
     for chunk in objective.chunks(m):
-        check()
+        raise_if_interrupted()
         loss, weight, gradient = chunk.gradient(theta)
         norm = torch.linalg.vector_norm(gradient)
         rises.append(

@@ -32,7 +32,7 @@ def write_bytes(path: Path, image: bytes) -> None:
         StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
     """
     try:
-        atomic_write.put(path, image)
+        atomic_write.write_bytes(path, image)
     except OSError as error:
         kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error

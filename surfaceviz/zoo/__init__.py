@@ -1,1 +1,1 @@
-"""Networks, data sets and training of the problems that the package knows by name."""
+"""Networks, data sets and training of the problems that the package ships."""

@@ -1,4 +1,8 @@
-"""The catalogue: problems by name, their weights shipped with the package."""
+"""The catalogue of problems by name, with trained weights that the package ships.
+
+To add a network: write its class or function in `networks`, add a `CatalogueEntry` here, and run
+``python scripts/train_zoo.py NAME``, which writes the weights.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,29 @@ from torch import nn
 
 from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import datasets, networks
+from surfaceviz.zoo.training import Recipe
 
-Data = Mapping[str, datasets.Split]
+Data = Mapping[str, datasets.TensorPair]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One problem of the catalogue."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """One problem of the catalogue.
+
+    Attributes:
+        summary: a phrase that describes the problem.
+        network: returns the untrained network.
+        data: returns the splits; its argument is the folder given by ``--data``.
+        recipe: how the shipped weights were trained.
+        target: the test accuracy that the shipped weights exceed.
+        takes_folder: whether ``--data`` applies.
+    """
 
     summary: str
     network: Callable[[], nn.Module]
-    data: Callable[[str | None], Data]  # takes the folder given by --data
+    data: Callable[[str | None], Data]
+    recipe: Recipe
+    target: float
     takes_folder: bool = False
 
 
@@ -30,40 +46,59 @@ def _digits(_folder: str | None) -> Data:
     return datasets.digits()
 
 
-ENTRIES: dict[str, Entry] = {
-    "resnet20-digits": Entry(
-        "ResNet-20 with skip connections on 8 x 8 handwritten digits",
-        partial(networks.ResNet, 3, channels=1),
-        _digits,
+CATALOGUE: dict[str, CatalogueEntry] = {
+    "resnet20-digits": CatalogueEntry(
+        summary="ResNet-20 with skip connections on 8 x 8 handwritten digits",
+        network=partial(networks.ResNet, 3, channels=1),
+        data=_digits,
+        recipe=Recipe(epochs=60, shift=1),
+        target=0.97,
     ),
-    "resnet20-plain-digits": Entry(
-        "the same without skip connections",
-        partial(networks.ResNet, 3, channels=1, skip=False),
-        _digits,
+    "resnet20-plain-digits": CatalogueEntry(
+        summary="the same without skip connections",
+        network=partial(networks.ResNet, 3, channels=1, skip=False),
+        data=_digits,
+        recipe=Recipe(epochs=80, peak_rate=0.05, shift=1),
+        target=0.95,
     ),
-    "mlp-digits": Entry("a 64-32-32-10 ReLU network on the digits", partial(networks.mlp, 64, 32, 32, 10), _digits),
-    "cnn-fashion": Entry(
-        "a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
-        networks.small_cnn,
-        datasets.idx_folder,
+    "mlp-digits": CatalogueEntry(
+        summary="a 64-32-32-10 ReLU network on the digits",
+        network=partial(networks.mlp, 64, 32, 32, 10),
+        data=_digits,
+        recipe=Recipe(epochs=60, peak_rate=0.05),
+        target=0.93,
+    ),
+    "cnn-digits": CatalogueEntry(
+        summary="three plain convolutions with batch norm on the digits",
+        network=networks.batch_norm_cnn,
+        data=_digits,
+        recipe=Recipe(epochs=30, shift=1),
+        target=0.97,
+    ),
+    "cnn-fashion": CatalogueEntry(
+        summary="a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
+        network=networks.small_cnn,
+        data=datasets.idx_folder,
+        recipe=Recipe(epochs=2, batch_size=128, peak_rate=0.1),
+        target=0.85,
         takes_folder=True,
     ),
 }
 
 
 def weights_path(name: str) -> Path:
-    """Return where the package keeps the weights of entry ``name``."""
+    """Return the path of the shipped weights of entry ``name``."""
     return Path(__file__).parent / "weights" / f"{name}.safetensors"
 
 
 def problem(name: str, folder: str | None = None) -> Problem:
-    """Return the problem of entry ``name``, its weights loaded.
+    """Return the problem of entry ``name`` with its trained weights.
 
     Args:
-        name: a key of `ENTRIES`.
-        folder: where data that is not shipped lies.
+        name: a key of `CATALOGUE`.
+        folder: the folder of data that the package does not ship.
     """
-    entry = ENTRIES[name]
+    entry = CATALOGUE[name]
     model = entry.network()
     model.load_state_dict(load_file(weights_path(name)))
     return Problem(model, entry.data(folder), "cross_entropy", name=name)

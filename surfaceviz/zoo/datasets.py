@@ -1,4 +1,4 @@
-"""Data that is on the machine already: scikit-learn's digits, and folders of IDX files."""
+"""Local data sets: scikit-learn's digits, and folders of IDX files."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 
 from surfaceviz.errors import ProblemError
 
-Split = tuple[Tensor, Tensor]
+TensorPair = tuple[Tensor, Tensor]
 
-# Where Debian's package dataset-fashion-mnist puts its files.
+# The folder of Debian's package dataset-fashion-mnist.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 _MAGIC = 4  # bytes
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def digits() -> dict[str, Split]:
+def digits() -> dict[str, TensorPair]:
     """Return scikit-learn's handwritten digits, every fifth image being test.
 
     Images are float32 of shape (N, 1, 8, 8), standardised by the mean 0.305 and the standard
     deviation 0.376 of the training pixels over 16; 1437 train, 360 test.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415  a second of import, for this alone
+    from sklearn.datasets import load_digits  # noqa: PLC0415  its import takes a second
 
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor((images.reshape(-1, 1, 8, 8) / 16 - 0.305) / 0.376, dtype=torch.float32)
@@ -41,7 +41,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     """Return the array in an IDX file, gzipped or not.
 
     Raises:
-        ProblemError: the file is missing, no IDX file, or shorter or longer than its header says.
+        ProblemError: the file is missing, is not an IDX file, or its length differs from its header.
 
     Source: the format's description by LeCun et al. (MNIST): two zero bytes, a type code, the
     number of dimensions, the sizes as big-endian 32-bit integers, the data.
@@ -62,8 +62,10 @@ def read_idx(path: str | Path) -> np.ndarray:
     return np.frombuffer(raw, dtype, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-def idx_folder(folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")) -> dict[str, Split]:
-    """Return the splits of a folder laid out as MNIST and Fashion-MNIST are.
+def idx_folder(
+    folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")
+) -> dict[str, TensorPair]:
+    """Return the splits of a folder with the layout of MNIST and Fashion-MNIST.
 
     Images become float32 of shape (N, 1, H, W) in [0, 1]; labels int64 of shape (N,).
 
@@ -79,7 +81,7 @@ def idx_folder(folder: str | Path | None = None, *, splits: tuple[str, ...] = ("
     return {split: _idx_split(root, "t10k" if split == "test" else split) for split in splits}
 
 
-def _idx_split(root: Path, stem: str) -> Split:
+def _idx_split(root: Path, stem: str) -> TensorPair:
     images = read_idx(_either(root, f"{stem}-images-idx3-ubyte"))
     labels = read_idx(_either(root, f"{stem}-labels-idx1-ubyte"))
     if len(images) != len(labels):

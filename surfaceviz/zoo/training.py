@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum and a one-cycle schedule."""
+    """A training recipe: SGD with Nesterov momentum and a one-cycle schedule."""
 
     epochs: int
     batch_size: int = 64
     peak_rate: float = 0.1
     weight_decay: float = 5e-4
-    shift: int = 0  # images are moved by up to so many pixels, as augmentation
+    shift: int = 0  # the largest random translation in pixels, as augmentation
 
 
 def train(model: nn.Module, data: tuple[Tensor, Tensor], recipe: Recipe, *, generator: torch.Generator) -> None:
@@ -43,7 +43,7 @@ def train(model: nn.Module, data: tuple[Tensor, Tensor], recipe: Recipe, *, gene
 
 @torch.no_grad()
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
-    """Return the share of right answers of ``model`` in eval mode."""
+    """Return the accuracy of ``model`` in eval mode."""
     model.eval()
     right = [(model(x).argmax(1) == y).sum() for x, y in zip(data[0].split(256), data[1].split(256), strict=True)]
     return float(sum(right)) / len(data[1])

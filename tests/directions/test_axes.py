@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from surfaceviz.directions.axes import AutoAxis, Axis, chunks, fitted, parse_axis
+from surfaceviz.directions.axes import AutoAxis, Axis, fitted, parse_axis
+from surfaceviz.pipeline.slice.chunks import chunks
 
 
 @pytest.mark.parametrize("given", ["-1:1:25", "-0.3:0.3:51", "0:2:4", "-2:0:3", "-0.7:0.1:9"])

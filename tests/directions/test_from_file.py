@@ -252,16 +252,24 @@ def test_parts_and_ranks_go_along_the_file_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "message"),
     [
-        ["--toward=b.pt"], ["--along=gradient"], ["--normalise=layer"], ["--ignore=none"], ["--orthogonal"],
-        ["--regenerate"], ["--only=fc"], ["--freeze=fc"],
+        (["--toward=b.pt"], "got toward and directions; each determines the directions"),
+        (["--along=gradient"], "got along and directions; each determines the directions"),
+        (["--seed=1"], "got seed; directions from a file have no such option. Leave out seed"),
+        (["--normalise=layer"], "got normalise; directions from a file have no such option"),
+        (["--ignore=none"], "got ignore; directions from a file have no such option"),
+        (["--orthogonal"], "got orthogonal; directions from a file have no such option"),
+        (["--regenerate"], "got regenerate; directions from a file have no such option"),
+        (["--only=fc", "--freeze=fc"], "got freeze, only; directions from a file have no such option"),
     ],
 )  # fmt: skip
-def test_contradictions_are_refused_in_a_line(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_contradictions_are_refused_in_a_line(
+    more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["slice", "mine.py:problem", "--directions=d.h5", *more]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("surfaceviz: directions are taken as their file has them; leave out toward, along")
+    assert line.startswith(f"surfaceviz: {message}")
 
 
 def test_curvature_goes_by_the_directions_that_the_slice_keeps(tmp_path: Path) -> None:

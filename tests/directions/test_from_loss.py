@@ -12,8 +12,8 @@ import oracles
 import pytest
 
 from surfaceviz import cli, store
+from surfaceviz.directions import from_loss
 from surfaceviz.errors import DirectionError
-from surfaceviz.pipeline.slice import ways
 from surfaceviz.problem.problem import Problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,7 +73,7 @@ def test_an_ascent_ends_higher_than_the_gradient_at_its_radius() -> None:
 def test_a_minimum_has_no_way_up() -> None:
     model, x, _ = oracles.regression()
     problem = Problem(model, (x, model(x).detach()), "mse")
-    with pytest.raises(DirectionError, match="the gradient is 0: no way up can be told; take --along hessian"):
+    with pytest.raises(DirectionError, match="the gradient is 0: it has no direction; take --along hessian"):
         oracles.run_slice(problem, [(-1, 1, 3)], along="gradient")
 
 
@@ -96,7 +96,7 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
     origin = whole.origin.copy()
     origin[1] = 0
     store.write(Path("a.h5"), replace(whole, origin=origin), store.read_directions("a.h5"))
-    monkeypatch.setattr(ways, "directions_along", None)  # would be called
+    monkeypatch.setattr(from_loss, "extreme_eigenvectors", None)  # would be called
     assert cli.run([*command, "-o", "a.h5"]) == 0
     np.testing.assert_array_equal(store.read("a.h5").values["train_loss"], whole.values["train_loss"])
     assert cli.run(["hessian", "a.h5", "--quiet"]) == 0
@@ -110,7 +110,9 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
     ("more", "line"),
     [
         ({"along": "sideways"}, "along: expected one of hessian, extremes, gradient, ascent, got 'sideways'"),
-        ({"along": "hessian", "orthogonal": True}, "along names the directions; leave out toward, regenerate"),
+        ({"along": "hessian", "orthogonal": True}, "got orthogonal; directions along the loss have no such option"),
+        ({"along": "gradient", "radius": 0.1}, "got radius with along gradient, which has none"),
+        ({"along": "hessian:3"}, "along: expected hessian, got hessian:3"),
         ({"along": "ascent", "radius": 0.0}, "radius: expected a positive distance, got 0"),
     ],
 )

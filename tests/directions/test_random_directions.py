@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from surfaceviz.directions import normalise, random
-from surfaceviz.directions.random import RandomSpec
+from surfaceviz.directions.specs import Random
 from surfaceviz.errors import DirectionError, ProblemError
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import canonical_name, filters_of, moving, named_tensors
+from surfaceviz.problem.parameters import canonical_name, filters_of, moving_parameters, named_tensors
 from surfaceviz.problem.problem import Problem
 
 
@@ -219,23 +219,23 @@ def test_zero_filters_stay_still_and_are_counted() -> None:
 
 def test_only_and_freeze_choose_what_moves() -> None:
     model = oracles.net()
-    assert moving(model, only=["conv"]) == ["conv.bias", "conv.weight"]
-    assert moving(model, only=["*.weight"], freeze=["bn"]) == ["conv.weight", "fc.weight"]
+    assert moving_parameters(model, only=["conv"]) == ["conv.bias", "conv.weight"]
+    assert moving_parameters(model, only=["*.weight"], freeze=["bn"]) == ["conv.weight", "fc.weight"]
     model.conv.weight.requires_grad_(False)
-    assert "conv.weight" not in moving(model)
+    assert "conv.weight" not in moving_parameters(model)
     model.requires_grad_(False)
     with pytest.raises(ValueError, match="none of the 6 parameters is left to move .*--only"):
-        moving(model)
-    assert len(moving(model, only=["*"])) == 6
+        moving_parameters(model)
+    assert len(moving_parameters(model, only=["*"])) == 6
     with pytest.raises(ValueError, match="no parameter fits 'cnov'; the names are bn.bias"):
-        moving(model, only=["cnov"])
+        moving_parameters(model, only=["cnov"])
 
 
 def test_nothing_to_move_is_an_error() -> None:
     with pytest.raises(DirectionError, match="nothing moves"):
         oracles.make_directions(nn.Sequential(nn.BatchNorm1d(3)))
     with pytest.raises(ValueError, match="expected one of filter, .*got 'fliter'"):
-        RandomSpec(normalise="fliter")
+        Random(normalise="fliter")
 
 
 def test_names_that_collide_without_wrappers_are_refused() -> None:

@@ -15,10 +15,11 @@ import torch
 
 from surfaceviz import cli, store
 from surfaceviz.directions import normalise, random
-from surfaceviz.directions.normalise import NORMALISATIONS
-from surfaceviz.directions.random import RandomSpec, Regenerated, random_directions
+from surfaceviz.directions.random import Regenerated, random_directions
+from surfaceviz.directions.specs import Random
+from surfaceviz.options import NORMALISATIONS
 from surfaceviz.problem import checkpoints
-from surfaceviz.problem.parameters import filters_of, fingerprint, moving
+from surfaceviz.problem.parameters import filters_of, fingerprint, moving_parameters
 
 AXES = [(-1, 1, 5), (0, 1, 3)]
 
@@ -27,11 +28,15 @@ AXES = [(-1, 1, 5), (0, 1, 3)]
 @pytest.mark.parametrize("ignore", ["biasbn", "none"])
 def test_a_regenerated_direction_has_the_bits_of_a_held_one(how: str, ignore: str) -> None:
     model = oracles.net()
-    theta, filters, spec = checkpoints.read_state(model), filters_of(model), RandomSpec(3, how, ignore)
+    theta, filters, spec = (
+        checkpoints.read_state(model),
+        filters_of(model),
+        Random(seed=3, normalise=how, ignore=ignore),
+    )
     for dtype in (torch.float32, torch.float64):
         weights = {name: t.to(dtype) if t.is_floating_point() else t for name, t in theta.items()}
-        held = random_directions(weights, filters, moving(model), spec, count=2)
-        lazy = random_directions(weights, filters, moving(model), spec, count=2, regenerate=True)
+        held = random_directions(weights, filters, moving_parameters(model), spec, count=2)
+        lazy = random_directions(weights, filters, moving_parameters(model), spec, count=2, regenerate=True)
         for a, b in zip(held, lazy, strict=True):
             assert isinstance(b.tensors, Regenerated)
             assert a.record == b.record
@@ -49,7 +54,7 @@ def test_noise_is_made_once_for_each_tensor_and_use(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(random, "noise", counted)
     model = oracles.net()
-    given = (checkpoints.read_state(model), filters_of(model), moving(model), RandomSpec())
+    given = (checkpoints.read_state(model), filters_of(model), moving_parameters(model), Random())
     lazy = random_directions(*given, count=1, regenerate=True)[0].tensors
     assert sorted(names) == ["conv.weight", "fc.weight"]
     assert "conv.weight" in lazy
@@ -84,9 +89,12 @@ def test_a_run_goes_on_with_either() -> None:
 
 
 def test_what_needs_more_than_one_tensor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for more in (("--orthogonal",), ("--toward", "b.pt")):
+    for more, line in (
+        (("--orthogonal",), "regenerate generates one direction at a time; leave out orthogonal, which needs two"),
+        (("--toward", "b.pt"), "got regenerate; directions toward models have no such option"),
+    ):
         assert cli.run(["slice", "mlp-digits", "--regenerate", *more]) == 2
-        assert "regenerate is for random directions one by one; leave out toward" in capsys.readouterr().err
+        assert line in capsys.readouterr().err
 
 
 LARGE = """

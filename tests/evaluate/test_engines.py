@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz import evaluate
-from surfaceviz.directions.axes import Axis
+from surfaceviz import options
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, engines, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import Folding, NothingToFoldError
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed, eager
 from surfaceviz.problem.parameters import named_tensors
@@ -93,8 +92,8 @@ def _in_place() -> Problem:
 
 
 def _world(problem: Problem, dtype: str = "float32", **options: Any) -> EvaluationContext:
-    axes = (Axis(-1, 1, 5), Axis(-1, 1, 5))
-    plan = make_plan(Request(problem, axes=axes, dtype=dtype, **options), lambda _line: None)
+    axes = [(-1, 1, 5), (-1, 1, 5)]
+    plan = make_plan(Request.of(problem, axes, dtype=dtype, **options), lambda _line: None)
     plan.problem.model.eval()
     return plan.context()
 
@@ -311,7 +310,7 @@ def test_small_jobs_are_not_worth_choosing_for_and_large_ones_take_the_fastest(n
 def test_the_models_own_weights_stay_as_they_are() -> None:
     problem = oracles.net_problem()
     before = {name: named.tensor.clone() for name, named in named_tensors(problem.model).items()}
-    for engine in evaluate.ENGINES:
+    for engine in options.ENGINES:
         oracles.run_slice(problem, [(-1, 1, 3)], engine=engine)
     for name, named in named_tensors(problem.model).items():
         assert torch.equal(named.tensor, before[name])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from surfaceviz import store
 from surfaceviz.errors import MemoryShortError, ProblemError
-from surfaceviz.problem.functional import Pass
+from surfaceviz.problem.functional import DataPass
 from surfaceviz.problem.problem import Problem
 
 AXES = [(-1, 1, 5), (0, 1, 3)]
@@ -82,18 +82,18 @@ def test_no_point_is_lost_where_memory_runs_short(engine: str, bn: str, monkeypa
     if engine == "vmapped" and bn == "recalibrate":
         engine = "eager"  # several weight sets at once can't; batches of three then
     exact, _ = _cut(_problem(lambda: 100), engine="eager", bn=bn)
-    whole = Pass.__call__
+    whole = DataPass.__call__
     for at in (4, 9, 14):
         passes = count()
 
-        def scarce(self: Pass, state: Any, at: int = at, passes: Iterator[int] = passes) -> Any:
+        def scarce(self: DataPass, state: Any, at: int = at, passes: Iterator[int] = passes) -> Any:
             if next(passes) == at:
                 raise MemoryShortError("out of memory")
             return whole(self, state)
 
-        monkeypatch.setattr(Pass, "__call__", scarce)
+        monkeypatch.setattr(DataPass, "__call__", scarce)
         surface, _ = _cut(_problem(lambda: 100), engine=engine, batch_size=64, bn=bn)
-        monkeypatch.setattr(Pass, "__call__", whole)
+        monkeypatch.setattr(DataPass, "__call__", whole)
         assert next(passes) > at
         for name in ("train_loss", "test_loss"):
             np.testing.assert_allclose(surface.values[name], exact.values[name], rtol=1e-5)

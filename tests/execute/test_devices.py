@@ -12,7 +12,7 @@ import pytest
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice import workers
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.problem import Problem
 
@@ -46,11 +46,11 @@ def test_devices_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cpu", workers=3)
     with pytest.raises(ProblemError, match="devices cpu,meta: values are the same bits on devices of one kind"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,meta")
-    with pytest.raises(ProblemError, match="device 'cuda:7' is not to be had"):
+    with pytest.raises(ProblemError, match="device 'cuda:7' is not available"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cuda:7")
 
 
 def test_processes_of_a_node_take_turns_at_its_devices() -> None:
     """The place of a process decides; `meta` and `cpu` stand for two GPUs, which they are not for a slice."""
-    request = Request(oracles.net_problem(), axes=None, device="cpu,cpu")
+    request = Request.of(oracles.net_problem(), device="cpu,cpu")
     assert [str(make_plan(request, lambda _line: None, place=k).device) for k in range(3)] == ["cpu"] * 3

@@ -73,7 +73,10 @@ def _root(*ranks: Callable[[int], int], delays: dict[int, float] | None = None) 
     mail: defaultdict[int, deque[Any]] = defaultdict(deque)
     size = len(ranks) + 1
     threads = [Rank(Threaded(i + 1, size, mail), f, (delays or {}).get(i + 1, 0.0)) for i, f in enumerate(ranks)]
-    with signals.interruptible(), leading(Threaded(0, size, mail), signals.post, warnings.append) as led:
+    with (
+        signals.interruptible(),
+        leading(Threaded(0, size, mail), signals.raise_in_main_thread, warnings.append) as led,
+    ):
         led._armed = True  # as after `hear`
         for thread in threads:
             thread.start()

@@ -14,7 +14,7 @@ import torch
 import surfaceviz
 from surfaceviz import store
 from surfaceviz.evaluate import EngineConfig, Evaluator
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
@@ -45,7 +45,7 @@ def test_dtypes_agree_within_their_rounding(dtype: str, rtol: float) -> None:
 
 
 def test_data_are_on_the_device_once_and_no_batch_waits_for_the_host() -> None:
-    plan = make_plan(Request(oracles.net_problem(samples=64), device="cuda"), lambda _line: None)
+    plan = make_plan(Request.of(oracles.net_problem(samples=64), device="cuda"), lambda _line: None)
     with borrowed(plan.problem.model, plan.device):
         evaluator = Evaluator(plan.context(), EngineConfig("eager", 8))
         evaluator.centre()

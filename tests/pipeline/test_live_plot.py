@@ -156,8 +156,8 @@ def test_a_watched_run_has_whole_pictures_and_the_values_of_another(
 
 
 def test_watching_wants_a_file_and_a_whole_grid() -> None:
-    with pytest.raises(ValueError, match="watch draws a picture beside the output"):
-        Request(problem="mlp-digits", watch=True)
+    with pytest.raises(ValueError, match="watch draws a picture next to the output"):
+        Request.of("mlp-digits", watch=True)
 
 
 def test_a_killed_run_has_coarse_points_all_over_the_plane() -> None:

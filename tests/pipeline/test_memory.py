@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz.directions.axes import Axis
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import Folding
-from surfaceviz.pipeline.slice.plan import make_plan
+from surfaceviz.pipeline.slice.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.problem.batching import in_a_row
+from surfaceviz.problem.batching import batch_jointly
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
 
@@ -54,8 +53,8 @@ def _deep(wide: bool) -> nn.Module:
 
 
 def _world(model: nn.Module, data: Any, loss: Any) -> EvaluationContext:
-    axes = (Axis(-1, 1, 5), Axis(-1, 1, 5))
-    return make_plan(Request(Problem(model, data, loss), axes=axes), lambda _line: None).context()
+    axes = [(-1, 1, 5), (-1, 1, 5)]
+    return make_plan(Request.of(Problem(model, data, loss), axes), lambda _line: None).context()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_an_engine_that_rests_holds_no_filters() -> None:
 
 def test_batches_in_a_row_are_views_but_for_those_across_splits() -> None:
     context = _world(_deep(wide=True), {"a": _rows(50), "b": _rows(17)}, "cross_entropy")
-    (section,) = in_a_row(context.splits, 16)
+    (section,) = batch_jointly(context.splits, 16)
     own = {split.rows[0].untyped_storage().data_ptr() for split in context.splits}
     views = [batch[0].untyped_storage().data_ptr() in own for batch in section.batches]
     assert views == [True, True, True, False, False]  # 14 each: the 4th goes across, the 5th is filled

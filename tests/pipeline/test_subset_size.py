@@ -216,7 +216,7 @@ def test_a_subset_is_the_one_that_loading_gives() -> None:
     for count in (1, 10, 999):
         for mine, loaded in zip(whole.subset(count).rows, data.load("train", (x, y), samples=count).rows, strict=True):
             assert torch.equal(mine, loaded)
-        assert sorted(data.order(1000)[:count]) == whole.subset(count).rows[1].tolist()
+        assert sorted(data.subset_order(1000)[:count]) == whole.subset(count).rows[1].tolist()
     assert whole.subset(1000) is whole
 
 

@@ -183,6 +183,6 @@ def test_who_knows_nothing_loses_as_much_as_in_closed_form(loss: Any, targets: T
     split = problem.load("train")
     if expected is None:
         expected = float((targets - targets.mean(0)).square().mean())
-    assert problem.uninformed(split, torch.zeros(2, 3)) == pytest.approx(expected, rel=1e-6)
+    assert problem.uninformed_loss(split, torch.zeros(2, 3)) == pytest.approx(expected, rel=1e-6)
     own = Problem(nn.Linear(2, 3), (torch.zeros(12, 2), targets), lambda o, t: o.sum())
-    assert own.uninformed(split, torch.zeros(2, 3)) is None
+    assert own.uninformed_loss(split, torch.zeros(2, 3)) is None

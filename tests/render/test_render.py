@@ -180,18 +180,18 @@ def test_only_a_loss_is_put_on_a_log_scale_unasked() -> None:
 
 def test_levels_span_the_values() -> None:
     z = np.array([0.003, 7.0])
-    chosen = levels.choose([z], "auto")
+    chosen = levels.choose_levels([z], "auto")
     assert chosen.log
     assert chosen.values[0] <= 0.003
     assert chosen.values[-1] >= 7
     assert 6 <= len(chosen.values) <= 16
-    assert not levels.choose([np.array([1.0, 2.0])], "auto").log
-    assert not levels.choose([np.array([0.0, 2000.0])], "auto").log  # no logarithm of 0
+    assert not levels.choose_levels([np.array([1.0, 2.0])], "auto").log
+    assert not levels.choose_levels([np.array([0.0, 2000.0])], "auto").log  # no logarithm of 0
     for scale in ("auto", "linear", "log"):
-        flat = levels.choose([np.array([3.0, 3.0])], scale).values
+        flat = levels.choose_levels([np.array([3.0, 3.0])], scale).values
         assert flat[0] < 3 < flat[-1]
     with pytest.raises(ValueError, match="no value is above 0; use linear"):
-        levels.choose([np.array([-1.0, -2.0])], "log")
+        levels.choose_levels([np.array([-1.0, -2.0])], "log")
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 2), (3, 1)])
@@ -222,7 +222,7 @@ def test_bad_requests_are_told_what_would_do() -> None:
         render.draw([_surface(), _surface((5,))])
     with pytest.raises(ValueError, match="no 'val_loss' in net; it has train_loss"):
         render.draw([_surface()], of="val_loss")
-    with pytest.raises(ValueError, match="kind: expected one of filled, lines, heat, got 'pie'"):
+    with pytest.raises(ValueError, match="kind: expected one of filled, lines, heat, surface, .*spectrum, got 'pie'"):
         render.draw([_surface()], kind="pie")
     with pytest.raises(ValueError, match="nothing to draw"):
         render.draw([])
@@ -355,13 +355,13 @@ def test_a_thousand_points_a_side_draw() -> None:
 def test_lines_between_points_do_not_overshoot_and_pass_through_them() -> None:
     axes = (np.linspace(0, 1, 7), np.linspace(0, 2, 5))
     z = np.random.default_rng(0).normal(size=(7, 5))
-    fine, drawn = smooth.refine(axes, z)
+    fine, drawn = smooth.refine_grid(axes, z)
     i, j = (np.searchsorted(new, old) for new, old in zip(fine, axes, strict=True))
     np.testing.assert_allclose(drawn[np.ix_(i, j)], z, atol=1e-12)
     assert drawn.min() >= z.min() - 1e-12
     assert drawn.max() <= z.max() + 1e-12
     parabola = np.broadcast_to(axes[0][:, None] ** 3, (7, 5))
-    assert np.abs(smooth.refine(axes, parabola)[1] - fine[0][:, None] ** 3).max() < 4e-3
+    assert np.abs(smooth.refine_grid(axes, parabola)[1] - fine[0][:, None] ** 3).max() < 4e-3
 
 
 def test_labels_stand_on_their_lines_off_the_rim_and_apart() -> None:
@@ -426,11 +426,11 @@ def test_cells_of_uneven_axes_end_half_way_to_their_neighbours() -> None:
 @pytest.mark.parametrize(("low", "high"), [(1e-300, 1e300), (1e20, 1e20), (-3e200, -3e200), (1e-3, 1e30), (0.0, 0.0)])
 def test_levels_of_any_values_rise_and_are_few(low: float, high: float) -> None:
     for scale in ("auto", "linear"):
-        values = levels.choose([np.array([low, high])], scale).values
+        values = levels.choose_levels([np.array([low, high])], scale).values
         assert 2 <= len(values) <= 40
         assert np.all(np.diff(values) > 0)
     with pytest.raises(ValueError, match="clip: the paper's levels begin at 0.1, got 0.05"):
-        levels.choose([np.array([0.0, 1.0])], "paper", 0.05)
+        levels.choose_levels([np.array([0.0, 1.0])], "paper", 0.05)
 
 
 @pytest.mark.parametrize(("size", "width"), [("column", 3.4), ("page", 6.8), ("slide", 10.0)])
@@ -481,11 +481,11 @@ def test_options_that_a_kind_has_no_use_for_are_refused(options: dict[str, Any],
 def test_files_written_by_two_at_once_are_whole() -> None:
     images = [bytes([k]) * 300_000 for k in range(4)]
     path, torn = Path("a.bin"), []
-    atomic_write.put(path, images[0], shared=True)
+    atomic_write.write_bytes(path, images[0], shared=True)
 
     def write(image: bytes) -> None:
         for _ in range(30):
-            atomic_write.put(path, image, shared=True)
+            atomic_write.write_bytes(path, image, shared=True)
             seen = path.read_bytes()
             if seen not in images:
                 torn.append(len(seen))

@@ -150,7 +150,7 @@ def test_a_density_integrates_to_one_along_its_axis() -> None:
 
 def test_a_density_is_the_mean_over_probes_of_gaussians_in_decades() -> None:
     spectrum = _spectrum()
-    scale = smoothed_density.Scale(0.01, -10.0, 1000.0, 0.1)
+    scale = smoothed_density.EigenvalueScale(threshold=0.01, low=-10.0, high=1000.0, bandwidth=0.1)
     assert spectrum.density is not None
     rule = spectrum.density.nodes, spectrum.density.weights
     for x in (-3.0, 0.0, 0.02, 140.0):
@@ -166,11 +166,11 @@ def test_a_density_is_the_mean_over_probes_of_gaussians_in_decades() -> None:
 
 
 def test_the_axis_is_one_decade_a_unit_far_from_zero_and_linear_near_it() -> None:
-    scale = smoothed_density.Scale(0.01, -1.0, 1.0, 0.1)
-    assert np.diff(scale.placed(np.array([10.0, 100.0, 1000.0]))) == pytest.approx(1, abs=1e-6)
-    assert scale.placed(np.array([2e-5])) == pytest.approx(2 * scale.placed(np.array([1e-5])), rel=1e-5)
+    scale = smoothed_density.EigenvalueScale(threshold=0.01, low=-1.0, high=1.0, bandwidth=0.1)
+    assert np.diff(scale.transform(np.array([10.0, 100.0, 1000.0]))) == pytest.approx(1, abs=1e-6)
+    assert scale.transform(np.array([2e-5])) == pytest.approx(2 * scale.transform(np.array([1e-5])), rel=1e-5)
     x = np.array([-300.0, -0.01, 0.0, 5.0])
-    np.testing.assert_allclose(scale.taken(scale.placed(x)), x, atol=1e-12)
+    np.testing.assert_allclose(scale.inverse_transform(scale.transform(x)), x, atol=1e-12)
 
 
 def test_a_quadrature_too_coarse_for_the_bulk_shows_no_gap_at_zero() -> None:
@@ -266,11 +266,11 @@ def test_maxima_are_dashed_and_flat_directions_are_lines(hessian: FloatArray, po
 
 def test_numbers_keep_off_what_is_drawn_and_stay_inside() -> None:
     taken = np.array([[0.5, 0.5], [0.54, 0.54], [0.46, 0.54]])
-    place = annotate.free_place(np.array([0.5, 0.5]), taken, np.array([1.0, 1.0]))
+    place = annotate.free_position(np.array([0.5, 0.5]), taken, np.array([1.0, 1.0]))
     assert np.linalg.norm(taken - place, axis=1).min() >= 0.042
-    corner = annotate.free_place(np.array([1.0, 0.5]), np.array([[1.0, 0.5]]), np.array([1.0, 0.5]))
+    corner = annotate.free_position(np.array([1.0, 0.5]), np.array([[1.0, 0.5]]), np.array([1.0, 0.5]))
     assert np.all(corner < [1.0, 0.5])
-    assert np.all(annotate.free_place(np.array([9.0, 9.0]), taken, np.array([1.0, 1.0])) < 1)
+    assert np.all(annotate.free_position(np.array([9.0, 9.0]), taken, np.array([1.0, 1.0])) < 1)
 
 
 def test_matrices_at_one_point_share_its_number_and_other_points_count_on() -> None:
@@ -309,12 +309,12 @@ def test_the_box_says_what_is_known_and_what_is_in_doubt() -> None:
      (12345.0, 2, r"$1.2{\times}10^{4}$"), (0.0130, 2, "0.013"), (np.inf, 3, "inf")],
 )  # fmt: skip
 def test_numbers_are_written_for_readers(x: float, digits: int, text: str) -> None:
-    assert panel.number(x, digits) == text
+    assert panel.format_number(x, digits) == text
 
 
 def test_a_map_lies_as_the_slice_does_on_a_grid_that_is_not_square() -> None:
     own = _map()
-    picture = render.draw([_surface(hessian_map=own)], shade="max")
+    picture = render.draw([_surface(hessian_map=own)], map="max")
     ax = picture.axes[0]
     (cells,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
     np.testing.assert_array_equal(np.asarray(cells.get_array()), own.lambda_max.T)
@@ -335,7 +335,7 @@ def test_every_shade_shows_its_quantity(of: str) -> None:
         "min": own.lambda_min,
         "gradient": own.gradient_norm,
     }[of]
-    picture = render.draw([_surface(_spectrum(), hessian_map=own)], shade=of, spectrum=True)
+    picture = render.draw([_surface(_spectrum(), hessian_map=own)], map=of, spectrum=True)
     (cells,) = [c for c in picture.axes[0].collections if isinstance(c, QuadMesh)]
     np.testing.assert_allclose(np.asarray(cells.get_array()), expected.T)
     assert _is_drawn(picture)
@@ -346,7 +346,7 @@ def test_cells_that_diverged_or_are_missing_are_grey() -> None:
     own.lambda_max[0, 0] = np.nan
     own.lambda_max[3, 2] = np.nan
     own.origin[3, 2] = 0
-    ax = render.draw([_surface(hessian_map=own)], shade="max").axes[0]
+    ax = render.draw([_surface(hessian_map=own)], map="max").axes[0]
     _, missing, diverged = [c for c in ax.collections if isinstance(c, QuadMesh)]
     shown = [np.isfinite(np.ma.filled(np.ma.asarray(c.get_array()), np.nan)) for c in (missing, diverged)]
     assert [np.argwhere(where).tolist() for where in shown] == [[[2, 3]], [[0, 0]]]  # rows are beta
@@ -365,7 +365,7 @@ def test_colours_tell_the_sign_and_run_over_logarithms_where_values_span_much() 
 
 
 def test_a_single_column_of_a_map_fills_the_axis() -> None:
-    ax = render.draw([_surface(hessian_map=_map(1, 3))], shade="max").axes[0]
+    ax = render.draw([_surface(hessian_map=_map(1, 3))], map="max").axes[0]
     (cells,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
     corners = np.asarray(cells.get_coordinates())
     assert corners[0, :, 0].tolist() == [-1, 1]
@@ -377,7 +377,7 @@ def test_a_curve_has_its_points_parabolas_and_map() -> None:
     wide = replace(
         _map(5, 1), axes=(axis,), lambda_max=np.array([1.0, 10, 100, 1000, 1e4]), origin=np.ones(5, np.uint8)
     )
-    picture = render.draw([_line(point, hessian_map=wide)], spectrum=True, shade="max")
+    picture = render.draw([_line(point, hessian_map=wide)], spectrum=True, map="max")
     left, right = [ax for ax in picture.axes if ax.get_ylabel() == "loss" or "dotted" in ax.get_ylabel()]
     (parabola,) = [_xy(line) for line in left.lines if len(_xy(line)) == 61]
     np.testing.assert_allclose(parabola[:, 1], 0.1 + 3 * parabola[:, 0] ** 2, atol=1e-12)  # the curve is one
@@ -415,23 +415,23 @@ def test_without_a_density_eigenvalues_are_stems_alone() -> None:
 
 
 def test_the_edge_of_stability_is_two_over_the_learning_rate() -> None:
-    picture = render.draw_courses([_course([1.0, 60.0, 98.0])])
+    picture = render.draw_training_curvature([_course([1.0, 60.0, 98.0])])
     top, trace, gradient = picture.axes
     (edge,) = [line for line in top.lines if line.get_linestyle() == "--"]
     assert list(np.asarray(edge.get_ydata())) == [100.0, 100.0]
     assert _texts(top) == ["2 / learning rate"]
     assert top.get_yscale() == "log"
     assert (trace.get_ylabel(), gradient.get_ylabel()) == ("trace of H", "gradient norm")
-    unknown = render.draw_courses([_course([50.0, 60.0, 98.0], None)]).axes[0]
+    unknown = render.draw_training_curvature([_course([50.0, 60.0, 98.0], None)]).axes[0]
     assert not [line for line in unknown.lines if line.get_linestyle() == "--"]
     assert unknown.get_yscale() == "linear"
     scaled = _course([1.0, 2.0])
     normalised = replace(scaled, spectra=tuple(replace(s, normalised=True) for s in scaled.spectra))
-    assert _texts(render.draw_courses([normalised]).axes[0]) == []  # the edge is no bound of DHD
+    assert _texts(render.draw_training_curvature([normalised]).axes[0]) == []  # the edge is no bound of DHD
 
 
 def test_a_course_runs_over_steps_with_its_doubts_and_errors() -> None:
-    top, trace, _ = render.draw_courses([_course([90.0, 95.0, 98.0])]).axes
+    top, trace, _ = render.draw_training_curvature([_course([90.0, 95.0, 98.0])]).axes
     assert _xy(top.lines[0]).tolist() == [[0, 90], [100, 95], [200, 98]]
     hollow = [line for line in top.lines if line.get_markerfacecolor() == "white"]
     assert [_xy(line).tolist() for line in hollow] == [[[100, 95]]]
@@ -442,14 +442,14 @@ def test_a_course_runs_over_steps_with_its_doubts_and_errors() -> None:
 def test_quantities_that_nobody_computed_are_left_out() -> None:
     course = _course([90.0, 95.0], trace=False)
     unstepped = replace(course, spectra=tuple(replace(s, step=None) for s in course.spectra))
-    picture = render.draw_courses([unstepped])
+    picture = render.draw_training_curvature([unstepped])
     assert [ax.get_ylabel() for ax in picture.axes] == [r"$\lambda_{\max}$ of H", "gradient norm"]
     assert picture.axes[-1].get_xlabel() == "checkpoint"
     assert _xy(picture.axes[0].lines[0])[:, 0].tolist() == [1, 2]
 
 
 def test_courses_are_overlaid_each_with_its_own_edge() -> None:
-    picture = render.draw_courses([_course([90.0, 95.0]), _course([300.0, 390.0], 0.005)], names=["a", "b"])
+    picture = render.draw_training_curvature([_course([90.0, 95.0]), _course([300.0, 390.0], 0.005)], names=["a", "b"])
     top = picture.axes[0]
     edges = {
         line.get_color(): float(np.asarray(line.get_ydata())[0]) for line in top.lines if line.get_linestyle() == "--"
@@ -457,18 +457,18 @@ def test_courses_are_overlaid_each_with_its_own_edge() -> None:
     drawn = {str(line.get_label()): line.get_color() for line in top.lines}
     assert edges == {drawn["a"]: 100.0, drawn["b"]: 400.0}
     assert [text.get_text() for text in picture.legends[0].get_texts()] == ["a", "b"]
-    alike = render.draw_courses([_course([90.0]), _course([80.0], title="b")]).axes[0]
+    alike = render.draw_training_curvature([_course([90.0]), _course([80.0], title="b")]).axes[0]
     assert len([line for line in alike.lines if line.get_linestyle() == "--"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["filled", "lines", "heat", "spectrum"])
 def test_every_kind_with_spectra_is_not_blank(kind: str) -> None:
     points = _spectrum(), _spectrum((0.5, 1.0), along=SADDLE), _spectrum((-0.5, 1.0), along=None, ruled=False)
-    assert _is_drawn(render.draw([_surface(*points)], kind=kind, spectrum=True))
+    assert _is_drawn(render.draw([_surface(*points)], kind=kind, spectrum=kind != "spectrum"))
 
 
 def test_courses_and_curves_are_not_blank() -> None:
-    assert _is_drawn(render.draw_courses([_course([1.0, 60.0, 98.0])]))
+    assert _is_drawn(render.draw_training_curvature([_course([1.0, 60.0, 98.0])]))
     assert _is_drawn(render.draw([_line(_spectrum((0.0,), along=None))], spectrum=True))
 
 
@@ -479,19 +479,19 @@ def test_bad_requests_are_told_what_would_do() -> None:
         with pytest.raises(ValueError, match=hint):
             render.draw([surface], names=["run.h5"], **options)
     with pytest.raises(ValueError, match="run.h5 has no Hessian map; compute one by: surfaceviz hessian FILE.h5 --map"):
-        render.draw([bare], names=["run.h5"], shade="ratio")
+        render.draw([bare], names=["run.h5"], map="ratio")
     with pytest.raises(ValueError, match="net has no spectrum"):
         render.draw([bare], spectrum=True)
     with pytest.raises(ValueError, match="map: expected one of ratio, max, min, gradient, got 'trace'"):
-        render.draw([_surface(hessian_map=_map())], shade="trace")
+        render.draw([_surface(hessian_map=_map())], map="trace")
     empty = replace(_map(), lambda_max=np.full((4, 3), np.nan))
     with pytest.raises(ValueError, match="the Hessian map of net has no finite value: every point is missing"):
-        render.draw([_surface(hessian_map=empty)], shade="max")
-    with pytest.raises(ValueError, match="got 'pie'; spectrum draws spectra alone"):
+        render.draw([_surface(hessian_map=empty)], map="max")
+    with pytest.raises(ValueError, match="spectrum.*, got 'pie'"):
         render.draw([bare], kind="pie")
     with pytest.raises(ValueError, match="nothing to draw: give at least one spectrum"):
         render.draw_spectra([])
-    with pytest.raises(ValueError, match="nothing to draw: give at least one course"):
-        render.draw_courses([])
+    with pytest.raises(ValueError, match="nothing to draw: give at least one file of curvature"):
+        render.draw_training_curvature([])
     with pytest.raises(ValueError, match="a.h5 has no spectrum; compute one by: surfaceviz hessian FILE.h5"):
-        render.draw_courses([Curvature(())], names=["a.h5"])
+        render.draw_training_curvature([Curvature(())], names=["a.h5"])

@@ -21,7 +21,7 @@ from surfaceviz import store
 from surfaceviz.errors import SchemaError, StoreError
 from surfaceviz.records import Slice, Spectrum
 from surfaceviz.render.report import page, payload
-from surfaceviz.render.report.decimate import thin
+from surfaceviz.render.report.decimate import decimate
 from surfaceviz.render.report.tables import sharpness_table
 
 
@@ -91,7 +91,7 @@ def test_thinning_keeps_the_ends_the_centre_and_the_minimum_and_says_so(shape: t
     surface = bowl(shape)
     lowest = tuple(n // 3 + 1 for n in shape)
     surface.values["train_loss"][lowest] = 0.01
-    shown = thin(surface)
+    shown = decimate(surface)
     for axis, kept, low in zip(surface.axes, shown.kept, lowest, strict=True):
         assert {0, len(axis) - 1, int(np.argmin(np.abs(axis))), low} <= set(kept.tolist())
         assert len(kept) <= (2000 if len(shape) == 1 else 150) + 3
@@ -102,7 +102,7 @@ def test_thinning_keeps_the_ends_the_centre_and_the_minimum_and_says_so(shape: t
 
 
 def test_a_grid_that_fits_is_shown_whole() -> None:
-    assert thin(bowl((150, 150))).words == ""
+    assert decimate(bowl((150, 150))).words == ""
     assert one(bowl((9, 5)))["axes"][0]["shape"] == [9]
 
 

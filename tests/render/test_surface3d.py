@@ -26,13 +26,13 @@ from surfaceviz import render, store
 from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Mark, Slice, Spectrum, Trajectory
 from surfaceviz.render import style
-from surfaceviz.render.plot_options import PlotOptions
+from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.render.quantity import quantity
 from surfaceviz.render.surface3d import opengl
-from surfaceviz.render.surface3d.camera import PRESETS, Projection, View
+from surfaceviz.render.surface3d.camera import PRESETS, Camera, Projection
 from surfaceviz.render.surface3d.draw import scenes_of
+from surfaceviz.render.surface3d.renderer import OffscreenRenderer
 from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene, make_scene
-from surfaceviz.render.surface3d.stage import Stage
 from surfaceviz.render.surface3d.window import build
 
 PIXELS = (500, 400)
@@ -65,12 +65,12 @@ def _centre_of(pixels: NDArray[np.uint8], colour: str, tolerance: int = 12) -> N
     return np.array([columns.mean() + 0.5, rows.mean() + 0.5])
 
 
-@pytest.mark.parametrize("view", [View(-70, 50), View(25, 35, 1.4), View(*PRESETS["top"]), View(200, 60)])
-def test_the_marked_centre_is_at_the_pixel_where_the_camera_projects_it(view: View) -> None:
-    stage = Stage(_scene(_surface()), PIXELS)
-    stage.shoot(View(-90, 20))  # the second picture of a stage is not that of its first view
-    shot = stage.shoot(view)
-    stage.close()
+@pytest.mark.parametrize("view", [Camera(-70, 50), Camera(25, 35, 1.4), Camera(*PRESETS["top"]), Camera(200, 60)])
+def test_the_marked_centre_is_at_the_pixel_where_the_camera_projects_it(view: Camera) -> None:
+    renderer = OffscreenRenderer(_scene(_surface()), PIXELS)
+    renderer.render(Camera(-90, 20))  # the second picture of a renderer is not that of its first view
+    shot = renderer.render(view)
+    renderer.close()
     scene = _scene(_surface())
     assert scene.theta is not None
     where = shot.projection(scene.theta[None])[0]
@@ -80,10 +80,10 @@ def test_the_marked_centre_is_at_the_pixel_where_the_camera_projects_it(view: Vi
 
 def test_the_projection_is_that_of_a_pinhole_camera() -> None:
     """An independent pinhole: x' = f (x . right) / (x . forward), f from the angle of view."""
-    view, scene = View(-58, 38), _scene(_surface())
-    stage = Stage(scene, PIXELS)
-    projection = stage.shoot(view).projection
-    stage.close()
+    view, scene = Camera(-58, 38), _scene(_surface())
+    renderer = OffscreenRenderer(scene, PIXELS)
+    projection = renderer.render(view).projection
+    renderer.close()
     place = view.place(scene.half, PIXELS[0] / PIXELS[1])
     forward = -view.towards
     right = np.cross(forward, [0, 0, 1])
@@ -100,19 +100,19 @@ def test_a_mark_behind_the_surface_is_hidden() -> None:
     """Behind a wall that rises towards the camera the point on the far side is not seen; from above it is."""
     surface = _surface(marks=(Mark("b", (0.0, 0.5), {}),))
     surface.values["train_loss"][:] = 1 + 9 * (surface.axes[1] < -0.5)
-    stage = Stage(_scene(surface), PIXELS)
+    renderer = OffscreenRenderer(_scene(surface), PIXELS)
     point = _scene(surface).points[0].place
-    assert stage.shoot(View(-90, 3)).hides(point)
-    assert not stage.shoot(View(-90, 89)).hides(point)
-    stage.close()
+    assert renderer.render(Camera(-90, 3)).hides(point)
+    assert not renderer.render(Camera(-90, 89)).hides(point)
+    renderer.close()
 
 
-@pytest.mark.parametrize("view", [View(*angles) for angles in PRESETS.values()])
-def test_the_box_fits_the_picture_from_every_side(view: View) -> None:
+@pytest.mark.parametrize("view", [Camera(*angles) for angles in PRESETS.values()])
+def test_the_box_fits_the_picture_from_every_side(view: Camera) -> None:
     scene = _scene(_surface())
-    stage = Stage(scene, PIXELS)
-    projection = stage.shoot(view).projection
-    stage.close()
+    renderer = OffscreenRenderer(scene, PIXELS)
+    projection = renderer.render(view).projection
+    renderer.close()
     corners = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (FLOOR, HEIGHT)]) * [*scene.half, 1]
     share = projection(corners) / PIXELS
     assert share.min() > 0.04
@@ -167,9 +167,9 @@ def test_a_cell_with_a_corner_that_is_not_finite_is_a_hole() -> None:
 
 def test_above_the_clip_the_surface_is_cut_off() -> None:
     """1 + beta^2 < 2 is -1 < beta < 1: seen from above, the last third of the picture along beta is bare."""
-    stage = Stage(_scene(_surface((21, 31)), clip=2.0), (300, 300))
-    shot = stage.shoot(View(*PRESETS["top"]))
-    stage.close()
+    renderer = OffscreenRenderer(_scene(_surface((21, 31)), clip=2.0), (300, 300))
+    shot = renderer.render(Camera(*PRESETS["top"]))
+    renderer.close()
     scene = _scene(_surface((21, 31)), clip=2.0)
     rows = [int(shot.projection(np.array([[0.3, y, 0.0]]))[0, 1]) for y in (0.28, 0.39)]  # beta 0.92 and 1.09
     column = int(shot.projection(np.array([[0.3, 0.0, 0.0]]))[0, 0])
@@ -195,7 +195,7 @@ def test_marks_paths_and_points_lie_on_the_surface() -> None:
 
 
 def test_a_picture_names_its_axes_models_and_points() -> None:
-    figure = render.draw_surfaces([_surface(marks=(Mark("b_$1$.pt", (0.5, 1.5), {}),))], PlotOptions(), View(-58, 38))
+    figure = render.draw_surfaces([_surface(marks=(Mark("b_$1$.pt", (0.5, 1.5), {}),))], PlotOptions(camera="-58,38"))
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert r"$\alpha$" in texts
     assert r"$\beta$" in texts
@@ -219,10 +219,10 @@ def test_without_opengl_matplotlib_draws_and_says_what_is_missing(monkeypatch: p
     monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
     monkeypatch.setattr(opengl, "_OSMESA", ("libNoSuchMesa.so.8",))
     with pytest.raises(GraphicsError, match=r"no OpenGL: EGL finds no device, .* \(Debian's packages libegl-mesa0"):
-        render.draw_surfaces([_surface()], PlotOptions(), View(-58, 38))
+        render.draw_surfaces([_surface()], PlotOptions(camera="-58,38"))
     monkeypatch.setattr(opengl, "_EGL", "libNoSuchEGL.so.1")
     said: list[str] = []
-    figure = render.draw_surfaces([_surface(title="flat")], PlotOptions(), View(-58, 38), warn=said.append)
+    figure = render.draw_surfaces([_surface(title="flat")], PlotOptions(camera="-58,38"), warn=said.append)
     assert said == [
         "no OpenGL: libNoSuchEGL.so.1 is missing (Debian's package libegl1); drawn by matplotlib instead, without light"
     ]
@@ -263,7 +263,7 @@ def _frames(path: Path) -> NDArray[np.uint8]:
 def test_an_orbit_comes_around(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     surfaceviz.plot(_surface())  # another figure in between changes nothing
-    render.animate([_surface()], PlotOptions(), View(-58, 38), path, "orbit", frames=4)
+    render.animate([_surface()], PlotOptions(), path, animation=AnimationOptions("orbit", 4))
     frames = _frames(path)
     assert len(frames) == 4
     assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
@@ -278,21 +278,21 @@ def test_a_trajectory_grows(tmp_path: Path) -> None:
         coordinates=np.stack([0.8 * steps, 1.5 * steps], 1), step=np.arange(5.0), distance=np.full(5, np.nan)
     )
     scene = _scene(_surface(trajectory=path))
-    stage = Stage(scene, PIXELS)
-    shots = [stage.shoot(View(-90, 60), upto=k) for k in (1, 3, 5, 1)]
-    stage.close()
+    renderer = OffscreenRenderer(scene, PIXELS)
+    shots = [renderer.render(Camera(-90, 60), until=k) for k in (1, 3, 5, 1)]
+    renderer.close()
     white = [int(np.all(shot.pixels > 240, axis=-1).sum()) for shot in shots]  # unknown distances are white balls
     assert white[0] < white[1] < white[2]
     assert white[3] == white[0]
     with pytest.raises(ValueError, match="no file has a trajectory"):
-        render.animate([_surface()], PlotOptions(), View(0, 30), tmp_path / "a.gif", "trajectory")
+        render.animate([_surface()], PlotOptions(), tmp_path / "a.gif", animation=AnimationOptions("trajectory"))
 
 
 def test_bad_requests_are_told_what_would_do(tmp_path: Path) -> None:
     line = Slice(
         axes=(np.linspace(0, 1, 4),), values={"train_loss": np.ones(4)}, origin=np.ones(4, np.uint8), centre={}
     )
-    with pytest.raises(ValueError, match="kind surface draws 2-D slices, and there is a curve"):
+    with pytest.raises(ValueError, match="kind surface draws surfaces, and these slices are curves"):
         surfaceviz.plot(line, kind="surface")
     with pytest.raises(ValueError, match="a surface needs 2 x 2 points, got 1 x 5; use --kind heat"):
         surfaceviz.plot(_surface((1, 5)), kind="surface")
@@ -300,7 +300,7 @@ def test_bad_requests_are_told_what_would_do(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="camera: expected one of corner, front"):
             surfaceviz.plot(_surface(), kind="surface", camera=camera)
     with pytest.raises(ValueError, match="movies are written as gif or mp4"):
-        render.animate([_surface()], PlotOptions(), View(0, 30), tmp_path / "a.png", "orbit")
+        render.animate([_surface()], PlotOptions(), tmp_path / "a.png", animation=AnimationOptions())
     with pytest.raises(ValueError, match="kind surface has no --spectrum"):
         surfaceviz.plot(_surface(), kind="surface", spectrum=True)
 
@@ -309,14 +309,14 @@ def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(GraphicsError, match="no screen to open a window on .* `surfaceviz report`"):
-        render.show([_surface()], PlotOptions(), View(0, 30))
+        render.show([_surface()], PlotOptions(camera="0,30"))
     assert "DISPLAY" not in os.environ
 
 
 def test_a_window_has_all_surfaces_under_one_camera() -> None:
     surfaces = [_surface(title="a"), _surface(title="b")]
     plotter = build(
-        surfaces, scenes_of(surfaces, PlotOptions())[0], View(-58, 38), off_screen=True, window_size=[400, 200]
+        surfaces, scenes_of(surfaces, PlotOptions())[0], Camera(-58, 38), off_screen=True, window_size=[400, 200]
     )
     image = plotter.screenshot(return_img=True)
     assert plotter.renderers[0].camera is plotter.renderers[1].camera
@@ -350,7 +350,7 @@ def test_an_unfinished_slice_is_shown_as_its_finest_whole_lattice() -> None:
 
 
 def test_an_axis_seen_from_its_end_has_no_texts() -> None:
-    figure = render.draw_surfaces([_surface()], PlotOptions(), View(*PRESETS["front"]))
+    figure = render.draw_surfaces([_surface()], PlotOptions(camera="front"))
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert r"$\alpha$" in texts
     assert r"$\beta$" not in texts
@@ -374,7 +374,7 @@ def test_points_with_a_spectrum_are_numbered_on_from_panel_to_panel() -> None:
         )
 
     first, second = _surface(title="a", spectra=(spectrum((0, 0)), spectrum((0.5, 1.0)))), _surface(title="b")
-    figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], PlotOptions(), View(-58, 38))
+    figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], PlotOptions(camera="-58,38"))
     texts = [[text.get_text() for text in ax.texts if "lambda" in text.get_text()] for ax in figure.axes[:2]]
     assert texts == [["$\\lambda_{\\max}$ 20\nsaddle"] * 2, ["$\\lambda_{\\max}$ 20\nsaddle"]]
     numbers = [

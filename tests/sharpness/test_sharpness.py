@@ -22,8 +22,8 @@ import surfaceviz
 from surfaceviz import cli
 from surfaceviz.directions.normalise import noise
 from surfaceviz.errors import Interrupted
+from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.run import ground_of
 from surfaceviz.pipeline.sharpness import run as wiring
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.functional import borrowed
@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 
 def _objective(problem: Problem, batch: int = 128) -> tuple[Objective, Theta]:
     """Return the objective of a small problem, and its weights."""
-    targets = ground_of(HessianRequest(problem, dtype="float64"), lambda _line: None, 0)
+    targets = targets_of(HessianRequest.of(problem, dtype="float64"), lambda _line: None, 0)
     objective = Objective(
         problem=problem, split=targets.split, layout=targets.layout, filters=targets.filters,
         own_names=targets.own_names, device=CPU, batch=batch,

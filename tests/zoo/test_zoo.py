@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.zoo import catalogue, datasets, networks, training
 
 
 @pytest.mark.parametrize(
-    ("name", "target"), [("resnet20-digits", 0.97), ("resnet20-plain-digits", 0.95), ("mlp-digits", 0.93)]
+    ("name", "target"),
+    [("resnet20-digits", 0.97), ("resnet20-plain-digits", 0.95), ("mlp-digits", 0.93), ("cnn-digits", 0.97)],
 )
 def test_shipped_weights_reach_their_accuracy(name: str, target: float) -> None:
     problem = catalogue.problem(name)
     data = datasets.digits()
     assert (len(data["train"][1]), len(data["test"][1])) == (1437, 360)
     assert training.accuracy(problem.model, data["test"]) > target
-    assert all(not entry.summary.endswith(".") for entry in catalogue.ENTRIES.values())
+    assert all(not entry.summary.endswith(".") for entry in catalogue.CATALOGUE.values())
 
 
 def test_resnets_have_the_papers_size() -> None:
@@ -32,6 +34,24 @@ def test_resnets_have_the_papers_size() -> None:
     assert networks.ResNet(3)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     depth = sum(isinstance(m, torch.nn.Conv2d | torch.nn.Linear) for m in networks.ResNet(3).modules())
     assert depth == 20
+
+
+def test_every_entry_has_its_weights_and_a_recipe() -> None:
+    for name, entry in catalogue.CATALOGUE.items():
+        entry.network().load_state_dict(load_file(catalogue.weights_path(name)))
+        assert entry.recipe.epochs > 0
+        assert 0.5 < entry.target < 1
+    shipped = {path.stem for path in catalogue.weights_path("mlp-digits").parent.iterdir()}
+    assert shipped == set(catalogue.CATALOGUE)
+
+
+def test_the_batch_norm_cnn_has_the_size_counted_by_hand_and_no_skips() -> None:
+    model = networks.batch_norm_cnn()
+    convolutions = 9 * (1 * 16 + 16 * 32 + 32 * 64)
+    norms, linear = 2 * (16 + 32 + 64), 64 * 10 + 10
+    assert networks.parameter_count(model) == convolutions + norms + linear
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert catalogue.weights_path("cnn-digits").stat().st_size < 300_000
 
 
 def test_training_is_repeatable_and_learns() -> None:

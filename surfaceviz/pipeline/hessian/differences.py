@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from surfaceviz.records import EVALUATED, FloatArray, Slice
+from surfaceviz.records.second_differences import second_difference
 
 _NEAR = 1e-9  # of the range: a point that lies so close to a grid point is that one
 
@@ -26,8 +27,8 @@ def differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray
     for k, axis in enumerate(surface.axes if on_grid and name in surface.values else ()):
         if not 0 < index[k] < len(axis) - 1:
             continue
-        three = [(*index[:k], index[k] + step, *index[k + 1 :]) for step in (-1, 0, 1)]
-        if all(surface.origin[i] == EVALUATED for i in three):
-            low, middle, high = (float(surface.values[name][i]) for i in three)
-            found[k] = (low - 2 * middle + high) / (axis[1] - axis[0]) ** 2
+        line: tuple[int | slice, ...] = (*index[:k], slice(None), *index[k + 1 :])
+        near = slice(index[k] - 1, index[k] + 2)
+        if np.all(surface.origin[line][near] == EVALUATED):
+            found[k] = second_difference(axis, surface.values[name][line], index[k])
     return found

@@ -91,7 +91,7 @@ class Rows:
 
 def map_wanted(request: HessianRequest, dimension: int, vectors: int) -> SpectrumSpec:
     """Return what is found out at each point of a map: the extreme eigenvalues."""
-    return replace(request.wanted, top=1, bottom=min(1, dimension - 1), rtol=request.map_rtol, memory=vectors)
+    return replace(request.spectrum, top=1, bottom=min(1, dimension - 1), rtol=request.map_rtol, memory=vectors)
 
 
 def blank_map(axes: Sequence[FloatArray], request: HessianRequest, targets: HessianTargets) -> HessianMap:
@@ -106,7 +106,7 @@ def blank_map(axes: Sequence[FloatArray], request: HessianRequest, targets: Hess
 
 def map_provenance(request: HessianRequest, targets: HessianTargets) -> dict[str, str | int | float]:
     """Return what two maps must share to be one."""
-    wanted = request.wanted
+    wanted = request.spectrum
     return {
         "split": targets.split.name, "samples": targets.split.count, "operator": wanted.operator,
         "parameters": wanted.parameters, "normalised": int(wanted.normalised), "rtol": request.map_rtol,
@@ -119,8 +119,8 @@ def map_provenance(request: HessianRequest, targets: HessianTargets) -> dict[str
 def batch_of(found: HessianMap, targets: HessianTargets, request: HessianRequest, memory: Memory, first: int) -> int:
     """Return the samples in a batch of a map: as asked, as its file has it, or measured, once for all processes."""
     known = found.provenance.get("batch")
-    if request.batch or known:
-        return request.batch or int(known or 0)
+    if request.batch_size or known:
+        return request.batch_size or int(known or 0)
     sums = make_sums(targets, request, memory, SampleShare())
     sums.set_point(first)
     return sums.batch_size

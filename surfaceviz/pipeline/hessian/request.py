@@ -1,46 +1,52 @@
-"""What the user asks about curvature."""
+"""The request for spectra and Hessian maps: what the user asked for. No torch is needed to import this module."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from surfaceviz.curvature import SpectrumSpec
-from surfaceviz.problem.problem import Problem
+from surfaceviz.options import AUTO
 
+if TYPE_CHECKING:
+    from surfaceviz.curvature import SpectrumSpec
+    from surfaceviz.problem.problem import Problem
+
+RTOL, MAP_RTOL = 1e-3, 1e-2  # relative residuals of eigenvalues; ours
 _FILES = (".h5", ".hdf5")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HessianRequest:
-    """What is asked about curvature, checked as far as that goes without building anything.
+    """What the user asked about curvature, checked before anything is built.
 
     Attributes:
         target: a slice's file, or a problem or its name.
-        wanted: what to find out about each point.
-        map_rtol: the relative residual of a map's eigenvalues.
+        spectrum: what to compute at each point.
+        map_rtol: relative residual of a map's eigenvalues.
         at: points of the slice, by their coordinates; theta where none is named and no map is asked for.
-        grid: the numbers of points of a map over the slice's range, one for each axis; () for no map.
-        cold: whether each point of a map starts from random vectors, not from its neighbour's.
+        grid: numbers of points of a map over the slice's range, one for each axis; () for no map.
+        cold: whether each point of a map starts from random vectors, and not from its neighbour's.
         weights: checkpoints of a problem, ``FILE[:KEY]``; the problem's own where none is named.
-        problem: of a slice whose file does not name it, or names it otherwise than it is found here.
-        data: the folder of a catalogue problem's data.
-        split: whose loss; the first without.
-        samples: a seeded subset of so many.
-        device: as torch names it; ``auto``: a GPU where there is one.
-        dtype: float64 or float32; by default float64 for such a model, else float32.
-        batch: samples in a batch; None measures.
-        memory: bytes in all; None: half of what is free.
-        learning_rate: of the training, for the line of 2 / learning rate.
-        output: of a problem's; None: what is found is returned alone.
-        default_output: write to the problem's name in the current folder.
-        overwrite: whether what is there of the same is computed anew.
+        problem: the problem of a slice whose file does not name it, or names it otherwise than it is found here.
+        data: folder of a catalogue problem's data.
+        split: the split whose loss is meant; by default the first.
+        samples: size of a seeded subset.
+        device: as torch names it; ``auto`` takes a GPU where there is one.
+        dtype: float64 or float32; by default float64 for a float64 model, else float32.
+        batch_size: samples in a batch; None measures.
+        memory: bytes in all; None takes half of the free memory.
+        learning_rate: the training's, for the line at 2 / learning rate.
+        output: file for a problem; None returns the result only.
+        default_output: whether the file is named after the problem, in the current folder.
+        overwrite: whether to recompute what the file holds.
     """
 
     target: str | Path | Problem
-    wanted: SpectrumSpec = field(default_factory=SpectrumSpec)
-    map_rtol: float = 1e-2
+    spectrum: SpectrumSpec
+    map_rtol: float
     at: tuple[tuple[float, ...], ...] = ()
     grid: tuple[int, ...] = ()
     cold: bool = False
@@ -49,48 +55,123 @@ class HessianRequest:
     data: str | None = None
     split: str | None = None
     samples: int | None = None
-    device: str = "auto"
+    device: str = AUTO
     dtype: str | None = None
-    batch: int | None = None
+    batch_size: int | None = None
     memory: int | None = None
     learning_rate: float | None = None
     output: Path | None = None
     default_output: bool = False
     overwrite: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        target: str | Path | Problem,
+        at: Sequence[str | Sequence[float]] | None = None,
+        *,
+        top: int | None = None,
+        bottom: int | None = None,
+        density: bool = False,
+        trace: bool = False,
+        by_layer: bool = False,
+        operator: str = "hessian",
+        parameters: str = "all",
+        normalised: bool = False,
+        rtol: float | None = None,
+        probes: int = 10,
+        steps: int = 60,
+        block: int = 1,
+        seed: int = 0,
+        weight_decay: float | None = None,
+        grid: str | Sequence[int] | None = None,
+        cold: bool = False,
+        weights: str | Sequence[str] | None = None,
+        problem: str | Problem | None = None,
+        data: str | None = None,
+        split: str | None = None,
+        samples: int | None = None,
+        device: str = AUTO,
+        dtype: str | None = None,
+        batch_size: int | None = None,
+        memory: int | str | None = None,
+        learning_rate: float | None = None,
+        output: str | Path | None = None,
+        default_output: bool = False,
+        overwrite: bool = False,
+    ) -> HessianRequest:
+        """Return the request that raw options describe; their defaults are stated here only.
+
+        Raises:
+            ValueError: an option has a value that it cannot have, or two options contradict each other.
+        """
+        from surfaceviz.curvature import SpectrumSpec  # noqa: PLC0415  needs torch, which --help does without
+
+        spectrum = SpectrumSpec(
+            top=top, bottom=bottom, density=density, trace=trace, by_layer=by_layer, operator=operator,
+            parameters=parameters, normalised=normalised, rtol=RTOL if rtol is None else rtol, probes=probes,
+            steps=steps, block=block, seed=seed, weight_decay=weight_decay,
+        )  # fmt: skip
+        return cls(
+            target=target,
+            spectrum=spectrum,
+            map_rtol=MAP_RTOL if rtol is None else rtol,
+            at=tuple(map(parse_point, at or ())),
+            grid=() if grid is None else parse_grid(grid),
+            cold=cold,
+            weights=(weights,) if isinstance(weights, str) else tuple(weights or ()),
+            problem=problem,
+            data=data,
+            split=split,
+            samples=samples,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            memory=parse_memory(memory) if isinstance(memory, str) else memory,
+            learning_rate=learning_rate,
+            output=None if output is None else Path(output),
+            default_output=default_output and file_of(target) is None,
+            overwrite=overwrite,
+        )
+
     def __post_init__(self) -> None:
         """Refuse what can be seen to be wrong before anything is built."""
         if self.dtype not in (None, "float64", "float32"):
             raise ValueError(f"dtype: second derivatives are taken in float64 or float32, got {self.dtype!r}")
-        for name in ("samples", "batch", "memory"):
+        for name in ("samples", "batch_size", "memory"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+                raise ValueError(f"{name.removesuffix('_size')} must be at least 1, got {value}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"learning rate: expected a positive number, got {self.learning_rate:g}")
         if any(count < 1 for count in self.grid):
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
         if self.file is None and (self.at or self.grid):
-            raise ValueError("points and maps lie on a slice: give its file in the problem's place")
+            raise ValueError("points and maps lie on a slice: give its file instead of the problem")
         if self.file is not None and (self.weights or self.output or self.learning_rate):
-            raise ValueError(f"{self.file} holds a slice, with its weights and place; leave weights, output and lr out")
+            raise ValueError(f"{self.file} holds a slice, its weights and its place; leave weights, output and lr out")
 
     @property
     def file(self) -> Path | None:
         """The slice's file, where the target is one."""
-        if isinstance(self.target, Problem):
-            return None
-        return Path(self.target) if Path(self.target).suffix.lower() in _FILES else None
+        return file_of(self.target)
 
     @property
     def words(self) -> str:
-        """The inquiry as processes compare theirs: without what can't be sent, and what each finds for itself."""
+        """The request as ranks compare theirs: without what can't be sent, and what each finds for itself."""
         own = ("target", "problem", "data", "weights", "output", "memory", "overwrite")
         return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in own)
 
 
-def parse_point(given: str) -> tuple[float, ...]:
-    """Return the coordinates that ``"A"`` or ``"A,B"`` means.
+def file_of(target: object) -> Path | None:
+    """Return the slice's file that a target is; None for a problem."""
+    if not isinstance(target, str | Path):
+        return None
+    return Path(target) if Path(target).suffix.lower() in _FILES else None
+
+
+def parse_point(given: str | Sequence[float]) -> tuple[float, ...]:
+    """Return the coordinates that ``"A"``, ``"A,B"`` or a sequence of numbers means.
 
     Raises:
         ValueError: it is neither.
@@ -99,7 +180,7 @@ def parse_point(given: str) -> tuple[float, ...]:
     (0.5, -1.0)
     """
     try:
-        point = tuple(float(part) for part in given.split(","))
+        point = tuple(float(part) for part in (given.split(",") if isinstance(given, str) else given))
     except ValueError:
         raise ValueError(f"at {given!r}: expected A,B such as 0.5,-1 (A alone on a curve)") from None
     if len(point) > 2:  # noqa: PLR2004
@@ -107,8 +188,8 @@ def parse_point(given: str) -> tuple[float, ...]:
     return point
 
 
-def parse_grid(given: str) -> tuple[int, ...]:
-    """Return the numbers of points that ``"P:Q"`` (``"P"`` on a curve) means.
+def parse_grid(given: str | Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of points that ``"P:Q"`` (``"P"`` on a curve) or a sequence of numbers means.
 
     Raises:
         ValueError: it is neither.
@@ -116,6 +197,8 @@ def parse_grid(given: str) -> tuple[int, ...]:
     >>> parse_grid("11:9")
     (11, 9)
     """
+    if not isinstance(given, str):
+        return tuple(map(int, given))
     parts = given.split(":")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
         raise ValueError(f"map {given!r}: expected P:Q such as 11:11 (P alone on a curve)")

@@ -1,13 +1,14 @@
-"""Curvature of slices and trainings: measured, kept safe, gone on with; alone or with all ranks of an MPI job."""
+"""Computing spectra and Hessian maps of slices and trainings, storing each as it is finished."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,16 +16,10 @@ import surfaceviz.lock
 from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
 from surfaceviz.curvature.sharded_hvp import ApplyMatrix, SetPoint
-from surfaceviz.errors import Interrupted, ProblemError, StoreError
-from surfaceviz.execute import (
-    MpiJob,
-    following,
-    joined,
-    keep_memory,
-    leading,
-    map_unordered,
-)
+from surfaceviz.errors import Interrupted, StoreError
+from surfaceviz.execute import MpiJob, MpiWorker, keep_memory, map_unordered
 from surfaceviz.pipeline.hessian.maps import Row, Rows, batch_of, blank_map, enter_row, map_provenance, rows_of
+from surfaceviz.pipeline.hessian.points import axes_of, points_of, targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import divided, make_sums, spectra
 from surfaceviz.pipeline.hessian.spectrum_store import (
@@ -37,20 +32,28 @@ from surfaceviz.pipeline.hessian.spectrum_store import (
     known_of,
     widened,
 )
-from surfaceviz.pipeline.hessian.targets import HessianTargets, course_ground, slice_ground
-from surfaceviz.pipeline.hessian.workers import HessianWorkers, MapOf
-from surfaceviz.pipeline.slice.plan import file_name
+from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.hessian.workers import (
+    EndSpectra,
+    ShareMap,
+    ShareSpectra,
+    processes_here,
+    sharing_spectra,
+    worker_spec,
+)
+from surfaceviz.pipeline.mpi import Fingerprint, Ranks, follow_orders, run_collective
+from surfaceviz.pipeline.resolve import file_name
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
-from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.signals import interruptible
+from surfaceviz.reporting import Reporter
 
+Missing: TypeAlias = list[tuple[int, SpectrumSpec]]  # number of a point, and what to compute there
 _WORTH_SHARING = 2**24  # parameters times samples; below it a product takes less than telling others of it; ours
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HessianResult:
-    """What was found, and where it is."""
+    """Spectra and a map, and the file that they are in."""
 
     spectra: tuple[Spectrum, ...]
     hessian_map: HessianMap | None
@@ -61,113 +64,97 @@ class HessianResult:
 def run_hessian(
     request: HessianRequest, *, workers: int | None = None, reporter: Reporter | None = None, command: str = ""
 ) -> HessianResult:
-    """Measure curvature and return it; what a file holds already is not computed again.
+    """Compute spectra and maps and return them; what a file holds already is not computed again.
 
-    Under an MPI launcher this is a collective call, and each rank returns what was found; only rank 0 writes and
-    reports, and has a path.
+    Under an MPI launcher this is a collective call, see `run_collective`.
 
     Raises:
-        ValueError: an option that can't be.
+        ValueError: an option has a value that it cannot have.
         SurfacevizError: problem, weights, data or file are not as they should be.
-        Interrupted: by a signal; the points and rows that were done are in the file.
+        Interrupted: by a signal; the points and rows that were finished are in the file.
     """
-    reporter = reporter or QuietReporter()
-    job = joined(reporter.warn)
-    if job is None:
-        with interruptible():
-            return _answer(request, HessianWorkers(workers, None, reporter), command)
-    return _lead(job, request, workers, reporter, command) if job.rank == 0 else _follow(job, request)
+    return run_collective(
+        lambda ranks: _result(request, ranks, command),
+        lambda worker, job: _follow(worker, job, request),
+        workers=workers,
+        reporter=reporter,
+    )
 
 
-def _lead(job: MpiJob, request: HessianRequest, workers: int | None, reporter: Reporter, command: str) -> HessianResult:
-    with signals.interruptible(), leading(job, signals.post, reporter.warn) as root:
-        hands = HessianWorkers(workers, root, reporter, job.local_rank, job.local_size)
-        answer = _answer(request, hands, command)
-        root.tell("done")
-    job.shared(answer)
-    return answer
+def _follow(worker: MpiWorker, job: MpiJob, request: HessianRequest) -> None:
+    """Build the same targets as rank 0, then multiply on a share of the samples, or measure rows of a map."""
+    targets = targets_of(request, lambda _line: None, job.local_rank)
+
+    def multiply(_order: ShareSpectra) -> Any:
+        memory = divided(targets, request, bases=1, processes=job.local_size)
+        sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
+        message = worker.answer(sums, (SetPoint, ApplyMatrix))
+        return None if isinstance(message, EndSpectra) else message
+
+    def measure_rows(order: ShareMap) -> None:
+        memory = divided(targets, request, bases=job.local_size, processes=job.local_size)
+        worker.serve(Rows(targets, replace(request, batch_size=order.batch_size), memory))
+
+    with borrowed(targets.problem.model, targets.device):
+        worker.report(Fingerprint(contents=targets.identity))
+        follow_orders(worker, {ShareSpectra: multiply, ShareMap: measure_rows})
 
 
-def _follow(job: MpiJob, request: HessianRequest) -> HessianResult:
-    with following(job) as member:
-        keep_memory()
-        targets = ground_of(request, lambda _line: None, job.local_rank)
-        with borrowed(targets.problem.model, targets.device):
-            member.report(targets.identity)
-            while (word := member.hear()) != "done":
-                if word == "spectra":
-                    memory = divided(targets, request, bases=1, processes=job.local_size)
-                    sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
-                    word = member.answer(sums, (SetPoint, ApplyMatrix))
-                elif isinstance(word, MapOf):
-                    memory = divided(targets, request, bases=job.local_size, processes=job.local_size)
-                    member.serve(Rows(targets, replace(request, batch=word.batch), memory))
-    found: HessianResult = job.shared(None)
-    return replace(found, path=None)
-
-
-def _answer(request: HessianRequest, hands: HessianWorkers, command: str) -> HessianResult:
-    if hands.asked is not None and hands.asked < 1:
-        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {hands.asked}")
-    if hands.root is not None and hands.asked not in (None, 1):
-        raise ValueError(
-            f"workers: each of the {hands.root.size} ranks is one; leave workers out, and start more ranks"
-        )
+def _result(request: HessianRequest, ranks: Ranks, command: str) -> HessianResult:
     keep_memory()
     try:
         if request.file is None:
-            return _of_problem(request, hands, command)
+            return _of_problem(request, ranks, command)
         with surfaceviz.lock.held(request.file):
-            return _of_slice(request, request.file, hands)
+            return _of_slice(request, request.file, ranks)
     except Interrupted as error:
         kept = "" if request.output is None and request.file is None and not request.default_output else (
-            "; the points and rows that were done are in the file, and the same command"
-            f"{' without overwrite' if request.overwrite else ''} goes on from there"
+            "; the points and rows that were finished are in the file, and the same command"
+            f"{' without overwrite' if request.overwrite else ''} resumes from there"
         )  # fmt: skip
         raise Interrupted(error.signum, f"{Interrupted(error.signum).args[0]}{kept}") from None
 
 
 def _measure(
-    request: HessianRequest,
-    targets: HessianTargets,
-    missing: Sequence[tuple[int, SpectrumSpec]],
-    hands: HessianWorkers,
-    book: SpectrumStore,
+    request: HessianRequest, targets: HessianTargets, missing: Missing, ranks: Ranks, store_: SpectrumStore
 ) -> None:
-    """Measure the spectra of some points and put each where it is kept."""
+    """Compute the spectra of some points, and store each."""
     if not missing:
         return
-    if coupling_norms(targets.problem.model) and request.batch is None:
-        hands.reporter.warn(
+    if coupling_norms(targets.problem.model) and request.batch_size is None:
+        ranks.reporter.warn(
             "batch norms without running statistics couple the samples of a batch: the matrix depends on how these are "
-            "cut into batches; name their size by batch"
+            "divided into batches; give their size by batch"
         )
     worth = targets.layout.dimension * targets.split.count > _WORTH_SHARING
-    where = hands.count(targets, len(targets.split.given) or targets.split.count, worth=worth)
-    with hands.others("spectra"):
-        memory = divided(targets, request, bases=1, processes=hands.sharing(where))
-        for done, record in enumerate(spectra(targets, request, missing, where, memory, hands.reporter), start=1):
-            book.put(record)
-            hands.reporter.advance(done, len(missing), done)
+    spec = worker_spec(targets, ranks, len(targets.split.given) or targets.split.count, worth=worth)
+    with sharing_spectra(ranks):
+        memory = divided(targets, request, bases=1, processes=processes_here(ranks, spec))
+        for done, record in enumerate(spectra(targets, request, missing, spec, memory, ranks.reporter), start=1):
+            store_.put(record)
+            ranks.reporter.advance(done, len(missing), done)
 
 
-def _of_slice(request: HessianRequest, path: Path, hands: HessianWorkers) -> HessianResult:
-    book = SliceSpectrumStore(path)
-    points, axes = points_of(request, book.surface), axes_of(request, book.surface)
-    targets = ground_of(request, hands.reporter.say, hands.local)
-    hands.meet(targets)
+def _of_slice(request: HessianRequest, path: Path, ranks: Ranks) -> HessianResult:
+    store_ = SliceSpectrumStore(path)
+    points, axes = points_of(request, store_.surface), axes_of(request, store_.surface)
+    targets = targets_of(request, ranks.reporter.say, ranks.local_rank)
+    ranks.compare(Fingerprint(contents=targets.identity))
     keys = [key_at(request, targets, number) for number in range(len(points))]
     if request.overwrite:
-        book.drop(keys)
-    missing = _missing(request, book, keys)
+        store_.drop(keys)
+    missing = _missing(request, store_, keys)
     with borrowed(targets.problem.model, targets.device):
-        _measure(request, targets, missing, hands, book)
+        _measure(request, targets, missing, ranks, store_)
         fresh = len(missing)
         if axes:
-            found = _map_of(request, targets, book.surface, axes)
-            book.surface = replace(book.surface, hessian_map=found)
-            fresh += _fill(request, targets, found, rows_of(found, len(points)), hands, book)
-    return HessianResult(_found(request, book, keys), book.surface.hessian_map if axes else None, path, fresh)
+            found = _map_of(request, targets, store_.surface, axes)
+            store_.surface = replace(store_.surface, hessian_map=found)
+            fresh += _fill(request, targets, found, rows_of(found, len(points)), ranks, store_)
+    return HessianResult(
+        spectra=_found(request, store_, keys), hessian_map=store_.surface.hessian_map if axes else None, path=path,
+        fresh=fresh,
+    )  # fmt: skip
 
 
 def _map_of(request: HessianRequest, targets: HessianTargets, surface: Slice, axes: Sequence[FloatArray]) -> HessianMap:
@@ -194,59 +181,60 @@ def _fill(
     targets: HessianTargets,
     found: HessianMap,
     rows: Sequence[Row],
-    hands: HessianWorkers,
-    book: SliceSpectrumStore,
+    ranks: Ranks,
+    store_: SliceSpectrumStore,
 ) -> int:
     """Measure the missing rows of a map; return how many those were."""
     if not rows:
         return 0
-    where = hands.count(targets, len(rows), worth=True)
-    sharing = hands.sharing(where)
+    spec = worker_spec(targets, ranks, len(rows), worth=True)
+    sharing = processes_here(ranks, spec)
     memory = divided(targets, request, bases=sharing, processes=sharing)
     done, total = int(np.count_nonzero(found.origin)), found.origin.size
     before = done
     if before:
-        hands.reporter.say(f"going on from {done} of the map's {total} points")
+        ranks.reporter.say(f"resuming from {done} of the map's {total} points")
     batch = batch_of(found, targets, request, memory, rows[0].numbers[0])
     found = replace(found, provenance={**found.provenance, "batch": batch})
-    book.surface = replace(book.surface, hessian_map=found)
-    request = replace(request, batch=batch)
-    with hands.others(MapOf(batch)), map_unordered(lambda _number: Rows(targets, request, memory), where) as run:
+    store_.surface = replace(store_.surface, hessian_map=found)
+    request = replace(request, batch_size=batch)
+    ranks.tell(ShareMap(batch))
+    with map_unordered(lambda _number: Rows(targets, request, memory), spec) as run:
         for each in run(rows):
             enter_row(found, each.chunk, each.result)
-            book.save()
+            store_.save()
             done += len(each.chunk.numbers)
-            hands.reporter.advance(done, total, done - before)
-            signals.check()
+            ranks.reporter.advance(done, total, done - before)
+            signals.raise_if_interrupted()
     return len(rows)
 
 
-def _of_problem(request: HessianRequest, hands: HessianWorkers, command: str) -> HessianResult:
-    targets = ground_of(request, hands.reporter.say, hands.local)
-    hands.meet(targets)
+def _of_problem(request: HessianRequest, ranks: Ranks, command: str) -> HessianResult:
+    targets = targets_of(request, ranks.reporter.say, ranks.local_rank)
+    ranks.compare(Fingerprint(contents=targets.identity))
     output = Path(f"{file_name(targets.name)}-curvature.h5") if request.default_output else request.output
     keys = [key_at(request, targets, number) for number in range(len(targets.points))]
     with _held(output):
         noted = _course_provenance(request, targets, command)
-        book = TrainingSpectrumStore(output, noted, keys, overwrite=request.overwrite)
-        missing = _missing(request, book, keys)
+        store_ = TrainingSpectrumStore(output, noted, keys, overwrite=request.overwrite)
+        missing = _missing(request, store_, keys)
         with borrowed(targets.problem.model, targets.device):
-            _measure(request, targets, missing, hands, book)
-    return HessianResult(_found(request, book, keys), None, output, len(missing))
+            _measure(request, targets, missing, ranks, store_)
+    return HessianResult(spectra=_found(request, store_, keys), hessian_map=None, path=output, fresh=len(missing))
 
 
-def _missing(request: HessianRequest, book: SpectrumStore, keys: Sequence[Key]) -> list[tuple[int, SpectrumSpec]]:
+def _missing(request: HessianRequest, store_: SpectrumStore, keys: Sequence[Key]) -> Missing:
     """Return the numbers of the points that are to be measured, and what is wanted of each."""
-    found = [None if request.overwrite else known_of(book.spectra, key, request.wanted) for key in keys]
+    found = [None if request.overwrite else known_of(store_.spectra, key, request.spectrum) for key in keys]
     return [
-        (i, widened(request.wanted, record))
+        (i, widened(request.spectrum, record))
         for i, record in enumerate(found)
-        if record is None or not holds(record, request.wanted)
+        if record is None or not holds(record, request.spectrum)
     ]
 
 
-def _found(request: HessianRequest, book: SpectrumStore, keys: Sequence[Key]) -> tuple[Spectrum, ...]:
-    found = (known_of(book.spectra, key, request.wanted) for key in keys)
+def _found(request: HessianRequest, store_: SpectrumStore, keys: Sequence[Key]) -> tuple[Spectrum, ...]:
+    found = (known_of(store_.spectra, key, request.spectrum) for key in keys)
     return tuple(record for record in found if record is not None)
 
 
@@ -267,46 +255,3 @@ def _course_provenance(request: HessianRequest, targets: HessianTargets, command
         "split": targets.split.name,
     }  # fmt: skip
     return noted | ({} if request.learning_rate is None else {"learning_rate": request.learning_rate})
-
-
-def ground_of(request: HessianRequest, say: Callable[[str], None], local: int) -> HessianTargets:
-    """Return the ground of all points that are asked for, the spectra's first, then the map's row by row.
-
-    Raises:
-        SurfacevizError: problem, weights, data or file are not as they should be.
-    """
-    if request.file is None:
-        return course_ground(request, say, local)
-    surface = store.read(request.file)
-    places = [*points_of(request, surface), *_places(axes_of(request, surface))]
-    return slice_ground(request, surface, places, say, local)
-
-
-def points_of(request: HessianRequest, surface: Slice) -> tuple[tuple[float, ...], ...]:
-    """Return the points whose spectra are asked for: those named, else theta unless a map is asked for."""
-    return request.at or (() if request.grid else ((0.0,) * surface.ndim,))
-
-
-def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:
-    """Return the coordinates of the map, over the slice's range; () without one.
-
-    Raises:
-        ProblemError: as many axes as the slice has not.
-    """
-    if request.grid and len(request.grid) != surface.ndim:
-        given = ":".join(map(str, request.grid))
-        raise ProblemError(
-            f"map {given} has {len(request.grid)} axes, the slice {surface.ndim}; give P:Q for two, P for one"
-        )
-    ends = [(float(axis[0]), float(axis[-1])) for axis in surface.axes]
-    return [
-        np.linspace(*end, count) if count > 1 else np.array([sum(end) / 2])
-        for end, count in zip(ends, request.grid, strict=False)
-    ]
-
-
-def _places(axes: Sequence[FloatArray]) -> list[tuple[float, ...]]:
-    if not axes:
-        return []
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-    return [tuple(map(float, point)) for point in points]

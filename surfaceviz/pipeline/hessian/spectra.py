@@ -21,10 +21,10 @@ from surfaceviz.curvature import (
 from surfaceviz.execute import WorkerSpec, available_memory, map_each
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.problem.functional import loss_sums, telling
+from surfaceviz.problem.functional import error_context, loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
-from surfaceviz.signals import check
+from surfaceviz.signals import raise_if_interrupted
 
 _BATCH = 512  # samples of a batch that is only looked at
 _VECTORS_SHARE = 0.5  # of the memory, at the most
@@ -49,14 +49,14 @@ def make_sums(targets: HessianTargets, request: HessianRequest, memory: Memory, 
     """Return what multiplies vectors on a process's share of the samples."""
     return ShardedHvp(
         targets.problem, share.of(targets.split), targets.layout, targets.own_names, targets.state,
-        operator=request.wanted.operator, memory=memory.graphs, batch=request.batch,
+        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
     )  # fmt: skip
 
 
 def divided(targets: HessianTargets, request: HessianRequest, *, bases: int, processes: int) -> Memory:
     """Return how the memory is divided."""
     each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
-    wanted = request.wanted
+    wanted = request.spectrum
     most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
     return Memory.of(request.memory, each, most=most, bases=bases, processes=processes)
 
@@ -74,7 +74,7 @@ def spectra(
     with map_each(make, workers) as each:
         operator = Operator(each, targets.layout, targets.dtype)
         for number, wanted in missing:
-            check()
+            raise_if_interrupted()
             site = targets.site(number)
             if words := kinks(targets, number):
                 site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
@@ -92,5 +92,5 @@ def kinks(targets: HessianTargets, number: int) -> str:
         for batch in targets.split.batches(_BATCH):
             measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
-    with telling("the loss"):
+    with error_context("the loss"):
         return count_kinks([state[name] for name in names], run).words

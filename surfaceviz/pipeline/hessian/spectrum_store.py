@@ -13,7 +13,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.records import Curvature, Slice, Spectrum
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 Key: TypeAlias = tuple[object, ...]
 
@@ -53,7 +53,7 @@ class SliceSpectrumStore:
 
     def save(self) -> None:
         """Write the slice with all that belongs to it; a signal waits until that is done."""
-        with shielded():
+        with deferred_signals():
             store.write(self._path, self.surface, self._tensors)
 
 
@@ -96,7 +96,7 @@ class TrainingSpectrumStore:
             return
         place = {key: i for i, key in enumerate(self._order)}
         ordered = sorted(self.spectra, key=lambda each: (each.step or 0.0, place.get(key_of(each), 0)))
-        with shielded():
+        with deferred_signals():
             store.write_curvature(self._path, Curvature(tuple(ordered), self._provenance))
 
 
@@ -116,7 +116,7 @@ def key_of(record: Spectrum) -> Key:
 
 def key_at(request: HessianRequest, targets: HessianTargets, number: int) -> Key:
     """Return the key of the spectrum that is asked for at a point."""
-    wanted, given = request.wanted, targets.points[number].fields
+    wanted, given = request.spectrum, targets.points[number].fields
     return (
         given.get("place", ()), given.get("source", ""), given.get("weights_sha256", ""), wanted.operator,
         wanted.parameters, wanted.normalised, targets.split.name, targets.split.count,

@@ -5,29 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_scales, parameter_layout
-from surfaceviz.directions.axes import Axis
-from surfaceviz.directions.random import RandomSpec
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
-from surfaceviz.pipeline.hessian.differences import differences
+from surfaceviz.pipeline.hessian.differences import differences as second_differences
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.along import RADIUS
-from surfaceviz.pipeline.slice.identity import same_directions
-from surfaceviz.pipeline.slice.plan import Plan, device_of, make_plan, read_theta
+from surfaceviz.pipeline.provenance import request_from, with_problem
+from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
+from surfaceviz.pipeline.slice.coverage import Coverage
+from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.problem.data import Split
-from surfaceviz.problem.functional import State, borrowed, recalibrate, telling
+from surfaceviz.pipeline.slice.resume import same_directions
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
@@ -65,7 +64,7 @@ class HessianTargets:
     own_names: Mapping[str, str]
     dtype: torch.dtype
     device: torch.device
-    split: Split
+    split: DataSplit
     points: Sequence[TargetPoint]
     directions: Tensor | None
     scale: float
@@ -88,7 +87,7 @@ class HessianTargets:
         )  # fmt: skip
 
 
-def slice_ground(
+def slice_targets(
     request: HessianRequest, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, local: int
 ) -> HessianTargets:
     """Return the ground of points on a slice: its plan, made again and compared with the file.
@@ -100,17 +99,19 @@ def slice_ground(
     assert request.file is not None
     for place in places:
         _check_place(surface, place)
-    plan = make_plan(request_of(request, surface), say, place=local, kept=request.file)
+    plan = make_plan(slice_request(request, surface), say, place=local, kept=request.file)
     _refuse_changed(plan, surface, request.file)
     split = next((s for s in plan.splits if s.name == (request.split or plan.splits[0].name)), None)
     if split is None:
         raise ProblemError(f"no split {request.split!r} in {request.file}; it has {', '.join(surface.splits)}")
     context = plan.context(request.dtype or plan.dtype)
     made = _weights_at(context)
-    fields = [{"place": place, "differences": differences(surface, f"{split.name}_loss", place)} for place in places]
+    fields = [
+        {"place": place, "differences": second_differences(surface, f"{split.name}_loss", place)} for place in places
+    ]
     points = [TargetPoint(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
     layout = parameter_layout(
-        plan.theta, plan.filters, _trainable(plan.problem, plan.filters), request.wanted.parameters
+        plan.theta, plan.minimum.filters, _trainable(plan.problem, plan.minimum.filters), request.spectrum.parameters
     )
     # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors; nor is
     # one whose points have statistics of their own, through which the loss depends on the weights as well.
@@ -118,7 +119,7 @@ def slice_ground(
         set(direction.tensors) <= set(layout.names) for direction in plan.directions
     )
     directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
-    return _ground(request, plan.problem, plan.name, plan.filters, layout, split, points, directions, context)
+    return _targets(request, plan.problem, plan.name, plan.minimum.filters, layout, split, points, directions, context)
 
 
 def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
@@ -140,7 +141,7 @@ def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], Sta
     return made
 
 
-def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTargets:
+def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> HessianTargets:
     """Return the ground of one or several checkpoints of a problem.
 
     Raises:
@@ -158,7 +159,7 @@ def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTarge
         return read_theta(problem, weights, dtype, say)
 
     first = theta(request.weights[0] if request.weights else None)
-    layout = parameter_layout(first, filters, _trainable(problem, filters), request.wanted.parameters)
+    layout = parameter_layout(first, filters, _trainable(problem, filters), request.spectrum.parameters)
     points, steps = [], steps_of(request.weights)
     for number, weights in enumerate(request.weights or (None,)):
         tensors = first if number == 0 else theta(weights)
@@ -167,25 +168,25 @@ def course_ground(request: HessianRequest, say: Say, local: int) -> HessianTarge
         del tensors  # one set of weights is held at a time
         points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
     context = EvaluationContext(problem, Perturber(own_names, first, [], dtype, device), [])
-    return _ground(
+    return _targets(
         request, problem, problem.name or type(problem.model).__name__, filters, layout,
         split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,
     )  # fmt: skip
 
 
-def _ground(
+def _targets(
     request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout,
-    split: Split,
+    split: DataSplit,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
     placer = context.place
     few = split if request.samples is None else split.subset(request.samples)
     there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    with borrowed(problem.model, placer.device), telling("the loss of a guess"):
+    with borrowed(problem.model, placer.device), error_context("the loss of a guess"):
         guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
     identity = {
         "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
-        "data": split.sha256, "inquiry": request.words,
+        "data": split.sha256, "request": request.words,
     }  # fmt: skip
     return HessianTargets(
         problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, points,
@@ -193,49 +194,38 @@ def _ground(
     )  # fmt: skip
 
 
-def request_of(request: HessianRequest, surface: Slice) -> Request:
-    """Return the request by which a slice was cut, in a dtype that bears second derivatives.
+def slice_request(request: HessianRequest, surface: Slice) -> Request:
+    """Return the request that a slice was computed by, in a dtype that suits second derivatives.
 
     Raises:
-        ProblemError: the file does not name its problem, and the inquiry none.
+        ProblemError: the file does not name its problem, and the request names none.
     """
-    noted = surface.provenance
-    if "imported_from" in noted:
+    stored = surface.provenance
+    if "imported_from" in stored:
         raise ProblemError(
-            f"{request.file} was imported from {noted['imported_from']}, which says neither of what network nor along "
-            "which directions; cut it anew by slice --directions"
+            f"{request.file} was imported from {stored['imported_from']}, which says neither of what network nor along "
+            "which directions; compute the slice again by slice --directions"
         )
-    origin = json.loads(str(noted.get("made_from", "{}")))
-    problem = request.problem or origin.get("problem")
-    if problem is None:
+    if request.problem is not None:
+        stored = with_problem(stored, "" if isinstance(request.problem, Problem) else request.problem)
+    elif json.loads(str(stored.get("made_from", "{}"))).get("problem") is None:
         raise ProblemError(
-            f"{request.file} was cut of live objects, by surfaceviz.slice, and does not name its problem: name it by "
-            "--problem FILE.py:FACTORY (problem= in Python)"
+            f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem: name "
+            "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
-    toward = tuple(origin.get("toward", ()))
-    directions = origin.get("directions")
-    random = RandomSpec() if toward or directions else RandomSpec(
-        int(noted["seed"]), str(noted["normalise"]), str(noted["ignore"]), bool(noted["orthogonal"])
-    )  # fmt: skip
-    samples = noted["samples"]
-    along, _, radius = str(noted.get("along", "none")).partition(" ")
-    return Request(
-        problem=problem,
-        axes=tuple(Axis.parse(text) for text in str(noted["axes"]).split()),
-        weights=origin.get("weights"),
-        data=request.data or origin.get("data"),
-        random=random,
-        only=tuple(json.loads(str(noted["only"]))),
-        freeze=tuple(json.loads(str(noted["freeze"]))),
-        toward=toward,
-        directions=directions,
-        along=None if along == "none" else along,
-        radius=float(radius or RADIUS),
-        splits=tuple(surface.splits),
-        samples=int(samples) if isinstance(samples, int | np.integer) else None,
-        bn=str(noted["bn"]),
-        dtype="float64" if noted["dtype"] == "float64" else "float32",  # the inquiry's own would be another fingerprint
+    asked = request_from(stored)
+    return replace(
+        asked,
+        problem=request.problem if isinstance(request.problem, Problem) else asked.problem,
+        data=request.data or asked.data,
+        coverage=Coverage(),
+        samples=asked.limit,
+        subset=None,
+        dtype="float64" if asked.dtype == "float64" else "float32",  # the request's own would be another fingerprint
         device=request.device,
+        engine=None,
+        batch_size=None,
+        group=None,
     )
 
 
@@ -244,11 +234,11 @@ def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
     for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
         if surface.provenance.get(key) != made[key]:
             raise StoreError(
-                f"{path} was cut around other {word} ({str(surface.provenance.get(key))[:12]}) than there are now "
-                f"({str(made[key])[:12]}); cut it anew"
+                f"{path} was computed around other {word} ({str(surface.provenance.get(key))[:12]}) than there are now "
+                f"({str(made[key])[:12]}); compute the slice again"
             )
     if not same_directions(plan, surface, path):
-        raise StoreError(f"{path}: its directions, made again, came out otherwise; cut it anew")
+        raise StoreError(f"{path}: its directions, made again, came out otherwise; compute the slice again")
 
 
 def _check_place(surface: Slice, place: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Who measures curvature: this process, local ones, or the ranks of an MPI job."""
+"""Workers for curvature: this process, local ones, or the ranks of an MPI job."""
 
 from __future__ import annotations
 
@@ -6,64 +6,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from surfaceviz.errors import ProblemError
-from surfaceviz.execute import MpiRoot, WorkerSpec, can_fork, cores
+from surfaceviz.execute import WorkerSpec, can_fork, cores
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.reporting import Reporter
+from surfaceviz.pipeline.mpi import Ranks
 
 
 @dataclass(frozen=True, slots=True)
-class MapOf:
-    """Tells ranks to take rows of a map, in batches of so many samples."""
-
-    batch: int
+class ShareSpectra:
+    """Tells ranks to multiply vectors on their share of the samples, until `EndSpectra`."""
 
 
 @dataclass(frozen=True, slots=True)
-class HessianWorkers:
-    """Who does the work, and who is told.
+class EndSpectra:
+    """Tells ranks that no further products follow."""
 
-    Attributes:
-        asked: local processes; None chooses.
-        crew: the other ranks, of whom this process is rank 0; None without an MPI launcher.
-        reporter: told what happens.
-        local: this process among those of its node.
-        beside: ranks on this node, this one included.
-    """
 
-    asked: int | None
-    root: MpiRoot | None
-    reporter: Reporter
-    local: int = 0
-    beside: int = 1
+@dataclass(frozen=True, slots=True)
+class ShareMap:
+    """Tells ranks to measure rows of a map, in batches of so many samples."""
 
-    def sharing(self, where: WorkerSpec) -> int:
-        """Return the processes that share this machine's memory."""
-        return where.count if self.root is None else self.beside
+    batch_size: int
 
-    @contextmanager
-    def others(self, word: str | MapOf) -> Iterator[None]:
-        """Have the other ranks take part in a kind of work for a ``with`` block."""
-        if self.root is not None:
-            self.root.tell(word)
-        yield
-        if self.root is not None and word == "spectra":
-            self.root.tell("over")  # a map's chunks run out by themselves
 
-    def count(self, targets: HessianTargets, most: int, *, worth: bool) -> WorkerSpec:
-        """Return the processes for work in ``most`` pieces."""
-        if self.root is not None:
-            return WorkerSpec(self.root.size, "mpi", self.root)
-        count = min(self.asked or (cores() if worth else 1), most)
-        return WorkerSpec(count, "fork") if can_fork() and targets.device.type == "cpu" and count > 1 else WorkerSpec()
+@contextmanager
+def sharing_spectra(ranks: Ranks) -> Iterator[None]:
+    """Share products with the other ranks for a ``with`` block."""
+    ranks.tell(ShareSpectra())
+    yield
+    ranks.tell(EndSpectra())
 
-    def meet(self, targets: HessianTargets) -> None:
-        """Compare what all ranks have built.
 
-        Raises:
-            ProblemError: a rank has other weights or data, or was asked something else.
-        """
-        for name, theirs in [] if self.root is None else self.root.hear():
-            differing = [key for key, word in targets.identity.items() if theirs.get(key) != word]
-            if differing:
-                raise ProblemError(f"{name} has another {differing[0]} than rank 0; all ranks must make the same call")
+def processes_here(ranks: Ranks, spec: WorkerSpec) -> int:
+    """Return the number of processes that share this machine's memory."""
+    return spec.count if ranks.root is None else ranks.on_node
+
+
+def worker_spec(targets: HessianTargets, ranks: Ranks, pieces: int, *, worth: bool) -> WorkerSpec:
+    """Return the workers for work in ``pieces``, where more than one process is worth it."""
+    if ranks.spec is not None:
+        return ranks.spec
+    count = min(ranks.workers or (cores() if worth else 1), pieces)
+    return WorkerSpec(count, "fork") if can_fork() and targets.device.type == "cpu" and count > 1 else WorkerSpec()

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from surfaceviz import evaluate
-from surfaceviz.directions.axes import AutoAxis
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
 from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.subset_size import fewest
@@ -21,12 +20,10 @@ from surfaceviz.reporting import Reporter
 
 Noted = dict[str, str | int | float]
 
-_TOLERANCE = 0.05  # of the refinement that a run without one is measured by
 _SHARE_OF_TOLERANCE = 0.1  # that a dtype's error may take
 _CALIBRATION = 6  # points
 _SAMPLING = 12  # points likewise, where the samples are a subset
 MOVING_SHARE = 0.9  # of the weights must change from one grid point to the next
-_EVALUATED_SHARE = 0.15  # of a refined grid, for an estimate of the work
 _REDUCED = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}
 _RISE = 10.0  # times the centre's loss: the level of a range where a guess loses less
 _SMALLEST, _LARGEST = 2.0**-14, 2.0**10  # a range is looked for between these
@@ -38,7 +35,7 @@ def settle(
 ) -> tuple[Plan, Evaluator | None, Noted]:
     """Return the plan with nothing left open, its evaluator if there is one yet, and what is to be stored of it."""
     noted: Noted = {}
-    if any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ()):
+    if plan.request.open_range:
         plan = _with_range(plan, levels, noted, reporter)
     if plan.request.samples == "auto" and plan.subset is None:
         plan = _with_subset(plan, levels, noted, reporter)
@@ -54,8 +51,8 @@ def settle(
 def prepared(plan: Plan) -> SelectedEngine | None:
     """Return the engine that was asked for, built while another process settles the rest; None where that is open."""
     request = plan.request
-    found = any(isinstance(axis, AutoAxis) for axis in request.axes or ())
-    if request.engine is None or plan.engine is not None or plan.dtype == "auto" or request.samples == "auto" or found:
+    chosen_later = "auto" in (plan.dtype, request.samples) or request.open_range
+    if request.engine is None or plan.engine is not None or chosen_later:
         return None
     with evaluate.tensor_float(plan.dtype, plan.device):
         return _measured(plan, 1)
@@ -70,7 +67,7 @@ def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
     if not needs_levels(plan):
         return {}
     levels = {}
-    context = plan.context(evaluate.default_dtype(plan.problem.model), whole=True)
+    context = plan.reference
     for split in context.splits:
         name = f"{split.name}_loss"
         guess = evaluate.uninformed_loss(context, split)
@@ -82,19 +79,18 @@ def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
 
 def needs_levels(plan: Plan) -> bool:
     """Return whether anything is settled or refined by the height of a loss."""
-    found = any(isinstance(axis, AutoAxis) for axis in plan.request.axes or ())
-    return found or plan.dtype == "auto" or plan.request.tolerance is not None
+    return plan.request.open_range or plan.dtype == "auto" or not plan.request.coverage.complete
 
 
 def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter: Reporter) -> Plan:
     """Return the plan with one symmetric range for all axes to be found: the widest that one of their halves needs."""
-    evaluator = Evaluator(plan.context(evaluate.default_dtype(plan.problem.model)), EngineConfig())
+    evaluator = Evaluator(plan.reference, EngineConfig())
     name = f"{plan.splits[0].name}_loss"
     asked = plan.request.axes
     assert asked is not None
     reaches: list[float] = []
     for k, axis in enumerate(asked):
-        for sign in (1.0, -1.0) if isinstance(axis, AutoAxis) else ():
+        for sign in () if axis.has_range else (1.0, -1.0):
             unit = tuple(sign if i == k else 0.0 for i in range(len(asked)))
 
             def risen(reach: float, unit: tuple[float, ...] = unit) -> bool:
@@ -108,7 +104,7 @@ def _with_range(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter:
     else:
         reporter.warn(f"{name} does not rise to {levels[name]:.4g} anywhere up to {_LARGEST:g}: the range is -1 .. 1")
     noted["range_level"] = levels[name]
-    found = tuple(a.over(reach) if isinstance(a, AutoAxis) else a for a in asked)
+    found = tuple(axis.over(reach) for axis in asked)
     return replace(plan, axes=found)
 
 
@@ -141,12 +137,11 @@ def _reach(risen: Callable[[float], bool]) -> float | None:
 
 def _with_subset(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter: Reporter) -> Plan:
     """Return the plan with as few samples as the tolerance bears, where that saves anything."""
-    tolerance = plan.request.tolerance
-    assert tolerance is not None
+    tolerance = plan.request.coverage.error
     counts = {f"{split.name}_loss": split.count for split in plan.splits}
     largest, needed, reason = max(counts.values()), None, _inseparable(plan)
     if not reason:
-        evaluator = Evaluator(plan.context(evaluate.default_dtype(plan.problem.model)), EngineConfig())
+        evaluator = Evaluator(plan.reference, EngineConfig())
         needed = fewest(evaluator, _some_places(plan, _SAMPLING, widely=True), levels, counts, tolerance)
         reason = f"fewer would save nothing, or be off by over a third of {tolerance:g}"
     if needed is None:
@@ -165,7 +160,7 @@ def _inseparable(plan: Plan) -> str:
         return "batches stay as they are given"
     if coupling_norms(plan.problem.model):
         return "batch norms without running statistics couple the samples of a batch"
-    if plan.points * _EVALUATED_SHARE <= 2 * _SAMPLING:
+    if plan.request.coverage.expected_points(plan.points) <= 2 * _SAMPLING:
         return "so few points are not worth looking for fewer samples"
     return ""
 
@@ -183,7 +178,7 @@ def _engine(plan: Plan, processes: int, noted: Noted, reporter: Reporter) -> Sel
 
 def _measured(plan: Plan, processes: int) -> SelectedEngine:
     request = plan.request
-    points = plan.points * (1.0 if request.tolerance is None else _EVALUATED_SHARE)
+    points = request.coverage.expected_points(plan.points)
     return evaluate.select_engine(
         plan.context(), _some_places(plan, 2), points=points / processes, engine=request.engine,
         batch_size=request.batch_size,
@@ -206,10 +201,10 @@ def _some_places(plan: Plan, count: int, *, widely: bool = False) -> list[tuple[
 
 def _with_dtype(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter: Reporter) -> Plan:
     """Return the plan in the fastest dtype whose error is under a tenth of the tolerance and whose weights move."""
-    usual = evaluate.default_dtype(plan.problem.model)
+    usual = plan.usual_dtype
     places = [*_some_places(plan, _CALIBRATION), (0.0,) * len(plan.axes)]
     exact = Evaluator(plan.context(usual), EngineConfig())(places).values
-    limit = _SHARE_OF_TOLERANCE * (plan.request.tolerance or _TOLERANCE)
+    limit = _SHARE_OF_TOLERANCE * plan.request.coverage.error
     taken, why = usual, []
     reduced = _REDUCED.get(plan.device.type, ())
     for dtype in ("float32", *reduced) if usual == "float64" else reduced:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from surfaceviz.directions.random import zero_filters
+from surfaceviz.directions.specs import FromFile, Toward
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.plan import Plan
@@ -17,13 +18,13 @@ from surfaceviz.records import EVALUATED, Slice
 
 def still(plan: Plan) -> list[str]:
     """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
-    if plan.request.toward or plan.request.directions:
+    if isinstance(plan.request.directions, Toward | FromFile):
         return []
     lines = []
-    frozen = len(plan.filters) - len(plan.moving)
+    frozen = len(plan.minimum.filters) - len(plan.made.moving)
     if frozen:
-        lines.append(f"{frozen} of {len(plan.filters)} parameters are frozen and stay still")
-    zeros = zero_filters(plan.theta, plan.filters, plan.moving)
+        lines.append(f"{frozen} of {len(plan.minimum.filters)} parameters are frozen and stay still")
+    zeros = zero_filters(plan.theta, plan.minimum.filters, plan.made.moving)
     if zeros:
         lines.append(f"{zeros} filters have norm 0 and stay still")
     return lines
@@ -46,7 +47,7 @@ def after(plan: Plan, surface: Slice) -> list[str]:
     losses, centre = surface.values[name], surface.centre[name]
     losses = np.where(surface.origin == EVALUATED, losses, np.nan)
     lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
-    if plan.request.toward or not lower.any():
+    if isinstance(plan.request.directions, Toward) or not lower.any():
         return []
     index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
     where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
@@ -92,10 +93,10 @@ def _unmoved(plan: Plan) -> list[str]:
     """Say which tensors can't lie on a line."""
     rigid = [name for name, tensor in plan.theta.items() if tensor.is_complex()]
     lines = [f"complex tensors stay still: {', '.join(rigid[:4])}"] if rigid else []
-    if plan.differing:
+    if plan.made.differing:
         lines.append(
             f"integer buffers differ between the models and stay as they are at the centre "
-            f"({', '.join(plan.differing[:4])}): the others' own losses are not reached"
+            f"({', '.join(plan.made.differing[:4])}): the others' own losses are not reached"
         )
     return lines
 

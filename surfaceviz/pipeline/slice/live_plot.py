@@ -9,7 +9,7 @@ from time import monotonic
 import numpy as np
 
 from surfaceviz.records import Slice
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 SHARE = 0.018  # of the run's time at the most
 _EVERY = 0.5  # seconds between two looks: what is complete is counted over the whole grid
@@ -39,9 +39,10 @@ class LivePlot:
         self._next = _FIRST
         self._looked = -np.inf
         if path is not None:
-            from surfaceviz import render  # noqa: PLC0415  most runs are not watched; before the run, not within it
+            # most runs are not watched; imported before the run starts, not during it
+            from surfaceviz.render import figure, slice_figure  # noqa: F401, PLC0415
 
-            self._render = render
+            self._render = figure
             self._started = monotonic()
         self.seconds = 0.0
 
@@ -59,7 +60,7 @@ class LivePlot:
         now, self._looked = level(), begun
         new = now is not None and now != self._drawn
         if new:
-            with shielded():
+            with deferred_signals():
                 self._draw(self._path, surface())
             self._drawn = now
         spent = monotonic() - begun

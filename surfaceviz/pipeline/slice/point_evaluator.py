@@ -10,14 +10,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from surfaceviz.directions.axes import Chunk
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
 from surfaceviz.execute import Make, WorkerSpec
-from surfaceviz.pipeline.slice.identity import same_values
-from surfaceviz.pipeline.slice.plan import Plan, make_plan
+from surfaceviz.pipeline.slice.chunks import Chunk
+from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
+from surfaceviz.records.rounding import same_bits
 
 _for_life = ExitStack()  # what a worker process borrows, it never gives back
 
@@ -73,6 +74,11 @@ class PointEvaluator:
         return self._all([place]).first
 
 
+def reference_centre(plan: Plan) -> dict[str, float]:
+    """Return the values at theta on all samples, in the model's usual dtype."""
+    return dict(Evaluator(plan.reference, EngineConfig()).centre().first)
+
+
 def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
     """Return the centre's values and the seconds that they took, warmed up where that is quick."""
     begun = time.monotonic()
@@ -88,7 +94,7 @@ def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
 def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> Make[Chunk, PointValues]:
     """Return what makes the function of a worker."""
     if where.count > 1 and where.method == "spawn":
-        return partial(_build, plan.settled, plan.identity, points.centre.first)
+        return partial(_build, plan.for_workers, plan.identity, points.centre.first)
     return lambda _number: points
 
 
@@ -106,7 +112,7 @@ def _build(
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
     _for_life.enter_context(tensor_float(plan.dtype, plan.device))
     points = PointEvaluator(plan)
-    if differing or not same_values(points.centre.first, centre):
+    if differing or not same_bits(points.centre.first, centre):
         what = ", ".join(differing) or "the values at the centre"
         raise ProblemError(
             f"building {request.problem} a second time, in a worker, gave another {what}; make it deterministic "

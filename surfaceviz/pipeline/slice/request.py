@@ -1,171 +1,193 @@
-"""What the user asked for."""
+"""The request for a slice: what the user asked for, checked before anything is built. No torch is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from surfaceviz import evaluate, store
-from surfaceviz.directions.axes import AutoAxis, Axis
-from surfaceviz.directions.random import RandomSpec
-from surfaceviz.pipeline.slice.along import ALONG
-from surfaceviz.problem.problem import Problem
+from surfaceviz.directions.axes import parse_axis
+from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
+from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, one_of
+from surfaceviz.pipeline.slice.coverage import Coverage, Shard
+
+if TYPE_CHECKING:
+    from surfaceviz.problem.problem import Problem
+
+Names = str | Sequence[str]
+_RANDOM = Random()
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of ``count`` parts of the grid, the ``number``-th, counted from 1.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a slice goes.
 
-    >>> Shard.parse("2/8")
-    Shard(number=2, count=8)
+    Attributes:
+        path: the HDF5 file; None keeps the slice in memory.
+        default: whether the file is named after the problem, in the current folder.
+        overwrite: whether to start again, whatever the file holds.
+        watch: whether to draw the picture next to the file again and again.
     """
 
-    number: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.count:
-            raise ValueError(f"shard: expected I/N with I from 1 to N, got {self}")
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
-
-    @classmethod
-    def parse(cls, given: str) -> Shard:
-        """Return the part that ``"I/N"`` means."""
-        number, _, count = given.partition("/")
-        if not (number.isdecimal() and count.isdecimal()):
-            raise ValueError(f"shard: expected I/N, such as 2/8 for the second of eight parts, got {given!r}")
-        return cls(int(number), int(count))
+    path: Path | None = None
+    default: bool = False
+    overwrite: bool = False
+    watch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the user asked for, checked as far as that goes without building anything.
+    """What the user asked for.
 
-    ``dtype``, ``engine`` and ``batch_size`` are None where the user leaves them open; ``tolerance`` is None
-    where every point is to be evaluated.
+    Attributes:
+        problem: a problem or its name.
+        axes: None for the default ones of the directions.
+        weights: ``FILE[:KEY]``; None for the problem's own.
+        data: folder of a catalogue problem's data.
+        directions: one of the four kinds.
+        coverage: which points are evaluated.
+        splits: names; all where empty.
+        samples: size of a seeded subset of each split, or ``auto`` for as few as the tolerance permits.
+        subset: the number that ``auto`` came to, once it is known.
+        bn: batch norms with ``fixed`` statistics, or ``recalibrate`` at each point.
+        dtype: None for the model's usual one; ``auto`` for the fastest that is exact enough.
+        device: as torch names it; several, separated by commas; or ``auto``.
+        engine: None to measure which is fastest.
+        batch_size: samples in a batch, at most; None to measure.
+        group: weight sets at once, of an engine that was chosen before.
+        destination: where the slice goes.
     """
 
     problem: str | Problem
-    axes: tuple[Axis | AutoAxis, ...] | None = None
+    axes: Axes | None = None
     weights: str | None = None
     data: str | None = None
-    random: RandomSpec = field(default_factory=RandomSpec)
-    only: tuple[str, ...] = ()
-    freeze: tuple[str, ...] = ()
-    toward: tuple[str, ...] = ()
-    along: str | None = None  # of `ALONG`: directions that the loss names
-    radius: float = 0.05  # of an ascent
-    directions: str | None = None  # a file of the reference code or of a slice
+    directions: Directions = field(default_factory=Random)
+    coverage: Coverage = field(default_factory=Coverage)
     splits: tuple[str, ...] = ()
-    samples: int | str | None = None  # "auto": as few as the tolerance bears
-    subset: int | None = None  # how many those are, where it is known
+    samples: int | str | None = None
+    subset: int | None = None
     bn: str = "fixed"
     dtype: str | None = None
-    device: str = "auto"
+    device: str = AUTO
     engine: str | None = None
     batch_size: int | None = None
     group: int | None = None
-    tolerance: float | None = None
-    regenerate: bool = False
-    output: Path | None = None
-    shard: Shard | None = None
-    default_output: bool = False  # write to the problem's name in the current folder
-    overwrite: bool = False
-    watch: bool = False  # draw the picture beside the output again and again
+    destination: Destination = field(default_factory=Destination)
+
+    @classmethod
+    def of(
+        cls,
+        problem: str | Problem,
+        axes: Sequence[str | Sequence[float]] | None = None,
+        *,
+        weights: str | None = None,
+        data: str | None = None,
+        seed: int = _RANDOM.seed,
+        normalise: str = _RANDOM.normalise,
+        ignore: str = _RANDOM.ignore,
+        orthogonal: bool = False,
+        only: Names | None = None,
+        freeze: Names | None = None,
+        toward: Names | None = None,
+        along: str | None = None,
+        radius: float = RADIUS,
+        directions: str | Path | None = None,
+        regenerate: bool = False,
+        splits: Names | None = None,
+        samples: int | str | None = None,
+        bn: str = "fixed",
+        dtype: str | None = None,
+        device: str = AUTO,
+        engine: str | None = None,
+        batch_size: int | None = None,
+        tol: float | None = None,
+        shard: str | None = None,
+        output: str | Path | None = None,
+        default_output: bool = False,
+        overwrite: bool = False,
+        watch: bool = False,
+    ) -> Request:
+        """Return the request that raw options describe; their defaults are stated here only.
+
+        Raises:
+            ValueError: an option has a value that it cannot have, or two options contradict each other.
+        """
+        spec = parse_directions(
+            toward=_names(toward), along=along, directions=None if directions is None else str(directions),
+            seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal, only=_names(only),
+            freeze=_names(freeze), radius=radius, regenerate=regenerate,
+        )  # fmt: skip
+        return cls(
+            problem=problem,
+            axes=tuple(map(parse_axis, axes)) if axes else None,
+            weights=weights,
+            data=data,
+            directions=spec,
+            coverage=Coverage(tolerance=tol, shard=None if shard is None else Shard.parse(shard)),
+            splits=_names(splits),
+            samples=_samples(samples),
+            bn=bn,
+            dtype=dtype,
+            device=device,
+            engine=None if engine == AUTO else engine,
+            batch_size=batch_size,
+            destination=Destination(
+                path=None if output is None else Path(output), default=default_output, overwrite=overwrite, watch=watch
+            ),
+        )
 
     def __post_init__(self) -> None:
         """Refuse what can be seen to be wrong before anything is built."""
-        _one_of("engine", self.engine, (None, *evaluate.ENGINES))
-        _one_of("dtype", self.dtype, (None, "auto", *evaluate.DTYPES))
-        _one_of("bn", self.bn, evaluate.BN_MODES)
+        one_of("engine", self.engine, (None, *ENGINES))
+        one_of("dtype", self.dtype, (None, AUTO, *DTYPES))
+        one_of("bn", self.bn, BN_MODES)
         if self.axes is not None and len(self.axes) not in (1, 2):
             raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
-        self._check_samples()
         for name, value in (("samples", self.limit), ("batch", self.batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self._check_toward()
-        self._check_along()
-        self._check_directions()
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
-        self._check_shard()
-        if self.watch and (self.shard is not None or (self.output is None and not self.default_output)):
-            raise ValueError("watch draws a picture beside the output: it takes one, and no part of a grid")
-        if self.orthogonal_alone:
-            raise ValueError("orthogonal makes the second direction orthogonal to the first: it takes two axes")
-        if self.regenerate and (self.toward or self.random.orthogonal):
-            raise ValueError("regenerate is for random directions one by one; leave out toward and orthogonal")
-        if self.output is not None:
-            store.check_name(self.output)
+        self.directions.check_axes(self.axes)
+        self._check_auto()
+        to = self.destination
+        if to.watch and (self.coverage.shard is not None or (to.path is None and not to.default)):
+            raise ValueError("watch draws a picture next to the output; give an output, and no shard")
 
-    def _check_samples(self) -> None:
-        if isinstance(self.samples, str) and self.samples != "auto":
-            raise ValueError(f"samples: expected a number, or auto, got {self.samples!r}")
-        if self.samples == "auto" and self.tolerance is None:
-            raise ValueError("samples auto takes as few as a tolerance bears; give tol as well, or a number of samples")
-        if self.samples == "auto" and self.toward:
+    def _check_auto(self) -> None:
+        """Refuse ``auto`` where there is nothing to choose by."""
+        if self.samples == AUTO and self.coverage.complete:
+            raise ValueError(
+                "samples auto takes as few as a tolerance permits; give tol as well, or a number of samples"
+            )
+        if self.samples == AUTO and not self.directions.around_one_minimum:
             raise ValueError("samples auto refers losses to one minimum; with toward, give a number of samples or none")
-
-    def _check_shard(self) -> None:
-        if self.shard is None:
-            return
-        if self.tolerance is not None:
-            raise ValueError(
-                "shard and tol don't go together: refinement is global, each round depends on all points; use mpirun"
-            )
-        if self.dtype == "auto":
+        if self.dtype == AUTO and self.coverage.shard is not None:
             raise ValueError("shard: parts that choose a dtype by themselves may not fit together; name one")
-
-    def _check_toward(self) -> None:
-        if len(self.toward) > 2:  # noqa: PLR2004
-            raise ValueError(f"a line leads toward 1 model, a plane toward 2, got {len(self.toward)}")
-        if self.toward and self.axes is not None and len(self.axes) != len(self.toward):
-            raise ValueError(
-                f"{len(self.toward)} x toward makes {len(self.toward)} axes, but {len(self.axes)} are given"
-            )
-        if self.toward and (self.only or self.freeze or self.random != RandomSpec(self.random.seed)):
-            raise ValueError("toward leads to whole models; leave out only, freeze, orthogonal, normalise and ignore")
-        if self.toward and any(isinstance(axis, AutoAxis) for axis in self.axes or ()):
-            raise ValueError("axis auto looks for a range around one minimum; with toward, give MIN:MAX:NUM or no axis")
-
-    def _check_along(self) -> None:
-        _one_of("along", self.along, (None, *ALONG))
-        if not self.radius > 0:
-            raise ValueError(f"radius: expected a positive distance, got {self.radius:g}")
-        plain = RandomSpec(self.random.seed)
-        if self.along and (self.toward or self.regenerate or self.random != plain):
-            raise ValueError(
-                "along names the directions; leave out toward, regenerate, orthogonal, normalise and ignore"
-            )
-
-    def _check_directions(self) -> None:
-        others = self.toward or self.along or self.regenerate or self.only or self.freeze
-        if self.directions and (others or self.random != RandomSpec(self.random.seed)):
-            raise ValueError(
-                "directions are taken as their file has them; leave out toward, along, regenerate, only, freeze, "
-                "orthogonal, normalise and ignore"
-            )
 
     @property
     def limit(self) -> int | None:
-        """The number of samples that were asked for; None for all, of which a subset may then do."""
+        """The number of samples that were asked for; None for all, of which a subset may then suffice."""
         return self.samples if isinstance(self.samples, int) else None
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices that are named, one for each local process; one name where nothing is said of others."""
+        """The devices that are named, one for each local process."""
         return tuple(name.strip() for name in self.device.split(","))
 
     @property
-    def orthogonal_alone(self) -> bool:
-        """Whether there is but one direction to be orthogonal."""
-        return self.random.orthogonal and self.axes is not None and len(self.axes) == 1
+    def open_range(self) -> bool:
+        """Whether the range of an axis is still to be found."""
+        return any(not axis.has_range for axis in self.axes or ())
 
 
-def _one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(k for k in known if k)}, got {value!r}")
+def _names(names: Names | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _samples(given: int | str | None) -> int | str | None:
+    if not isinstance(given, str) or given == AUTO:
+        return given
+    if not given.isdecimal():
+        raise ValueError(f"samples: expected a number, or auto, got {given!r}")
+    return int(given)

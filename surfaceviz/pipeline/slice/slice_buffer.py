@@ -14,7 +14,7 @@ from surfaceviz import store
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import PointValues
 from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, DirectionRecord, FloatArray, Mark, Slice
-from surfaceviz.signals import shielded
+from surfaceviz.signals import deferred_signals
 
 SNAPSHOT_SECONDS = 3.0
 SNAPSHOT_SHARE = 0.015  # of the run's time at the most, so that all of it stays under 2%
@@ -134,7 +134,7 @@ class Snapshots:
         if self._path is None:
             return
         begun = time.monotonic()
-        with shielded():
+        with deferred_signals():
             store.write(self._path, self._board.surface(), self._tensors)
         self._last = time.monotonic()
         self.seconds += self._last - begun

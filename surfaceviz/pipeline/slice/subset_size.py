@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.evaluate import Evaluator
-from surfaceviz.problem.data import order
+from surfaceviz.problem.data import subset_order
 from surfaceviz.records import FloatArray
 from surfaceviz.refine import ErrorMetric
 
@@ -73,7 +73,7 @@ def enough_samples(shares: FloatArray, losses: FloatArray, measure: ErrorMetric,
     random = np.random.Generator(np.random.Philox(key=_SEED))
     draws = np.array([_errors(shares, losses, measure, random.permutation(n), sizes) for _ in range(_DRAWS)])
     typical = np.sqrt(np.mean(draws**2, axis=(0, 1)))
-    own = np.sqrt(np.mean(_errors(shares, losses, measure, order(n), sizes) ** 2, axis=0))
+    own = np.sqrt(np.mean(_errors(shares, losses, measure, subset_order(n), sizes) ** 2, axis=0))
     enough = np.flatnonzero(np.maximum(typical, own) <= limit)
     return int(sizes[enough[0]]) if enough.size else n
 

@@ -12,12 +12,12 @@ from surfaceviz import evaluate, store
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
 from surfaceviz.pipeline.slice.diagnostics import still
-from surfaceviz.pipeline.slice.identity import refuse_other
 from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.resume import refuse_other
 from surfaceviz.pipeline.slice.run import SliceResult
 from surfaceviz.pipeline.slice.schedule import own_points
 from surfaceviz.pipeline.slice.workers import worker_count
-from surfaceviz.problem.data import Split
+from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.pytree import leaves
@@ -53,7 +53,7 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
 def estimate(plan: Plan, workers: int | None) -> Rows:
     """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
     with borrowed(plan.problem.model, plan.device):
-        context = plan.context(evaluate.default_dtype(plan.problem.model) if plan.dtype == "auto" else plan.dtype)
+        context = plan.reference if plan.dtype == "auto" else plan.context()
         corner = tuple(axis.maximum for axis in plan.axes)
         begun = time.monotonic()
         engine, evaluator = _engine(plan, context, corner)
@@ -68,8 +68,9 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     each = f"{processes} process{'es' if processes > 1 else ''}"
     grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
-    grid += "" if plan.request.shard is None else f", part {plan.request.shard}: {points} of them"
-    some = "" if plan.request.tolerance is None else "; --tol takes a part of them, often a tenth"
+    coverage = plan.request.coverage
+    grid += "" if coverage.shard is None else f", part {coverage.shard}: {points} of them"
+    some = "" if coverage.complete else "; --tol evaluates a part of them, often a tenth"
     rows = [
         ("points", f"{grid}, each of {samples} samples{some}"),
         ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
@@ -99,7 +100,7 @@ def _engine(plan: Plan, context: EvaluationContext, place: tuple[float, ...]) ->
 
 
 def _output(plan: Plan) -> str:
-    if plan.output is None or plan.request.overwrite or not plan.output.exists():
+    if plan.output is None or plan.request.destination.overwrite or not plan.output.exists():
         return str(plan.output)
     try:
         refuse_other(plan, store.read(plan.output))
@@ -118,7 +119,7 @@ def _peak() -> str:
     return f"this process reached {_size(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}; "
 
 
-def _data_bytes(split: Split) -> int:
+def _data_bytes(split: DataSplit) -> int:
     return _bytes([leaf for batch in split.batches(split.count) for leaf in leaves(batch)])
 
 

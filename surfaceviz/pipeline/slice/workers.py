@@ -15,10 +15,8 @@ _CHUNKS_EACH = 8  # so many chunks a worker at least in a round, that all end to
 _WORTH_WORKERS = 4.0  # seconds of work that starting processes pays for
 
 
-def check_workers(plan: Plan, asked: int | None) -> None:
-    """Refuse a number of workers that can't be."""
-    if asked is not None and (not isinstance(asked, int) or asked < 1):
-        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {asked!r}")
+def check_devices(plan: Plan, asked: int | None) -> None:
+    """Refuse a number of workers that is not the number of devices."""
     if asked is not None and len(plan.request.devices) not in (1, asked):
         raise ValueError(f"workers: {len(plan.request.devices)} devices take one process each, got {asked}")
 

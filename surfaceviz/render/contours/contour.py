@@ -16,10 +16,10 @@ from surfaceviz.records import EVALUATED, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.contours.cell_edges import edges
 from surfaceviz.render.contours.levels import Levels
-from surfaceviz.render.contours.missing import draw_clipped, draw_holes
+from surfaceviz.render.contours.missing import draw_clipped, draw_missing
 from surfaceviz.render.contours.path import draw_marks
-from surfaceviz.render.contours.smooth import refine
-from surfaceviz.render.curves.line_labels import label_places
+from surfaceviz.render.contours.smooth import refine_grid
+from surfaceviz.render.curves.line_labels import label_positions
 from surfaceviz.render.labels import axis_label, broken, has_equal_units, panel_height, title_of
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.style import scaled
@@ -28,7 +28,7 @@ KINDS = ("filled", "lines", "heat")
 _TICKS = 5  # intervals of an axis between ticks, at most: a narrow panel has no room for more
 _LABELS = 14  # levels that are labelled, at most
 _HALO = (1.0, 1.0, 1.0, 0.8)
-_LOW = 0.7  # of its width; beside a panel that is lower, beta's label is broken into lines
+_LOW = 0.7  # height over width; on a lower panel the label of beta takes several lines
 
 
 def draw_contour(
@@ -43,8 +43,8 @@ def draw_contour(
 ) -> ScalarMappable:
     """Draw a quantity, alpha to the right and beta upwards, and return what a colour bar needs.
 
-    Lines and bands run through a finer grid (`smooth.refine`), cells of a heat map are the points themselves. Points
-    that diverged are dark grey with crosses, missing ones plain grey, and what lies above the clip is hatched.
+    Lines and bands run through a finer grid (see `smooth.refine_grid`); cells of a heat map are the points themselves.
+    Diverged points are dark grey with crosses, missing ones plain grey; values above the clip are hatched.
 
     Args:
         ax: the axes to draw on.
@@ -53,12 +53,12 @@ def draw_contour(
         levels: what lines are drawn at and colours run over.
         kind: one of `KINDS`; a surface of a single row or column has no lines, and is drawn as cells.
         points: whether the points that were evaluated are dotted.
-        ink: the one colour of all lines, of which no others are drawn then: for a surface over something else.
+        ink: the colour of all lines, drawn without bands: for a surface over a Hessian map.
     """
     kind = "heat" if min(surface.shape) < 2 and not ink else "lines" if ink else kind  # noqa: PLR2004
-    own = levels.placed(np.where(np.isfinite(shown.values), shown.values, np.nan))
-    axes, z = refine(surface.axes, own) if kind != "heat" else (surface.axes, own)
-    draw_holes(ax, surface, shown.values, axes, z)
+    own = levels.transform(np.where(np.isfinite(shown.values), shown.values, np.nan))
+    axes, z = refine_grid(surface.axes, own) if kind != "heat" else (surface.axes, own)
+    draw_missing(ax, surface, shown.values, axes, z)
     if kind == "heat":
         drawn: Any = ax.pcolormesh(*map(edges, axes), z.T, cmap=style.MAP, norm=levels.norm(), rasterized=True)
     elif kind == "filled":
@@ -75,7 +75,7 @@ def draw_contour(
 
 def _draw_bands(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels) -> QuadContourSet:
     """Draw bands of ``z`` (n_alpha, n_beta) between levels, with thin lines at their bounds."""
-    places = levels.placed(levels.edges)
+    places = levels.transform(levels.edges)
     bands = ax.contourf(*axes, z.T, places, cmap=style.MAP, norm=levels.norm(), extend=levels.extend)
     ax.contour(*axes, z.T, places, colors="white", linewidths=scaled(0.4), alpha=0.7)
     return bands
@@ -83,7 +83,7 @@ def _draw_bands(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
 
 def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels, ink: str) -> None:
     """Draw labelled lines of ``z`` (n_alpha, n_beta), in the levels' colours or in one."""
-    places = levels.placed(levels.values)
+    places = levels.transform(levels.values)
     colours: Any = (
         {"colors": ink, "linewidths": scaled(0.7)}
         if ink
@@ -92,7 +92,7 @@ def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
     lines = ax.contour(*axes, z.T, places, **colours)
     of = dict(zip(places, lines.get_paths(), strict=True))
     wanted = {place: np.asarray(of[place].vertices) for place in levels.ticks(_LABELS) if place in of}
-    points = label_places(list(wanted.values()), axes, z, float(np.median(np.diff(places))))
+    points = label_positions(list(wanted.values()), axes, z, float(np.median(np.diff(places))))
     texts: list[Text] = []
     for place, spot in zip(wanted, points, strict=True):
         if spot is not None:
@@ -123,8 +123,8 @@ def _finish(ax: Axes, surface: Slice, *, cells: bool) -> None:
     ax.set_xlim(*_range(alpha, cells=cells))
     ax.set_ylim(*_range(beta, cells=cells))
     ax.set_xlabel(axis_label(surface, 0))
-    beside = axis_label(surface, 1)
-    ax.set_ylabel(beside if panel_height(surface) > _LOW else broken(beside))
+    label = axis_label(surface, 1)
+    ax.set_ylabel(label if panel_height(surface) > _LOW else broken(label))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(_TICKS, steps=[1, 2, 5, 10]))
     ax.set_title(title_of(surface))

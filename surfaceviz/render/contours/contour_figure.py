@@ -17,68 +17,67 @@ from matplotlib.lines import Line2D
 
 from surfaceviz.records import HessianMap, Slice
 from surfaceviz.render import style
-from surfaceviz.render.annotate import draw_points, model_legend, places
-from surfaceviz.render.contours import levels as levels_module
+from surfaceviz.render.annotate import draw_points, model_legend, spectra_on_slice
 from surfaceviz.render.contours.contour import draw_contour
-from surfaceviz.render.contours.hessian_map import choose_norm, draw_shade, mark_bar, shade_label, shaded
-from surfaceviz.render.contours.levels import Levels
-from surfaceviz.render.contours.missing import reasons_legend
+from surfaceviz.render.contours.hessian_map import choose_norm, draw_map, map_label, map_values, mark_bar
+from surfaceviz.render.contours.levels import Levels, choose_levels
+from surfaceviz.render.contours.missing import missing_legend
 from surfaceviz.render.contours.path import DISTANCE, distance_norm, draw_trajectory
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.frame import columns_of, surfaces_frame
 from surfaceviz.render.labels import broken, panel_height
+from surfaceviz.render.layout import columns_of, surfaces_layout
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.quantity import Quantity, shared_quantity
-from surfaceviz.render.spectra.spectrum_panels import draw_stacks, numbered
+from surfaceviz.render.spectra.spectrum_panels import draw_spectrum_stacks, numbers_of_points
 from surfaceviz.render.style import Size, scaled
 
 _NARROW = 3.2  # inches of a 9 point font: below it labels of axes take several lines
 _TICKS = 14  # of a colour bar, at most
 
 
-def compose_surfaces(surfaces: Sequence[Slice], look: PlotOptions, size: Size) -> Picture:
+def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size) -> Picture:
     """Return a figure of 2-D slices side by side."""
     columns = columns_of(len(surfaces), size)
     rows = math.ceil(len(surfaces) / columns)
     ratio = max(panel_height(surface) for surface in surfaces)
-    frame = surfaces_frame(rows, columns, ratio, size, surfaces if look.spectrum else ())
-    axes = list(frame.above.subplots(rows, columns, squeeze=False).flat)
+    layout = surfaces_layout(rows, columns, ratio, size, surfaces if options.spectrum else ())
+    axes = list(layout.above.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(surfaces) :]:
         ax.set_visible(False)
     axes = axes[: len(surfaces)]
-    _draw(frame.above, axes, surfaces, look)
-    if frame.panel < _NARROW:
+    _draw(layout.above, axes, surfaces, options)
+    if layout.panel < _NARROW:
         for ax in axes:
             ax.set_xlabel(broken(ax.get_xlabel()))
             ax.set_ylabel(broken(ax.get_ylabel()))
-    if frame.below is not None:
-        for ax, surface, numbers in zip(axes, surfaces, numbered(surfaces), strict=True):
-            draw_points(ax, surface, places(surface), numbers)
-        draw_stacks(frame.below, surfaces, columns, [style.COLOURS[0]] * len(surfaces))
-    return frame.figure
+    if layout.below is not None:
+        for ax, surface, numbers in zip(axes, surfaces, numbers_of_points(surfaces), strict=True):
+            draw_points(ax, surface, spectra_on_slice(surface), numbers)
+        draw_spectrum_stacks(layout.below, surfaces, columns, [style.COLOURS[0]] * len(surfaces))
+    return layout.figure
 
 
-def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], look: PlotOptions) -> None:
+def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], options: PlotOptions) -> None:
     """Draw surfaces on their axes with the colour bar of what is coloured: the metric, or the map under its lines."""
-    shown = shared_quantity(surfaces, look.of)
-    levels = levels_of(shown, look)
-    ink = style.INK if look.shade else ""
+    shown = shared_quantity(surfaces, options.of)
+    levels = levels_of(shown, options)
+    ink = style.INK if options.map else ""
     for ax, surface, what in zip(axes, surfaces, shown, strict=True):
-        mappable = draw_contour(ax, surface, what, levels, look.kind, points=look.points, ink=ink)
-    if look.shade:
-        _draw_maps(host, axes, surfaces, look.shade)
+        mappable = draw_contour(ax, surface, what, levels, options.kind, points=options.points, ink=ink)
+    if options.map:
+        _draw_maps(host, axes, surfaces, options.map)
     else:
         bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, **_bar_ends(mappable, levels))
         mark_levels(bar, levels, shown[0].label)
     _draw_paths(host, axes, surfaces)
-    _draw_legend(host, surfaces, shown, levels, look)
+    _draw_legend(host, surfaces, shown, levels, options)
 
 
-def levels_of(shown: Sequence[Quantity], look: PlotOptions) -> Levels:
-    """Return the levels for what is shown: only a loss is put on a log scale unasked."""
-    scale = "linear" if look.levels == "auto" and not shown[0].is_loss else look.levels
+def levels_of(shown: Sequence[Quantity], options: PlotOptions) -> Levels:
+    """Return the levels of a quantity; ``levels`` auto chooses a log scale only for a loss."""
+    scale = "linear" if options.levels == "auto" and not shown[0].is_loss else options.levels
     arrays = [what.values for what in shown]
-    levels = levels_module.choose(arrays, scale, look.clip)
+    levels = choose_levels(arrays, scale, options.clip)
     is_share = shown[0].name.endswith("accuracy") and all(np.nanmax(array, initial=0) <= 1 for array in arrays)
     return replace(levels, values=np.unique(np.minimum(levels.values, 1.0))) if is_share else levels
 
@@ -101,13 +100,13 @@ def maps_of(surfaces: Sequence[Slice]) -> list[HessianMap]:
     return [surface.hessian_map for surface in surfaces if surface.hessian_map is not None]
 
 
-def _draw_maps(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], shade: str) -> None:
+def _draw_maps(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], quantity: str) -> None:
     maps = maps_of(surfaces)
-    values = [shaded(hessian_map, shade) for hessian_map in maps]
+    values = [map_values(hessian_map, quantity) for hessian_map in maps]
     norm = choose_norm(values)
     for ax, hessian_map in zip(axes, maps, strict=True):
-        mappable = draw_shade(ax, hessian_map, shade, norm)
-    bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, label=shade_label(maps[0], shade))
+        mappable = draw_map(ax, hessian_map, quantity, norm)
+    bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, label=map_label(maps[0], quantity))
     mark_bar(bar, values)
 
 
@@ -123,22 +122,22 @@ def _draw_paths(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice
 
 
 def _draw_legend(
-    host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, look: PlotOptions
+    host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, options: PlotOptions
 ) -> None:
-    """Say in a legend what is on the panels beside lines, bands and theta."""
-    bare = look.kind == "lines" or look.shade is not None
-    entries = reasons_legend(surfaces, [what.values for what in shown], levels, bare=bare)
-    if look.shade is not None:
+    """Draw a legend of everything on the panels besides lines, bands and theta."""
+    bare = options.kind == "lines" or options.map is not None
+    entries = missing_legend(surfaces, [what.values for what in shown], levels, bare=bare)
+    if options.map is not None:
         entries.append(Line2D([], [], color=style.INK, linewidth=scaled(0.7), label=f"lines: {shown[0].label}"))
-    if look.points:
+    if options.points:
         entries.append(_marker("evaluated", ".", 3))
     if any(surface.trajectory is not None for surface in surfaces):
         entries.append(
             Line2D([], [], color=style.INK, marker="s", markerfacecolor="white", markersize=scaled(4.5),
                    linewidth=scaled(0.9), label="training, from its start")
         )  # fmt: skip
-    if look.spectrum:
-        entries += model_legend([spectrum for surface in surfaces for spectrum in places(surface)])
+    if options.spectrum:
+        entries += model_legend([spectrum for surface in surfaces for spectrum in spectra_on_slice(surface)])
     if entries:
         entries.insert(0, _marker("theta", "o", 5))
         host.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 2 + 2 * len(surfaces)))

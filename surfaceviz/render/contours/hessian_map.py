@@ -1,8 +1,9 @@
-"""Maps of extreme eigenvalues: cells under the lines of a surface, a curve beside a loss."""
+"""Maps of extreme eigenvalues: cells under the lines of a surface, a curve next to a loss."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,37 +15,49 @@ from matplotlib.lines import Line2D
 from surfaceviz.records import MISSING, FloatArray, HessianMap
 from surfaceviz.render import style
 from surfaceviz.render.contours.cell_edges import edges
-from surfaceviz.render.spectra.smoothed_density import Scale
+from surfaceviz.render.spectra.smoothed_density import EigenvalueScale
 from surfaceviz.render.spectra.spectrum_axes import tick_label
 from surfaceviz.render.style import scaled
 
-SHADES = ("ratio", "max", "min", "gradient")
-_APART = 0.08  # between labels of a colour bar, of its length
-_DECADES = 3.0  # above which powers of ten alone are written
-_WIDE = 20.0  # a span of positive values above which colours run over their logarithm
+_APART = 0.08  # the least distance of two labels of a colour bar, as a share of its length
+_DECADES = 3.0  # with more decades only powers of ten are labelled
+_WIDE = 20.0  # with a larger ratio of positive values colours are logarithmic
 
 
-def shaded(hessian_map: HessianMap, shade: str) -> FloatArray:
-    """Return what a map is shaded by, (p[, q]); NaN where missing or diverged."""
-    values = {
-        "ratio": hessian_map.ratio,
-        "max": hessian_map.lambda_max,
-        "min": hessian_map.lambda_min,
-        "gradient": hessian_map.gradient_norm,
-    }[shade]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapQuantity:
+    """A quantity of a Hessian map: its values (p[, q]), and its name in TeX and in plain text."""
+
+    read: Callable[[HessianMap], FloatArray]
+    tex: str
+    plain: str
+    of_matrix: bool = True
+
+
+MAP_QUANTITIES = {
+    "ratio": MapQuantity(
+        read=lambda m: m.ratio, tex=r"$|\lambda_{\min} / \lambda_{\max}|$", plain="|lambda_min / lambda_max|"
+    ),
+    "max": MapQuantity(read=lambda m: m.lambda_max, tex=r"$\lambda_{\max}$", plain="lambda_max"),
+    "min": MapQuantity(read=lambda m: m.lambda_min, tex=r"$\lambda_{\min}$", plain="lambda_min"),
+    "gradient": MapQuantity(
+        read=lambda m: m.gradient_norm, tex="gradient norm", plain="gradient norm", of_matrix=False
+    ),
+}
+
+
+def map_values(hessian_map: HessianMap, quantity: str) -> FloatArray:
+    """Return a quantity at the points of a map, (p[, q]); NaN where missing or diverged."""
+    values = MAP_QUANTITIES[quantity].read(hessian_map)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def shade_label(hessian_map: HessianMap, shade: str) -> str:
-    """Return what a shade means, for a colour bar or an axis."""
+def map_label(hessian_map: HessianMap, quantity: str, *, tex: bool = True) -> str:
+    """Return a quantity with its matrix, for a colour bar or an axis."""
+    shown = MAP_QUANTITIES[quantity]
     letter = "G" if hessian_map.provenance.get("operator") == "ggn" else "H"
-    symbol = f"D{letter}D" if hessian_map.provenance.get("normalised") else letter
-    return {
-        "ratio": rf"$|\lambda_{{\min}} / \lambda_{{\max}}|$ of {symbol}",
-        "max": rf"$\lambda_{{\max}}$ of {symbol}",
-        "min": rf"$\lambda_{{\min}}$ of {symbol}",
-        "gradient": "gradient norm",
-    }[shade]
+    matrix = f"D{letter}D" if hessian_map.provenance.get("normalised") else letter
+    return (shown.tex if tex else shown.plain) + (f" of {matrix}" if shown.of_matrix else "")
 
 
 def choose_norm(arrays: Sequence[FloatArray]) -> Normalize:
@@ -65,16 +78,16 @@ def choose_norm(arrays: Sequence[FloatArray]) -> Normalize:
     return Normalize(low, high if high > low else low + 1)
 
 
-def draw_shade(ax: Axes, hessian_map: HessianMap, shade: str, norm: Normalize) -> ScalarMappable:
+def draw_map(ax: Axes, hessian_map: HessianMap, quantity: str, norm: Normalize) -> ScalarMappable:
     """Draw a map's quantity as cells, one around each of its points, and return what a colour bar needs.
 
     Args:
         ax: axes with a surface, alpha to the right and beta upwards; its limits are kept.
-        hessian_map: a 2-D one, as coarse as it likes.
-        shade: one of `SHADES`.
+        hessian_map: a 2-D one, of any resolution.
+        quantity: one of `MAP_QUANTITIES`.
         norm: of the colours.
     """
-    values = shaded(hessian_map, shade)
+    values = map_values(hessian_map, quantity)
     limits = ax.get_xlim(), ax.get_ylim()
     bounds = [edges(axis, limit) for axis, limit in zip(hessian_map.axes, limits, strict=True)]
     cells = ax.pcolormesh(
@@ -92,11 +105,11 @@ def draw_shade(ax: Axes, hessian_map: HessianMap, shade: str, norm: Normalize) -
     return cells
 
 
-def draw_shade_curve(ax: Axes, hessian_map: HessianMap, shade: str, *, colour: str, label: str) -> Line2D:
+def draw_map_curve(ax: Axes, hessian_map: HessianMap, quantity: str, *, colour: str, label: str) -> Line2D:
     """Draw a 1-D map's quantity over alpha, dotted where it was taken, and return the line."""
     (line,) = ax.plot(
         hessian_map.axes[0],
-        shaded(hessian_map, shade),
+        map_values(hessian_map, quantity),
         ":.",
         color=colour,
         linewidth=scaled(1.0),
@@ -118,7 +131,12 @@ def mark_bar(bar: Colorbar, arrays: Sequence[FloatArray]) -> None:
     if not isinstance(bar.norm, AsinhNorm):
         return
     finite = np.concatenate([array[np.isfinite(array)] for array in arrays])
-    axis = Scale(bar.norm.linear_width, float(finite.min()), max(0.0, float(finite.max())), 0.0)
+    axis = EigenvalueScale(
+        threshold=bar.norm.linear_width,
+        low=float(finite.min()),
+        high=max(0.0, float(finite.max())),
+        bandwidth=0.0,
+    )
     major, minor = axis.ticks(_APART)
     bar.set_ticks([float(x) for x in major], labels=[tick_label(x) for x in major])
     bar.set_ticks([float(x) for x in minor], minor=True)

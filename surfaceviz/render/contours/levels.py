@@ -20,14 +20,14 @@ _BELOW = 0.999  # of the first level of a log scale: where what has no logarithm
 _PAPER = (0.1, 10.0, 0.5)  # first level, what is above them all, step. Source: plot_2D.py of Li et al., its defaults
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
     """Rising levels and the colour scale that goes with them.
 
     Attributes:
         values: (k,).
         log: whether colours run over the logarithm.
-        clip: above it values are clipped, and said to be; None where none are.
+        clip: values above it are clipped and labelled so; None: no clipping.
         open_below: whether values may lie below the first level.
     """
 
@@ -36,17 +36,17 @@ class Levels:
     clip: float | None = None
     open_below: bool = False
 
-    def placed(self, z: FloatArray) -> FloatArray:
-        """Return values as they are drawn: their logarithm on a log scale, where 0 and less are just below all levels.
+    def transform(self, z: FloatArray) -> FloatArray:
+        """Return values as they are drawn: on a log scale their logarithm, with 0 and less just below all levels.
 
-        Contours between grid points are drawn through what is drawn; a loss that spans decades is much
+        Contours are interpolated in the transformed values; a loss that spans decades is much
         smoother in its logarithm.
         """
         return np.log10(np.maximum(z, _BELOW * self.values[0])) if self.log else np.asarray(z)
 
     def norm(self) -> Normalize:
-        """Return the colour scale, over `placed` values."""
-        low, high = self.placed(np.array([self.values[0], self.top]))
+        """Return the colour scale, over transformed values."""
+        low, high = self.transform(np.array([self.values[0], self.top]))
         return Normalize(float(low), float(high))
 
     @property
@@ -68,7 +68,7 @@ class Levels:
 
     def ticks(self, most: int) -> list[float]:
         """Return the places of levels to be written, ``most`` at most: every one, every second, ...; and the clip."""
-        places = [float(place) for place in self.placed(self.edges)]
+        places = [float(place) for place in self.transform(self.edges)]
         chosen = places[:: -(-len(places) // most)]
         if self.clip is None:
             return chosen
@@ -80,14 +80,14 @@ class Levels:
         return f"{10**place if self.log else place:.4g}"
 
 
-def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:
+def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) -> Levels:
     """Return about a dozen levels that span all finite values of ``arrays``, or those of the paper.
 
     Args:
         arrays: what is drawn.
         scale: ``linear``, ``log``, ``auto``: log where positive values span more than a factor of 20; or ``paper``:
             0.1 to 10 in steps of 0.5, whatever the values are.
-        clip: above it nothing is told apart.
+        clip: values above it are not distinguished.
 
     Raises:
         ValueError: unknown scale, nothing finite to draw, or nothing below ``clip``.
@@ -106,21 +106,21 @@ def choose(arrays: Sequence[FloatArray], scale: str, clip: float | None = None) 
         levels = np.arange(first, last, step)
         if top <= first:
             raise ValueError(f"clip: the paper's levels begin at {first:g}, got {top:g}; use other levels")
-        return Levels(levels[levels < top], log=False, clip=top, open_below=True)
+        return Levels(values=levels[levels < top], log=False, clip=top, open_below=True)
     if clip is not None and clip < high:
-        below = choose([np.append(finite[finite < clip], clip)], scale)
-        return Levels(below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
+        below = choose_levels([np.append(finite[finite < clip], clip)], scale)
+        return Levels(values=below.values[below.values < clip], log=below.log, clip=clip, open_below=below.open_below)
     positive = finite[finite > 0]
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         pad = 0.5 * max(1.0, abs(low))
-        return Levels(np.linspace(low - pad, high + pad, 3), log=False)
+        return Levels(values=np.linspace(low - pad, high + pad, 3), log=False)
     if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
         levels = _logarithmic(float(positive.min()), high)
-        return Levels(levels, log=True, open_below=bool(low < levels[0]))
+        return Levels(values=levels, log=True, open_below=bool(low < levels[0]))
     ticks = np.asarray(MaxNLocator(_COUNT).tick_values(low, high), np.float64)
-    return Levels(ticks, log=False)
+    return Levels(values=ticks, log=False)
 
 
 def _logarithmic(low: float, high: float) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Where there is no value to colour: missing points, diverged points, and what lies above the clip."""
+"""Regions without a colour: missing points, diverged points, and values above the clip."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _CROSSES = 40  # of diverged points along an axis, at most: more would make one 
 _HATCH = "////"
 
 
-def draw_holes(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[FloatArray], covered: FloatArray) -> None:
-    """Show where nothing is coloured, and why: missing points plain grey, diverged ones darker, with crosses.
+def draw_missing(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[FloatArray], covered: FloatArray) -> None:
+    """Fill regions without a value: missing points light grey, diverged ones darker, with crosses.
 
     Args:
         ax: the axes to draw on.
@@ -37,7 +37,7 @@ def draw_holes(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[Floa
     bare = ~np.isfinite(covered)
     if not bare.any():
         return
-    missing, diverged = _reasons(surface, values)
+    missing, diverged = _missing_and_diverged(surface, values)
     reason = np.where(missing, 1.0, np.where(diverged, 2.0, 0.0))
     nearest = distance_transform_edt(reason == 0, return_distances=False, return_indices=True)
     i, j = (np.abs(own[:, None] - fine[None]).argmin(axis=0) for own, fine in zip(surface.axes, axes, strict=True))
@@ -58,7 +58,7 @@ def _draw_crosses(ax: Axes, surface: Slice, diverged: NDArray[np.bool_]) -> None
     ax.plot(x, y, "x", color="#6b6b6b", markersize=scaled(3), markeredgewidth=scaled(0.6), label="diverged")
 
 
-def _reasons(surface: Slice, values: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _missing_and_diverged(surface: Slice, values: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which points are missing, and which have diverged."""
     missing = surface.origin == MISSING
     return missing, ~np.isfinite(values) & ~missing
@@ -72,7 +72,7 @@ def draw_clipped(
     Args:
         ax: the axes to draw on.
         axes: (n,), (m,).
-        z: (n, m), placed.
+        z: (n, m), transformed by `Levels.transform`.
         levels: with the clip.
         colour: of the hatching.
         cells: whether each point is a cell, and none lies between.
@@ -83,7 +83,7 @@ def draw_clipped(
         for k in range(2):
             bounds, z = stepped(axes[k], z, k)
             axes = [bounds if i == k else axis for i, axis in enumerate(axes)]
-    top = float(levels.placed(np.array(levels.clip)))
+    top = float(levels.transform(np.array(levels.clip)))
     highest = np.nanmax(z)
     if not highest > top:
         return
@@ -93,11 +93,11 @@ def draw_clipped(
     ax.contour(*axes, z.T, [top], colors=style.INK, linewidths=scaled(0.8), zorder=1.6)
 
 
-def reasons_legend(
+def missing_legend(
     surfaces: Sequence[Slice], arrays: Sequence[FloatArray], levels: Levels, *, bare: bool
 ) -> list[Artist]:
-    """Return legend entries for what `draw_holes` and `draw_clipped` show; ``bare``: on no colour."""
-    pairs = [_reasons(surface, values) for surface, values in zip(surfaces, arrays, strict=True)]
+    """Return legend entries for what `draw_missing` and `draw_clipped` show; ``bare``: on no colour."""
+    pairs = [_missing_and_diverged(surface, values) for surface, values in zip(surfaces, arrays, strict=True)]
     entries: list[Artist] = []
     if any(missing.any() for missing, _ in pairs):
         entries.append(Patch(facecolor=style.MISSING, edgecolor="#999999", linewidth=scaled(0.4), label="missing"))
@@ -108,6 +108,6 @@ def reasons_legend(
     clip = levels.clip
     if clip is not None and any((z[np.isfinite(z)] > clip).any() for z in arrays):
         colours = ("white", "#999999") if bare else (colormaps[style.MAP](1.0), "white")
-        shade = {"facecolor": colours[0], "edgecolor": colours[1], "hatch": _HATCH, "linewidth": 0.0}
-        entries.append(Patch(**shade, label=f"above {clip:g}"))  # type: ignore[arg-type]
+        face = {"facecolor": colours[0], "edgecolor": colours[1], "hatch": _HATCH, "linewidth": 0.0}
+        entries.append(Patch(**face, label=f"above {clip:g}"))  # type: ignore[arg-type]
     return entries

@@ -1,4 +1,4 @@
-"""Surfaces between their points: a finer grid, shape-preserving, for smooth lines and a smooth lit surface."""
+"""Shape-preserving refinement of grids, for smooth lines and a smooth lit surface."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MOST = 8  # new points for an old one
 _LEAST = 3  # points of an axis that can bend
 
 
-def refine(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
+def refine_grid(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
     """Return finer axes, with all old points among the new ones, and z on them; grids that are fine stay as they are.
 
     Piecewise cubic, monotone between neighbouring points along each axis (no overshoot), first along alpha, then along
-    beta. A cell of which a corner is not finite is NaN.
+    beta. A cell with a corner that is not finite is NaN.
 
     Args:
         axes: (n,), (m,).

@@ -18,7 +18,7 @@ _FEW_DECADES = 2.0  # up to so many, 2 and 5 of each decade are labelled as well
 
 
 def split_names(surface: Slice, metric: str) -> list[str]:
-    """Return the splits that have a metric, in the file's order."""
+    """Return the names of the splits that have a metric, in the file's order."""
     return [split for split in surface.splits if f"{split}_{metric}" in surface.values]
 
 
@@ -53,7 +53,7 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
 
 
 def _draw_lone(ax: Axes, x: FloatArray, y: FloatArray, colour: str) -> None:
-    """Dot the points beside which there is no other to draw a line to."""
+    """Dot the points without a finite neighbour, which have no line."""
     known = np.pad(np.isfinite(y), 1)
     lone = known[1:-1] & ~known[:-2] & ~known[2:]
     if lone.any():

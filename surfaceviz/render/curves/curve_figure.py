@@ -13,53 +13,55 @@ from matplotlib.patches import Patch
 
 from surfaceviz.records import Slice
 from surfaceviz.render import style
-from surfaceviz.render.annotate import draw_points_of_curve, places
-from surfaceviz.render.contours import levels as levels_module
+from surfaceviz.render.annotate import draw_points_of_curve, spectra_on_slice
 from surfaceviz.render.contours.contour_figure import maps_of
-from surfaceviz.render.contours.hessian_map import choose_norm, draw_shade_curve, shade_label, shaded
+from surfaceviz.render.contours.hessian_map import choose_norm, draw_map_curve, map_label, map_values
+from surfaceviz.render.contours.levels import choose_levels
 from surfaceviz.render.curves.curve_axes import draw_curve, draw_iterates, finish_curve, split_names
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.frame import frame
 from surfaceviz.render.labels import plain, title_of
+from surfaceviz.render.layout import figure_layout
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.quantity import shared_quantity
-from surfaceviz.render.spectra.spectrum_panels import draw_stacks, numbered
+from surfaceviz.render.spectra.spectrum_panels import draw_spectrum_stacks, numbers_of_points
 from surfaceviz.render.style import Size, scaled
 
 _WIDTH, _HEIGHT = 5.6, 3.7  # inches of a 9 point font
 _ROWS = 6  # of a legend, at most, before it takes another column
 
 
-def compose_curves(surfaces: Sequence[Slice], look: PlotOptions, size: Size) -> Picture:
+def compose_curves(surfaces: Sequence[Slice], options: PlotOptions, size: Size) -> Picture:
     """Return a figure of 1-D slices laid over each other."""
     width = size.width or scaled(_WIDTH)
-    frame_ = frame(width, width * _HEIGHT / _WIDTH, surfaces if look.spectrum else (), 1, exact=bool(size.width))
-    ax = frame_.above.subplots()
-    shown, metric = _shown(surfaces, look.of)
+    layout = figure_layout(
+        width, width * _HEIGHT / _WIDTH, surfaces if options.spectrum else (), 1, exact=bool(size.width)
+    )
+    ax = layout.above.subplots()
+    shown, metric = _shown(surfaces, options.of)
     draw_curve(ax, shown, metric=metric)
     values = [s.values[name] for s in shown for name in s.values if name.endswith(f"_{metric}")]
-    scale = "linear" if look.levels == "auto" and metric not in ("loss", "rise") else look.levels
-    levels = levels_module.choose(values, scale, look.clip)
-    finish_curve(ax, shown, metric=metric, log=levels_module.choose(values, scale).log)
+    scale = "linear" if options.levels == "auto" and metric not in ("loss", "rise") else options.levels
+    levels = choose_levels(values, scale, options.clip)
+    finish_curve(ax, shown, metric=metric, log=choose_levels(values, scale).log)
     if levels.clip is not None:
         ax.set_ylim(top=levels.clip)
         ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")
     draw_iterates(ax, shown, metric)
-    right = _second_axis(ax, shown, look)
-    _draw_legend(frame_.above, ax, right, shown, metric)
+    right = _second_axis(ax, shown, options)
+    _draw_legend(layout.above, ax, right, shown, metric)
     named = any(surface.marks for surface in surfaces)  # their names stand between title and axes
     title = title_of(surfaces[0]) if len(surfaces) == 1 else ""
     ax.set_title(title, pad=scaled(18) if named else None)
-    if frame_.below is not None:
-        for surface, numbers in zip(shown, numbered(shown), strict=True):
-            draw_points_of_curve(ax, surface, places(surface), numbers, metric)
+    if layout.below is not None:
+        for surface, numbers in zip(shown, numbers_of_points(shown), strict=True):
+            draw_points_of_curve(ax, surface, spectra_on_slice(surface), numbers, metric)
         colours = style.COLOURS if len(shown) > 1 else style.COLOURS[:1]
-        draw_stacks(frame_.below, shown, 1, [colours[i % len(colours)] for i in range(len(shown))])
-    return frame_.figure
+        draw_spectrum_stacks(layout.below, shown, 1, [colours[i % len(colours)] for i in range(len(shown))])
+    return layout.figure
 
 
 def _shown(surfaces: Sequence[Slice], of: str | None) -> tuple[list[Slice], str]:
-    """Return the slices with what is to be drawn of them alone, and which metric that is."""
+    """Return the slices with only the quantity to draw, and its metric."""
     if of is None or of == "loss":
         return list(surfaces), "loss"
     kept = []
@@ -73,12 +75,12 @@ def _shown(surfaces: Sequence[Slice], of: str | None) -> tuple[list[Slice], str]
     return kept, next((name.removeprefix(f"{split}_") for split in splits if name.startswith(f"{split}_")), name)
 
 
-def _second_axis(ax: Axes, surfaces: Sequence[Slice], look: PlotOptions) -> Axes | None:
-    """Draw the map's quantity, or else the accuracy of a slice that is alone, on an axis to the right, if any."""
-    if look.shade:
+def _second_axis(ax: Axes, surfaces: Sequence[Slice], options: PlotOptions) -> Axes | None:
+    """Draw the map's quantity, or else the accuracy of a single slice, on an axis to the right, if there is one."""
+    if options.map:
         right = ax.twinx()
-        _draw_maps(right, surfaces, look.shade)
-    elif look.of is None and len(surfaces) == 1 and split_names(surfaces[0], "accuracy"):
+        _draw_maps(right, surfaces, options.map)
+    elif options.of is None and len(surfaces) == 1 and split_names(surfaces[0], "accuracy"):
         right = ax.twinx()
         draw_curve(right, surfaces, metric="accuracy", faint=True)
         right.set_ylim(0, 1.02)
@@ -91,19 +93,19 @@ def _second_axis(ax: Axes, surfaces: Sequence[Slice], look: PlotOptions) -> Axes
     return right
 
 
-def _draw_maps(right: Axes, surfaces: Sequence[Slice], shade: str) -> None:
+def _draw_maps(right: Axes, surfaces: Sequence[Slice], quantity: str) -> None:
     maps = maps_of(surfaces)
     for i, (surface, hessian_map) in enumerate(zip(surfaces, maps, strict=True)):
         own = f"{plain(surface.title)}, " if len(surfaces) > 1 else ""
         colour = style.COLOURS[i if len(surfaces) > 1 else 2]
-        draw_shade_curve(right, hessian_map, shade, colour=colour, label=own + shade_label(hessian_map, shade))
-    right.set_ylabel(shade_label(maps[0], shade) + " (dotted)")
-    if isinstance(choose_norm([shaded(hessian_map, shade) for hessian_map in maps]), LogNorm):
+        draw_map_curve(right, hessian_map, quantity, colour=colour, label=own + map_label(hessian_map, quantity))
+    right.set_ylabel(map_label(maps[0], quantity) + " (dotted)")
+    if isinstance(choose_norm([map_values(hessian_map, quantity) for hessian_map in maps]), LogNorm):
         right.set_yscale("log")
 
 
 def _draw_legend(host: object, ax: Axes, right: Axes | None, surfaces: Sequence[Slice], metric: str) -> None:
-    """Draw one legend of both axes below them; what is in it twice stands there once."""
+    """Draw one legend of both axes below them; duplicates are listed once."""
     pairs = list(zip(*ax.get_legend_handles_labels(), strict=True))
     pairs += [] if right is None else list(zip(*right.get_legend_handles_labels(), strict=True))
     unique: dict[str, Artist] = {}

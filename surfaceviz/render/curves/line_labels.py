@@ -1,4 +1,4 @@
-"""Where the labels of contour lines stand: on flat ground, off the rim, apart from one another."""
+"""Positions of the labels of contour lines: on flat ground, away from the rim and from each other."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from surfaceviz.records import FloatArray
 
 _RIM, _APART = 0.07, 0.13  # of an axis: from the rim, and from another label; a label is about as wide at 3 in
-_SPACING = 0.022  # of an axis: between lines of which one has a label
+_SPACING = 0.022  # of an axis: the least distance of lines where a label stands
 _ROOMY = 0.3  # of an axis; shorter lines are read off the colour bar
 
 
-def label_places(
+def label_positions(
     paths: Sequence[FloatArray], axes: Sequence[FloatArray], z: FloatArray, step: float
 ) -> list[tuple[float, float] | None]:
     """Return a place for the label of each line, None where it has no room.
 
-    Of a line's vertices that are not at the rim, and far enough from the labels before, the one where the surface is
-    the flattest: where lines stand furthest apart. Where they stand too close together there is no label.
+    A label stands at the vertex where the surface is flattest, and so the lines are furthest apart. Vertices near the
+    rim or near an earlier label are left out; so are those where lines are too close together.
 
     Args:
         paths: vertices of each level's lines, (n, 2), in the order in which labels are wanted most.
         axes: (n,), (m,).
-        z: what the lines are of, (n, m).
+        z: the values that the lines are levels of, (n, m).
         step: from a level to the next.
     """
     extent = np.array([float(np.ptp(axis)) for axis in axes])

@@ -1,4 +1,4 @@
-"""Courses of curvature along a training: largest eigenvalue, trace, gradient norm."""
+"""Panels of curvature along a training: largest eigenvalue, trace, gradient norm."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from surfaceviz.render.style import scaled
 _WIDE = 20.0  # a span of positive values above which they are drawn on a log scale, as losses are
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureQuantity:
     """What a panel shows of each spectrum: a value, maybe its standard error, maybe a doubt."""
 
     label: str
@@ -26,44 +26,48 @@ class Quantity:
     sure: Callable[[Spectrum], bool] = lambda _: True
 
 
-SHARPNESS = Quantity(r"$\lambda_{\max}$", lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1]))
+SHARPNESS = CurvatureQuantity(
+    label=r"$\lambda_{\max}$", value=lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1])
+)
 QUANTITIES = (
     SHARPNESS,
-    Quantity("trace", lambda s: s.trace, lambda s: s.trace_stderr),
-    Quantity("gradient norm", lambda s: s.gradient_norm),
+    CurvatureQuantity(label="trace", value=lambda s: s.trace, error=lambda s: s.trace_stderr),
+    CurvatureQuantity(label="gradient norm", value=lambda s: s.gradient_norm),
 )
 
 
-def values(course: Curvature, read: Callable[[Spectrum], float | None]) -> FloatArray:
-    """Return a figure of each spectrum of a course, NaN where it was not computed."""
-    return np.array([np.nan if (x := read(spectrum)) is None else x for spectrum in course.spectra], np.float64)
+def values(training: Curvature, read: Callable[[Spectrum], float | None]) -> FloatArray:
+    """Return a figure of each spectrum of a training, NaN where it was not computed."""
+    return np.array([np.nan if (x := read(spectrum)) is None else x for spectrum in training.spectra], np.float64)
 
 
-def is_there(courses: Sequence[Curvature], quantity: Quantity) -> bool:
+def is_known(trainings: Sequence[Curvature], quantity: CurvatureQuantity) -> bool:
     """Return whether anybody has computed a quantity."""
-    return any(bool(np.isfinite(values(course, quantity.value)).any()) for course in courses)
+    return any(bool(np.isfinite(values(training, quantity.value)).any()) for training in trainings)
 
 
-def times(courses: Sequence[Curvature]) -> tuple[list[FloatArray], str]:
-    """Return where the checkpoints of each course lie on the shared axis, and its name.
+def times(trainings: Sequence[Curvature]) -> tuple[list[FloatArray], str]:
+    """Return where the checkpoints of each training lie on the shared axis, and its name.
 
     That is their steps of training, or their numbers from 1 where any has no step.
     """
-    steps = [values(course, lambda s: s.step) for course in courses]
+    steps = [values(training, lambda s: s.step) for training in trainings]
     if all(np.isfinite(step).all() for step in steps):
         return steps, "step"
     return [np.arange(1.0, len(step) + 1) for step in steps], "checkpoint"
 
 
-def learning_rate(course: Curvature) -> float | None:
-    """Return the rate whose edge of stability a course may be held against; normalised matrices have other units."""
-    rate = course.provenance.get("learning_rate")
-    if rate is None or any(spectrum.normalised for spectrum in course.spectra):
+def learning_rate(training: Curvature) -> float | None:
+    """Return the rate whose edge of stability a training may be held against; normalised matrices have other units."""
+    rate = training.provenance.get("learning_rate")
+    if rate is None or any(spectrum.normalised for spectrum in training.spectra):
         return None
     return float(rate)
 
 
-def draw_course(ax: Axes, course: Curvature, x: FloatArray, quantity: Quantity, *, colour: str, label: str) -> Line2D:
+def draw_quantity(
+    ax: Axes, training: Curvature, x: FloatArray, quantity: CurvatureQuantity, *, colour: str, label: str
+) -> Line2D:
     """Draw a quantity against the time of training and return its line.
 
     A marker is a checkpoint, hollow where the eigenvalue did not converge; the band is one standard error to
@@ -71,15 +75,15 @@ def draw_course(ax: Axes, course: Curvature, x: FloatArray, quantity: Quantity, 
 
     Args:
         ax: the axes to draw on.
-        course: spectra along checkpoints.
+        training: spectra along checkpoints.
         x: where they lie, (n,).
         quantity: one of `QUANTITIES`.
         colour: of the line.
         label: for a legend.
     """
-    y, error = values(course, quantity.value), values(course, quantity.error)
+    y, error = values(training, quantity.value), values(training, quantity.error)
     (line,) = ax.plot(x, y, color=colour, linewidth=scaled(1.2), label=label)
-    sure = np.array([quantity.sure(spectrum) for spectrum in course.spectra])
+    sure = np.array([quantity.sure(spectrum) for spectrum in training.spectra])
     for shown, face in ((sure, colour), (~sure, "white")):
         if shown.any():
             ax.plot(
@@ -110,14 +114,14 @@ def draw_edge(ax: Axes, rate: float, *, colour: str, label: str = "2 / learning 
     return line
 
 
-def finish_course(ax: Axes, courses: Sequence[Curvature], quantity: Quantity) -> None:
+def finish_panel(ax: Axes, trainings: Sequence[Curvature], quantity: CurvatureQuantity) -> None:
     """Label a panel's axis, and make it a log scale where positive values span more than a factor of 20."""
-    symbols = {spectrum.symbol for course in courses for spectrum in course.spectra}
+    symbols = {spectrum.symbol for training in trainings for spectrum in training.spectra}
     of = f" of {symbols.pop()}" if quantity.label != "gradient norm" and len(symbols) == 1 else ""
     ax.set_ylabel(quantity.label + of)
-    seen = np.concatenate([values(course, quantity.value) for course in courses])
+    seen = np.concatenate([values(training, quantity.value) for training in trainings])
     if quantity is SHARPNESS:
-        edges = [2 / rate for course in courses if (rate := learning_rate(course))]
+        edges = [2 / rate for training in trainings if (rate := learning_rate(training))]
         seen = np.concatenate([seen, edges])
     finite = seen[np.isfinite(seen)]
     if finite.min() > 0 and finite.max() > _WIDE * finite.min():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import FloatArray
-from surfaceviz.render.export.relief import Relief
+from surfaceviz.render.export.height_field import HeightField
 
 Indices = NDArray[np.int64]
 KindT = TypeVar("KindT", np.int64, np.bool_)
@@ -54,8 +54,8 @@ def _corners(grid: NDArray[KindT]) -> tuple[NDArray[KindT], ...]:
     return grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
 
 
-def surface_mesh(shape: Relief) -> Mesh:
-    """Return the triangles of a surface in the middle over 0, of its shown points alone.
+def surface_mesh(shape: HeightField) -> Mesh:
+    """Return the triangles of a surface, centred at 0; only shown points are used.
 
     Raises:
         ValueError: no three neighbours have values.
@@ -78,7 +78,7 @@ def _compact(points: FloatArray, triangles: Indices, colours: FloatArray) -> Mes
 def solid(mesh: Mesh, base: float) -> Mesh:
     """Return the closed body from a flat bottom at 0 to a surface, lifted by ``base``; its faces look outwards.
 
-    Holes go through. Where two parts of the surface touch in one point alone, the triangles around it are left out: no
+    Holes go through. Where two parts of the surface touch in only one point, the triangles around it are left out: no
     body is closed there.
 
     Raises:
@@ -101,7 +101,7 @@ def solid(mesh: Mesh, base: float) -> Mesh:
 
 
 def _rim(triangles: Indices) -> Indices:
-    """Return the edges that one triangle alone has, in its own sense, (k, 2)."""
+    """Return the edges of only one triangle, oriented as in it, (k, 2)."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     count = int(triangles.max()) + 1
     there, back = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]

@@ -11,13 +11,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records import FloatArray
-from surfaceviz.render.export.mesh import Mesh
-from surfaceviz.render.export.relief import harmless
+from surfaceviz.records import FloatArray, Slice
+from surfaceviz.render.export.height_field import harmless, height_field
+from surfaceviz.render.export.mesh import Mesh, solid, surface_mesh
+from surfaceviz.render.export.options import ExportOptions
 
 _FLOAT, _UINT32 = 5126, 5125  # component types of glTF
 _VERTICES, _INDICES = 34962, 34963  # its buffers' targets
 _STL_HEADER = 80
+_WIDTH = 2.0  # width of gltf and obj, whose unit has no meaning: that of Blender's own cube; ours
+_PRINT = 100.0  # mm, width of stl; ours
+_BASE = 0.03  # height of the base below the lowest point of stl, as a share of the width; ours
+
+
+def write_obj(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
+    """Return a Wavefront OBJ of a surface."""
+    field = height_field(surface, options)
+    return obj(surface_mesh(field).scaled(_WIDTH / field.width), surface.title, field.words)
+
+
+def write_gltf(surface: Slice, options: ExportOptions, suffix: str) -> bytes:
+    """Return a glTF of a surface, in binary form for ``.glb``."""
+    field = height_field(surface, options)
+    write = glb if suffix == ".glb" else gltf
+    return write(surface_mesh(field).scaled(_WIDTH / field.width), surface.title, field.words)
+
+
+def write_stl(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
+    """Return a binary STL of the closed body below a surface."""
+    field = height_field(surface, options)
+    body = solid(surface_mesh(field).scaled(_PRINT / field.width), _BASE * _PRINT)
+    return stl(body, f"millimetres, z up: {field.words['z']}")
 
 
 def obj(mesh: Mesh, title: str, words: Mapping[str, str]) -> bytes:

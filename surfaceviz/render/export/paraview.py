@@ -15,14 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import Slice
+from surfaceviz.render.export.height_field import HeightField, described, harmless, height_field, point_arrays
 from surfaceviz.render.export.mesh import grid_triangles
-from surfaceviz.render.export.relief import Relief, described, harmless, point_arrays
+from surfaceviz.render.export.options import ExportOptions
 
 _HIDDEN = 2  # vtkDataSetAttributes::HIDDENPOINT
 _TYPES = {"f8": "Float64", "f4": "Float32", "u1": "UInt8", "i8": "Int64"}
 
 
-def vts(surface: Slice, shape: Relief) -> bytes:
+def write_vts(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
+    """Return a structured grid."""
+    return _vts(surface, height_field(surface, options))
+
+
+def write_vtp(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
+    """Return triangles, of a curve lines."""
+    return _vtp(surface, height_field(surface, options))
+
+
+def _vts(surface: Slice, shape: HeightField) -> bytes:
     """Return a structured grid, alpha the fastest; points without a value are hidden."""
     counts = (*surface.shape, *[1] * (3 - surface.ndim))
     extent = " ".join(f"0 {count - 1}" for count in counts)
@@ -32,7 +43,7 @@ def vts(surface: Slice, shape: Relief) -> bytes:
     return _file("StructuredGrid", f'WholeExtent="{extent}"', surface, shape, piece)
 
 
-def vtp(surface: Slice, shape: Relief) -> bytes:
+def _vtp(surface: Slice, shape: HeightField) -> bytes:
     """Return the triangles of a surface, or the lines of a curve; all points are there, those without a value apart."""
     if min(surface.shape) == 1 or surface.ndim == 1:
         kind, cells = "Lines", list(_lines(np.ravel(shape.shown, order="F")))
@@ -62,7 +73,7 @@ def _lines(shown: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
             yield line
 
 
-def _file(kind: str, whole: str, surface: Slice, shape: Relief, piece: Iterable[str]) -> bytes:
+def _file(kind: str, whole: str, surface: Slice, shape: HeightField, piece: Iterable[str]) -> bytes:
     told = {"title": surface.title, **shape.words, "surfaceviz": described(surface)}
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
@@ -86,7 +97,7 @@ def _point_data(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
     ]
 
 
-def _points(shape: Relief) -> list[str]:
+def _points(shape: HeightField) -> list[str]:
     points = np.stack([np.ravel(each, order="F") for each in (shape.x, shape.y, shape.z)], axis=1)
     return ["<Points>", _array("Points", points), "</Points>"]
 

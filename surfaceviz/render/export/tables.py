@@ -1,4 +1,4 @@
-"""Numbers alone: NumPy's npz, CSV for pandas, NetCDF for xarray."""
+"""Numbers: NumPy's npz, CSV for pandas, NetCDF for xarray."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
 from surfaceviz.records import AXIS_NAMES, Slice
-from surfaceviz.render.export.relief import described, harmless, point_arrays
+from surfaceviz.render.export.height_field import described, harmless, point_arrays
+from surfaceviz.render.export.options import ExportOptions
 
 
-def npz(surface: Slice) -> bytes:
+def npz(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
     """Return all arrays, (n_alpha[, n_beta]) each but for the axes, and the provenance as a JSON string; no pickles."""
     arrays: dict[str, NDArray[Any]] = {**_fields(surface), **_axes(surface)}
     buffer = io.BytesIO()
@@ -30,7 +31,7 @@ def npz(surface: Slice) -> bytes:
     return buffer.getvalue()
 
 
-def csv_table(surface: Slice) -> bytes:
+def csv_table(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
     """Return a row for each point, alpha the slowest; numbers read back as they are, ``nan`` and ``inf`` among them.
 
     Source: RFC 4180.
@@ -43,7 +44,7 @@ def csv_table(surface: Slice) -> bytes:
     return text.getvalue().encode(errors="replace")
 
 
-def netcdf(surface: Slice) -> bytes:
+def netcdf(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
     """Return NetCDF 3 with the dimensions alpha and beta; a name that it can't have stands in ``long_name``."""
     buffer = io.BytesIO()
     file: Any = netcdf_file(buffer, "w", version=2)

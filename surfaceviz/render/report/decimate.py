@@ -1,4 +1,4 @@
-"""Fewer points of a large grid than it has."""
+"""Decimation of large grids and long trajectories."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LINE = 2000  # points of a curve, or of a path; ours
 
 
 @dataclass(frozen=True, slots=True)
-class Thinned:
-    """Which points of a grid are shown.
+class Decimated:
+    """The shown points of a grid.
 
     Attributes:
         kept: indices along each axis, ascending.
-        words: what was left out, for the reader; empty where nothing was.
+        words: a note on the omitted points; empty where all are shown.
     """
 
     kept: tuple[NDArray[np.intp], ...]
@@ -31,24 +31,24 @@ class Thinned:
         return array[np.ix_(*self.kept)]
 
 
-def thin(surface: Slice) -> Thinned:
-    """Return what is shown of a grid: every k-th point, the ends, the centre and the lowest loss of the first split."""
+def decimate(surface: Slice) -> Decimated:
+    """Return the shown points of a grid: every k-th, the ends, the centre and the lowest loss of the first split."""
     most = _LINE if surface.ndim == 1 else _SIDE
     steps = [-(-len(axis) // most) for axis in surface.axes]
     lowest = _lowest(surface)
     kept = tuple(
-        every(len(axis), step, (int(np.argmin(np.abs(axis))), i))
+        every_kth(len(axis), step, (int(np.argmin(np.abs(axis))), i))
         for axis, step, i in zip(surface.axes, steps, lowest, strict=True)
     )
     if max(steps) == 1:
-        return Thinned(kept, "")
+        return Decimated(kept, "")
     whole, shown = (" x ".join(map(str, sizes)) for sizes in (surface.shape, map(len, kept)))
     rate = " by ".join("every one" if step == 1 else f"every {ordinal(step)}" for step in dict.fromkeys(steps))
     more = "the ends, the centre and the lowest loss" + ("" if surface.ndim == 1 else ", each with its row and column")
-    return Thinned(kept, f"{whole} points, of which {shown} are shown: {rate}, and {more}")
+    return Decimated(kept, f"{whole} points, of which {shown} are shown: {rate}, and {more}")
 
 
-def every(count: int, step: int, also: tuple[int, ...] = ()) -> NDArray[np.intp]:
+def every_kth(count: int, step: int, also: tuple[int, ...] = ()) -> NDArray[np.intp]:
     """Return every ``step``-th index of ``count``, the last one, and ``also``."""
     return np.unique(np.concatenate([np.arange(0, count, step), [count - 1], also])).astype(np.intp)
 
@@ -61,9 +61,9 @@ def _lowest(surface: Slice) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(np.nanargmin(np.where(np.isfinite(loss), loss, np.nan)), loss.shape))
 
 
-def thin_path(count: int) -> NDArray[np.intp]:
-    """Return which iterates of a path are shown."""
-    return every(count, -(-count // _LINE))
+def decimate_path(count: int) -> NDArray[np.intp]:
+    """Return the indices of the shown iterates of a path."""
+    return every_kth(count, -(-count // _LINE))
 
 
 def ordinal(n: int) -> str:

@@ -1,4 +1,4 @@
-"""Arrays and numbers as the page takes them."""
+"""Arrays and numbers in the page's JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from surfaceviz.records import FloatArray
 _SINGLE = np.finfo(np.float32)
 
 
-def packed(array: NDArray[Any], *, exact: bool = False) -> dict[str, Any]:
-    """Return an array's bytes in C order, as base64: NaN and infinities as they are, and half of JSON's size.
+def encode_array(array: NDArray[Any], *, exact: bool = False) -> dict[str, Any]:
+    """Return an array's bytes in C order, as base64: exact for NaN and infinities, at half of JSON's size.
 
     Args:
         array: floats, or uint8.
@@ -34,6 +34,6 @@ def _fits(array: FloatArray) -> bool:
     return not size.size or bool(size.max() <= float(_SINGLE.max) and size.min() >= float(_SINGLE.tiny))
 
 
-def number(x: float | None) -> float | None:
-    """Return a number as JSON has it: None for what is none."""
+def json_number(x: float | None) -> float | None:
+    """Return a number for JSON: None for NaN, infinities and None."""
     return None if x is None or not math.isfinite(x) else float(x)

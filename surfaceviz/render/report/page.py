@@ -20,12 +20,12 @@ from surfaceviz.render.report.payload import payload
 
 _ASSETS = files("surfaceviz.render.report") / "assets"
 _SCRIPTS = ("data", "words", "scale", "theme", "surface", "contour", "cut", "spectrum", "tables", "controls", "page")
-_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # in JSON they occur within strings alone
+_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # in JSON they occur only within strings
 SUFFIXES = (".html", ".htm")
 
 
 def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") -> str:
-    """Return the HTML of a report: one page that needs nothing beside itself, and may ask nothing of a network.
+    """Return the HTML of a report: one page that needs no other file and no network.
 
     Args:
         surfaces: all 1-D or all 2-D.
@@ -42,32 +42,32 @@ def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") ->
         title=html.escape(title),
         policy=_policy(scripts.values()),
         style=_asset("page.css"),
-        payload=encoded(data),
+        payload=encode_json(data),
         **scripts,
     )
 
 
 def save_page(text: str, path: Path) -> int:
-    """Write a page, whole or not at all, and return its size in bytes.
+    """Write a page atomically, and return its size in bytes.
 
     Raises:
-        ValueError: a name that is no page's.
+        ValueError: the name does not end in .html or .htm.
         StoreError: it can't be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: a report is a web page; end the name in .html")
-    image = text.encode("utf-8", "replace")  # names of files may hold bytes that are no text
+    image = text.encode("utf-8", "replace")  # names of files may hold bytes that are not text
     put(path, image)
     return len(image)
 
 
-def encoded(data: Mapping[str, Any]) -> str:
+def encode_json(data: Mapping[str, Any]) -> str:
     r"""Return JSON that can end no script element, whatever text is in it.
 
-    >>> print(encoded({"name": "</script>"}))
+    >>> print(encode_json({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
     """
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, so no U+2028 either
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII only, so no U+2028 either
     return text.translate({ord(sign): escape for sign, escape in _UNSAFE.items()})
 
 
@@ -95,5 +95,5 @@ def _asset(name: str) -> str:
 
 
 def _settled(script: str) -> str:
-    """Return a script as a browser will hash it: with its own line ends."""
+    """Return a script with the line ends that a browser hashes."""
     return script.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""What the page shows, as JSON has it: the pure part of a report."""
+"""The data of the page as JSON: the pure part of a report."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, HessianMap, Mark, Slice, Trajectory, describe
 from surfaceviz.render import style
+from surfaceviz.render.contours.hessian_map import MAP_QUANTITIES, map_label
 from surfaceviz.render.labels import axis_label, has_equal_units
-from surfaceviz.render.report.decimate import Thinned, thin, thin_path
-from surfaceviz.render.report.json_arrays import number, packed
-from surfaceviz.render.report.spectra import spectra
+from surfaceviz.render.report.decimate import Decimated, decimate, decimate_path
+from surfaceviz.render.report.json_arrays import encode_array, json_number
+from surfaceviz.render.report.spectrum_data import spectra
 from surfaceviz.render.report.tables import sharpness_table
 
-_PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # matplotlib's, said on a page
+_PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # TeX to plain text
 _SCENES = 8  # 3-D drawings on a page: browsers give a page about 16 WebGL contexts, phones fewer; ours
 Json = dict[str, Any]
 
 
 def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json:
-    """Return everything that a page shows of slices.
+    """Return the data of a page of slices.
 
     Args:
         surfaces: all 1-D or all 2-D.
@@ -47,7 +48,7 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
         "sharpness": sharpness_table(surfaces, names),
         "scenes": _SCENES,
         "colours": {
-            "lines": style.COLOURS[:-1],  # black is no colour on a dark page
+            "lines": style.COLOURS[:-1],  # black is invisible on a dark page
             "missing": style.MISSING,
             "diverged": style.DIVERGED,
         },
@@ -55,20 +56,20 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
 
 
 def _file(surface: Slice, name: str) -> Json:
-    """Return what is shown of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
-    shown = thin(surface)
+    """Return the data of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
+    shown = decimate(surface)
     return {
         "name": name,
         "title": surface.title or name,
         "summary": _summary(surface),
         "thinned": shown.words,
         "unaudited": surface.unaudited,
-        "axes": [packed(axis[kept], exact=True) for axis, kept in zip(surface.axes, shown.kept, strict=True)],
+        "axes": [encode_array(axis[kept], exact=True) for axis, kept in zip(surface.axes, shown.kept, strict=True)],
         "labels": [_plain(axis_label(surface, k)) for k in range(surface.ndim)],
         "equal": surface.ndim > 1 and has_equal_units(surface),
         "splits": surface.splits,
         "series": _series(surface, shown),
-        "origin": packed(shown.of(surface.origin)),
+        "origin": encode_array(shown.of(surface.origin)),
         "marks": [_mark(mark) for mark in surface.marks],
         "map": None if surface.hessian_map is None or surface.ndim == 1 else _map(surface.hessian_map),
         "trajectory": None if surface.trajectory is None else _trajectory(surface.trajectory),
@@ -82,7 +83,7 @@ def _summary(surface: Slice) -> str:
     return describe(surface)[0][1] + (f". At theta: {centre}" if centre else "")
 
 
-def _series(surface: Slice, shown: Thinned) -> list[Json]:
+def _series(surface: Slice, shown: Decimated) -> list[Json]:
     """Return every metric with its errors, and after a split's loss its rise over the centre."""
     found = []
     for name, values in surface.values.items():
@@ -98,7 +99,7 @@ def _series(surface: Slice, shown: Thinned) -> list[Json]:
 
 
 def _one(
-    split: str, metric: str, shown: Thinned, values: FloatArray, centre: float, errors: dict[str, FloatArray | None],
+    split: str, metric: str, shown: Decimated, values: FloatArray, centre: float, errors: dict[str, FloatArray | None],
     *, derived: bool = False,
 ) -> Json:  # fmt: skip
     return {
@@ -106,9 +107,9 @@ def _one(
         "metric": metric,
         "loss": metric.endswith("loss"),
         "derived": derived,
-        "centre": number(centre),
-        "values": packed(shown.of(values)),
-        **{key: None if array is None else packed(shown.of(array)) for key, array in errors.items()},
+        "centre": json_number(centre),
+        "values": encode_array(shown.of(values)),
+        **{key: None if array is None else encode_array(shown.of(array)) for key, array in errors.items()},
     }
 
 
@@ -121,35 +122,30 @@ def _parted(surface: Slice, name: str) -> tuple[str, str]:
 def _mark(mark: Mark) -> Json:
     return {
         "name": mark.name,
-        "at": [number(x) for x in mark.coordinates],
-        "values": [[key.replace("_", " "), number(value)] for key, value in mark.values.items()],
+        "at": [json_number(x) for x in mark.coordinates],
+        "values": [[key.replace("_", " "), json_number(value)] for key, value in mark.values.items()],
     }
 
 
 def _map(found: HessianMap) -> Json:
-    letter = "G" if found.provenance.get("operator") == "ggn" else "H"
-    matrix = f"D{letter}D" if found.provenance.get("normalised") else letter
-    shades = {
-        "ratio": (f"|lambda_min / lambda_max| of {matrix}", found.ratio),
-        "max": (f"lambda_max of {matrix}", found.lambda_max),
-        "min": (f"lambda_min of {matrix}", found.lambda_min),
-        "gradient": ("gradient norm", found.gradient_norm),
-    }
     return {
-        "axes": [packed(axis, exact=True) for axis in found.axes],
-        "origin": packed(found.origin),
-        "shades": {key: {"label": label, "values": packed(values)} for key, (label, values) in shades.items()},
+        "axes": [encode_array(axis, exact=True) for axis in found.axes],
+        "origin": encode_array(found.origin),
+        "shades": {
+            key: {"label": map_label(found, key, tex=False), "values": encode_array(quantity.read(found))}
+            for key, quantity in MAP_QUANTITIES.items()
+        },
     }
 
 
 def _trajectory(path: Trajectory) -> Json:
-    kept = thin_path(len(path.step))
+    kept = decimate_path(len(path.step))
     left_out = f"{len(kept)} of {len(path.step)} iterates shown" if len(kept) < len(path.step) else ""
     return {
-        "at": [packed(column[kept]) for column in path.coordinates.T[: len(AXIS_NAMES)]],
-        "step": packed(path.step[kept]),
-        "distance": packed(path.distance[kept]),
-        "values": [[key.replace("_", " "), packed(values[kept])] for key, values in path.values.items()],
+        "at": [encode_array(column[kept]) for column in path.coordinates.T[: len(AXIS_NAMES)]],
+        "step": encode_array(path.step[kept]),
+        "distance": encode_array(path.distance[kept]),
+        "values": [[key.replace("_", " "), encode_array(values[kept])] for key, values in path.values.items()],
         "thinned": left_out,
         "provenance": [[key.replace("_", " "), str(value)] for key, value in path.provenance.items()],
     }

@@ -1,4 +1,4 @@
-"""How sharp minima are, as far as their files tell: a column for each file."""
+"""The table of sharpness at theta: a column for each file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum
+from surfaceviz.records.second_differences import second_difference
 
-_RISE = 0.1  # of the loss, by which a width is told; as `surfaceviz sharpness` takes it
+_RISE = 0.1  # rise of the loss that defines a width; the same as in `surfaceviz sharpness`
 _ZERO = 1e-9  # of an axis's length: a coordinate below it is the centre's
 _UNKNOWN = "-"
 NOTES = (
@@ -23,17 +24,17 @@ NOTES = (
 def sharpness_table(surfaces: Sequence[Slice], names: Sequence[str]) -> dict[str, Any]:
     """Return the table's columns, its rows (label, then a cell for each file) and the notes beneath it.
 
-    A row of which no file tells anything is left out.
+    A row without a value is left out.
     """
     found = [_figures(surface) for surface in surfaces]
     labels = dict.fromkeys(label for figures in found for label in figures)
     rows = [[label, *(figures.get(label, _UNKNOWN) for figures in found)] for label in labels]
-    told = [row for row in rows if any(cell != _UNKNOWN for cell in row[1:])]
-    return {"columns": ["at theta", *names], "rows": told, "notes": list(NOTES)}
+    known = [row for row in rows if any(cell != _UNKNOWN for cell in row[1:])]
+    return {"columns": ["at theta", *names], "rows": known, "notes": list(NOTES)}
 
 
 def _figures(surface: Slice) -> dict[str, str]:
-    """Return everything that a file tells, by label: what theta is worth, its spectra, the slice's own shape."""
+    """Return all cells of a file by label: values at theta, spectra, second differences and widths."""
     rows = {name.replace("_", " "): f"{value:.5g}" for name, value in surface.centre.items()}
     for spectrum in surface.spectra:
         if spectrum.source == "" and not any(spectrum.place):
@@ -84,7 +85,7 @@ def _of_line(surface: Slice, name: str, axis: int, words: str) -> dict[str, str]
 
 
 def _second(x: FloatArray, y: FloatArray, i: int) -> str:
-    """Return a second difference with its step, without which two of them don't compare."""
+    """Return a second difference with its step, since only equal steps compare."""
     found = second_difference(x, y, i)
     return _text(found) + (f" (step {x[i + 1] - x[i]:.3g})" if math.isfinite(found) else "")
 
@@ -93,18 +94,6 @@ def _zero(axis: FloatArray) -> int | None:
     """Return where an axis passes the centre, or None."""
     i = int(np.argmin(np.abs(axis)))
     return i if abs(axis[i]) <= _ZERO * (abs(axis[-1] - axis[0]) or 1.0) else None
-
-
-def second_difference(x: FloatArray, y: FloatArray, i: int) -> float:
-    """Return the second divided difference of y(x) at x[i], twice that of its neighbours; NaN at an end.
-
-    >>> round(second_difference(np.array([-1.0, 0.0, 0.5]), 3 * np.array([1.0, 0.0, 0.25]), 1), 12)
-    6.0
-    """
-    if not 0 < i < len(x) - 1:
-        return math.nan
-    before, after = x[i] - x[i - 1], x[i + 1] - x[i]
-    return float(2 * ((y[i + 1] - y[i]) / after - (y[i] - y[i - 1]) / before) / (before + after))
 
 
 def _width(x: FloatArray, rise: FloatArray, i: int) -> str:

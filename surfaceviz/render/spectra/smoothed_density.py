@@ -14,16 +14,16 @@ _KERNEL = 0.013  # of the axis, the standard deviation: half of what a reader te
 _PAD = 4.0  # standard deviations of the kernel beyond the outermost eigenvalue: nothing visible is cut off
 _DEEPEST, _SHALLOWEST = 1e-5, 1e-1  # of the largest |eigenvalue|: between them lies the threshold; ours
 _BRIDGED = 2.5  # times the distance of the nodes at 0: with the kernel above it closes the gap between them; ours
-_MANY = 30  # eigenvalues, when they are all, from which on a density says more than each of them
+_MANY = 30  # eigenvalues: a complete spectrum of at least so many is drawn as a density
 _FEW = 4  # decades whose ticks have ticks between them in a column's width
 _FINE = 1200  # points of a density's line: several a kernel
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EigenvalueScale:
     """A symmetric-log axis of eigenvalues, one for all spectra that are compared.
 
-    An eigenvalue x is placed at u(x) = asinh(x / w) / ln 10: linear within the threshold w, one unit a decade
+    An eigenvalue x is drawn at u(x) = asinh(x / w) / ln 10: linear within the threshold w, one unit a decade
     far outside it. Unlike the piecewise symmetric logarithm it has no kink, which would show in a density.
 
     Attributes:
@@ -40,18 +40,18 @@ class Scale:
     floor: float = float("nan")
     ceiling: float = float("nan")
 
-    def placed(self, x: FloatArray) -> FloatArray:
+    def transform(self, x: FloatArray) -> FloatArray:
         """Return where eigenvalues lie on the axis, in decades."""
         return np.asarray(np.arcsinh(x / self.threshold) / _DECADE)
 
-    def taken(self, u: FloatArray) -> FloatArray:
+    def inverse_transform(self, u: FloatArray) -> FloatArray:
         """Return the eigenvalues at places of the axis."""
         return np.asarray(self.threshold * np.sinh(u * _DECADE))
 
     def points(self) -> FloatArray:
         """Return eigenvalues at equal distances on the axis, from end to end."""
-        low, high = self.placed(np.array([self.low, self.high]))
-        return self.taken(np.linspace(low, high, _FINE))
+        low, high = self.transform(np.array([self.low, self.high]))
+        return self.inverse_transform(np.linspace(low, high, _FINE))
 
     def ticks(self, apart: float) -> tuple[FloatArray, FloatArray]:
         """Return 0 and the powers of ten to be labelled, the largest first, ``apart`` of the axis apart; and the rest.
@@ -60,10 +60,10 @@ class Scale:
         """
         reach = max(-self.low, self.high)
         decades = 10.0 ** np.arange(np.floor(np.log10(self.threshold)), np.log10(reach) + 1e-9)
-        axis = float(np.ptp(self.placed(np.array([self.low, self.high]))))
+        axis = float(np.ptp(self.transform(np.array([self.low, self.high]))))
         kept: list[float] = []
         for decade in decades[::-1]:
-            place, above = self.placed(np.array([decade, kept[-1] if kept else np.inf]))
+            place, above = self.transform(np.array([decade, kept[-1] if kept else np.inf]))
             if min(above - place, place) >= apart * axis:
                 kept.append(float(decade))
         finer = decades if len(decades) > _FEW else np.concatenate([decades * m for m in range(1, 10)])
@@ -84,7 +84,7 @@ def rule_of(spectrum: Spectrum) -> tuple[FloatArray, FloatArray] | None:
     return None
 
 
-def smoothed(rule: tuple[FloatArray, FloatArray], scale: Scale, x: FloatArray) -> FloatArray:
+def smoothed(rule: tuple[FloatArray, FloatArray], scale: EigenvalueScale, x: FloatArray) -> FloatArray:
     """Return the density at ``x`` as the share of eigenvalues a decade, that is, per unit of u.
 
     p(u(x)) = mean over probes of sum_j w_j N(u(x); u(t_j), s^2) for nodes t_j, weights w_j and the bandwidth s. The
@@ -94,12 +94,12 @@ def smoothed(rule: tuple[FloatArray, FloatArray], scale: Scale, x: FloatArray) -
     """
     nodes, weights = rule
     held = np.isfinite(nodes)
-    u, w = scale.placed(nodes[held]), weights[held] / len(nodes)
-    z = (scale.placed(x)[:, None] - u) / scale.bandwidth
+    u, w = scale.transform(nodes[held]), weights[held] / len(nodes)
+    z = (scale.transform(x)[:, None] - u) / scale.bandwidth
     return np.asarray(np.exp(-0.5 * z**2) @ w / (np.sqrt(2 * np.pi) * scale.bandwidth))
 
 
-def choose_scale(spectra: Sequence[Spectrum]) -> Scale:
+def choose_scale(spectra: Sequence[Spectrum]) -> EigenvalueScale:
     """Return the axis on which spectra are compared: it holds 0, every eigenvalue and every node.
 
     The threshold is the median |eigenvalue| by the density, so that half of the eigenvalues lie where the axis is
@@ -111,11 +111,13 @@ def choose_scale(spectra: Sequence[Spectrum]) -> Scale:
     seen = np.concatenate([_seen(spectrum) for spectrum in spectra])
     ruled = [spectrum for spectrum in spectra if rule_of(spectrum) is not None]
     width = max(_threshold(spectrum) for spectrum in ruled or spectra)
-    bare = Scale(width, min(0.0, float(seen.min())), max(0.0, float(seen.max())), 1.0)
-    low, high = bare.placed(np.array([bare.low, bare.high]))
+    bare = EigenvalueScale(
+        threshold=width, low=min(0.0, float(seen.min())), high=max(0.0, float(seen.max())), bandwidth=1.0
+    )
+    low, high = bare.transform(np.array([bare.low, bare.high]))
     bandwidth = _KERNEL * float(high - low) or _KERNEL
-    low, high = bare.taken(np.array([low - _PAD * bandwidth, high + _PAD * bandwidth]))
-    scale = Scale(width, float(low), float(high), bandwidth)
+    low, high = bare.inverse_transform(np.array([low - _PAD * bandwidth, high + _PAD * bandwidth]))
+    scale = EigenvalueScale(threshold=width, low=float(low), high=float(high), bandwidth=bandwidth)
     return replace(scale, **_densities(spectra, scale))
 
 
@@ -151,7 +153,7 @@ def _gap(nodes: FloatArray) -> float:
     return float(np.median(np.where(np.isfinite(above), above, 0) - np.where(np.isfinite(below), below, 0)))
 
 
-def _densities(spectra: Sequence[Spectrum], scale: Scale) -> dict[str, float]:
+def _densities(spectra: Sequence[Spectrum], scale: EigenvalueScale) -> dict[str, float]:
     """Return the floor and the ceiling of densities: a single eigenvalue's peak is a decade high.
 
     An outlier of multiplicity 1 weighs 1/P, and its peak is that over sqrt(2 pi) times the bandwidth.

@@ -1,4 +1,4 @@
-"""Spectra of points: the density, the eigenvalues that are known one by one, a box of words."""
+"""Spectra of points: the density, individual eigenvalues, a text box."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
 from surfaceviz.records import Spectrum
-from surfaceviz.render.spectra.smoothed_density import Scale, rule_of, smoothed
+from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, rule_of, smoothed
 from surfaceviz.render.style import scaled
 
-_STEM, _LONE = 0.12, 0.6  # heights of stems as shares of the panel, beside a density and without one
+_STEM, _LONE = 0.12, 0.6  # heights of stems as shares of the panel, with a density and without one
 _MANY, _ENDS = 40, 10  # of more eigenvalues than that, so many at either end are marked
 _CIRCLE = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": "#111111", "linewidth": 0.8}
-# how a point's number is written, on the slice and beside its spectrum
-NUMERAL: dict[str, Any] = {"fontsize": "small", "fontweight": "bold", "color": "#111111", "bbox": _CIRCLE}
+# text style of a point's number, on the slice and next to its spectrum
+NUMBER_STYLE: dict[str, Any] = {"fontsize": "small", "fontweight": "bold", "color": "#111111", "bbox": _CIRCLE}
 _PLAIN = (1e-2, 1e4)  # numbers between them are written without a power of ten
 
 
 def draw_density(
-    ax: Axes, spectrum: Spectrum, scale: Scale, *, colour: str, label: str = "", fill: bool = True
+    ax: Axes, spectrum: Spectrum, scale: EigenvalueScale, *, colour: str, label: str = "", fill: bool = True
 ) -> Line2D | None:
     """Draw the smoothed density over the eigenvalues and return its line, or None where there is no density.
 
@@ -33,7 +33,7 @@ def draw_density(
         scale: of all spectra that are compared.
         colour: of line and tint.
         label: for a legend.
-        fill: whether the area below is tinted: of a spectrum that is alone in its panel.
+        fill: whether the area below is tinted: for the only spectrum of a panel.
     """
     rule = rule_of(spectrum)
     if rule is None:
@@ -77,7 +77,13 @@ def draw_eigenvalues(ax: Axes, spectrum: Spectrum, *, colour: str, row: int = 0,
 
 
 def finish_spectrum(
-    ax: Axes, scale: Scale, *, rows: int = 1, labelled: bool = True, density: bool = True, apart: float = 0.085
+    ax: Axes,
+    scale: EigenvalueScale,
+    *,
+    rows: int = 1,
+    labelled: bool = True,
+    density: bool = True,
+    apart: float = 0.085,
 ) -> None:
     """Scale and label the axes of a panel.
 
@@ -112,7 +118,7 @@ def finish_spectrum(
 
 
 def tick_label(x: float) -> str:
-    """Return a power of ten as a tick says it.
+    """Return the tick label of a power of ten.
 
     >>> [tick_label(x) for x in (0.0, -10.0, 1e-3)]
     ['0', '\N{MINUS SIGN}10', '$10^{-3}$']
@@ -122,10 +128,10 @@ def tick_label(x: float) -> str:
     return f"${'-' if x < 0 else ''}10^{{{round(np.log10(abs(x)))}}}$"
 
 
-def number(x: float, digits: int = 3) -> str:
-    """Return a number as pictures write it, with a power of ten where it is very large or small.
+def format_number(x: float, digits: int = 3) -> str:
+    """Return a number as text for pictures, with a power of ten where it is very large or small.
 
-    >>> number(3.14159), number(1240.0)
+    >>> format_number(3.14159), format_number(1240.0)
     ('3.14', '1240')
     """
     if not np.isfinite(x):
@@ -139,10 +145,10 @@ def number(x: float, digits: int = 3) -> str:
     return f"${mantissa}{{\\times}}10^{{{int(exponent)}}}$"
 
 
-def draw_box(ax: Axes, spectrum: Spectrum, numeral: int) -> list[Text]:
-    """Write what is known of a point on otherwise empty axes: its number and kind, extreme eigenvalues, trace."""
+def draw_box(ax: Axes, spectrum: Spectrum, number: int) -> list[Text]:
+    """Write the summary of a point on empty axes: its number and kind, extreme eigenvalues, trace."""
     ax.set_axis_off()
-    head = ax.text(0.07, 0.98, str(numeral), transform=ax.transAxes, ha="center", va="top", **NUMERAL)
+    head = ax.text(0.07, 0.98, str(number), transform=ax.transAxes, ha="center", va="top", **NUMBER_STYLE)
     kind = ax.text(0.16, 0.98, spectrum.kind, transform=ax.transAxes, va="top", fontsize="small", fontweight="bold")
     words = ax.text(0.02, 0.74, "\n".join(_words(spectrum)), transform=ax.transAxes, va="top", fontsize="small",
                     linespacing=1.3)  # fmt: skip
@@ -154,14 +160,17 @@ def _words(spectrum: Spectrum) -> list[str]:
     s = spectrum
     matrix = "" if s.symbol == "H" else f"({s.symbol})"
     lines = [
-        rf"$\lambda_{{\max}}$ {matrix} {number(s.lambda_max)}{_doubt(s, -1)}",
-        rf"$\lambda_{{\min}}$ {matrix} {number(s.lambda_min)}{_doubt(s, 0)}",
+        rf"$\lambda_{{\max}}$ {matrix} {format_number(s.lambda_max)}{_doubt(s, -1)}",
+        rf"$\lambda_{{\min}}$ {matrix} {format_number(s.lambda_min)}{_doubt(s, 0)}",
     ]
     if s.trace is not None:
         error = s.trace_stderr
         known = error is not None and np.isfinite(error)
-        lines.append(f"trace {number(s.trace)}" + (f" \N{PLUS-MINUS SIGN} {number(error or 0.0, 2)}" if known else ""))
-    lines.append(f"|gradient| {number(s.gradient_norm, 2)}")
+        lines.append(
+            f"trace {format_number(s.trace)}"
+            + (f" \N{PLUS-MINUS SIGN} {format_number(error or 0.0, 2)}" if known else "")
+        )
+    lines.append(f"|gradient| {format_number(s.gradient_norm, 2)}")
     return [" ".join(line.split()) for line in lines]
 
 

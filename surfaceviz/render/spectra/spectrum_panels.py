@@ -1,4 +1,4 @@
-"""Spectra laid out: panels under a slice, one picture for many, courses along a training."""
+"""Panels of spectra: under the slices of a picture, or as a picture of their own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from surfaceviz.records import Curvature, Slice, Spectrum
+from surfaceviz.records import Slice, Spectrum
 from surfaceviz.render import style
-from surfaceviz.render.annotate import numerals, places
-from surfaceviz.render.curves import training_curvature as courses_module
+from surfaceviz.render.annotate import point_numbers, spectra_on_slice
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.labels import plain
-from surfaceviz.render.spectra.smoothed_density import Scale, choose_scale, rule_of
+from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, choose_scale, rule_of
 from surfaceviz.render.spectra.spectrum_axes import draw_box, draw_density, draw_eigenvalues, finish_spectrum
 from surfaceviz.render.style import scaled
 
@@ -23,16 +22,16 @@ _ALIKE = 30.0  # the ratio of norms up to which spectra share an axis; ours
 _NARROW_APART = 0.13  # of the axis, between labels of a panel under a slice
 
 
-def numbered(surfaces: Sequence[Slice]) -> list[list[int]]:
+def numbers_of_points(surfaces: Sequence[Slice]) -> list[list[int]]:
     """Return the numbers of the points of each slice, which run on from one to the next."""
     numbers: list[list[int]] = []
     for surface in surfaces:
-        numbers.append(numerals(surface, 1 + max((n for some in numbers for n in some), default=0)))
+        numbers.append(point_numbers(surface, 1 + max((n for some in numbers for n in some), default=0)))
     return numbers
 
 
-def stacks_height(surfaces: Sequence[Slice], columns: int) -> float:
-    """Return the height in inches of `draw_stacks`."""
+def spectrum_stacks_height(surfaces: Sequence[Slice], columns: int) -> float:
+    """Return the height in inches of `draw_spectrum_stacks`."""
     stacks = _stacks(surfaces, columns)
     rows = max(map(len, stacks))
     return scaled(PANEL_HEIGHT * rows + PANEL_FOOT * (1 if _have_one_axis(stacks) else rows))
@@ -48,7 +47,7 @@ def _are_alike(stacks: Sequence[Sequence[tuple[int, int, Spectrum]]]) -> bool:
     return max(norms) <= _ALIKE * min(norms)
 
 
-def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colours: Sequence[str]) -> None:
+def draw_spectrum_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colours: Sequence[str]) -> None:
     """Draw a panel and a box for each spectrum on the slices, those of a slice under each other in its column.
 
     All share one axis of eigenvalues, so that they compare from panel to panel, unless one would be a needle on it.
@@ -87,14 +86,14 @@ def draw_stacks(host: FigureBase, surfaces: Sequence[Slice], columns: int, colou
 def _stacks(surfaces: Sequence[Slice], columns: int) -> list[list[tuple[int, int, Spectrum]]]:
     """Return for each column (index of the slice, number, spectrum) from above."""
     stacks: list[list[tuple[int, int, Spectrum]]] = [[] for _ in range(columns)]
-    for k, (surface, numbers) in enumerate(zip(surfaces, numbered(surfaces), strict=True)):
-        rows = [(k, n, s) for n, s in zip(numbers, places(surface), strict=True)]
+    for k, (surface, numbers) in enumerate(zip(surfaces, numbers_of_points(surfaces), strict=True)):
+        rows = [(k, n, s) for n, s in zip(numbers, spectra_on_slice(surface), strict=True)]
         stacks[k % columns] += sorted(rows, key=lambda row: row[1])  # matrices at one point under each other
     return stacks
 
 
 def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto") -> Picture:
-    """Return a figure of spectra alone, laid over each other: densities as lines, known eigenvalues as stems.
+    """Return a figure of only spectra, laid over each other: densities as lines, known eigenvalues as stems.
 
     Args:
         spectra: each with the name of what it is of, such as its file's; the point and the matrix are added to the
@@ -108,7 +107,7 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
         raise ValueError("nothing to draw: give at least one spectrum")
     if len(spectra) > len(style.COLOURS):
         raise ValueError(
-            f"{len(spectra)} spectra can't be told apart in one picture; give at most {len(style.COLOURS)}"
+            f"{len(spectra)} spectra can't be distinguished in one picture; give at most {len(style.COLOURS)}"
         )
     scale = choose_scale([spectrum for _, spectrum in spectra])
     colours = [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))]
@@ -118,7 +117,7 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
         figure = Picture(figsize=(width, width * (0.67 if ruled else 0.46)), layout="constrained")
         figure.exact_width = inches.width
         ax = figure.subplots()
-        labels = _told_apart(spectra)
+        labels = _distinct_labels(spectra)
         _draw_panel(ax, [(label, s) for label, (_, s) in zip(labels, spectra, strict=True)], scale, colours)
         finish_spectrum(ax, scale, rows=len(spectra), density=ruled)
         ax.set_xlabel("eigenvalue" + _of([spectrum for _, spectrum in spectra]))
@@ -131,7 +130,9 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
     return figure
 
 
-def _draw_panel(ax: Axes, spectra: Sequence[tuple[str, Spectrum]], scale: Scale, colours: Sequence[str]) -> None:
+def _draw_panel(
+    ax: Axes, spectra: Sequence[tuple[str, Spectrum]], scale: EigenvalueScale, colours: Sequence[str]
+) -> None:
     for row, ((label, spectrum), colour) in enumerate(zip(spectra, colours, strict=True)):
         line = draw_density(ax, spectrum, scale, colour=colour, label=label, fill=len(spectra) == 1)
         draw_eigenvalues(ax, spectrum, colour=colour, row=row, label="" if line else label)
@@ -142,7 +143,7 @@ def _of(spectra: Sequence[Spectrum]) -> str:
     return f" of {symbols.pop()}" if len(symbols) == 1 else ""
 
 
-def _told_apart(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
+def _distinct_labels(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
     """Return a label for each spectrum: of name, point and matrix what differs, or the first two."""
     parts = [(name, spectrum.where, spectrum.symbol) for name, spectrum in spectra]
     differ = [len({part[i] for part in parts}) > 1 for i in range(3)]
@@ -151,64 +152,3 @@ def _told_apart(spectra: Sequence[tuple[str, Spectrum]]) -> list[str]:
         ", ".join(dict.fromkeys(plain(text) for text, keep in zip(part, kept, strict=True) if keep and text))
         for part in parts
     ]
-
-
-def draw_courses(courses: Sequence[Curvature], *, names: Sequence[str] | None = None, size: str = "auto") -> Picture:
-    """Return a figure of curvature along trainings: panels of quantities over the time of training.
-
-    Courses are laid over each other. Quantities that nobody computed are left out. Where the learning rate is known,
-    the edge of stability is drawn.
-
-    Args:
-        courses: spectra along checkpoints.
-        names: what tells courses of one problem apart, such as their files' names.
-        size: auto, column, page or slide.
-
-    Raises:
-        ValueError: no course, or one without a spectrum.
-    """
-    names = _course_names(courses, names)
-    x, unit = courses_module.times(courses)
-    shown = [quantity for quantity in courses_module.QUANTITIES if courses_module.is_there(courses, quantity)]
-    with style.applied(size) as inches:
-        width = inches.width or _WIDTH
-        figure = Picture(figsize=(width, scaled(0.8) + 0.31 * width * len(shown)), layout="constrained")
-        figure.exact_width = inches.width
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for ax, quantity in zip(panels, shown, strict=True):
-            for i, (course, name) in enumerate(zip(courses, names, strict=True)):
-                colour = style.COLOURS[i % len(style.COLOURS)]
-                courses_module.draw_course(ax, course, x[i], quantity, colour=colour, label=name)
-            if quantity is courses_module.SHARPNESS:
-                _draw_edges(ax, courses)
-            ax.spines["right"].set_visible(False)
-            courses_module.finish_course(ax, courses, quantity)
-        panels[-1].set_xlabel(unit)
-        if len(courses) > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        else:
-            panels[0].set_title(plain(courses[0].title) or names[0])
-    return figure
-
-
-def _course_names(courses: Sequence[Curvature], names: Sequence[str] | None) -> list[str]:
-    if not courses:
-        raise ValueError("nothing to draw: give at least one course of curvature")
-    own = [course.title for course in courses]
-    names = names or [title or str(i + 1) for i, title in enumerate(own)]
-    for course, name in zip(courses, names, strict=True):
-        if not course.spectra:
-            raise ValueError(f"{name} has no spectrum; compute one by: surfaceviz hessian FILE.h5")
-    return [plain(name) for name in (own if len(set(own)) == len(own) and all(own) else names)]
-
-
-def _draw_edges(ax: Axes, courses: Sequence[Curvature]) -> None:
-    """Draw 2 / learning rate: once where all courses agree, else in the colour of each, the uppermost in words too."""
-    rates = [courses_module.learning_rate(course) for course in courses]
-    known = sorted({rate for rate in rates if rate})
-    for rate in known:
-        alike = len(known) == 1 and None not in rates
-        colour = style.COLOURS[rates.index(rate) % len(style.COLOURS)]
-        words = "2 / learning rate" if rate == known[0] else ""  # below it they would cover curves
-        courses_module.draw_edge(ax, rate, colour="#555555" if alike else colour, label=words)

@@ -1,4 +1,4 @@
-"""Where a 3-D picture is seen from, and where on it a point of the box is."""
+"""The camera of a 3-D picture, and the projection from the box to its pixels."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _NUMBERS = (2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Camera:
     """A camera that looks at the middle of the box.
 
     Attributes:
         azimuth: degrees, counter-clockwise from above; -90 looks along beta, with alpha to the right.
         elevation: degrees above the floor.
         zoom: above 1 is nearer.
-        away: how far the camera stands off, so that the pictures of an orbit have one size; None: as it fits.
+        away: distance of the camera, the same for all frames of an orbit; None: the distance that fits the box.
     """
 
     azimuth: float
@@ -49,11 +49,11 @@ class View:
 
     @property
     def focus(self) -> FloatArray:
-        """What it looks at, (3,)."""
+        """The point that it looks at, (3,)."""
         return _FOCUS
 
     def place(self, half: tuple[float, float], ratio: float) -> FloatArray:
-        """Return where the camera stands so that the box fits a picture, (3,).
+        """Return the position of the camera from which the box fits a picture, (3,).
 
         Args:
             half: half the lengths of the floor.
@@ -64,11 +64,11 @@ class View:
 
     @property
     def parallel(self) -> bool:
-        """Whether it sees without perspective: from above, where that would hide the floor's axes."""
+        """Whether the projection is parallel: seen from above, perspective would hide the floor's axes."""
         return self.elevation > _ABOVE
 
     def scale(self, half: tuple[float, float], ratio: float) -> float:
-        """Return half the height of what it sees without perspective."""
+        """Return half the visible height in parallel projection."""
         across, upwards, _ = self._extents(half, ratio)
         return float(np.maximum(across, upwards).max()) / _FILLED / self.zoom
 
@@ -91,17 +91,17 @@ class View:
         return np.abs(corners @ right) / ratio, np.abs(corners @ up), corners @ self.towards
 
 
-def parse_camera(given: str) -> View:
-    """Return the view that a preset's name or ``AZIMUTH,ELEVATION[,ZOOM]`` asks for.
+def parse_camera(given: str) -> Camera:
+    """Return the camera for a preset's name or ``AZIMUTH,ELEVATION[,ZOOM]`` asks for.
 
     >>> parse_camera("30,45,1.5")
-    View(azimuth=30.0, elevation=45.0, zoom=1.5, away=None)
+    Camera(azimuth=30.0, elevation=45.0, zoom=1.5, away=None)
 
     Raises:
-        ValueError: neither.
+        ValueError: the text is neither.
     """
     if given in PRESETS:
-        return View(*PRESETS[given])
+        return Camera(*PRESETS[given])
     try:
         numbers = [float(number) for number in given.split(",")]
     except ValueError:
@@ -112,7 +112,9 @@ def parse_camera(given: str) -> View:
             f"camera: expected one of {', '.join(PRESETS)}, or AZIMUTH,ELEVATION[,ZOOM] in degrees, got {given!r}"
         )
     azimuth, elevation, *zoom = numbers
-    return View(azimuth, float(np.clip(elevation, -89.9, 89.9)), *zoom)  # straight down, there is no way up
+    return Camera(
+        azimuth, float(np.clip(elevation, -89.9, 89.9)), *zoom
+    )  # straight down, the upward direction is undefined
 
 
 @dataclass(frozen=True, slots=True)

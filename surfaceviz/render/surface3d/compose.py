@@ -1,4 +1,4 @@
-"""Figures of surfaces in 3-D: rendered panels, with text by matplotlib where the camera puts it."""
+"""Figures of surfaces in 3-D: rendered panels, with matplotlib's text at projected positions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from surfaceviz.render.contours.contour_figure import mark_levels
 from surfaceviz.render.contours.levels import Levels
 from surfaceviz.render.contours.path import DISTANCE, distance_norm
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.frame import columns_of, surfaces_frame
 from surfaceviz.render.labels import axis_label, title_of
+from surfaceviz.render.layout import columns_of, surfaces_layout
 from surfaceviz.render.quantity import Quantity
-from surfaceviz.render.spectra.spectrum_axes import NUMERAL
+from surfaceviz.render.spectra.spectrum_axes import NUMBER_STYLE
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO
-from surfaceviz.render.surface3d.scene import Point, Scene
-from surfaceviz.render.surface3d.stage import Shot
+from surfaceviz.render.surface3d.renderer import RenderedImage
+from surfaceviz.render.surface3d.scene import MarkedPoint, Scene
 from surfaceviz.render.surface3d.ticks import draw_ticks
 
 _WIDTH = 3.6  # inches of a 9 point font: a panel, about
@@ -41,7 +41,7 @@ class Panel:
 
     surface: Slice
     scene: Scene
-    shot: Shot
+    image: RenderedImage
 
 
 def panel_pixels(count: int, size: Size) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def compose(panels: Sequence[Panel], shown: Sequence[Quantity], size: Size) -> P
     """Return a figure of rendered panels side by side, with one colour bar."""
     columns = columns_of(len(panels), size)
     rows = math.ceil(len(panels) / columns)
-    figure = surfaces_frame(rows, columns, 1 / RATIO, size, ()).figure
+    figure = surfaces_layout(rows, columns, 1 / RATIO, size, ()).figure
     axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
@@ -91,49 +91,49 @@ def write_directions(figure: FigureBase, surfaces: Sequence[Slice]) -> None:
 
 
 def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
-    height, width = panel.shot.pixels.shape[:2]
-    ax.imshow(panel.shot.pixels, extent=(0, width, height, 0), interpolation="antialiased")
+    height, width = panel.image.pixels.shape[:2]
+    ax.imshow(panel.image.pixels, extent=(0, width, height, 0), interpolation="antialiased")
     ax.set_axis_off()
     ax.set_title(title_of(panel.surface))
-    draw_ticks(ax, panel.scene, panel.shot.projection, what.label, pixels=_pixels_of_a_point(panel.shot))
+    draw_ticks(ax, panel.scene, panel.image.projection, what.label, pixels=_pixels_of_a_point(panel.image))
     if panel.scene.theta is not None:
-        _draw_hidden(ax, panel.shot, Point(panel.scene.theta, "theta"))
+        _draw_hidden(ax, panel.image, MarkedPoint(panel.scene.theta, "theta"))
     for point in panel.scene.points:
-        _draw_hidden(ax, panel.shot, point)
+        _draw_hidden(ax, panel.image, point)
     for point, shift in _spread(panel):
-        _draw_name(ax, panel.shot, point, shift)
+        _draw_name(ax, panel.image, point, shift)
 
 
-def _pixels_of_a_point(shot: Shot) -> float:
+def _pixels_of_a_point(image: RenderedImage) -> float:
     """Return about how many pixels of a panel's picture a typographic point takes."""
-    return shot.projection.width / (72 * scaled(_WIDTH))
+    return image.projection.width / (72 * scaled(_WIDTH))
 
 
-def _spread(panel: Panel) -> list[tuple[Point, float]]:
+def _spread(panel: Panel) -> list[tuple[MarkedPoint, float]]:
     """Return the points from above to below, each with how far above it, in points, its name covers no other's."""
-    pixels = _pixels_of_a_point(panel.shot)
-    rows: list[tuple[Point, float]] = []
+    pixels = _pixels_of_a_point(panel.image)
+    rows: list[tuple[MarkedPoint, float]] = []
     last = -np.inf
-    for point in sorted(panel.scene.points, key=lambda each: float(panel.shot.projection(each.place[None])[0, 1])):
-        row = float(panel.shot.projection(point.place[None])[0, 1]) / pixels
+    for point in sorted(panel.scene.points, key=lambda each: float(panel.image.projection(each.place[None])[0, 1])):
+        row = float(panel.image.projection(point.place[None])[0, 1]) / pixels
         last = max(row - scaled(_ABOVE), last + scaled(_LINE))
         rows.append((point, row - last))
     return rows
 
 
-def _draw_hidden(ax: Axes, shot: Shot, point: Point) -> None:
+def _draw_hidden(ax: Axes, image: RenderedImage, point: MarkedPoint) -> None:
     """Draw a ring where a mark is behind the surface."""
-    if shot.hides(point.place):
-        x, y = shot.projection(point.place[None])[0]
+    if image.hides(point.place):
+        x, y = image.projection(point.place[None])[0]
         halo = [withStroke(linewidth=scaled(2.2), foreground="white")]
         ax.plot([x], [y], "o", color=style.INK, markerfacecolor="none", markersize=scaled(5), path_effects=halo)
 
 
-def _draw_name(ax: Axes, shot: Shot, point: Point, above: float) -> None:
-    """Write a mark's name beside it: of a point with a spectrum its number, lambda_max and kind."""
-    where = shot.projection(point.place[None])[0]
+def _draw_name(ax: Axes, image: RenderedImage, point: MarkedPoint, above: float) -> None:
+    """Write a mark's name next to it; of a point with a spectrum its number, lambda_max and kind."""
+    where = image.projection(point.place[None])[0]
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85, "linewidth": 0}
-    side = -1 if where[0] > _RIGHT * shot.projection.width else 1  # so that the name stays in its panel
+    side = -1 if where[0] > _RIGHT * image.projection.width else 1  # so that the name stays in its panel
     name = ax.annotate(
         point.text, where, xytext=(side * scaled(16), above), textcoords="offset points", fontsize="small", bbox=box,
         ha="left" if side > 0 else "right",
@@ -143,5 +143,5 @@ def _draw_name(ax: Axes, shot: Shot, point: Point, above: float) -> None:
     if point.number is not None:
         ax.annotate(
             str(point.number), where, xytext=(-side * scaled(9), scaled(9)), textcoords="offset points", ha="center",
-            va="center", zorder=6, **NUMERAL,
+            va="center", zorder=6, **NUMBER_STYLE,
         )  # fmt: skip

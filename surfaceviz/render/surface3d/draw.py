@@ -13,22 +13,22 @@ from surfaceviz.render.contours.path import distance_norm
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.quantity import Quantity, shared_quantity
-from surfaceviz.render.spectra.spectrum_panels import numbered
+from surfaceviz.render.spectra.spectrum_panels import numbers_of_points
 from surfaceviz.render.style import Size
-from surfaceviz.render.surface3d.camera import View
-from surfaceviz.render.surface3d.offscreen import staged
+from surfaceviz.render.surface3d.camera import Camera, parse_camera
+from surfaceviz.render.surface3d.offscreen import offscreen_renderer
 from surfaceviz.render.surface3d.scene import Scene, make_scene
 
 
 def scenes_of(
-    surfaces: Sequence[Slice], look: PlotOptions, *, coarse: bool = False
+    surfaces: Sequence[Slice], options: PlotOptions, *, coarse: bool = False
 ) -> tuple[list[Scene], list[Quantity]]:
     """Return the scenes of surfaces, on one scale of heights and colours, and what they show."""
     if any(surface.ndim == 1 for surface in surfaces):
         raise ValueError("kind surface draws 2-D slices, and there is a curve among these")
-    shown = shared_quantity(surfaces, look.of)
-    levels = levels_of(shown, look)
-    first = [min(numbers, default=1) for numbers in numbered(surfaces)]  # they run on from one to the next
+    shown = shared_quantity(surfaces, options.of)
+    levels = levels_of(shown, options)
+    first = [min(numbers, default=1) for numbers in numbers_of_points(surfaces)]  # they run on from one to the next
     each = zip(surfaces, shown, first, strict=True)
     norm = distance_norm(surfaces)
     scenes = [
@@ -38,41 +38,46 @@ def scenes_of(
 
 
 def draw_surfaces(
-    surfaces: Sequence[Slice], look: PlotOptions, view: View, *, warn: Callable[[str], None] | None = None
+    surfaces: Sequence[Slice],
+    options: PlotOptions,
+    *,
+    names: Sequence[str] = (),  # noqa: ARG001  titles already tell the slices apart
+    warn: Callable[[str], None] | None = None,
 ) -> Picture:
-    """Return a figure of surfaces in 3-D, side by side, seen from one view, on one scale.
+    """Return a figure of surfaces in 3-D, next to each other, seen by one camera, on one scale.
 
     Args:
         surfaces: 2-D slices, at least 2 x 2.
-        look: of, levels, clip and size count.
-        view: of all panels.
-        warn: told where there is no OpenGL, and matplotlib draws; else that is an error.
+        options: ``of``, ``levels``, ``clip``, ``size`` and ``camera`` are used.
+        names: of the files; unused.
+        warn: called with a message where there is no OpenGL and matplotlib draws; without it that is an error.
 
     Raises:
         ValueError: a curve, or nothing to draw.
-        GraphicsError: there is no OpenGL, and nobody to tell.
+        GraphicsError: there is no OpenGL, and no ``warn``.
     """
-    with style.applied(look.size) as size:
-        scenes, shown = scenes_of(surfaces, look)
+    camera = parse_camera(options.camera)
+    with style.applied(options.size) as size:
+        scenes, shown = scenes_of(surfaces, options)
         try:
-            return _rendered(surfaces, scenes, shown, view, size)
+            return _rendered(surfaces, scenes, shown, camera, size)
         except GraphicsError as error:
             if warn is None:
                 raise
             warn(f"{error}; drawn by matplotlib instead, without light")
         from surfaceviz.render.surface3d.flat import compose_flat
 
-        scenes, shown = scenes_of(surfaces, look, coarse=True)
-        return compose_flat(surfaces, scenes, shown, view, size)
+        scenes, shown = scenes_of(surfaces, options, coarse=True)
+        return compose_flat(surfaces, scenes, shown, camera, size)
 
 
 def _rendered(
-    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], view: View, size: Size
+    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], camera: Camera, size: Size
 ) -> Picture:
     from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
 
     pixels = panel_pixels(len(surfaces), size)
-    with staged(scenes, pixels) as shoot:
-        shots = shoot(view, None)
-    panels = [Panel(*three) for three in zip(surfaces, scenes, shots, strict=True)]
+    with offscreen_renderer(scenes, pixels) as render:
+        images = render(camera, None)
+    panels = [Panel(*three) for three in zip(surfaces, scenes, images, strict=True)]
     return compose(panels, shown, size)

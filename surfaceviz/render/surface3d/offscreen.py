@@ -1,4 +1,4 @@
-"""Stages for scenes, with what the graphics library says held back unless it fails."""
+"""Off-screen rendering of scenes; messages of the graphics library appear only if it fails."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from surfaceviz.errors import GraphicsError
-from surfaceviz.render.surface3d.camera import View
+from surfaceviz.render.surface3d.camera import Camera
 from surfaceviz.render.surface3d.quiet import quiet
 from surfaceviz.render.surface3d.scene import Scene
 
 if TYPE_CHECKING:
-    from surfaceviz.render.surface3d.stage import Shot
+    from surfaceviz.render.surface3d.renderer import RenderedImage
 
-Shoot = Callable[[View, int | None], "list[Shot]"]
+RenderAll = Callable[[Camera, int | None], "list[RenderedImage]"]
 
 
 @contextmanager
-def staged(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[Shoot]:
-    """Give what takes the picture of each scene from a view, up to an iterate, for a ``with`` block.
+def offscreen_renderer(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[RenderAll]:
+    """Yield a function that renders each scene from a camera, up to an iterate.
 
     Raises:
         GraphicsError: there is no OpenGL, or it fails.
@@ -29,23 +29,23 @@ def staged(scenes: Sequence[Scene], pixels: tuple[int, int]) -> Iterator[Shoot]:
             from surfaceviz.render.surface3d.opengl import check_opengl
 
             check_opengl()
-            from surfaceviz.render.surface3d.stage import Stage
+            from surfaceviz.render.surface3d.renderer import OffscreenRenderer
 
-            stages = []
+            renderers = []
             for scene in scenes:
-                stages.append(Stage(scene, pixels))
-                stack.callback(stages[-1].close)
+                renderers.append(OffscreenRenderer(scene, pixels))
+                stack.callback(renderers[-1].close)
 
-        def shoot(view: View, upto: int | None) -> list[Shot]:
+        def render(camera: Camera, until: int | None) -> list[RenderedImage]:
             with _failing():
-                return [stage.shoot(view, upto=upto) for stage in stages]
+                return [renderer.render(camera, until=until) for renderer in renderers]
 
-        yield shoot
+        yield render
 
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """Turn what the library raises into a line with what it said last."""
+    """Turn an error of the library into one line with its last message."""
     with quiet() as last_words:
         try:
             yield

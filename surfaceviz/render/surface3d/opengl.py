@@ -1,4 +1,4 @@
-"""Whether there is an OpenGL to render with, asked before VTK ends the process for want of one."""
+"""Check for OpenGL, since VTK ends the process where there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EGL = "libEGL.so.1"
 
 
 def check_opengl() -> None:
-    """Raise where no OpenGL can be had.
+    """Raise where there is no OpenGL.
 
     Raises:
         GraphicsError: with the package that is missing.

@@ -1,4 +1,4 @@
-"""The graphics library kept from talking on stderr, below Python: what it says is told only where drawing fails."""
+"""Messages that the graphics library writes to stderr below Python, held back unless drawing fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a 3-D picture: triangles, lines and points in a box, from a slice; no graphics here."""
+"""The scene of a 3-D picture: triangles, lines and points in a box, from a slice, without graphics."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from surfaceviz.records import FloatArray, Slice, Spectrum
-from surfaceviz.render.annotate import numerals, places
+from surfaceviz.render.annotate import point_numbers, spectra_on_slice
 from surfaceviz.render.contours.levels import Levels
-from surfaceviz.render.contours.smooth import refine
+from surfaceviz.render.contours.smooth import refine_grid
 from surfaceviz.render.labels import has_equal_units, plain
 from surfaceviz.render.quantity import Quantity
-from surfaceviz.render.spectra.spectrum_axes import number as tidy
+from surfaceviz.render.spectra.spectrum_axes import format_number
 
 HEIGHT = 1.0  # of the surfaces; the longer axis of the floor is 2 long
 BETWEEN = 16  # steps of a track from one iterate to the next
@@ -25,22 +25,22 @@ FLOOR = -0.45  # where the contours are projected to
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A point that is marked: where, what is written beside it, and the number of its spectrum where it has one."""
+class MarkedPoint:
+    """A marked point: its place, its text, and the number of its spectrum if it has one."""
 
     place: FloatArray  # (3,)
     text: str
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A slice in the box.
 
     Attributes:
         vertices: (V, 3).
         triangles: indices of vertices, (T, 3), counter-clockwise from above.
-        scalars: what colours run over at the vertices, as `Levels.placed` has it, (V,).
+        scalars: what colours run over at the vertices, as `Levels.transform` has it, (V,).
         half: half the lengths of the floor along alpha and beta.
         ranges: the ends of alpha, and of beta.
         levels: of lines and colours.
@@ -59,7 +59,7 @@ class Scene:
     ranges: tuple[tuple[float, float], tuple[float, float]]
     levels: Levels
     theta: FloatArray | None
-    points: tuple[Point, ...]
+    points: tuple[MarkedPoint, ...]
     path: FloatArray
     track: FloatArray
     distance: FloatArray
@@ -78,7 +78,7 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 
         shown: what of it.
         levels: shared by all scenes of a picture, as are heights.
         first: the number of the first point that has a spectrum.
-        coarse: few triangles, for whatever draws them one by one.
+        coarse: few triangles, for a back end that draws them one by one.
 
     Raises:
         ValueError: a surface of a single row, or one without two finite neighbours.
@@ -86,33 +86,34 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 
     if min(surface.shape) < 2:  # noqa: PLR2004
         raise ValueError(f"a surface needs 2 x 2 points, got {' x '.join(map(str, surface.shape))}; use --kind heat")
     finite = np.where(np.isfinite(shown.values), shown.values, np.nan)
-    z = levels.placed(finite)
-    axes, z = _thinned(surface.axes, z) if coarse else refine(surface.axes, z)
+    z = levels.transform(finite)
+    axes, z = _every_few(surface.axes, z) if coarse else refine_grid(surface.axes, z)
     ranges = tuple((float(axis[0]), float(axis[-1])) for axis in axes)
-    half = half_of(surface)
+    half = floor_half_lengths(surface)
     x, y = (h * _unit(axis, ends) for h, axis, ends in zip(half, axes, ranges, strict=True))
-    top = float(levels.placed(np.array(levels.top)))
+    top = float(levels.transform(np.array(levels.top)))
     height = _heights(z, levels)
     below = np.isfinite(z) & (z <= top) if levels.clip is not None else np.isfinite(z)
     triangles = _triangles(below if coarse else np.isfinite(z))
     if not len(triangles):
         raise ValueError("no cell of the surface has four finite corners: nothing to draw in 3-D; use --kind heat")
     vertices = np.stack([*np.meshgrid(x, y, indexing="ij"), height], axis=-1).reshape(-1, 3)
-    lift = _Lift(axes, np.where(below, height, np.nan), half, ranges)  # type: ignore[arg-type]
+    to_surface = _SurfaceInterpolator(axes, np.where(below, height, np.nan), half, ranges)  # type: ignore[arg-type]
     vertices, triangles, scalars = _used(vertices, triangles, z.ravel())
+    path, track, distance = _path(surface, to_surface)
     return Scene(
-        vertices, triangles, scalars, half, ranges, levels,  # type: ignore[arg-type]
-        _theta(lift, shown, levels), _points(surface, lift, first),
-        *_path(surface, lift),
+        vertices=vertices, triangles=triangles, scalars=scalars, half=half, ranges=ranges, levels=levels,  # type: ignore[arg-type]
+        theta=_theta(to_surface, shown, levels), points=_points(surface, to_surface, first), path=path, track=track,
+        distance=distance,
     )  # fmt: skip
 
 
-def _thinned(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
+def _every_few(axes: tuple[FloatArray, ...], z: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
     kept = [np.unique(np.linspace(0, n - 1, min(n, _FEW)).round().astype(int)) for n in z.shape]
     return tuple(axis[k] for axis, k in zip(axes, kept, strict=True)), z[np.ix_(*kept)]
 
 
-def half_of(surface: Slice) -> tuple[float, float]:
+def floor_half_lengths(surface: Slice) -> tuple[float, float]:
     """Return half the lengths of the floor: 1 along the longer axis, or along both where units differ."""
     width, depth = (float(np.ptp(axis)) for axis in surface.axes)
     longest = max(width, depth)
@@ -147,8 +148,8 @@ def _used(
     return vertices[kept], renumbered.reshape(triangles.shape), scalars[kept]
 
 
-class _Lift:
-    """Puts points of the slice onto its surface."""
+class _SurfaceInterpolator:
+    """Maps points of the slice to its surface in the box."""
 
     def __init__(
         self,
@@ -167,33 +168,35 @@ class _Lift:
         return np.stack([*flat, z], axis=1)
 
 
-def _theta(lift: _Lift, shown: Quantity, levels: Levels) -> FloatArray | None:
-    height = float(_heights(levels.placed(np.array(shown.centre)), levels)) if np.isfinite(shown.centre) else None
-    place = lift(np.zeros((1, 2)), height)[0]
-    inside = np.all(np.isfinite(lift(np.zeros((1, 2)))[0]))
+def _theta(to_surface: _SurfaceInterpolator, shown: Quantity, levels: Levels) -> FloatArray | None:
+    height = float(_heights(levels.transform(np.array(shown.centre)), levels)) if np.isfinite(shown.centre) else None
+    place = to_surface(np.zeros((1, 2)), height)[0]
+    inside = np.all(np.isfinite(to_surface(np.zeros((1, 2)))[0]))
     return place if inside else None
 
 
-def _points(surface: Slice, lift: _Lift, first: int) -> tuple[Point, ...]:
+def _points(surface: Slice, to_surface: _SurfaceInterpolator, first: int) -> tuple[MarkedPoint, ...]:
     """Return the marked models and the points with a spectrum that lie on the drawn surface."""
-    found = [Point(lift(np.array([mark.coordinates], float))[0], plain(mark.name)) for mark in surface.marks]
-    spectra = dict(reversed(list(zip(numerals(surface, first), places(surface), strict=True))))
+    found = [
+        MarkedPoint(to_surface(np.array([mark.coordinates], float))[0], plain(mark.name)) for mark in surface.marks
+    ]
+    spectra = dict(reversed(list(zip(point_numbers(surface, first), spectra_on_slice(surface), strict=True))))
     for number, spectrum in sorted(spectra.items()):
-        found.append(Point(lift(np.array([spectrum.place], float))[0], words(spectrum), number))
+        found.append(MarkedPoint(to_surface(np.array([spectrum.place], float))[0], point_label(spectrum), number))
     return tuple(point for point in found if np.all(np.isfinite(point.place)))
 
 
-def words(spectrum: Spectrum) -> str:
-    """Return what a 3-D picture says of a point: lambda_max and its kind."""
+def point_label(spectrum: Spectrum) -> str:
+    """Return the text at a point of a 3-D picture: lambda_max and its kind."""
     top = spectrum.lambda_max
-    found = rf"$\lambda_{{\max}}$ {tidy(top)}" + "\n" if np.isfinite(top) else ""
+    found = rf"$\lambda_{{\max}}$ {format_number(top)}" + "\n" if np.isfinite(top) else ""
     return f"{found}{spectrum.kind}"
 
 
-def _path(surface: Slice, lift: _Lift) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _path(surface: Slice, to_surface: _SurfaceInterpolator) -> tuple[FloatArray, FloatArray, FloatArray]:
     if surface.trajectory is None:
         return np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)
     iterates = surface.trajectory.coordinates
     dense = np.arange(BETWEEN * (len(iterates) - 1) + 1) / BETWEEN
     between = np.stack([np.interp(dense, np.arange(len(iterates)), column) for column in iterates.T], axis=1)
-    return lift(iterates), lift(between), surface.trajectory.distance
+    return to_surface(iterates), to_surface(between), surface.trajectory.distance

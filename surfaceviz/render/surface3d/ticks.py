@@ -1,4 +1,4 @@
-"""Axes of a 3-D picture: which edges of the box carry them, and their texts where the camera puts them."""
+"""Axes of a 3-D picture: the edges of the box that carry them, and their texts at projected positions."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def _rise(projection: Projection) -> float:
 
 
 def floor_ticks(ends: tuple[float, float]) -> tuple[FloatArray, list[str]]:
-    """Return at which shares of an axis its coordinates are written, and how."""
+    """Return the tick positions of an axis as shares of its length, and their texts."""
     ticks = np.asarray(MaxNLocator(_TICKS - 1).tick_values(*ends), float)
     inside = ticks[(ticks >= ends[0] - 1e-12) & (ticks <= ends[1] + 1e-12)]
     return (inside - ends[0]) / (ends[1] - ends[0]), [f"{value:g}" for value in inside]
 
 
 def level_ticks(levels: Levels, most: int = _LEVELS) -> tuple[FloatArray, list[str]]:
-    """Return at which shares of the upright edge levels are written, and how."""
+    """Return the tick positions of the upright edge as shares of its length, and their texts."""
     chosen = levels.ticks(most)
     norm = levels.norm()
     heights = np.asarray(norm(chosen), float) * HEIGHT

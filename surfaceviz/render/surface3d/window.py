@@ -1,4 +1,4 @@
-"""A window to turn surfaces in, where there is a screen."""
+"""A window in which surfaces turn, where there is a screen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from surfaceviz.errors import GraphicsError
 from surfaceviz.records import Slice
 from surfaceviz.render import style
 from surfaceviz.render.plot_options import PlotOptions
-from surfaceviz.render.surface3d.camera import View
+from surfaceviz.render.surface3d.camera import Camera, parse_camera
 from surfaceviz.render.surface3d.draw import scenes_of
 from surfaceviz.render.surface3d.quiet import quiet
 from surfaceviz.render.surface3d.scene import Scene
@@ -19,20 +19,20 @@ from surfaceviz.render.surface3d.scene import Scene
 _LINE = 2.0  # pixels
 
 
-def show(surfaces: Sequence[Slice], look: PlotOptions, view: View) -> None:
+def show(surfaces: Sequence[Slice], options: PlotOptions) -> None:
     """Open a window of surfaces side by side with linked cameras, and return when it is closed.
 
     Args:
         surfaces: 2-D slices.
-        look: of, levels and clip count.
-        view: to begin with.
+        options: ``of``, ``levels``, ``clip`` and ``camera`` are used.
 
     Raises:
         ValueError: a curve, or nothing to draw.
         GraphicsError: there is no screen, or no OpenGL.
     """
-    with style.applied(look.size):
-        scenes, _ = scenes_of(surfaces, look)
+    camera = parse_camera(options.camera)
+    with style.applied(options.size):
+        scenes, _ = scenes_of(surfaces, options)
         if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise GraphicsError(
                 "no screen to open a window on (DISPLAY is not set); `surfaceviz report` writes a page that turns in a "
@@ -42,23 +42,23 @@ def show(surfaces: Sequence[Slice], look: PlotOptions, view: View) -> None:
             from surfaceviz.render.surface3d.opengl import check_opengl
 
             check_opengl()
-            build(surfaces, scenes, view).show()
+            build(surfaces, scenes, camera).show()
 
 
-def build(surfaces: Sequence[Slice], scenes: Sequence[Scene], view: View, **window: Any) -> Any:
-    """Return the window's plotter, not shown yet; ``window`` are pyvista's own options."""
+def build(surfaces: Sequence[Slice], scenes: Sequence[Scene], camera: Camera, **window: Any) -> Any:
+    """Return the plotter of the window before it is shown; ``window`` are pyvista's options."""
     import pyvista as pv
 
-    from surfaceviz.render.surface3d.stage import aim, draw_path, furnish, walls
+    from surfaceviz.render.surface3d.renderer import add_path, add_scene, box_edges, set_camera
 
     plotter = pv.Plotter(shape=(1, len(scenes)), border=False, title="surfaceviz", lighting="none", **window)
     for k, (surface, scene) in enumerate(zip(surfaces, scenes, strict=True)):
         plotter.subplot(0, k)
-        furnish(plotter, scene, _LINE)
-        draw_path(plotter, scene, None, _LINE)
-        for line in walls(scene.half, view):
+        add_scene(plotter, scene, _LINE)
+        add_path(plotter, scene, None, _LINE)
+        for line in box_edges(scene.half, camera):
             plotter.add_mesh(line, color="#aaaaaa", lighting=False)
         plotter.add_text(surface.title, font_size=10, color="black")
-        aim(plotter, scene, view, 1.0)
+        set_camera(plotter, scene, camera, 1.0)
     plotter.link_views()
     return plotter

@@ -1,4 +1,4 @@
-// The page: panels made once, drawn anew when anything changes.
+// The page: panels made once, redrawn when anything changes.
 
 const panels = isSurface ? files.map(makePanel) : [];
 
@@ -21,7 +21,7 @@ function checkScenes() {
   panels.forEach((panel, k) => {
     const thin = Math.min(panel.file.rows, panel.file.columns) < 2;
     if (thin) say(panel, "One row of points makes no surface.");
-    else if (!able) say(panel, "This browser has no WebGL: the contours alone are drawn.");
+    else if (!able) say(panel, "This browser has no WebGL: only the contours are drawn.");
     else if (k >= data.scenes) say(panel, `In 3-D the first ${data.scenes} files alone are drawn: browsers allow few such drawings.`);
   });
 }
@@ -155,7 +155,7 @@ function finished() {
   document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
 }
 
-// A slider moves the lines alone: the surfaces stay as they are.
+// A slider moves only the lines: the surfaces stay as they are.
 async function drawCut() {
   const scale = makeScale();
   finishCut();

@@ -1,4 +1,4 @@
-// Tables, of text alone.
+// Tables of text.
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);

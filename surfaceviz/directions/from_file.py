@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,14 @@ _AXES = ("xdirection", "ydirection")
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class TensorOrders:
     """The two orders in which a direction file may number a model's tensors."""
 
     parameters: tuple[TensorEntry, ...]
     state: tuple[TensorEntry, ...]  # tied ones once for each place
 
     @classmethod
-    def of(cls, model: nn.Module) -> Orders:
+    def of(cls, model: nn.Module) -> TensorOrders:
         """Return the orders of ``parameters()`` and of ``state_dict()``, by canonical names."""
         model = unwrap(model)
         known, own = aliases(model), named_tensors(model)
@@ -53,10 +53,9 @@ class Orders:
         return self.state if tuple(shared) == self.parameters else ()
 
 
-def laid_out(made: Sequence[Direction], model: nn.Module) -> list[Direction]:
-    """Return directions whose records have the layout of their model."""
-    layout = Orders.of(model).layout
-    return [Direction(replace(direction.record, layout=layout), direction.tensors) for direction in made]
+def tensor_layout(model: nn.Module) -> tuple[TensorEntry, ...]:
+    """Return the layout of a model's tensors for a direction's record, in the order of its state dict."""
+    return TensorOrders.of(model).layout
 
 
 def directions_of_file(
@@ -101,7 +100,7 @@ def _named(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[An
 
 def _numbered(path: Path, model: nn.Module, count: int | None, say: Say) -> list[dict[str, NDArray[Any]]]:
     """Return the tensors of a direction file by name, those of buffers left out."""
-    orders = Orders.of(model)
+    orders = TensorOrders.of(model)
     places = [
         _matched(path, axis, shapes, orders)
         for axis, shapes in zip(_AXES, reference_format.direction_shapes(path)[:count], strict=False)
@@ -121,7 +120,7 @@ def _numbered(path: Path, model: nn.Module, count: int | None, say: Say) -> list
     return found
 
 
-def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: Orders) -> tuple[TensorEntry, ...]:
+def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: TensorOrders) -> tuple[TensorEntry, ...]:
     """Return what each tensor is of, by the one order in which all shapes fit."""
     both = {"parameters()": orders.parameters, "state_dict()": orders.state}
     fitting = {entries for entries in both.values() if [entry.shape for entry in entries] == list(shapes)}

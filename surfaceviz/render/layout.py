@@ -10,7 +10,7 @@ from matplotlib.figure import FigureBase
 
 from surfaceviz.records import Slice
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.spectra.spectrum_panels import stacks_height
+from surfaceviz.render.spectra.spectrum_panels import spectrum_stacks_height
 from surfaceviz.render.style import Size, scaled
 
 _PANEL, _BAR, _LABELS = 3.9, 0.9, 0.6  # inches of a 9 point font: a panel with its labels, a colour bar, labels below
@@ -19,8 +19,8 @@ _MOST = 4  # panels in a row
 _FILLED = 0.85  # of a panel's width that its axes take
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureLayout:
     """A figure, the part of it for slices, the part below for spectra; a panel's width in inches of a 9 point font."""
 
     figure: Picture
@@ -36,7 +36,7 @@ def columns_of(count: int, size: Size) -> int:
     return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(_NARROW))))
 
 
-def surfaces_frame(rows: int, columns: int, ratio: float, size: Size, spectra: Sequence[Slice]) -> Frame:
+def surfaces_layout(rows: int, columns: int, ratio: float, size: Size, spectra: Sequence[Slice]) -> FigureLayout:
     """Return an empty figure for rows of panels.
 
     Args:
@@ -48,10 +48,10 @@ def surfaces_frame(rows: int, columns: int, ratio: float, size: Size, spectra: S
     """
     panel = scaled(_PANEL) if size.width is None else (size.width - scaled(_BAR)) / columns
     height = (scaled(_LABELS) + _FILLED * panel * ratio) * rows
-    return frame(scaled(_BAR) + panel * columns, height, spectra, columns, exact=size.width is not None)
+    return figure_layout(scaled(_BAR) + panel * columns, height, spectra, columns, exact=size.width is not None)
 
 
-def frame(width: float, height: float, spectra: Sequence[Slice], columns: int, *, exact: bool) -> Frame:
+def figure_layout(width: float, height: float, spectra: Sequence[Slice], columns: int, *, exact: bool) -> FigureLayout:
     """Return an empty figure of a width, whose upper part has a height; both in inches.
 
     With ``exact`` what is written of it has just this width.
@@ -59,9 +59,9 @@ def frame(width: float, height: float, spectra: Sequence[Slice], columns: int, *
     if not spectra:
         figure = Picture(figsize=(width, height), layout="constrained")
         figure.exact_width = width if exact else None
-        return Frame(figure, figure, None, width / columns / scaled(1))
-    more = stacks_height(spectra, columns)
+        return FigureLayout(figure=figure, above=figure, below=None, panel=width / columns / scaled(1))
+    more = spectrum_stacks_height(spectra, columns)
     figure = Picture(figsize=(width, height + more), layout="constrained")
     figure.exact_width = width if exact else None
     parts: Any = figure.subfigures(2, 1, height_ratios=[height, more])
-    return Frame(figure, parts[0], parts[1], width / columns / scaled(1))
+    return FigureLayout(figure=figure, above=parts[0], below=parts[1], panel=width / columns / scaled(1))

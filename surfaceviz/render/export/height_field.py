@@ -1,4 +1,4 @@
-"""A slice as a shape in space, and what its points hold."""
+"""A slice as a height field, and the arrays and text that exports hold."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, Slice
 from surfaceviz.render import style
-from surfaceviz.render.contours import levels
+from surfaceviz.render.contours.levels import choose_levels
+from surfaceviz.render.export.options import ExportOptions
 from surfaceviz.render.labels import has_equal_units
 from surfaceviz.render.quantity import quantity
 
-HEIGHT = 0.6  # of the longest side; ours
 
-
-@dataclass(frozen=True, slots=True)
-class Relief:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeightField:
     """A slice as a shape in space, in units of alpha; arrays are (n_alpha[, n_beta]).
 
     Attributes:
@@ -42,43 +41,44 @@ class Relief:
     words: dict[str, str]
 
 
-def relief(surface: Slice, *, of: str | None, log: bool, clip: float | None, height: float) -> Relief:
+def height_field(surface: Slice, options: ExportOptions) -> HeightField:
     """Return a slice's shape: z = height width (f(v) - min f) / (max f - min f), f the logarithm or nothing.
 
     Raises:
         ValueError: no such metric, no finite value, or a logarithm of values that are none above 0.
     """
-    drawn = quantity(surface, of)
+    clip = options.clip
+    drawn = quantity(surface, options.of)
     values = np.where(np.isfinite(drawn.values), drawn.values, np.nan)
     if clip is not None and not (values < clip).any():
         raise ValueError(f"clip: nothing lies below {clip:g}; the least value is {np.nanmin(values):.4g}")
     if clip is not None:
         values = np.minimum(values, clip)
-    scale = levels.choose([values], "log" if log else "linear")
-    placed = scale.placed(values)
-    shown = np.isfinite(placed)
-    low, high = float(placed[shown].min()), float(placed[shown].max())
+    scale = choose_levels([values], "log" if options.log else "linear")
+    transformed = scale.transform(values)
+    shown = np.isfinite(transformed)
+    low, high = float(transformed[shown].min()), float(transformed[shown].max())
     extents = [float(np.ptp(axis)) for axis in surface.axes]
     width, stretch = max(extents) or 1.0, 1.0
     if surface.ndim == 2 and min(extents) > 0 and not has_equal_units(surface):  # noqa: PLR2004
         width, stretch = extents[0], extents[0] / extents[1]
-    unit = height * width / (high - low) if high > low else 0.0
+    unit = options.height * width / (high - low) if high > low else 0.0
     x, *rest = np.meshgrid(*surface.axes, indexing="ij")
-    shape = "log10 of " * log + drawn.label + ("" if clip is None else f", {clip:g} at the most")
+    shape = "log10 of " * options.log + drawn.label + ("" if clip is None else f", {clip:g} at the most")
     words = {
         "x": "alpha",
         "y": "0" if not rest else "beta" if stretch == 1 else f"beta x {stretch:.9g}",
         "z": f"({shape} - {low:.9g}) x {unit:.9g}",
     }
-    colours = mpl.colormaps[style.MAP](scale.norm()(np.where(shown, placed, low)))[..., :3]
-    return Relief(
-        x, rest[0] * stretch if rest else np.zeros_like(x), np.where(shown, (placed - low) * unit, 0.0), shown,
-        np.asarray(colours), width, words,
+    colours = mpl.colormaps[style.MAP](scale.norm()(np.where(shown, transformed, low)))[..., :3]
+    return HeightField(
+        x=x, y=rest[0] * stretch if rest else np.zeros_like(x), z=np.where(shown, (transformed - low) * unit, 0.0),
+        shown=shown, colours=np.asarray(colours), width=width, words=words,
     )  # fmt: skip
 
 
 def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
-    """Return what is known of every point by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
+    """Return the arrays over the grid by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
     coordinates = np.meshgrid(*surface.axes, indexing="ij")
     return {
         **dict(zip(AXIS_NAMES, coordinates, strict=False)),
@@ -90,7 +90,7 @@ def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
 
 
 def described(surface: Slice) -> str:
-    """Return where a slice comes from, as JSON in ASCII: provenance, values at the centre, directions, marks."""
+    """Return the description of a slice as JSON in ASCII: provenance, values at the centre, directions, marks."""
     told = {
         "provenance": dict(surface.provenance),
         "centre": dict(surface.centre),

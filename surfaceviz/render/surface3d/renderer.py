@@ -1,4 +1,4 @@
-"""Scenes before a camera: the one door to pyvista, off the screen or in a window."""
+"""Rendering of scenes by pyvista, off screen or in a window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surfaceviz.records import FloatArray
 from surfaceviz.render import style
-from surfaceviz.render.surface3d.camera import ANGLE, Projection, View
+from surfaceviz.render.surface3d.camera import ANGLE, Camera, Projection
 from surfaceviz.render.surface3d.scene import BETWEEN, FLOOR, HEIGHT, Scene
 
 _BALL = 0.028  # the radius of a mark
@@ -22,8 +22,8 @@ _SAMPLES = 8  # of a pixel
 _CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedImage:
     """A rendered picture: its pixels, (height, width, 3) uint8, and where points of the box are on it."""
 
     pixels: NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Shot:
         return bool(np.isfinite(before) and before < x[2] / x[3])
 
 
-class Stage:
+class OffscreenRenderer:
     """A scene and an off-screen window of so many pixels; `close` it.
 
     Args:
@@ -53,22 +53,27 @@ class Stage:
     def __init__(self, scene: Scene, pixels: tuple[int, int], *, line: float = 2.0) -> None:
         self._scene, self._pixels, self._line = scene, pixels, line
         self._plotter = pv.Plotter(off_screen=True, window_size=list(pixels), lighting="none")
-        furnish(self._plotter, scene, line)
-        self._walls: list[Any] = []
+        add_scene(self._plotter, scene, line)
+        self._box_edges: list[Any] = []
         self._shown_path: list[Any] = []
 
-    def shoot(self, view: View, *, upto: int | None = None) -> Shot:
-        """Return the picture from a view, with the first ``upto`` iterates of the path."""
-        self._draw_path(upto)
-        self._draw_walls(view)
-        aim(self._plotter, self._scene, view, self._pixels[0] / self._pixels[1])
+    def render(self, camera: Camera, *, until: int | None = None) -> RenderedImage:
+        """Return the picture from a camera, with the first ``until`` iterates of the path."""
+        self._draw_path(until)
+        self._draw_box_edges(camera)
+        set_camera(self._plotter, self._scene, camera, self._pixels[0] / self._pixels[1])
         self._plotter.render()  # a screenshot is else of the view before
         pixels = np.asarray(self._plotter.screenshot(return_img=True))[..., :3]
         depth = self._depth()
-        return Shot(pixels, projection_of(self._plotter, self._pixels), depth, view.towards)
+        return RenderedImage(
+            pixels=pixels,
+            projection=projection_of(self._plotter, self._pixels),
+            depth=depth,
+            towards=camera.towards,
+        )
 
     def close(self) -> None:
-        """Give the window back."""
+        """Close the window."""
         self._plotter.close()
 
     def _depth(self) -> FloatArray:
@@ -82,24 +87,24 @@ class Stage:
         z = support.vtk_to_numpy(values).reshape(height, width)[::-1].astype(float)
         return np.where(z < 1, 2 * z - 1, np.nan)
 
-    def _draw_path(self, upto: int | None) -> None:
+    def _draw_path(self, until: int | None) -> None:
         for actor in self._shown_path:
             self._plotter.remove_actor(actor, render=False)
-        self._shown_path = draw_path(self._plotter, self._scene, upto, self._line)
+        self._shown_path = add_path(self._plotter, self._scene, until, self._line)
 
-    def _draw_walls(self, view: View) -> None:
+    def _draw_box_edges(self, camera: Camera) -> None:
         """Draw the edges of the box but for those that would cross the surface."""
-        for actor in self._walls:
+        for actor in self._box_edges:
             self._plotter.remove_actor(actor, render=False)
-        self._walls = [
+        self._box_edges = [
             self._plotter.add_mesh(
                 lines, color="#aaaaaa", line_width=max(1.0, self._line / 2), lighting=False, render=False
             )
-            for lines in walls(self._scene.half, view)
+            for lines in box_edges(self._scene.half, camera)
         ]
 
 
-def furnish(plotter: Any, scene: Scene, line: float) -> None:
+def add_scene(plotter: Any, scene: Scene, line: float) -> None:
     """Put light, the surface, its contours, the floor and the marks of a scene on a plotter."""
     plotter.set_background("white")
     plotter.enable_anti_aliasing("msaa", multi_samples=_SAMPLES)
@@ -121,9 +126,9 @@ def furnish(plotter: Any, scene: Scene, line: float) -> None:
         plotter.add_mesh(floor, scalars="z", line_width=line, lighting=False, **colours)
     plotter.add_mesh(_floor(scene.half), color="#f4f4f4", lighting=False, render=False)
     if scene.theta is not None:
-        _ball(plotter, scene.theta, style.INK)
+        _add_ball(plotter, scene.theta, style.INK)
     for point in scene.points:
-        _ball(
+        _add_ball(
             plotter, point.place, style.INK if point.number is not None else style.MARK, small=point.number is not None
         )
 
@@ -142,15 +147,15 @@ def _mesh(scene: Scene) -> Any:
     )
     if scene.levels.clip is None:
         return mesh
-    return mesh.clip_scalar(scalars="z", value=float(scene.levels.placed(np.array(scene.levels.top))))
+    return mesh.clip_scalar(scalars="z", value=float(scene.levels.transform(np.array(scene.levels.top))))
 
 
 def _lines(mesh: Any, scene: Scene) -> Any | None:
     """Return the contours of a mesh; None where no level crosses it."""
     low, high = scene.scalars.min(), scene.scalars.max()
     if scene.levels.clip is not None:
-        high = min(high, float(scene.levels.placed(np.array(scene.levels.clip))) - 1e-9)  # there the surface ends
-    places = scene.levels.placed(scene.levels.edges)
+        high = min(high, float(scene.levels.transform(np.array(scene.levels.clip))) - 1e-9)  # there the surface ends
+    places = scene.levels.transform(scene.levels.edges)
     inside = places[(places > low) & (places < high)]
     lines = mesh.contour(isosurfaces=list(inside), scalars="z", compute_normals=False) if len(inside) else None
     return lines if lines is not None and lines.n_points else None
@@ -161,23 +166,23 @@ def _floor(half: tuple[float, float]) -> Any:
     return pv.PolyData(corners, [4, 0, 1, 2, 3])
 
 
-def _ball(plotter: Any, place: FloatArray, colour: str, *, small: bool = False) -> None:
+def _add_ball(plotter: Any, place: FloatArray, colour: str, *, small: bool = False) -> None:
     ball = pv.Sphere(radius=_BALL * (0.7 if small else 1.0), center=place, theta_resolution=24, phi_resolution=24)
     plotter.add_mesh(ball, color=colour, lighting=False, render=False)
     rim = pv.Sphere(radius=1.35 * _BALL * (0.7 if small else 1.0), center=place)
     plotter.add_mesh(rim, color="white", lighting=False, culling="front", render=False)  # seen on dark ground
 
 
-def draw_path(plotter: Any, scene: Scene, upto: int | None, width: float) -> list[Any]:
+def add_path(plotter: Any, scene: Scene, until: int | None, width: float) -> list[Any]:
     """Draw the path of a training up to an iterate, coloured by its distance where that is known; return the actors."""
     shown = np.all(np.isfinite(scene.path), axis=1)
-    if upto is not None:
-        shown[upto:] = False
+    if until is not None:
+        shown[until:] = False
     if not shown.any():
         return []
     actors = []
     whole = np.all(np.isfinite(scene.track), axis=1)
-    whole[BETWEEN * (len(shown) - 1 if upto is None else upto - 1) + 1 :] = False
+    whole[BETWEEN * (len(shown) - 1 if until is None else until - 1) + 1 :] = False
     for run in np.split(np.arange(len(whole)), np.flatnonzero(np.diff(whole)) + 1):
         if whole[run[0]] and len(run) > 1:
             line = pv.lines_from_points(scene.track[run] + [0, 0, _LIFT])
@@ -190,10 +195,10 @@ def draw_path(plotter: Any, scene: Scene, upto: int | None, width: float) -> lis
     return actors
 
 
-def walls(half: tuple[float, float], view: View) -> list[Any]:
+def box_edges(half: tuple[float, float], camera: Camera) -> list[Any]:
     """Return the lines of the box that lie behind the surface, as seen from a view."""
     corners = _CORNERS * half
-    nearest = int(np.argmax(corners @ view.towards[:2]))
+    nearest = int(np.argmax(corners @ camera.towards[:2]))
     low, high = (np.column_stack([corners, np.full(4, z)]) for z in (FLOOR, HEIGHT))
     edges = [(low[k], low[(k + 1) % 4]) for k in range(4)]
     edges += [(low[k], high[k]) for k in range(4) if k != nearest]
@@ -201,13 +206,13 @@ def walls(half: tuple[float, float], view: View) -> list[Any]:
     return [pv.Line(*edge) for edge in edges]
 
 
-def aim(plotter: Any, scene: Scene, view: View, ratio: float) -> None:
+def set_camera(plotter: Any, scene: Scene, camera: Camera, ratio: float) -> None:
     """Point a plotter's camera."""
-    camera = plotter.camera
-    camera.position, camera.focal_point, camera.up = tuple(view.place(scene.half, ratio)), tuple(view.focus), (0, 0, 1)
-    camera.view_angle = ANGLE
-    camera.parallel_projection = view.parallel
-    camera.parallel_scale = view.scale(scene.half, ratio)
+    own = plotter.camera
+    own.position, own.focal_point, own.up = tuple(camera.place(scene.half, ratio)), tuple(camera.focus), (0, 0, 1)
+    own.view_angle = ANGLE
+    own.parallel_projection = camera.parallel
+    own.parallel_scale = camera.scale(scene.half, ratio)
     plotter.reset_camera_clipping_range()
 
 

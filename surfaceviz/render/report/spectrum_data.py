@@ -1,4 +1,4 @@
-"""Spectra of points, with their densities smoothed on one axis wherever they compare."""
+"""Data of spectra for the page: on one axis of eigenvalues where they are comparable."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.records import Slice, Spectrum, negative_words
-from surfaceviz.render.annotate import places
-from surfaceviz.render.report.json_arrays import number, packed
-from surfaceviz.render.spectra.smoothed_density import Scale, choose_scale, rule_of, smoothed
-from surfaceviz.render.spectra.spectrum_panels import numbered
+from surfaceviz.render.annotate import spectra_on_slice
+from surfaceviz.render.report.json_arrays import encode_array, json_number
+from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, choose_scale, rule_of, smoothed
+from surfaceviz.render.spectra.spectrum_panels import numbers_of_points
 
 _ALIKE = 30.0  # the ratio of norms up to which spectra share an axis, as in pictures
 _APART = 0.1  # of the axis, between its labels
@@ -21,11 +21,11 @@ Json = dict[str, Any]
 
 
 def spectra(surfaces: Sequence[Slice]) -> list[Json]:
-    """Return the spectra of all files: those on the slices numbered as in pictures, then those off them."""
+    """Return the spectra of all files: those on the slices, numbered as in pictures, then those off them."""
     on = [
         (k, n, s)
-        for k, (surface, numbers) in enumerate(zip(surfaces, numbered(surfaces), strict=True))
-        for n, s in zip(numbers, places(surface), strict=True)
+        for k, (surface, numbers) in enumerate(zip(surfaces, numbers_of_points(surfaces), strict=True))
+        for n, s in zip(numbers, spectra_on_slice(surface), strict=True)
     ]
     off = [(k, 0, s) for k, surface in enumerate(surfaces) for s in surface.spectra if len(s.place) != surface.ndim]
     every = [*on, *off]
@@ -43,13 +43,13 @@ def _are_alike(found: Sequence[Spectrum]) -> bool:
     return max(norms) <= _ALIKE * min(norms)
 
 
-def _point(file: int, numeral: int, s: Spectrum, scale: Scale | None) -> Json:
+def _point(file: int, number: int, s: Spectrum, scale: EigenvalueScale | None) -> Json:
     count = len(s.eigenvalues)
     shown = np.arange(count) if count <= _ROWS else np.r_[0 : _ROWS // 2, count - _ROWS // 2 : count]
     return {
         "file": file,
-        "number": numeral,
-        "at": [number(x) for x in s.place] if numeral else None,
+        "number": number,
+        "at": [json_number(x) for x in s.place] if number else None,
         "where": s.where,
         "symbol": s.symbol,
         "kind": s.kind,
@@ -61,25 +61,25 @@ def _point(file: int, numeral: int, s: Spectrum, scale: Scale | None) -> Json:
     }
 
 
-def _eigenvalue(s: Spectrum, k: int, scale: Scale | None) -> Json:
+def _eigenvalue(s: Spectrum, k: int, scale: EigenvalueScale | None) -> Json:
     value = float(s.eigenvalues[k])
     return {
-        "value": number(value),
-        "residual": number(float(s.residuals[k])),
+        "value": json_number(value),
+        "residual": json_number(float(s.residuals[k])),
         "converged": bool(s.converged[k]),
         "zero": s.is_zero(k),
-        "place": None if scale is None else float(scale.placed(np.array(value))),
+        "place": None if scale is None else float(scale.transform(np.array(value))),
     }
 
 
 def _facts(s: Spectrum) -> list[tuple[str, str]]:
-    """Return what else is known of a point, in words."""
+    """Return the other facts about a point, as (label, text)."""
     rows = [
         ("kind", s.kind),
         ("why", s.reason),
         ("matrix", f"{s.symbol} over {s.dimension} parameters ({s.parameters})"),
         ("loss", f"{s.loss:.5g}, {s.split} split, {s.samples} samples"),
-        ("gradient norm", f"{s.gradient_norm:.4g}, of the data's loss alone, without weight decay"),
+        ("gradient norm", f"{s.gradient_norm:.4g}, of the data's loss, without weight decay"),
     ]
     if s.trace is not None:
         error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g} ({s.probes} probes)"
@@ -94,25 +94,25 @@ def _facts(s: Spectrum) -> list[tuple[str, str]]:
     return rows + [("note", note) for note in s.notes]
 
 
-def _axis(scale: Scale) -> Json:
+def _axis(scale: EigenvalueScale) -> Json:
     """Return the axis of eigenvalues, in its own units: its ends and what is written at which places."""
     ticks, _ = scale.ticks(_APART)
-    low, high = scale.placed(np.array([scale.low, scale.high]))
+    low, high = scale.transform(np.array([scale.low, scale.high]))
     return {
         "range": [float(low), float(high)],
-        "ticks": [float(u) for u in scale.placed(ticks)],
+        "ticks": [float(u) for u in scale.transform(ticks)],
         "labels": [f"{x:g}".replace("-", "\N{MINUS SIGN}") for x in ticks],
-        "floor": number(scale.floor),
-        "ceiling": number(scale.ceiling),
+        "floor": json_number(scale.floor),
+        "ceiling": json_number(scale.ceiling),
     }
 
 
-def _density(s: Spectrum, scale: Scale) -> Json | None:
+def _density(s: Spectrum, scale: EigenvalueScale) -> Json | None:
     """Return the smoothed density as the page draws it: places on the axis, eigenvalues, shares a decade."""
     rule = rule_of(s)
     if rule is None:
         return None
-    low, high = scale.placed(np.array([scale.low, scale.high]))
+    low, high = scale.transform(np.array([scale.low, scale.high]))
     u = np.linspace(low, high, _POINTS)
-    x = scale.taken(u)
-    return {"u": packed(u), "x": packed(x), "y": packed(smoothed(rule, scale, x))}
+    x = scale.inverse_transform(u)
+    return {"u": encode_array(u), "x": encode_array(x), "y": encode_array(smoothed(rule, scale, x))}

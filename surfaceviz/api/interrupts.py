@@ -1,0 +1,22 @@
+"""Signals as callers in Python expect them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from surfaceviz.errors import Interrupted
+from surfaceviz.reporting import QuietReporter, Reporter
+
+
+@contextmanager
+def python_interrupts(reporter: Reporter | None) -> Iterator[None]:
+    """Raise `KeyboardInterrupt` for SIGINT and `SystemExit` for SIGTERM."""
+    try:
+        yield
+    except Interrupted as error:
+        if error.signum == signal.SIGINT:
+            raise KeyboardInterrupt(*error.args) from None
+        (reporter or QuietReporter()).warn(str(error))
+        raise SystemExit(128 + error.signum) from None

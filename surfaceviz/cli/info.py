@@ -1,0 +1,42 @@
+"""The command ``surfaceviz info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surfaceviz.cli import options
+from surfaceviz.cli.app import app
+
+
+@app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
+def info(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints.")],
+    debug: options.Debug = False,
+) -> None:
+    """Print what a file holds."""
+    from surfaceviz.records import describe, describe_spectrum
+    from surfaceviz.store import holds_training_curvature, read, read_curvature
+
+    for path in files:
+        if holds_training_curvature(path):
+            course = read_curvature(path)
+            noted = [(key.replace("_", " "), str(value)) for key, value in course.provenance.items()]
+            found = [row for spectrum in course.spectra for row in describe_spectrum(spectrum)]
+            _print_rows([("file", str(path)), *noted, *found])
+            continue
+        surface = read(path)
+        rows = [("file", str(path)), *describe(surface)]
+        if surface.directions:
+            rows += [("rule", f"{name}: {rule}") for name, rule in surface.directions[0].rule.items()]
+        for spectrum in surface.spectra:
+            rows += describe_spectrum(spectrum)
+        _print_rows(rows)
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        typer.echo(f"{label:<{width}}  {text}")

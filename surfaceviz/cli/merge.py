@@ -1,0 +1,36 @@
+"""The command ``surfaceviz merge``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surfaceviz.cli import options
+from surfaceviz.cli.app import app
+
+
+@app.command(epilog="Example: surfaceviz merge run-*of8.h5 -o run.h5")
+def merge(
+    parts: Annotated[list[Path], typer.Argument(metavar="PART...", help="Files that slice --shard has made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file of the whole.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Take what there is, though points are missing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    no_plot: options.NoPlot = False,
+    debug: options.Debug = False,
+) -> None:
+    """Join the parts of one slice, after checking that they fit and leave nothing out."""
+    from surfaceviz.pipeline.slice.live_plot import picture_beside
+    from surfaceviz.store.merge import merge
+
+    whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
+    if "rounding" in whole.provenance:
+        print(f"warning: {whole.provenance['rounding']}", file=sys.stderr)
+    typer.echo(f"file: {output}, {whole.done} of {whole.origin.size} points, of {len(parts)} parts")
+    if not no_plot:
+        from surfaceviz import render
+
+        render.save(render.draw([whole]), picture_beside(output))
+        typer.echo(f"picture: {picture_beside(output)}")

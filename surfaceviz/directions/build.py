@@ -1,0 +1,98 @@
+"""Making the directions that a specification describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from surfaceviz import store
+from surfaceviz.directions.axes import Axis
+from surfaceviz.directions.between import directions_between
+from surfaceviz.directions.from_file import directions_of_file, tensor_layout
+from surfaceviz.directions.minimum import DirectionSet, Minimum
+from surfaceviz.directions.random import Direction, random_directions
+from surfaceviz.directions.specs import LOSS_DIRECTIONS, Axes, Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.evaluate.precision import to_master_dtype
+from surfaceviz.problem import checkpoints
+from surfaceviz.problem.parameters import fingerprint, moving_parameters
+
+PLANE: Axes = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
+Say = Callable[[str], None]
+
+
+def build_directions(
+    spec: Directions, minimum: Minimum, axes: Axes | None, *, kept: Path | None, say: Say
+) -> DirectionSet:
+    """Return the directions of a specification.
+
+    Args:
+        spec: one of the four kinds.
+        minimum: the model that they start from.
+        axes: axes that were asked for; None for the default ones.
+        kept: a file of the same slice; directions that take long are read from it.
+        say: takes a line of information.
+
+    Raises:
+        DirectionError: nothing moves, a file does not fit, eigenvectors did not converge, ...
+        CheckpointError: a model cannot be read.
+    """
+    match spec:
+        case Random():
+            made = _random(spec, minimum, axes or PLANE)
+        case FromLoss():
+            made = _from_loss(spec, minimum, axes or PLANE, kept)
+        case FromFile():
+            made = _from_file(spec, minimum, axes, kept, say)
+        case Toward():
+            read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
+            made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
+    return replace(made, directions=_with_layout(made.directions, minimum.problem.model))
+
+
+def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
+    moves = moving_parameters(minimum.problem.model, only=spec.only, freeze=spec.freeze)
+    directions = random_directions(
+        minimum.theta, minimum.filters, moves, spec, count=len(axes), regenerate=spec.regenerate
+    )
+    return DirectionSet(directions=directions, axes=axes, moving=moves)
+
+
+def _from_loss(spec: FromLoss, minimum: Minimum, axes: Axes, kept: Path | None) -> DirectionSet:
+    moves = moving_parameters(minimum.problem.model, only=spec.only, freeze=spec.freeze)
+    directions = _kept_directions(kept, len(axes))
+    if not directions:
+        directions = LOSS_DIRECTIONS[spec.kind].load()(spec, minimum, moves, len(axes))
+    if len(directions) < len(axes):
+        random = Random(seed=spec.seed)
+        directions += random_directions(minimum.theta, minimum.filters, moves, random, count=len(axes))[1:]
+    return DirectionSet(directions=directions, axes=axes, moving=moves)
+
+
+def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path | None, say: Say) -> DirectionSet:
+    count = None if axes is None else len(axes)
+    directions = _kept_directions(kept, count or 0) or directions_of_file(
+        Path(spec.path), minimum.problem.model, minimum.theta, count=count, say=say
+    )
+    return DirectionSet(directions=directions, axes=axes or PLANE[: len(directions)], moving=list(minimum.filters))
+
+
+def _kept_directions(path: Path | None, count: int) -> list[Direction]:
+    """Return the directions that a slice's file keeps; none where it keeps another number of them."""
+    tensors = [] if path is None else store.read_directions(path)
+    if path is None or len(tensors) != count or not all(tensors):
+        return []
+    read = [{name: torch.from_numpy(array) for name, array in arrays.items()} for arrays in tensors]
+    return [
+        Direction(replace(record, sha256=fingerprint(each)), each)
+        for record, each in zip(store.read(path).directions, read, strict=True)
+    ]
+
+
+def _with_layout(directions: list[Direction], model: nn.Module) -> list[Direction]:
+    """Return directions whose records have the layout of their model's tensors."""
+    layout = tensor_layout(model)
+    return [Direction(replace(direction.record, layout=layout), direction.tensors) for direction in directions]

@@ -1,0 +1,62 @@
+"""The minimum that directions start from, and the directions that were made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfaceviz.directions.random import Direction, cosine
+from surfaceviz.directions.specs import Axes
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.parameters import Filters
+from surfaceviz.problem.problem import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minimum:
+    """A trained model and its data.
+
+    Attributes:
+        theta: canonical name -> weights and buffers, on the CPU.
+        filters: filters of every parameter.
+        split: the samples whose loss determines directions, as loaded.
+        dtype: a key of `evaluate.DTYPES`, float32 or wider.
+    """
+
+    problem: Problem
+    theta: dict[str, Tensor]
+    filters: Mapping[str, Filters]
+    split: DataSplit
+    dtype: str
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionSet:
+    """The directions of a slice, and what belongs to them.
+
+    Attributes:
+        directions: one for each axis.
+        axes: the axes that were asked for, or the default ones of these directions.
+        moving: names of the parameters that may move.
+        marks: name and coordinates of each model on the slice other than theta.
+        models: fingerprints of the models that the slice leads to.
+        differing: integer buffers in which those models differ from theta; they stay fixed.
+    """
+
+    directions: list[Direction]
+    axes: Axes
+    moving: Sequence[str]
+    marks: Sequence[tuple[str, tuple[float, ...]]] = ()
+    models: Sequence[str] = ()
+    differing: Sequence[str] = ()
+
+    def cosine(self, parameters: Sequence[str]) -> float | None:
+        """Return the cosine of the angle between the two directions within the parameters; None for one direction."""
+        if len(self.directions) == 1:
+            return None
+        first, second = self.directions
+        return cosine(first.tensors, second.tensors, parameters)

@@ -1,0 +1,175 @@
+"""Collective jobs: rank 0 leads and the other ranks follow; without an MPI launcher one process does everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from surfaceviz import signals
+from surfaceviz.errors import ProblemError
+from surfaceviz.execute import MpiJob, MpiRoot, MpiWorker, WorkerSpec, following, joined, keep_memory, leading
+from surfaceviz.records.rounding import same_bits, within_rounding
+from surfaceviz.reporting import QuietReporter, Reporter
+
+_DIFFERENT_CPUS = "another kind of CPU than rank 0's: values agree within rounding"
+_DONE = "done"
+
+
+class Result(Protocol):
+    """What a job returns; a dataclass."""
+
+    @property
+    def path(self) -> Any:
+        """The file, on rank 0 only."""
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What a rank has built, for rank 0 to compare with its own.
+
+    Attributes:
+        contents: name of what must be equal -> its fingerprint.
+        directions: sha256 of each direction.
+        norms: norms of the directions' tensors, which tell rounding from another direction.
+        centre: values at theta.
+    """
+
+    contents: Mapping[str, str]
+    directions: tuple[str, ...] = ()
+    norms: tuple[float, ...] = ()
+    centre: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """The processes that a job has, as the leading one sees them.
+
+    Attributes:
+        reporter: takes what happens.
+        workers: local processes that were asked for; None to choose.
+        root: the other ranks, of which this process is rank 0; None without an MPI launcher.
+        local_rank: number of this process among those of its node.
+        on_node: ranks on this node, this one included.
+    """
+
+    reporter: Reporter = field(default_factory=QuietReporter)
+    workers: int | None = None
+    root: MpiRoot | None = None
+    local_rank: int = 0
+    on_node: int = 1
+
+    @property
+    def spec(self) -> WorkerSpec | None:
+        """All ranks as workers; None without an MPI launcher."""
+        return None if self.root is None else WorkerSpec(self.root.size, "mpi", self.root)
+
+    def tell(self, message: Any) -> None:
+        """Send a message to the other ranks, if there are any."""
+        if self.root is not None:
+            self.root.tell(message)
+
+    def compare(self, mine: Fingerprint) -> str:
+        """Compare what all ranks have built, and return a note for the file where it differs within rounding.
+
+        Raises:
+            ProblemError: a rank has other contents, directions or values.
+        """
+        if self.root is None:
+            return ""
+        differing = [name for name, theirs in self.root.hear() if not _same_bits(name, mine, theirs)]
+        self.reporter.say(f"{self.root.size} ranks, all with the same weights, data and directions")
+        if not differing:
+            return ""
+        self.reporter.warn(f"{len(differing)} ranks, such as {differing[0]}: {_DIFFERENT_CPUS}")
+        return _DIFFERENT_CPUS
+
+
+def run_collective(
+    lead: Callable[[Ranks], ResultT],
+    follow: Callable[[MpiWorker, MpiJob], None],
+    *,
+    workers: int | None,
+    reporter: Reporter | None,
+) -> ResultT:
+    """Run a job in this process and local ones or, under an MPI launcher, on all ranks.
+
+    Under a launcher this is a collective call. Every rank returns the result; only rank 0 writes and reports.
+
+    Args:
+        lead: does the job, on rank 0 or alone.
+        follow: does what rank 0 tells, until `follow_orders` or its own end.
+        workers: local processes; None to choose.
+        reporter: takes what happens; by default warnings go to `warnings`.
+
+    Raises:
+        ValueError: an option has a value that it cannot have.
+        SurfacevizError: whatever goes wrong; with the rank's name where it went wrong on another rank.
+        Interrupted: by a signal.
+    """
+    reporter = reporter or QuietReporter()
+    _check_workers(workers)
+    job = joined(reporter.warn)
+    if job is None:
+        with signals.interruptible():
+            return lead(Ranks(reporter=reporter, workers=workers))
+    if job.rank:
+        with following(job) as worker:
+            _refuse_workers(job, workers)
+            keep_memory()
+            follow(worker, job)
+        result: ResultT = job.shared(None)
+        return replace(result, path=None)  # type: ignore[type-var]
+    with signals.interruptible(), leading(job, signals.raise_in_main_thread, reporter.warn) as root:
+        _refuse_workers(job, workers)
+        result = lead(Ranks(reporter=reporter, root=root, local_rank=job.local_rank, on_node=job.local_size))
+        root.tell(_DONE)
+    job.shared(result)
+    return result
+
+
+def follow_orders(worker: MpiWorker, orders: Mapping[type, Callable[[Any], Any]]) -> None:
+    """Do what rank 0 tells, by the type of each message, until the job is done.
+
+    Args:
+        worker: this rank.
+        orders: type of a message -> its function, which may return the next message that it has read itself.
+    """
+    message = worker.hear()
+    while message != _DONE:
+        following_message = orders[type(message)](message)
+        message = worker.hear() if following_message is None else following_message
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers: expected a number of at least 1, or None to choose, got {workers!r}")
+
+
+def _refuse_workers(job: MpiJob, workers: int | None) -> None:
+    if workers not in (None, 1):
+        raise ValueError(f"workers: each of the {job.size} ranks is one; leave workers out, and start more ranks")
+
+
+def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
+    """Return whether a rank has the same bits as this one; refuse where they differ by more than rounding."""
+    for what, own in mine.contents.items():
+        other = theirs.contents.get(what, "none")
+        if other != own:
+            raise ProblemError(
+                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all must make the same call "
+                "and read the same files"
+            )
+    for metric, value in mine.centre.items():
+        if not within_rounding({metric: value}, {metric: theirs.centre.get(metric, math.nan)}):
+            other_value = theirs.centre.get(metric, math.nan)
+            raise ProblemError(
+                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 {value:.9g}: not the same code"
+            )
+    if not within_rounding({"norms": mine.norms}, {"norms": theirs.norms}):
+        raise ProblemError(f"{name} makes other directions than rank 0: not the same versions of surfaceviz and numpy")
+    return mine.directions == theirs.directions and same_bits(mine.centre, theirs.centre)

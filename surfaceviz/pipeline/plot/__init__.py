@@ -1,0 +1,1 @@
+"""Pictures, movies and windows of stored or given slices."""

@@ -1,0 +1,111 @@
+"""Wiring of pictures: read the files, check what they hold, draw, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surfaceviz import render
+from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest
+from surfaceviz.records import Curvature, Slice
+from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
+from surfaceviz.store import holds_training_curvature, read, read_curvature
+
+if TYPE_CHECKING:
+    from surfaceviz.pipeline.plot.request import Source
+    from surfaceviz.render.plot_options import PlotOptions
+
+Warn = Callable[[str], None]
+
+
+def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
+    """Return the picture of a request, and write it where it has an output.
+
+    Raises:
+        ValueError: the sources or options don't fit together, or the output's ending is unknown.
+        SchemaError: a file can't be read.
+        StoreError: the picture can't be written.
+    """
+    if request.output is not None:
+        render.check_format(request.output)
+    records, names = _records(request.sources)
+    render.parse_camera(request.options.camera)
+    trainings = [record for record in records if isinstance(record, Curvature)]
+    surfaces = [record for record in records if isinstance(record, Slice)]
+    if trainings and surfaces:
+        raise ValueError("slices and curvature along trainings don't go into one picture; draw them apart")
+    if trainings:
+        figure = _training_figure(trainings, names, request.options)
+    else:
+        figure = draw_figure(surfaces, request.options, names=names, warn=warn)
+    if request.output is not None:
+        render.save(figure, request.output)
+    return figure
+
+
+def _training_figure(trainings: Sequence[Curvature], names: Sequence[str], options: PlotOptions) -> render.Picture:
+    """Return a figure of curvature along trainings; of kind ``spectrum``, of the spectra in them."""
+    if options.kind == SPECTRUM:
+        check_options(options)
+        spectra = [(name, s) for name, training in zip(names, trainings, strict=True) for s in training.spectra]
+        return render.draw_spectra(spectra, size=options.size)
+    check_options(options, (), "a picture of curvature along a training")
+    return render.draw_training_curvature(trainings, names=names, size=options.size)
+
+
+def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], None] | None = None) -> None:
+    """Write the movie of a request.
+
+    Args:
+        request: the movie.
+        advance: called with the number of finished frames and of all frames.
+
+    Raises:
+        ValueError: an unknown ending or way, no trajectory to follow, or nothing to draw.
+        GraphicsError: there is no OpenGL.
+        SchemaError: a file can't be read.
+        StoreError: the movie can't be written.
+    """
+    render.check_movie(request.output, request.animation.way)
+    check_options(request.options)
+    render.parse_camera(request.options.camera)
+    surfaces = _surfaces(request.sources)
+    render.animate(surfaces, request.options, request.output, animation=request.animation, advance=advance)
+
+
+def run_view(request: ViewRequest) -> None:
+    """Open the window of a request, and return when it is closed.
+
+    Raises:
+        ValueError: nothing to draw.
+        GraphicsError: there is no screen, or no OpenGL.
+        SchemaError: a file can't be read.
+    """
+    render.show(_surfaces(request.sources), request.options)
+
+
+def _surfaces(sources: Sequence[Source]) -> list[Slice]:
+    """Return 2-D slices with distinct titles, of unfinished ones their finished part."""
+    records, names = _records(sources)
+    surfaces = []
+    for record, name in zip(records, names, strict=True):
+        if not isinstance(record, Slice):
+            raise ValueError(f"{name} holds spectra along a training, and no slice to draw in 3-D")  # noqa: TRY004
+        if record.ndim == 1:
+            raise ValueError(f"{name} holds a curve, and no surface to draw in 3-D")
+        surfaces.append(record)
+    return [finished_part(surface, SURFACE) for surface in with_distinct_titles(surfaces, names)]
+
+
+def _records(sources: Sequence[Source]) -> tuple[list[Slice | Curvature], list[str]]:
+    """Return the records, and names that distinguish those of one problem: the names of their files, or numbers."""
+    if not sources:
+        raise ValueError("nothing to draw: give at least one slice")
+    records = [each if isinstance(each, Slice | Curvature) else _read(each) for each in sources]
+    names = [str(i + 1) if isinstance(each, Slice | Curvature) else Path(each).stem for i, each in enumerate(sources)]
+    return records, names
+
+
+def _read(path: str | Path) -> Slice | Curvature:
+    return read_curvature(path) if holds_training_curvature(path) else read(path)

@@ -1,0 +1,177 @@
+"""Provenance: what a file's root says of the request that it came from, and the way back.
+
+`attributes_of` and `request_from` are inverse to each other but for the destination, which is no part of what is
+computed, and for a problem of live objects, which has no name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from surfaceviz.directions.axes import parse_axis
+from surfaceviz.directions.specs import Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.errors import ProblemError
+from surfaceviz.pipeline.slice.coverage import Coverage, Shard
+from surfaceviz.pipeline.slice.request import Request
+
+Attributes = dict[str, str | int | float]
+_NONE = "none"
+
+
+def attributes_of(request: Request) -> Attributes:
+    """Return the root attributes that a request is read back from.
+
+    Names of files are in ``made_from``, as JSON; where a run is identified by content, `identity_of` adds it.
+    """
+    coverage, samples = request.coverage, request.samples
+    return {
+        "made_from": json.dumps(_names_of(request)),
+        "axes": " ".join(map(str, request.axes)) if request.axes else _NONE,
+        "shard": _or_none(coverage.shard),
+        "tolerance": _NONE if coverage.tolerance is None else coverage.tolerance,
+        "splits": ",".join(request.splits),
+        "samples": "all" if samples is None else samples,
+        **({"subset": request.subset or "all"} if samples == "auto" else {}),
+        **_attributes_of_directions(request.directions),
+        "bn": request.bn,
+        "dtype": request.dtype or _NONE,
+        "device": request.device,
+        "engine": request.engine or _NONE,
+        "batch_size": request.batch_size or 0,
+        "group": request.group or 0,
+    }
+
+
+def request_from(attributes: Mapping[str, Any]) -> Request:
+    """Return the request that `attributes_of` wrote into a file, of this version or an earlier one.
+
+    Raises:
+        ProblemError: the file does not name its problem.
+    """
+    names = json.loads(str(attributes.get("made_from", "{}")))
+    if names.get("problem") is None:
+        raise ProblemError("the file does not name its problem")
+    axes, shard = str(attributes["axes"]), str(attributes.get("shard", _NONE))
+    tolerance = attributes.get("tolerance", _NONE)
+    return Request(
+        problem=names["problem"],
+        axes=None if axes == _NONE else tuple(map(parse_axis, axes.split())),
+        weights=names.get("weights"),
+        data=names.get("data"),
+        directions=_directions_from(attributes, names),
+        coverage=Coverage(
+            tolerance=None if tolerance == _NONE else float(tolerance),
+            shard=None if shard == _NONE else Shard.parse(shard),
+        ),
+        splits=tuple(filter(None, str(attributes["splits"]).split(","))),
+        samples=_samples_from(attributes["samples"]),
+        subset=_number(attributes.get("subset")),
+        bn=str(attributes["bn"]),
+        dtype=_word(attributes["dtype"]),
+        device=str(attributes["device"]),
+        engine=_word(attributes.get("engine", _NONE)),
+        batch_size=_number(attributes.get("batch_size")),
+        group=_number(attributes.get("group")),
+    )
+
+
+def with_problem(attributes: Mapping[str, Any], problem: str) -> dict[str, Any]:
+    """Return attributes that name another problem, for a file whose own problem has no name."""
+    names = json.loads(str(attributes.get("made_from", "{}")))
+    return {**attributes, "made_from": json.dumps({**names, "problem": problem})}
+
+
+def _names_of(request: Request) -> dict[str, Any]:
+    """Return the names by which problem, weights, data and other files are found again."""
+    directions = request.directions
+    return {
+        "problem": request.problem if isinstance(request.problem, str) else None,
+        "weights": request.weights,
+        "data": request.data,
+        "toward": directions.models if isinstance(directions, Toward) else [],
+        "directions": directions.path if isinstance(directions, FromFile) else None,
+        **({"regenerate": True} if isinstance(directions, Random) and directions.regenerate else {}),
+    }
+
+
+def _attributes_of_directions(directions: Directions) -> Attributes:
+    """Return what tells directions apart, but for the contents of files."""
+    common: Attributes = {"orthogonal": 0, "only": "[]", "freeze": "[]", "toward": _NONE, "along": _NONE}
+    match directions:
+        case Random():
+            own = _random_attributes(directions)
+        case FromLoss(kind=kind, radius=radius):
+            random = Random(seed=directions.seed, only=directions.only, freeze=directions.freeze)
+            own = {
+                **_random_attributes(random),
+                "along": f"{kind} {_shortest(radius)}" if kind == "ascent" else str(directions),
+            }
+        case _:
+            own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE}
+    return common | own
+
+
+def _random_attributes(random: Random) -> Attributes:
+    return {
+        "seed": random.seed,
+        "normalise": random.normalise,
+        "ignore": random.ignore,
+        "orthogonal": int(random.orthogonal),
+        "only": json.dumps(random.only),
+        "freeze": json.dumps(random.freeze),
+    }
+
+
+def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) -> Directions:
+    if names.get("toward"):
+        return Toward(models=tuple(names["toward"]))
+    if names.get("directions"):
+        return FromFile(path=names["directions"])
+    random = Random(
+        seed=int(attributes["seed"]),
+        normalise=str(attributes["normalise"]),
+        ignore=str(attributes["ignore"]),
+        orthogonal=bool(attributes["orthogonal"]),
+        regenerate=bool(names.get("regenerate", False)),
+        only=tuple(json.loads(str(attributes["only"]))),
+        freeze=tuple(json.loads(str(attributes["freeze"]))),
+    )
+    return _from_loss(str(attributes.get("along", _NONE)), random)
+
+
+def _from_loss(along: str, random: Random) -> Directions:
+    """Return the directions that ``KIND[:ARGUMENT][ RADIUS]`` describes; the random ones for ``none``."""
+    if along == _NONE:
+        return random
+    name, _, radius = along.partition(" ")
+    kind, _, argument = name.partition(":")
+    spec = FromLoss(kind=kind, argument=argument, seed=random.seed, only=random.only, freeze=random.freeze)
+    return replace(spec, radius=float(radius)) if radius else spec
+
+
+def _samples_from(given: Any) -> int | str | None:
+    return None if given == "all" else "auto" if given == "auto" else int(given)
+
+
+def _shortest(number: float) -> str:
+    """Return a number with six digits where these are exact, as files of earlier versions have it, else with all."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+def _or_none(value: object) -> str:
+    return _NONE if value is None else str(value)
+
+
+def _word(given: Any) -> str | None:
+    return None if given == _NONE else str(given)
+
+
+def _number(given: Any) -> int | None:
+    """Return a number; None for 0, which stands for none."""
+    return int(given) or None if isinstance(given, int | np.integer) else None

@@ -1,0 +1,146 @@
+"""Making the plan of a slice: build the problem, read weights and data, make directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surfaceviz import evaluate, store
+from surfaceviz.directions.axes import Axis
+from surfaceviz.directions.build import build_directions
+from surfaceviz.directions.minimum import Minimum
+from surfaceviz.directions.specs import Axes, FromFile, Toward
+from surfaceviz.errors import ProblemError, StoreError
+from surfaceviz.evaluate import EngineConfig
+from surfaceviz.options import AUTO
+from surfaceviz.pipeline.resolve import device_of, file_name, read_theta, resolve
+from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.request import Destination, Request
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import batch_norms
+from surfaceviz.problem.parameters import filters_of
+from surfaceviz.problem.problem import Problem
+
+Say = Callable[[str], None]
+
+
+def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None = None) -> Plan:
+    """Build the problem, read weights and data, make directions, and return the plan.
+
+    Args:
+        request: what was asked.
+        say: takes a line of information.
+        place: number of this process among those of its node, which share its devices.
+        kept: a file of the same slice, whose directions are read where making them again takes long.
+
+    Raises:
+        SurfacevizError: any of that fails, in one line.
+    """
+    problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
+    name = problem.name or type(problem.model).__name__
+    output = _output(name, request)
+    before = _provenance_there(output, request.destination)
+    device, usual = device_of(request.device, place), evaluate.default_dtype(problem.model)
+    asked = None if request.dtype == AUTO and before else request.dtype
+    dtype = asked or str(before.get("dtype", usual))
+    theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
+    splits = [problem.load(split, samples=request.limit) for split in dict.fromkeys(request.splits or problem.splits)]
+    minimum = Minimum(
+        problem=problem, theta=theta, filters=filters_of(problem.model, problem.rules), split=splits[0], dtype=usual,
+        device=device,
+    )  # fmt: skip
+    made = build_directions(
+        request.directions, minimum, request.axes, kept=_kept_file(request, output if before else None, kept), say=say
+    )
+    return Plan(
+        request=request,
+        minimum=minimum,
+        name=name,
+        made=made,
+        axes=_with_ranges(made.axes, before),
+        splits=splits,
+        calibration=_calibration(request, problem, splits),
+        dtype=dtype,
+        engine=_engine(request, before),
+        subset=_subset(request, before),
+        output=output,
+    )
+
+
+def _output(name: str, request: Request) -> Path | None:
+    """Return the file to write.
+
+    Raises:
+        ValueError: it has the name of a picture.
+        StoreError: its folder is missing.
+    """
+    output, shard = request.destination.path, request.coverage.shard
+    if request.destination.default:
+        part = "" if shard is None else f"-{shard.number}of{shard.count}"
+        output = Path(f"{file_name(name)}{part}.h5")
+    if output is not None:
+        store.check_name(output)
+        if not output.absolute().parent.is_dir():
+            raise StoreError(f"{output}: there is no folder {output.absolute().parent}; make it first")
+    return output
+
+
+def _provenance_there(output: Path | None, destination: Destination) -> Mapping[str, Any]:
+    """Return the provenance of the file that the run resumes; empty where it starts."""
+    return {} if output is None or destination.overwrite or not output.exists() else store.read(output).provenance
+
+
+def _kept_file(request: Request, own: Path | None, kept: Path | None) -> Path | None:
+    """Return the file whose directions are taken.
+
+    A run that resumes reads the directions that a request's file has now, so that a changed file is noticed.
+    """
+    return kept if own is None else None if isinstance(request.directions, FromFile) else own
+
+
+def _moving_dtype(request: Request, usual: str, dtype: str) -> str:
+    """Return the dtype in which weights move.
+
+    Between models the difference of two is added back: float32 would lose what is small next to it.
+    """
+    return "float64" if isinstance(request.directions, Toward) or "float64" in (usual, dtype) else "float32"
+
+
+def _engine(request: Request, before: Mapping[str, Any]) -> EngineConfig | None:
+    """Return the engine of the file that is resumed, except for what is asked otherwise; None where it is open."""
+    if before:
+        same = request.engine in (None, before.get("engine_asked"))  # what was asked may not have been possible
+        return EngineConfig(
+            str(before.get("engine", "eager")) if same else str(request.engine),
+            request.batch_size or int(before.get("batch_size", 0)),
+            request.group or int(before.get("group", 1)),
+        )
+    if request.engine and request.batch_size and request.group:
+        return EngineConfig(request.engine, request.batch_size, request.group)
+    return None
+
+
+def _subset(request: Request, before: Mapping[str, Any]) -> int | None:
+    """Return the number of samples in the file that is resumed; None where it is open, or all."""
+    found = before.get("subset", "all") if request.samples == AUTO else "all"
+    return request.subset or (None if found == "all" else int(found))
+
+
+def _with_ranges(axes: Axes, before: Mapping[str, Any]) -> tuple[Axis, ...]:
+    """Return axes with ranges: where they are to be found, the file's, or a preliminary one."""
+    found = [Axis.parse(text) for text in str(before.get("axes", "")).split()]
+    if [axis.count for axis in found] != [axis.count for axis in axes]:
+        return tuple(axis.over(1.0) for axis in axes)
+    return tuple(axis.over(1.0) if axis.has_range else known for axis, known in zip(axes, found, strict=True))
+
+
+def _calibration(request: Request, problem: Problem, splits: Sequence[DataSplit]) -> DataSplit | None:
+    """Return the training data that batch norms are recalibrated with."""
+    if request.bn == "fixed":
+        return None
+    if not batch_norms(problem.model):
+        raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave it out")
+    name = "train" if "train" in problem.splits else problem.splits[0]
+    loaded = next((split for split in splits if split.name == name), None)
+    return loaded or problem.load(name, samples=request.limit)
