@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class TraceEstimate:
-    """A mean over probes and its standard error (NaN for a single probe)."""
+class ProbeEstimate:
+    """An estimate from random probes and its standard error (NaN for a single probe)."""
 
     mean: float
     stderr: float
@@ -47,19 +47,19 @@ class HutchinsonTraces:
         residual = product - self._vectors.T @ (self._values * (self._vectors @ probe))
         self._samples.append((probe * residual).double())
 
-    def trace(self, weights: Tensor | None = None) -> TraceEstimate:
+    def trace(self, weights: Tensor | None = None) -> ProbeEstimate:
         """Return the estimate of sum_j d_j A_jj for weights d (P,), or of the trace by default."""
         samples = torch.stack([sample.sum() if weights is None else weights @ sample for sample in self._samples])
         control = self._control_mean.sum() if weights is None else weights @ self._control_mean
         return _mean_estimate(samples, float(control))
 
-    def block_trace(self, entries: slice) -> TraceEstimate:
+    def block_trace(self, entries: slice) -> ProbeEstimate:
         """Return the estimate of the trace of a diagonal block."""
         samples = torch.stack([sample[entries].sum() for sample in self._samples])
         return _mean_estimate(samples, float(self._control_mean[entries].sum()))
 
 
-def _mean_estimate(samples: Tensor, control_mean: float) -> TraceEstimate:
+def _mean_estimate(samples: Tensor, control_mean: float) -> ProbeEstimate:
     count = len(samples)
     stderr = float(samples.std()) / math.sqrt(count) if count > 1 else math.nan
-    return TraceEstimate(float(samples.mean()) + control_mean, stderr)
+    return ProbeEstimate(float(samples.mean()) + control_mean, stderr)
