@@ -73,6 +73,7 @@ class Spectrum:
         products: number of matrix-vector products.
         trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
         probes: the number of random vectors.
+        effective_rank, effective_rank_stderr: tr(H)^2 / tr(H^2) from the same probes, and its standard error.
         negative_share, negative_share_stderr: share of eigenvalues below -1e-6 ||H||, from the density's nodes, and its
             standard error over probes.
         negative_bounds: lower and upper bound of that share, (2,), from the weights that the nodes leave open near 0.
@@ -136,6 +137,8 @@ class Spectrum:
     block: int = 1
     beyond: float = 0.0
     notes: tuple[str, ...] = ()
+    effective_rank: float | None = None
+    effective_rank_stderr: float | None = None
 
     @property
     def lambda_max(self) -> float:
