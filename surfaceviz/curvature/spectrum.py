@@ -159,6 +159,8 @@ def _by_probes(
             traces.add(probe[0], matvec(probe)[0])
     trace = traces.trace()
     fields: dict[str, Any] = {"trace": trace.mean, "trace_stderr": trace.stderr, "probes": spec.probes}
+    if (rank := traces.effective_rank()) is not None:
+        fields |= {"effective_rank": rank.mean, "effective_rank_stderr": rank.stderr}
     if spec.operator == "hessian" and spec.parameters in ("all", "weights"):
         # The expected curvature along a random filter-normalised direction is tr DHD, the trace if D H D is the matrix.
         expected = trace if spec.normalised else traces.trace(point.filter_scales.square())

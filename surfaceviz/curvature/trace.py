@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class TraceEstimate:
-    """A mean over probes and its standard error (NaN for a single probe)."""
+class ProbeEstimate:
+    """An estimate from random probes and its standard error (NaN for a single probe)."""
 
     mean: float
     stderr: float
@@ -35,6 +35,7 @@ class HutchinsonTraces:
     def __init__(self, values: Tensor, vectors: Tensor) -> None:
         self._values, self._vectors = values.to(vectors), vectors
         self._samples: list[Tensor] = []
+        self._squares: list[float] = []  # of ||A z||^2 - sum_i t_i^2 (u_i'z)^2
         self._control_mean = (self._values[:, None] * vectors.square()).sum(0).double()  # (P,)
 
     @property
@@ -44,22 +45,42 @@ class HutchinsonTraces:
 
     def add(self, probe: Tensor, product: Tensor) -> None:
         """Add a probe (P,) and its product (P,)."""
-        residual = product - self._vectors.T @ (self._values * (self._vectors @ probe))
+        control = self._values * (self._vectors @ probe)
+        residual = product - self._vectors.T @ control
         self._samples.append((probe * residual).double())
+        self._squares.append(float(product.double().square().sum() - control.double().square().sum()))
 
-    def trace(self, weights: Tensor | None = None) -> TraceEstimate:
+    def trace(self, weights: Tensor | None = None) -> ProbeEstimate:
         """Return the estimate of sum_j d_j A_jj for weights d (P,), or of the trace by default."""
         samples = torch.stack([sample.sum() if weights is None else weights @ sample for sample in self._samples])
         control = self._control_mean.sum() if weights is None else weights @ self._control_mean
         return _mean_estimate(samples, float(control))
 
-    def block_trace(self, entries: slice) -> TraceEstimate:
+    def effective_rank(self) -> ProbeEstimate | None:
+        """Return the effective rank R = tr(A)^2 / tr(A^2), the participation ratio of the eigenvalues; None for A = 0.
+
+        tr(A^2) = E ||A z||^2, with sum_i t_i^2 (u_i'z)^2 as a control variate. The standard error is that of the ratio
+        to first order, over the same probes in both traces.
+
+        Source: ours; the delta method.
+        """
+        traces = torch.stack([sample.sum() for sample in self._samples]) + self._control_mean.sum()
+        known = (self._values * torch.linalg.vector_norm(self._vectors, dim=1)).double().square().sum()
+        squares = torch.tensor(self._squares, dtype=torch.float64) + known.cpu()
+        trace, square = traces.mean(), squares.mean()
+        if square <= 0:
+            return None
+        slope = trace / square  # dR = 2 slope d tr(A) - slope^2 d tr(A^2)
+        changes = 2 * slope * (traces - trace) - slope**2 * (squares - square)
+        return _mean_estimate(changes, float(trace**2 / square))
+
+    def block_trace(self, entries: slice) -> ProbeEstimate:
         """Return the estimate of the trace of a diagonal block."""
         samples = torch.stack([sample[entries].sum() for sample in self._samples])
         return _mean_estimate(samples, float(self._control_mean[entries].sum()))
 
 
-def _mean_estimate(samples: Tensor, control_mean: float) -> TraceEstimate:
+def _mean_estimate(samples: Tensor, control_mean: float) -> ProbeEstimate:
     count = len(samples)
     stderr = float(samples.std()) / math.sqrt(count) if count > 1 else math.nan
-    return TraceEstimate(float(samples.mean()) + control_mean, stderr)
+    return ProbeEstimate(float(samples.mean()) + control_mean, stderr)

@@ -14,11 +14,11 @@ from surfaceviz.records.describe_spectrum import describe_spectrum
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """A spectral density as stochastic Lanczos quadrature gives it: one rule a probe, unsmoothed.
+    """A spectral density from stochastic Lanczos quadrature: one rule for each probe, unsmoothed.
 
     Attributes:
-        nodes: shape (probes, steps); NaN behind the end of a probe whose Krylov space was exhausted.
-        weights: likewise, the rows adding up to 1, and 0 where there is no node.
+        nodes: shape (probes, steps); NaN after the end of an exhausted Krylov space.
+        weights: shape (probes, steps); rows sum to 1, and a weight without a node is 0.
     """
 
     nodes: FloatArray
@@ -27,15 +27,15 @@ class Density:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """The curvature of each tensor by itself: the diagonal blocks of the matrix.
+    """The curvature of each tensor: the diagonal blocks of the matrix.
 
     Attributes:
         names: canonical names, (L,).
         sizes: numbers of entries, (L,).
-        trace: of the block, (L,).
-        trace_stderr: its standard error over probes, (L,).
-        top: the largest eigenvalue of the block, (L,).
-        residual: of that eigenvalue, (L,).
+        trace: traces of the blocks, (L,).
+        trace_stderr: their standard errors over probes, (L,).
+        top: largest eigenvalues of the blocks, (L,).
+        residual: residuals of these eigenvalues, (L,).
     """
 
     names: tuple[str, ...]
@@ -48,49 +48,51 @@ class Layers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spectrum:
-    """What is known of the spectrum at one point; whatever was not asked for is None.
+    """The spectrum at one point; a quantity that was not requested is None.
 
     Attributes:
-        eigenvalues: the top and bottom ones, or all, ascending, (k,).
+        eigenvalues: the largest and smallest ones, or all, ascending, (k,).
         residuals: ||H v - lambda v|| for each unit vector v, (k,).
         converged: whether the residual is at most ``rtol`` |lambda|, or ``rtol`` ||H|| where |lambda| is less than
-            that: then lambda is 0 within the residual, (k,).
-        place: the point's coordinates on its slice, (ndim,); empty off a slice.
-        dimension: the number of parameters P that the matrix is over.
-        bottom: how many of the eigenvalues are from the bottom; the others are from the top.
-        norm: ||H||, the largest |eigenvalue| that was found.
-        loss: at the point, on the samples that the matrix is over.
-        gradient_norm: of that loss over the same parameters, also for D H D.
-        kind: what sort of point it is: ``local minimum``, ``saddle``, ``not a critical point``, ...
-        reason: why, in a sentence.
-        split: whose loss.
-        samples: how many of them.
+            that (then lambda is 0 within the residual), (k,).
+        place: coordinates of the point on its slice, (ndim,); empty off a slice.
+        dimension: the number of parameters P.
+        bottom: number of eigenvalues from the bottom; the others are from the top.
+        norm: ||H||, the largest |eigenvalue| found.
+        loss: the loss at the point.
+        gradient_norm: norm of the loss's gradient in the same parameters, also for D H D.
+        kind: the kind of the point: ``local minimum``, ``saddle``, ``not a critical point``, ...
+        reason: the reason for the kind, a sentence.
+        split: the split of the loss.
+        samples: number of samples of the loss.
         operator: ``hessian`` or ``ggn`` (generalised Gauss-Newton).
         parameters: ``all``, ``weights`` or a pattern.
-        normalised: whether it is D H D, D being ||w_i|| / sqrt(n_i) on each filter.
-        rtol: of the eigenvalues.
-        seed: of start vectors and probes.
-        products: how many matrix-vector products it took.
+        normalised: whether the matrix is D H D with D = ||w_i|| / sqrt(n_i) on each filter.
+        rtol: relative tolerance of the eigenvalues' residuals.
+        seed: seed of start vectors and probes.
+        products: number of matrix-vector products.
         trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
         probes: the number of random vectors.
-        negative_share, negative_share_stderr: of the eigenvalues that lie below -1e-6 ||H||, by the density's nodes,
-            and its standard error over probes.
-        negative_bounds: between what that share lies, (2,): what is unresolved around 0 counts for neither or both.
-        density: by quadrature.
-        layers: tensor by tensor.
-        expected, expected_stderr: the curvature expected along a random filter-normalised direction, tr DHD.
-        along: the 2 x 2 (1 x 1) Hessian in the slice's own coordinates, (ndim, ndim).
-        slope: the gradient in the slice's own coordinates, (ndim,).
-        differences: second differences of the slice's own values along each axis, (ndim,); NaN where it has none.
-        weight_decay: lambda of the term lambda/2 ||theta||^2 that training had added, where told.
-        decayed_gradient_norm: of the loss with that term; decay_norm: of that term alone.
-        step: of a training.
-        source: the weights, by name.
-        weights_sha256: their fingerprint.
-        dtype: of the computation.
-        block: start vectors.
-        beyond: how far beyond those found an eigenvalue may lie at most, with 99% probability over start vectors.
-        notes: warnings that belong to the figures.
+        effective_rank, effective_rank_stderr: tr(H)^2 / tr(H^2) from the same probes, and its standard error.
+        negative_share, negative_share_stderr: share of eigenvalues below -1e-6 ||H||, from the density's nodes, and its
+            standard error over probes.
+        negative_bounds: lower and upper bound of that share, (2,), from the weights that the nodes leave open near 0.
+        density: the spectral density.
+        layers: the curvature of each tensor.
+        expected, expected_stderr: expected curvature along a random filter-normalised direction, tr DHD.
+        along: the Hessian in slice coordinates, (ndim, ndim).
+        slope: the gradient in slice coordinates, (ndim,).
+        differences: second differences of the slice's values along each axis, (ndim,); NaN if undefined.
+        weight_decay: lambda of the training term lambda/2 ||theta||^2, if given.
+        decayed_gradient_norm: norm of the gradient of the loss with that term.
+        decay_norm: norm of the gradient of that term only.
+        step: training step.
+        source: name of the weights.
+        weights_sha256: fingerprint of the weights.
+        dtype: dtype of the computation.
+        block: number of start vectors.
+        beyond: largest distance of an eigenvalue outside the found range, with 99% probability over start vectors.
+        notes: warnings about the values.
     """
 
     eigenvalues: FloatArray
@@ -135,15 +137,17 @@ class Spectrum:
     block: int = 1
     beyond: float = 0.0
     notes: tuple[str, ...] = ()
+    effective_rank: float | None = None
+    effective_rank_stderr: float | None = None
 
     @property
     def lambda_max(self) -> float:
-        """The largest eigenvalue; NaN where none was looked for at the top."""
+        """The largest eigenvalue; NaN if none was requested at the top."""
         return float(self.eigenvalues[-1]) if len(self.eigenvalues) > self.bottom or self.whole else float("nan")
 
     @property
     def lambda_min(self) -> float:
-        """The smallest eigenvalue; NaN where none was looked for at the bottom."""
+        """The smallest eigenvalue; NaN if none was requested at the bottom."""
         return float(self.eigenvalues[0]) if self.bottom or self.whole else float("nan")
 
     @property
@@ -153,13 +157,13 @@ class Spectrum:
 
     @property
     def symbol(self) -> str:
-        """The matrix, as formulas and legends write it: H, G, DHD, DGD."""
+        """The symbol of the matrix in formulas and legends: H, G, DHD, DGD."""
         letter = "H" if self.operator == "hessian" else "G"
         return f"D{letter}D" if self.normalised else letter
 
     @property
     def where(self) -> str:
-        """The point, in words: its source, or its place on the slice."""
+        """The point as text: its source, or its coordinates on the slice."""
         if self.source:
             return self.source
         if not any(self.place):
@@ -167,7 +171,7 @@ class Spectrum:
         return f"({', '.join(f'{x:g}' for x in self.place)})"
 
     def is_zero(self, k: int) -> bool:
-        """Return whether the k-th eigenvalue is 0 within its residual: converged beside ||H||, not beside itself."""
+        """Return whether the k-th eigenvalue is 0 within its residual: converged relative to ||H||, not to itself."""
         value, residual = abs(float(self.eigenvalues[k])), float(self.residuals[k])
         return bool(self.converged[k]) and (residual > self.rtol * value or value == 0)
 

@@ -24,6 +24,9 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
         rows.append(("", f"norm {s.decayed_gradient_norm:.4g} with weight decay {s.weight_decay:g}, {part}"))
     if s.trace is not None:
         rows.append(("trace", f"{s.trace:.6g} +- {s.trace_stderr:.2g} ({s.probes} probes)"))
+    if s.effective_rank is not None:
+        letters = f"tr({s.symbol})^2 / tr({s.symbol}^2)"
+        rows.append(("rank", f"{s.effective_rank:.5g} +- {s.effective_rank_stderr:.2g} effective, {letters}"))
     if s.negative_share is not None:
         rows.append(("negative", negative_words(s)))
     rows += _along_rows(s)

@@ -13,6 +13,7 @@ from surfaceviz.sharpness_measures.hessian_measures import measure_hessian
 from surfaceviz.sharpness_measures.measurements import Measurement
 from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise, width
+from surfaceviz.sharpness_measures.theta_curvature import theta_curvature
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 
 _SCALED_TO_FILTERS = ("layer", "batch norm")
@@ -86,5 +87,9 @@ MEASURES = {
     "width": Measure(
         title="width at rise 0.1", unit="1", evaluate=lambda at: width(at.objective, at.theta, seed=at.seed),
         invariances=_SCALED_TO_FILTERS,
+    ),
+    "theta_curvature": Measure(
+        title="theta' H theta", unit="loss", evaluate=lambda at: theta_curvature(at.objective, at.theta),
+        invariances=("layer", "neuron", "batch norm"),
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The sharpness job: its request, the measures of each checkpoint, and the JSON file."""
+"""The sharpness job: the measures of each checkpoint, and the JSON file."""
 
 from __future__ import annotations
 
