@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,6 +37,13 @@ def slice(  # noqa: A001  the field's word for a cut
     directions: options.Directions = _DEFAULT.directions,
     regenerate: options.Regenerate = _DEFAULT.regenerate,
     axes: options.Axes = _DEFAULT.axes,
+    reach: Annotated[
+        float | None,
+        typer.Option(
+            help="Half of the range of both axes, instead of --axis: 25 x 25 points over -REACH .. REACH.",
+            rich_help_panel=options.GRID,
+        ),
+    ] = _DEFAULT.reach,
     tol: options.Tol = _DEFAULT.tol,
     shard: options.Shard = _DEFAULT.shard,
     weights: options.Weights = _DEFAULT.weights,
