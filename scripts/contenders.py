@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from surfaceviz.evaluate import EngineConfig, Evaluator, select_engine
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem

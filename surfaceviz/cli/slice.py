@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfaceviz.cli import options as common
-from surfaceviz.cli import slice_options as options
 from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.options import shared as common
+from surfaceviz.cli.options import slice_options as options
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.slice.request import Request
 
@@ -84,7 +84,7 @@ def slice(  # noqa: A001  the field's word for a cut
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
     from surfaceviz.execute import mpi_placement
-    from surfaceviz.pipeline.slice.make_plan import make_plan
+    from surfaceviz.pipeline.slice.planning.make_plan import make_plan
     from surfaceviz.pipeline.slice.summary import estimate
 
     place = mpi_placement()

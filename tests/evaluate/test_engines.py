@@ -16,7 +16,7 @@ from torch.nn import functional
 from surfaceviz import evaluate, options
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, engines, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import CannotFuseError, ConvBnFusion
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed, eager
 from surfaceviz.problem.parameters import named_tensors

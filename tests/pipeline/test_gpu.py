@@ -14,7 +14,7 @@ import torch
 import surfaceviz
 from surfaceviz import store
 from surfaceviz.evaluate import EngineConfig, Evaluator
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
 from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import batch_jointly
 from surfaceviz.problem.functional import borrowed

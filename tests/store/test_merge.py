@@ -16,7 +16,7 @@ import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.directions import normalise, random
 from surfaceviz.errors import MergeError, StoreError
-from surfaceviz.pipeline.slice.coverage import Shard
+from surfaceviz.pipeline.slice.planning.coverage import Shard
 from surfaceviz.records import Slice
 
 EAGER: Any = {"engine": "eager", "batch_size": 128}

@@ -20,11 +20,11 @@ from surfaceviz.pipeline.hessian.differences import differences as second_differ
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
-from surfaceviz.pipeline.slice.coverage import Coverage
-from surfaceviz.pipeline.slice.make_plan import make_plan
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.coverage import Coverage
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.resume import same_directions
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.pipeline.slice.resume import same_directions
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors

@@ -14,8 +14,8 @@ from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import FunctionFactory, WorkerSpec
 from surfaceviz.pipeline.slice.chunks import Chunk
-from surfaceviz.pipeline.slice.make_plan import make_plan
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records.rounding import same_bits

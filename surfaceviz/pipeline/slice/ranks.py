@@ -11,9 +11,9 @@ from surfaceviz.execute import MpiJob, MpiWorker, cores
 from surfaceviz.pipeline.mpi import Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.provenance import attributes_of
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.autotune import prepared
 from surfaceviz.pipeline.slice.handshake import Opening, Settled, fingerprint_of
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.autotune import prepared
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, reference_centre
 from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.pipeline.slice.run import SliceResult, run

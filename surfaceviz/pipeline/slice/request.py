@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from surfaceviz.directions.axes import Axis, parse_axis
 from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, one_of
-from surfaceviz.pipeline.slice.coverage import Coverage, Shard
+from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 
 if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem

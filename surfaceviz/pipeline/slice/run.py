@@ -22,13 +22,13 @@ from surfaceviz.execute import RunChunks, WorkerSpec, cores, map_unordered, reta
 from surfaceviz.pipeline.mpi import Ranks
 from surfaceviz.pipeline.provenance import Attributes
 from surfaceviz.pipeline.slice import diagnostics
-from surfaceviz.pipeline.slice.autotune import loss_levels, settle
 from surfaceviz.pipeline.slice.chunks import Chunk, chunks
 from surfaceviz.pipeline.slice.handshake import Settled, fingerprint_of
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_beside
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.autotune import loss_levels, settle
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.resume import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, made, reference_centre
-from surfaceviz.pipeline.slice.resume import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.slice.schedule import PointBatch, Schedule, own_points, schedule_of
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer, Snapshots
 from surfaceviz.pipeline.slice.workers import check_devices, chunk_size, local_workers

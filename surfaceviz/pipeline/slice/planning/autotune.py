@@ -11,8 +11,8 @@ import numpy as np
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
-from surfaceviz.pipeline.slice.plan import Plan
-from surfaceviz.pipeline.slice.subset_size import fewest
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.subset_size import fewest
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import FloatArray
 from surfaceviz.refine import ErrorMetric
