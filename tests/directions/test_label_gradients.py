@@ -46,7 +46,7 @@ def test_the_direction_is_the_difference_of_two_labels_gradients() -> None:
         loss = functional.cross_entropy(model.eval()(x[y == label]), y[y == label])
         gradients.append(torch.autograd.grad(loss, list(model.parameters())))
     difference = [a - b for a, b in zip(*gradients, strict=True)]
-    norm = torch.sqrt(sum((d**2).sum() for d in difference))  # type: ignore[arg-type]
+    norm = torch.sqrt(sum((d**2).sum() for d in difference))
     for name, d in zip(names, difference, strict=True):
         made_tensor = made[0].tensors.get(name, torch.zeros_like(d))
         torch.testing.assert_close(made_tensor, d / norm, rtol=1e-9, atol=1e-12)

@@ -93,7 +93,8 @@ def test_watching_takes_less_than_two_per_cent_whatever_a_picture_takes(monkeypa
             pictures += watching.seconds > before
             clock.now += 2.5
         # what the first one takes can't be known beforehand; after it all together stay below
-        assert watching.seconds <= max(0.02 * (clock.now - begun), seconds)
+        allowed = max(0.02 * (clock.now - begun), seconds)  # of the clock above, which stands still between its steps
+        assert allowed >= watching.seconds
         assert pictures >= 3
 
 
