@@ -34,6 +34,7 @@ def export(
         str | None,
         typer.Option(metavar="SPLIT_METRIC", rich_help_panel=SHAPE, help="Quantity shown as height [the loss]."),
     ] = DEFAULTS.of,
+    *,
     log: Annotated[bool, typer.Option("--log", rich_help_panel=SHAPE, help="Logarithmic height.")] = DEFAULTS.log,
     clip: Annotated[
         float | None, typer.Option(rich_help_panel=SHAPE, help="Upper end of the values; larger ones lie at it.")

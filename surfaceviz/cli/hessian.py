@@ -26,6 +26,7 @@ def hessian(
     target: options.Target,
     at: options.At = _DEFAULT.at,
     grid: options.Grid = _DEFAULT.grid,
+    *,
     top: options.Top = _DEFAULT.top,
     bottom: options.Bottom = _DEFAULT.bottom,
     density: options.Density = _DEFAULT.density,

@@ -20,6 +20,7 @@ def import_(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The HDF5 file [SURFACE-imported.h5].")] = None,
     overwrite: Overwrite = False,
+    *,
     debug: options.Debug = False,
 ) -> None:
     """Read a surface file of the reference code (Li et al., tomgoldstein/loss-landscape).

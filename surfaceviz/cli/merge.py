@@ -18,6 +18,7 @@ def merge(
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file of the whole.")],
     partial: Annotated[bool, typer.Option("--partial", help="Take what there is, though points are missing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    *,
     no_plot: options.NoPlot = False,
     debug: options.Debug = False,
 ) -> None:

@@ -99,6 +99,7 @@ def plot(
     output: Output = None,
     kind: KindOption = DEFAULTS.kind,
     levels: Levels = DEFAULTS.levels,
+    *,
     of: Of = DEFAULTS.of,
     clip: Clip = DEFAULTS.clip,
     show_points: ShowPoints = DEFAULTS.points,
@@ -117,7 +118,7 @@ def plot(
         "map": map_, "size": size, "camera": camera,
     }  # fmt: skip
     if animate is not None:
-        _write_movie(files, target, animate, frames, options)
+        _write_movie(files, target, animate, frames, options=options)
         return
     if frames is not None:
         raise ValueError("--frames are of a movie: give --animate orbit or trajectory as well")
@@ -128,7 +129,7 @@ def plot(
     typer.echo(f"picture: {target}")
 
 
-def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, options: dict[str, Any]) -> None:
+def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, *, options: dict[str, Any]) -> None:
     from surfaceviz.pipeline.plot.request import AnimationRequest
     from surfaceviz.pipeline.plot.run import run_animation
 

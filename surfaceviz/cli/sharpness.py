@@ -35,6 +35,7 @@ def sharpness(
     rescale_all: Annotated[
         bool, typer.Option("--all", help="Rescale every checkpoint, not only the first.", rich_help_panel=_RESCALING)
     ] = _DEFAULT.rescale_all,
+    *,
     seed: Annotated[
         int, typer.Option(help="Seed of directions, probes and factors.", rich_help_panel=_RESCALING)
     ] = _DEFAULT.seed,

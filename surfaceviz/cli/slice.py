@@ -27,6 +27,7 @@ def slice(  # noqa: A001  the field's word for a cut
     problem: options.Problem = "resnet20-digits",
     seed: options.Seed = _DEFAULT.seed,
     normalise: options.Normalise = _DEFAULT.normalise,
+    *,
     ignore: options.Ignore = _DEFAULT.ignore,
     orthogonal: options.Orthogonal = _DEFAULT.orthogonal,
     only: options.Only = _DEFAULT.only,

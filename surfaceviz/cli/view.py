@@ -18,6 +18,7 @@ def view(
     levels: Levels = DEFAULTS.levels,
     of: Of = DEFAULTS.of,
     clip: Clip = DEFAULTS.clip,
+    *,
     camera: Camera = DEFAULTS.camera,
     debug: options.Debug = False,
 ) -> None:

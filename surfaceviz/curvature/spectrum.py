@@ -53,7 +53,7 @@ def spectrum(
     say(f"eigenvalues: {low:.5g} .. {high:.5g}, {found.products} products")
     fields = dict(point.fields)
     if spec.density or spec.trace or spec.by_layer:
-        fields |= _by_probes(matvec, operator, point, spec, found)
+        fields |= _by_probes(matvec, operator, point, spec, found=found)
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g}")
     fields |= _along(operator, point, here, spec)
     evidence = _evidence(point, spec, here, found)
@@ -141,7 +141,7 @@ def _basis_capacity(dimension: int, dtype: torch.dtype, memory: int, least: int)
 
 
 def _by_probes(
-    matvec: Matvec, operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, found: ExtremeEigenpairs
+    matvec: Matvec, operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, found: ExtremeEigenpairs
 ) -> dict[str, Any]:
     """Return trace, expected curvature, density and layers, all from the same probes."""
     layout, rules = operator.layout, []

@@ -104,7 +104,7 @@ class LossPath:
         names = tuple(sorted(moving))
         self.layout = layout = ParameterLayout(names, tuple(minimum.theta[name].shape for name in names))
         own_names = {name: named.own_name for name, named in named_tensors(minimum.problem.model).items()}
-        perturb = Perturber(own_names, minimum.theta, [], minimum.dtype, minimum.device)
+        perturb = Perturber(own_names, minimum.theta, [], minimum.dtype, device=minimum.device)
         self._centre = {name: tensor.clone() for name, tensor in perturb.centre.items()}
         self._names = [own_names[name] for name in layout.names]
         self._step = torch.zeros(layout.dimension, dtype=torch.float64)

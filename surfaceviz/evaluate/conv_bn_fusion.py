@@ -91,10 +91,10 @@ def _rewrite(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
         assert isinstance(first, fx.Node)
         if node.target in _RELU:
             alone = len(first.users) == 1 or _writes(node)
-            _replace(graph, node, blocked, functional.relu_ if alone else functional.relu, (first,))
+            _replace(graph, node, blocked, functional.relu_ if alone else functional.relu, args=(first,))
         elif node.target in _POOL and _is_plain_pool(node):
             kept = {key: value for key, value in node.kwargs.items() if key != "return_indices"}
-            _replace(graph, node, blocked, torch.max_pool2d, node.args, kept)
+            _replace(graph, node, blocked, torch.max_pool2d, args=node.args, kwargs=kept)
         elif _writes(node) and len(first.users) > 1:
             raise CannotFuseError(f"{node.target} writes into a tensor that other nodes read")
 
@@ -128,9 +128,9 @@ def _rewrite_sum(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) -> None:
     alone = (new for new, term in pairs if new is not term or len(term.users) == 1)
     free = converted[0] if _writes(node) else next(alone, None)
     if free is None:
-        _replace(graph, node, blocked, torch.add, tuple(converted))
+        _replace(graph, node, blocked, torch.add, args=tuple(converted))
     else:
-        _replace(graph, node, blocked, Tensor.add_, (free, converted[1] if free is converted[0] else converted[0]))
+        _replace(graph, node, blocked, Tensor.add_, args=(free, converted[1] if free is converted[0] else converted[0]))
 
 
 def _blocked(graph: fx.Graph, node: fx.Node, term: fx.Node) -> fx.Node:
@@ -163,7 +163,7 @@ def _rewrite_convolution(graph: fx.Graph, node: fx.Node, blocked: set[fx.Node]) 
     if norm is not None:
         last, statistics = norm, norm.args[1:5]
         convolution.eps = batch_norm_arguments(norm.args, norm.kwargs)["eps"]
-    _replace(graph, last, blocked, convolution, (x, weight, bias, *statistics))
+    _replace(graph, last, blocked, convolution, args=(x, weight, bias, *statistics))
     if last is not node:
         graph.erase_node(node)
 
@@ -190,6 +190,7 @@ def _replace(
     node: fx.Node,
     blocked: set[fx.Node],
     target: Callable[..., Any],
+    *,
     args: tuple[Any, ...],
     kwargs: dict[str, Any] | None = None,
 ) -> None:

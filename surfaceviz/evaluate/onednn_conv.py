@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class OneDnnConvolution:
         self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         if statistics:
-            weight, bias = _folded(weight, bias, *statistics, eps=self.eps)
+            weight, bias = _folded(weight, bias, statistics, eps=self.eps)
         size = math.log10(max(float(weight.abs().amax()), 1e-30)) if weight.isfinite().all() else math.inf
         self._first = size if self._first is None else self._first
         self.growth = max(0.0, size - self._first) if math.isfinite(size) else math.inf
@@ -66,16 +67,10 @@ class OneDnnConvolution:
 
 
 def _folded(
-    weight: Tensor,
-    bias: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    gain: Tensor | None,
-    shift: Tensor | None,
-    *,
-    eps: float,
+    weight: Tensor, bias: Tensor | None, statistics: Sequence[Tensor | None], *, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Return w' and b' in the dtype of w, computed in float32 or wider."""
+    mean, variance, gain, shift = statistics
     assert mean is not None
     assert variance is not None
     wide = torch.promote_types(weight.dtype, torch.float32)

@@ -37,6 +37,7 @@ class Perturber:
         theta: Mapping[str, Tensor],
         directions: Sequence[Mapping[str, Tensor]],
         dtype: str,
+        *,
         device: torch.device,
     ) -> None:
         self.names, self.dtype, self.device = names, dtype, device

@@ -38,13 +38,13 @@ def fill(
         finite = np.isfinite(known)
         if finite.any():
             metric = (metrics or {}).get(name)
-            whole[rest] = _between(axes, indices[finite], known[finite], rest, metric)
+            whole[rest] = _between(axes, indices[finite], known[finite], rest, metric=metric)
         filled[name] = whole.reshape(shape)
     return filled
 
 
 def _between(
-    axes: Sequence[FloatArray], indices: IntArray, known: FloatArray, rest: IntArray, metric: ErrorMetric | None
+    axes: Sequence[FloatArray], indices: IntArray, known: FloatArray, rest: IntArray, *, metric: ErrorMetric | None
 ) -> FloatArray:
     if metric is None:
         mean = predict(axes, indices, known[:, None], rest).mean[:, 0]

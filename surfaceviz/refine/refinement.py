@@ -113,13 +113,13 @@ def refinement(
                 filled = _with_new_values_above_level(
                     with_values(predictions.filled, asked, answer), predict_rest(axes, goal, known).filled, goal
                 )
-                return _refined(goal, known, fitted, filled, report, failed)
+                return _refined(goal, known, fitted, filled, report=report, failed=failed)
             failed.append(report)
         else:
             last = [*last, _RoundOutcome.among(errors > goal.tolerance, predictions.exceedance_at(asked))][-_MEMORY:]
         refined = purpose != "audit"
     nothing = auditing.assess(np.empty(0), 0, tolerance=goal.tolerance, number=len(failed) + 1)
-    return _refined(goal, known, known, predictions.filled, nothing, failed)
+    return _refined(goal, known, known, predictions.filled, report=nothing, failed=failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,7 @@ def _refined(
     known: EvaluatedPoints,
     fitted: EvaluatedPoints,
     filled: Mapping[str, FloatArray],
+    *,
     report: Audit,
     failed: Sequence[Audit],
 ) -> RefinementResult:

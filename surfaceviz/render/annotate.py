@@ -154,7 +154,7 @@ def free_position(point: FloatArray, taken: FloatArray, size: FloatArray) -> Flo
 
 
 def draw_points_of_curve(
-    ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: Sequence[int], metric: str
+    ax: Axes, surface: Slice, spectra: Sequence[Spectrum], numbers: Sequence[int], *, metric: str
 ) -> list[Annotation]:
     """Draw points of a 1-D slice with the local parabola of the loss, and their numbers; return the numbers' texts.
 

@@ -36,7 +36,7 @@ def columns_of(count: int, size: Size) -> int:
     return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(_NARROW))))
 
 
-def surfaces_layout(rows: int, columns: int, ratio: float, size: Size, spectra: Sequence[Slice]) -> FigureLayout:
+def surfaces_layout(rows: int, columns: int, ratio: float, size: Size, *, spectra: Sequence[Slice]) -> FigureLayout:
     """Return an empty figure for rows of panels.
 
     Args:

@@ -167,7 +167,9 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
         del tensors  # one set of weights is held at a time
         points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
-    context = EvaluationContext(problem=problem, perturb=Perturber(own_names, first, [], dtype, device), splits=[])
+    context = EvaluationContext(
+        problem=problem, perturb=Perturber(own_names, first, [], dtype, device=device), splits=[]
+    )
     return _targets(
         request, problem, problem.name or type(problem.model).__name__, filters, layout,
         split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,

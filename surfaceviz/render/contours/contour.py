@@ -36,8 +36,8 @@ def draw_contour(
     surface: Slice,
     shown: Quantity,
     levels: Levels,
-    kind: str = "filled",
     *,
+    kind: str = "filled",
     points: bool = False,
     ink: str = "",
 ) -> ScalarMappable:
@@ -58,13 +58,13 @@ def draw_contour(
     kind = "heat" if min(surface.shape) < 2 and not ink else "lines" if ink else kind  # noqa: PLR2004
     own = levels.transform(np.where(np.isfinite(shown.values), shown.values, np.nan))
     axes, z = refine_grid(surface.axes, own) if kind != "heat" else (surface.axes, own)
-    draw_missing(ax, surface, shown.values, axes, z)
+    draw_missing(ax, surface, shown.values, axes, covered=z)
     if kind == "heat":
         drawn: Any = ax.pcolormesh(*map(edges, axes), z.T, cmap=style.MAP, norm=levels.norm(), rasterized=True)
     elif kind == "filled":
         drawn = _draw_bands(ax, axes, z, levels)
     elif min(surface.shape) > 1:
-        _draw_lines(ax, axes, z, levels, ink)
+        _draw_lines(ax, axes, z, levels, ink=ink)
     draw_clipped(ax, axes, z, levels, colour="#999999" if kind == "lines" else "white", cells=kind == "heat")
     if points:
         _draw_points(ax, surface)
@@ -81,7 +81,7 @@ def _draw_bands(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: L
     return bands
 
 
-def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels, ink: str) -> None:
+def _draw_lines(ax: Axes, axes: tuple[FloatArray, ...], z: FloatArray, levels: Levels, *, ink: str) -> None:
     """Draw labelled lines of ``z`` (n_alpha, n_beta), in the levels' colours or in one."""
     places = levels.transform(levels.values)
     colours: Any = (

@@ -40,7 +40,7 @@ def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size
     columns = columns_of(len(surfaces), size)
     rows = math.ceil(len(surfaces) / columns)
     ratio = max(panel_height(surface) for surface in surfaces)
-    layout = surfaces_layout(rows, columns, ratio, size, surfaces if options.spectrum else ())
+    layout = surfaces_layout(rows, columns, ratio, size, spectra=surfaces if options.spectrum else ())
     axes = list(layout.above.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(surfaces) :]:
         ax.set_visible(False)
@@ -63,14 +63,14 @@ def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], opt
     levels = levels_of(shown, options)
     ink = style.INK if options.map else ""
     for ax, surface, what in zip(axes, surfaces, shown, strict=True):
-        mappable = draw_contour(ax, surface, what, levels, options.kind, points=options.points, ink=ink)
+        mappable = draw_contour(ax, surface, what, levels, kind=options.kind, points=options.points, ink=ink)
     if options.map:
         _draw_maps(host, axes, surfaces, options.map)
     else:
         bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, **_bar_ends(mappable, levels))
         mark_levels(bar, levels, shown[0].label)
     _draw_paths(host, axes, surfaces)
-    _draw_legend(host, surfaces, shown, levels, options)
+    _draw_legend(host, surfaces, shown, levels, options=options)
 
 
 def levels_of(shown: Sequence[Quantity], options: PlotOptions) -> Levels:
@@ -122,7 +122,7 @@ def _draw_paths(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice
 
 
 def _draw_legend(
-    host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, options: PlotOptions
+    host: FigureBase, surfaces: Sequence[Slice], shown: Sequence[Quantity], levels: Levels, *, options: PlotOptions
 ) -> None:
     """Draw a legend of everything on the panels besides lines, bands and theta."""
     bare = options.kind == "lines" or options.map is not None

@@ -24,7 +24,9 @@ _CROSSES = 40  # of diverged points along an axis, at most: more would make one 
 _HATCH = "////"
 
 
-def draw_missing(ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[FloatArray], covered: FloatArray) -> None:
+def draw_missing(
+    ax: Axes, surface: Slice, values: FloatArray, axes: Sequence[FloatArray], *, covered: FloatArray
+) -> None:
     """Fill regions without a value: missing points light grey, diverged ones darker, with crosses.
 
     Args:

@@ -48,13 +48,13 @@ def compose_curves(surfaces: Sequence[Slice], options: PlotOptions, size: Size) 
         ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")
     draw_iterates(ax, shown, metric)
     right = _second_axis(ax, shown, options)
-    _draw_legend(layout.above, ax, right, shown, metric)
+    _draw_legend(layout.above, ax, right, shown, metric=metric)
     named = any(surface.marks for surface in surfaces)  # their names stand between title and axes
     title = title_of(surfaces[0]) if len(surfaces) == 1 else ""
     ax.set_title(title, pad=scaled(18) if named else None)
     if layout.below is not None:
         for surface, numbers in zip(shown, numbers_of_points(shown), strict=True):
-            draw_points_of_curve(ax, surface, spectra_on_slice(surface), numbers, metric)
+            draw_points_of_curve(ax, surface, spectra_on_slice(surface), numbers, metric=metric)
         colours = style.COLOURS if len(shown) > 1 else style.COLOURS[:1]
         draw_spectrum_stacks(layout.below, shown, 1, [colours[i % len(colours)] for i in range(len(shown))])
     return layout.figure
@@ -104,7 +104,7 @@ def _draw_maps(right: Axes, surfaces: Sequence[Slice], quantity: str) -> None:
         right.set_yscale("log")
 
 
-def _draw_legend(host: object, ax: Axes, right: Axes | None, surfaces: Sequence[Slice], metric: str) -> None:
+def _draw_legend(host: object, ax: Axes, right: Axes | None, surfaces: Sequence[Slice], *, metric: str) -> None:
     """Draw one legend of both axes below them; duplicates are listed once."""
     pairs = list(zip(*ax.get_legend_handles_labels(), strict=True))
     pairs += [] if right is None else list(zip(*right.get_legend_handles_labels(), strict=True))

@@ -90,7 +90,7 @@ def draw_cuts(
         levels = levels_of(shown, options)
         columns = columns_of(len(surfaces), size)
         rows = math.ceil(len(surfaces) / columns)
-        figure = surfaces_layout(rows, columns, 1.0, size, ()).figure
+        figure = surfaces_layout(rows, columns, 1.0, size, spectra=()).figure
         axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
         for ax in axes[len(surfaces) :]:
             ax.set_visible(False)

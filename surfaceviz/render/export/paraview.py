@@ -40,7 +40,7 @@ def _vts(surface: Slice, shape: HeightField) -> bytes:
     ghost = np.where(shape.shown, 0, _HIDDEN).astype(np.uint8)
     arrays = {**point_arrays(surface), "vtkGhostType": ghost}
     piece = [f'<Piece Extent="{extent}">', *_point_data(arrays), *_points(shape), "</Piece>"]
-    return _file("StructuredGrid", f'WholeExtent="{extent}"', surface, shape, piece)
+    return _file("StructuredGrid", f'WholeExtent="{extent}"', surface, shape, piece=piece)
 
 
 def _vtp(surface: Slice, shape: HeightField) -> bytes:
@@ -62,7 +62,7 @@ def _vtp(surface: Slice, shape: HeightField) -> bytes:
         f"</{kind}>",
         "</Piece>",
     ]
-    return _file("PolyData", "", surface, shape, piece)
+    return _file("PolyData", "", surface, shape, piece=piece)
 
 
 def _lines(shown: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
@@ -73,7 +73,7 @@ def _lines(shown: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
             yield line
 
 
-def _file(kind: str, whole: str, surface: Slice, shape: HeightField, piece: Iterable[str]) -> bytes:
+def _file(kind: str, whole: str, surface: Slice, shape: HeightField, *, piece: Iterable[str]) -> bytes:
     told = {"title": surface.title, **shape.words, "surfaceviz": described(surface)}
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',

@@ -90,17 +90,17 @@ def _series(surface: Slice, shown: Decimated) -> list[Json]:
         split, metric = _parted(surface, name)
         errors = {"stderr": surface.stderr.get(name), "rise_stderr": surface.rise_stderr.get(name)}
         centre = surface.centre.get(name, math.nan)
-        found.append(_one(split, metric, shown, values, centre, errors))
+        found.append(_one(split, metric, shown, values, centre=centre, errors=errors))
         if metric == "loss" and math.isfinite(centre):
             # subtracted here, in double precision
             rise = {"stderr": errors["rise_stderr"], "rise_stderr": None}
-            found.append(_one(split, "rise of the loss", shown, values - centre, 0.0, rise, derived=True))
+            found.append(_one(split, "rise of the loss", shown, values - centre, centre=0.0, errors=rise, derived=True))
     return found
 
 
 def _one(
-    split: str, metric: str, shown: Decimated, values: FloatArray, centre: float, errors: dict[str, FloatArray | None],
-    *, derived: bool = False,
+    split: str, metric: str, shown: Decimated, values: FloatArray, *, centre: float,
+    errors: dict[str, FloatArray | None], derived: bool = False,
 ) -> Json:  # fmt: skip
     return {
         "split": split,

@@ -56,19 +56,21 @@ def compose(panels: Sequence[Panel], shown: Sequence[Quantity], size: Size) -> P
     """Return a figure of rendered panels side by side, with one colour bar."""
     columns = columns_of(len(panels), size)
     rows = math.ceil(len(panels) / columns)
-    figure = surfaces_layout(rows, columns, 1 / RATIO, size, ()).figure
+    figure = surfaces_layout(rows, columns, 1 / RATIO, size, spectra=()).figure
     axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for ax, panel, what in zip(axes, panels, shown, strict=False):
         _draw_panel(ax, panel, what)
     kept = axes[: len(panels)]
-    draw_bars(figure, kept, panels[0].scene.levels, shown[0].label, [panel.surface for panel in panels])
+    draw_bars(figure, kept, panels[0].scene.levels, shown[0].label, surfaces=[panel.surface for panel in panels])
     write_directions(figure, [panel.surface for panel in panels])
     return figure
 
 
-def draw_bars(figure: FigureBase, axes: Sequence[Any], levels: Levels, label: str, surfaces: Sequence[Slice]) -> None:
+def draw_bars(
+    figure: FigureBase, axes: Sequence[Any], levels: Levels, label: str, *, surfaces: Sequence[Slice]
+) -> None:
     """Draw the colour bar of the surfaces, and one below for the distances of trajectories."""
     mappable = ScalarMappable(levels.norm(), style.MAP)
     bar = figure.colorbar(mappable, ax=axes, shrink=0.7, pad=0.02, extend=levels.extend)

@@ -60,7 +60,7 @@ def draw_surfaces(
     with style.applied(options.size) as size:
         scenes, shown = scenes_of(surfaces, options)
         try:
-            return _rendered(surfaces, scenes, shown, camera, size)
+            return _rendered(surfaces, scenes, shown, camera, size=size)
         except GraphicsError as error:
             if warn is None:
                 raise
@@ -68,11 +68,11 @@ def draw_surfaces(
         from surfaceviz.render.surface3d.flat import compose_flat
 
         scenes, shown = scenes_of(surfaces, options, coarse=True)
-        return compose_flat(surfaces, scenes, shown, camera, size)
+        return compose_flat(surfaces, scenes, shown, camera, size=size)
 
 
 def _rendered(
-    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], camera: Camera, size: Size
+    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], camera: Camera, *, size: Size
 ) -> Picture:
     from surfaceviz.render.surface3d.compose import Panel, compose, panel_pixels
 

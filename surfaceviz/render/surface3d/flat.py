@@ -22,19 +22,19 @@ from surfaceviz.render.surface3d.ticks import floor_ticks, level_ticks
 
 
 def compose_flat(
-    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], camera: Camera, size: Size
+    surfaces: Sequence[Slice], scenes: Sequence[Scene], shown: Sequence[Quantity], camera: Camera, *, size: Size
 ) -> Picture:
     """Return a figure of coarse scenes side by side, as matplotlib draws them."""
     columns = columns_of(len(surfaces), size)
     rows = math.ceil(len(surfaces) / columns)
-    figure = surfaces_layout(rows, columns, 1 / RATIO, size, ()).figure
+    figure = surfaces_layout(rows, columns, 1 / RATIO, size, spectra=()).figure
     axes = []
     for k, (surface, scene) in enumerate(zip(surfaces, scenes, strict=True)):
         ax: Any = figure.add_subplot(rows, columns, k + 1, projection="3d", computed_zorder=False)
         _draw(ax, scene, camera)
         ax.set_title(title_of(surface))
         axes.append(ax)
-    draw_bars(figure, axes, scenes[0].levels, shown[0].label, surfaces)
+    draw_bars(figure, axes, scenes[0].levels, shown[0].label, surfaces=surfaces)
     write_directions(figure, surfaces)
     return figure
 

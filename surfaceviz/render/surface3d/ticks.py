@@ -42,14 +42,16 @@ def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str, *, pi
         ends = projection(np.stack(_floor_edge(scene, projection, k)))
         if upright and abs(ends[1, 0] - ends[0, 0]) < _STEEP * np.linalg.norm(ends[1] - ends[0]):
             continue  # seen from its end: its texts would stand among those of the height
-        texts += _draw_edge(
-            ax, projection, *_floor_edge(scene, projection, k), *floor_ticks(scene.ranges[k]), symbol, middle
-        )
+        start, end = _floor_edge(scene, projection, k)
+        shares, words = floor_ticks(scene.ranges[k])
+        texts += _draw_edge(ax, projection, start, end, shares=shares, words=words, label=symbol, middle=middle)
     if upright:
         low, high = _upright_edge(scene, projection)
         room = float(np.ptp(projection(np.stack([low, high]))[:, 1])) * HEIGHT / (HEIGHT - FLOOR) / pixels
         places, words = level_ticks(scene.levels, max(2, min(_LEVELS, int(room / scaled(_LINE)))))
-        texts += _draw_edge(ax, projection, low, high, places, words, label, middle, upright=True)
+        texts += _draw_edge(
+            ax, projection, low, high, shares=places, words=words, label=label, middle=middle, upright=True
+        )
     return texts
 
 
@@ -94,8 +96,8 @@ def _upright_edge(scene: Scene, projection: Projection) -> tuple[FloatArray, Flo
 
 
 def _draw_edge(
-    ax: Axes, projection: Projection, start: FloatArray, end: FloatArray, shares: Sequence[float] | FloatArray,
-    words: Sequence[str], label: str, middle: FloatArray, *, upright: bool = False,
+    ax: Axes, projection: Projection, start: FloatArray, end: FloatArray, *, shares: Sequence[float] | FloatArray,
+    words: Sequence[str], label: str, middle: FloatArray, upright: bool = False,
 ) -> list[Text]:  # fmt: skip
     """Write ticks along an edge of the box, and its label beyond them; outwards is away from the picture's middle."""
     ends = projection(np.stack([start, end]))

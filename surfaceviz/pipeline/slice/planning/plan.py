@@ -166,7 +166,7 @@ class Plan:
         return EvaluationContext(
             problem=self.problem,
             perturb=Perturber(
-                names, self.theta, [direction.tensors for direction in self.directions], dtype, self.device
+                names, self.theta, [direction.tensors for direction in self.directions], dtype, device=self.device
             ),
             splits=[there(split if subset is None else split.subset(subset)) for split in self.splits],
             calibration=None if self.calibration is None else there(self.calibration),
