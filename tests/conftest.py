@@ -12,6 +12,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of engines that compile, and of the transformer's second derivatives, as slow."""
+    for item in items:
+        parameters = item.name.partition("[")[2]
+        if any(word in parameters for word in ("compiled", "vmapped", "transformer")):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Run on one thread, as products do in a run: several collapse where another process is busy."""

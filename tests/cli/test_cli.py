@@ -153,6 +153,7 @@ def test_two_workers_give_the_bits_of_one(fork: bool, monkeypatch: pytest.Monkey
     assert sum(counts.values()) == 36
 
 
+@pytest.mark.slow
 def test_a_refined_run_by_a_fast_engine_gives_the_same_bits_where_workers_build_it_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -272,6 +273,7 @@ def test_no_arguments_show_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) > 10
 
 
+@pytest.mark.slow
 def test_dry_run_times_the_engine_that_a_run_would_take(capsys: pytest.CaptureFixture[str]) -> None:
     for asked, taken in (("folded", "folded"), ("vmapped", "vmapped")):
         assert _slice("mine.py:problem", *SMALL, "--dry-run", f"--engine={asked}") == 0
@@ -298,6 +300,7 @@ def test_a_factory_may_take_the_data_folder_and_a_module_be_imported() -> None:
     assert _slice("mymodule:problem", "--axis=0:1:2", "--no-plot", "--quiet", "-o", "m.h5") == 0
 
 
+@pytest.mark.slow
 def test_the_program_itself_answers() -> None:
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -236,6 +236,7 @@ def test_worker_processes_go_along_the_file_as_well(
     assert len(eval(str(along.provenance["worker_points"]))) == 2  # noqa: S307  its own JSON
 
 
+@pytest.mark.slow
 def test_parts_and_ranks_go_along_the_file_as_well(tmp_path: Path) -> None:
     oracles.write_factory(tmp_path)
     surface, file = _exported([(-1, 1, 9)])

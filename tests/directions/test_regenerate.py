@@ -68,7 +68,15 @@ def test_noise_is_made_once_for_each_tensor_and_use(monkeypatch: pytest.MonkeyPa
     assert len(names) == 5
 
 
-@pytest.mark.parametrize("options", [{"engine": "eager"}, {"engine": "vmapped"}, {"dtype": "bf16"}, {"workers": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"engine": "eager"},
+        pytest.param({"engine": "vmapped"}, marks=pytest.mark.slow),
+        {"dtype": "bf16"},
+        {"workers": 2},
+    ],
+)
 def test_a_slice_has_the_same_bits(options: dict[str, Any]) -> None:
     given = {"batch_size": 128, "engine": "eager", **options}
     a = oracles.run_slice(oracles.net_problem(), AXES, **given)
@@ -119,6 +127,7 @@ print(json.dumps((peak(24, regenerate=regenerate) - before) / (24 * 1200 * 1201 
 """
 
 
+@pytest.mark.slow
 def test_two_copies_of_the_weights_are_enough() -> None:
     """With 132 MB of weights; beside them 64 MB that a process keeps in reserve, a tensor of 5 MB and the blocks."""
     copies = {}

@@ -191,6 +191,7 @@ def test_the_same_run_twice_gives_the_same_bits() -> None:
     assert first.trace != _hessian("mine.py:mlp", density=True, steps=8, seed=4).trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
 def test_ranks_of_a_job_give_what_one_process_does(launcher: str) -> None:
     _cut()
@@ -210,6 +211,7 @@ def test_ranks_of_a_job_give_what_one_process_does(launcher: str) -> None:
     np.testing.assert_allclose(got.hessian_map.lambda_min, alone_map.lambda_min, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_rank_with_other_weights_is_named() -> None:
     Path("other.py").write_text(
         "import mine, surfaceviz.execute\n"
@@ -320,6 +322,7 @@ surfaceviz.hessian_map("a.h5", (5, 3), workers={workers})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "signum"), [(2, signal.SIGKILL), (1, signal.SIGTERM)])
 def test_a_killed_map_goes_on_to_the_same_bits(workers: int, signum: signal.Signals) -> None:
     _cut()

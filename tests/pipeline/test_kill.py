@@ -76,6 +76,7 @@ def _tick() -> None:
         stream.write(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_ten_moments_a_run_goes_on_to_the_same_bits(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SECONDS", 0.02)

@@ -20,6 +20,9 @@ import torch
 from surfaceviz import store
 from surfaceviz.records import Slice
 
+pytestmark = pytest.mark.slow
+LONG = pytest.mark.long  # other combinations of what the gate runs
+
 EAGER: Any = {"engine": "eager", "batch_size": 128}
 CALLS: dict[str, dict[str, Any]] = {
     "curve": {"axes": [(-1, 1, 9)]},
@@ -113,7 +116,10 @@ def _assert_equal_bits(a: Slice, b: Slice) -> None:
         np.testing.assert_array_equal(a.rise_stderr[name], b.rise_stderr[name])
 
 
-@pytest.mark.parametrize(("launcher", "ranks"), [("openmpi", 2), ("openmpi", 3), ("mpich", 2), ("mpich", 3)])
+@pytest.mark.parametrize(
+    ("launcher", "ranks"),
+    [("openmpi", 3), ("mpich", 2), pytest.param("openmpi", 2, marks=LONG), pytest.param("mpich", 3, marks=LONG)],
+)
 def test_a_job_gives_the_bits_of_one_process_and_every_rank_works(launcher: str, ranks: int) -> None:
     tests = str(Path(__file__).parents[1])
     Path("collective.py").write_text(COLLECTIVE.format(tests=tests, calls=CALLS, eager=EAGER))
@@ -176,8 +182,15 @@ def test_a_killed_rank_ends_the_job(launcher: str, monkeypatch: pytest.MonkeyPat
     _assert_resumes(monkeypatch, least=0)  # MPICH kills the others at once, Open MPI lets them save
 
 
-@pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("launcher", "signum"),
+    [
+        ("openmpi", signal.SIGINT),
+        ("mpich", signal.SIGTERM),
+        pytest.param("openmpi", signal.SIGTERM, marks=LONG),
+        pytest.param("mpich", signal.SIGINT, marks=LONG),
+    ],
+)
 def test_an_interrupt_of_the_launcher_ends_the_job(
     launcher: str, signum: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def _counting(act: Any) -> Problem:
 FIXED: Any = {"tol": 0.05, "engine": "eager", "batch_size": 128, "workers": 1}  # signals are sent to this process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [20, 45, 80, 110])
 def test_a_refinement_that_is_cut_short_goes_on_to_the_same_bits(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SECONDS", 0.0)

@@ -169,6 +169,7 @@ def large():
 """
 
 
+@pytest.mark.slow
 def test_workers_that_build_it_anew_take_the_same_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     oracles.write_factory(Path(), LARGE)
     monkeypatch.setattr(workers, "can_fork", lambda: False)

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import surfaceviz
 from surfaceviz.records import Slice
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ARGUMENTS = [
     "--no-sandbox",

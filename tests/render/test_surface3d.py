@@ -233,6 +233,7 @@ def test_without_opengl_matplotlib_draws_and_says_what_is_missing(monkeypatch: p
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_without_opengl_the_command_does_not_crash(tmp_path: Path) -> None:
     """Where there is an OSMesa it draws, else matplotlib does: in neither case VTK ends the process."""
     store.write(tmp_path / "a.h5", _surface())
@@ -243,6 +244,7 @@ def test_without_opengl_the_command_does_not_crash(tmp_path: Path) -> None:
     assert iio.imread(tmp_path / "a.png").std() > 20
 
 
+@pytest.mark.slow
 def test_nothing_is_said_on_stderr(tmp_path: Path) -> None:
     store.write(tmp_path / "a.h5", _surface())
     command = [sys.executable, "-m", "surfaceviz", "plot", "a.h5", "--kind", "surface"]

@@ -127,6 +127,7 @@ def _write_and_die(step: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script, str(step)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_around_each_step_leaves_a_whole_file() -> None:
     """Before, within and after the write, the fsyncs of file and folder, and the rename."""
     steps = int(_write_and_die(0).stdout)
