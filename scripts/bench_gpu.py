@@ -25,7 +25,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import surfaceviz
-from surfaceviz.evaluate import DTYPES, tensor_float
+from surfaceviz.evaluate import DTYPES, allow_tf32
 from surfaceviz.zoo.networks import ResNet
 
 BLOCKS = 9  # three stages of 9 blocks of 2 layers, and two more: 56
@@ -56,7 +56,7 @@ def matrix_rate(dtype: str, device: torch.device) -> float:
     """Return the operations per second of a large matrix product."""
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=DTYPES[dtype]) for _ in range(2))
-    with tensor_float(dtype, device):
+    with allow_tf32(dtype, device):
         return 2 * size**3 / seconds_of(lambda: a @ b, device)
 
 
@@ -79,7 +79,7 @@ def plain_rate(samples: int, dtype: str, device: torch.device) -> float:
             total += functional.cross_entropy(model(inputs).float(), targets, reduction="sum")
         return total.item()
 
-    with tensor_float(dtype, device):
+    with allow_tf32(dtype, device):
         return max(samples / seconds_of(lambda size=size: point(size), device) for size in BATCHES)  # type: ignore[misc]
 
 

@@ -58,7 +58,7 @@ from torch import Tensor
 
 import surfaceviz
 from surfaceviz.curvature.density import quadrature, rademacher
-from surfaceviz.execute import keep_memory
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.problem.functional import borrowed
 
 TARGETS = {"product": (0.65, 0.5), "extremes": (0.6, 0.35), "density": (0.65, 0.65)}  # at most, aim: ours over theirs
@@ -222,7 +222,7 @@ def measure(asked: argparse.Namespace, figures: Figures, save: Callable[[], None
     """Fill in all figures, printing them on the way; they are saved after each part."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    keep_memory()
+    retain_freed_memory()
     context = EvaluationContext.of("resnet20-digits")
     with borrowed(context.model, torch.device("cpu")):
         judge = Judge(context)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz import store
-from surfaceviz.execute import WorkerSpec, following, joined, leading, map_unordered
+from surfaceviz.execute import WorkerSpec, act_as_mpi_root, act_as_mpi_worker, join_mpi_job, map_unordered
 from surfaceviz.execute.chunk_scheduler import ChunkScheduler
 
 MPIRUN = [str(Path(sys.executable).with_name("mpirun")), "--oversubscribe", "--bind-to", "none"]
@@ -53,7 +53,7 @@ def child(way: str, kind: str, count: int) -> None:
     if way == "futures":
         by_futures(sleeps(kind, count))
     else:
-        by_crew(sleeps(kind, count), works=kind != "none")
+        by_mpi_job(sleeps(kind, count), works=kind != "none")
 
 
 class HandsOut(ChunkScheduler):
@@ -61,32 +61,32 @@ class HandsOut(ChunkScheduler):
 
     def may_take(self, rank: int) -> bool:
         """Return whether there is a chunk for another rank."""
-        return rank > 0 and bool(self._waiting)
+        return rank > 0 and bool(self._unassigned)
 
 
-def by_crew(chunks: list[float], *, works: bool) -> None:
+def by_mpi_job(chunks: list[float], *, works: bool) -> None:
     """Share chunks out by `map_unordered`; unless it ``works`` too, rank 0 only hands out."""
-    job = joined(print)
+    job = join_mpi_job(print)
     assert job is not None
     if job.rank:
-        with following(job) as member:
-            member.report(None)
-            member.hear()
-            member.serve(time.sleep)
-            member.hear()
+        with act_as_mpi_worker(job) as worker:
+            worker.report(None)
+            worker.receive()
+            worker.process_chunks(time.sleep)
+            worker.receive()
         return
-    with leading(job, lambda _action: None, print) as root:
-        root.hear()
+    with act_as_mpi_root(job, lambda _action: None, print) as root:
+        root.gather_reports()
         if not works:
-            root._handout = HandsOut(job.size)  # noqa: SLF001
+            root._scheduler = HandsOut(job.size)  # noqa: SLF001
         begun, busy = time.perf_counter(), time.process_time()
-        root.tell(None)
+        root.broadcast(None)
         counts = [0] * job.size
         with map_unordered(lambda _number: time.sleep, WorkerSpec(job.size, "mpi", root)) as run:
             for done in run(chunks):
                 counts[done.worker] += 1
         seconds, busy = time.perf_counter() - begun, time.process_time() - busy
-        root.tell(None)
+        root.broadcast(None)
     print(
         json.dumps({"seconds": seconds, "busy_seconds": busy, "least": min(counts), "of_rank_0": counts[0]}), flush=True
     )
@@ -132,7 +132,7 @@ def efficiency(ranks: int, way: str, kind: str) -> dict[str, Any]:
 
 def dispatch() -> dict[str, float]:
     """Return the cost of a dispatch in seconds, and the efficiency that it implies for many ranks."""
-    answers = [[job(16, "crew", "none", count) for _ in range(3)] for count in DISPATCHES]
+    answers = [[job(16, "mpi_job", "none", count) for _ in range(3)] for count in DISPATCHES]
     assert all(answer["of_rank_0"] == 0 for several in answers for answer in several)
     busy = [min(answer["busy_seconds"] for answer in several) for several in answers]
     cost = float(np.polyfit(DISPATCHES, busy, 1)[0])
@@ -189,7 +189,7 @@ def main() -> int:
         ("sleeps of 50 ms", "even", (4, 16, 32)),
         ("sleeps of 10 to 200 ms", "spread", (16,)),
     ):
-        for way, name in (("crew", title), ("futures", f"{title}, mpi4py.futures")):
+        for way, name in (("mpi_job", title), ("futures", f"{title}, mpi4py.futures")):
             figures[name] = [efficiency(ranks, way, kind) for ranks in sizes]
             print(name, json.dumps(figures[name]), flush=True)
     figures["dispatch"] = dispatch()

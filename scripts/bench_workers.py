@@ -88,7 +88,7 @@ def signal_seconds(folder: Path, signum: signal.Signals) -> float:
 
 def snapshot_share(points: int) -> float:
     """Return the share of a serial run's time that snapshots take."""
-    from surfaceviz.pipeline.slice.make_plan import make_plan  # noqa: PLC0415  torch is not needed before
+    from surfaceviz.pipeline.slice.planning.make_plan import make_plan  # noqa: PLC0415  torch is not needed before
     from surfaceviz.pipeline.slice.request import Request  # noqa: PLC0415
     from surfaceviz.pipeline.slice.run import run  # noqa: PLC0415
 

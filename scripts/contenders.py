@@ -24,9 +24,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from surfaceviz.evaluate import EngineConfig, Evaluator, select_engine
-from surfaceviz.execute import keep_memory
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
@@ -124,7 +124,7 @@ def plain(problem: Problem) -> Point:
 
 def surfaceviz(problem: Problem, dtype: str, kind: str) -> tuple[Point, str]:
     """Return a group of points by an engine, or by the one that is chosen, and its name."""
-    keep_memory()
+    retain_freed_memory()
     axes = [(-1, 1, 101), (-1, 1, 101)]
     plan = make_plan(Request.of(problem, axes, dtype=dtype), lambda _line: None)
     _for_life.enter_context(borrowed(problem.model, torch.device("cpu")))

@@ -165,7 +165,7 @@ def run_slice(problem: Problem | str, axes: Any = None, **options: Any) -> Slice
 
 def wait_for(path: Path, size: int = 0) -> None:
     """Wait until a file is there, and has so many bytes."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists() or path.stat().st_size < size:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import oracles
 import pytest
 
 from surfaceviz import store
+
+pytestmark = pytest.mark.slow
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:
@@ -26,7 +27,7 @@ def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, worke
     process = _start("mine.py:slow", "--axis=-1:1:20", "--axis=-1:1:50", "--workers", workers, "-o", "a.h5")
     oracles.wait_for(Path("ticks"), 60)  # evaluations; two chunks for each of two workers take 40 and their centres
     process.send_signal(signum)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signum
     kept = store.read("a.h5").done
     name = signal.Signals(signum).name
@@ -37,20 +38,36 @@ def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, worke
     assert not Path("a.h5.lock").exists()
 
 
-def test_two_commands_on_one_file_and_a_ctrl_c_before_the_first_point(tmp_path: Path) -> None:
+def test_a_second_command_on_one_file_is_refused(tmp_path: Path) -> None:
     oracles.write_factory(tmp_path)
     first = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
     oracles.wait_for(Path("a.h5"))
     second = _start("mine.py:slow", "--axis=-1:1:50", "--axis=-1:1:50", "-o", "a.h5", "--workers", "1")
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=120)
     assert second.returncode == 1
     assert f"a.h5 is being written by process {first.pid} on" in errors
     first.kill()
     first.communicate()
-    early = _start("mine.py:slow", "-o", "b.h5")
-    time.sleep(0.5)
-    early.send_signal(signal.SIGINT)
-    _, errors = early.communicate(timeout=20)
-    assert early.returncode == 130
+
+
+WAIT = """
+import time
+from pathlib import Path
+def wait():
+    Path("waiting").touch()
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("moment", ["a library is imported", "the problem is built"])
+def test_an_interrupt_before_the_first_point_is_one_line(moment: str) -> None:
+    Path("mine.py").write_text(f"{WAIT}\nproblem = wait\n")
+    if moment == "a library is imported":  # the first folder that Python searches is the current one
+        Path("h5py.py").write_text(f"{WAIT}\nwait()\n")
+    process = _start("mine.py:problem", "-o", "b.h5")
+    oracles.wait_for(Path("waiting"))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
     assert errors == "surfaceviz: interrupted by SIGINT\n"
     assert not Path("b.h5").exists()

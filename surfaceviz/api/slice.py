@@ -20,6 +20,7 @@ def slice(  # noqa: A001  the field's word for a cut
     problem: Problem | str,
     axes: Sequence[str | Sequence[float]] | None = _DEFAULT.axes,
     *,
+    reach: float | None = _DEFAULT.reach,
     output: str | Path | None = _DEFAULT.output,
     weights: str | None = _DEFAULT.weights,
     data: str | None = _DEFAULT.data,
@@ -58,6 +59,7 @@ def slice(  # noqa: A001  the field's word for a cut
         axes: (min, max, num) or ``"MIN:MAX:NUM"`` for each dimension, or ``"auto:NUM"`` for the range over which the
             loss rises to that of a guess; by default 25 x 25 over [-1, 1]^2, and a range that holds the models with
             ``toward``.
+        reach: instead of axes, 25 x 25 points over [-reach, reach]^2.
         output: the HDF5 file; the same call resumes from what it holds. None keeps the slice in memory.
         weights: ``FILE[:KEY]``; by default the problem's own.
         data: folder of a catalogue problem's data.

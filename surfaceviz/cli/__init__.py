@@ -18,9 +18,9 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    from surfaceviz.execute import leave
+    from surfaceviz.execute import leave_mpi_job
 
-    if leave(code) or code:
+    if leave_mpi_job(code) or code:
         # The interpreter's own end would wait for threads and tear torch down, for a second or more.
         os._exit(code)
 
@@ -70,14 +70,14 @@ def _code(error: BaseException) -> int:
 
 
 def _tell(message: str, code: int) -> int:
-    from surfaceviz.execute import launched, silent_code
+    from surfaceviz.execute import mpi_placement, silent_exit_code
 
-    place = launched()
+    place = mpi_placement()
     where = ""
     if place is not None and place.rank:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_DFL)  # by which the launcher ends a rank that waits for rank 0's words
-        if (silent := silent_code()) is not None:
+        if (silent := silent_exit_code()) is not None:
             return silent
         where = f"rank {place.rank}: "
     print(f"surfaceviz: {where}{' '.join(message.split())}", file=sys.stderr, flush=True)

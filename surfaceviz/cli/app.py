@@ -41,9 +41,9 @@ def _common(
     ] = False,
 ) -> None:
     """See the loss surface of a neural network: slices around trained minima, drawn."""
-    from surfaceviz.execute import launched
+    from surfaceviz.execute import mpi_placement
 
-    place = launched()
+    place = mpi_placement()
     if place is not None and place.rank and context.invoked_subcommand not in _COLLECTIVE:
         raise typer.Exit  # once is enough
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from surfaceviz.cli import hessian_options as options
-from surfaceviz.cli import options as common
 from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.options import hessian_options as options
+from surfaceviz.cli.options import shared as common
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.hessian.request import HessianRequest
 

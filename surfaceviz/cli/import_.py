@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app
 from surfaceviz.cli.export import Overwrite
+from surfaceviz.cli.options import shared as options
 
 
 @app.command("import", epilog="Example: surfaceviz import model_[-1.0,1.0,51]x[-1.0,1.0,51].h5 -o resnet56.h5")

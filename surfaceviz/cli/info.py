@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app
+from surfaceviz.cli.options import shared as options
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")

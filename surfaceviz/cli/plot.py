@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
+from surfaceviz.cli.options import shared as options
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.render.kinds import KINDS
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
@@ -54,7 +54,13 @@ Files = Annotated[
     typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints; curves share one plot."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF [FILE.png]; a movie: GIF or MP4 [FILE.gif].")
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        rich_help_panel=options.OUTPUT,
+        help="PNG, SVG or PDF [default: FILE.png]; for a movie GIF or MP4 [default: FILE.gif].",
+    ),
 ]
 KindOption = Annotated[
     Kind,

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from surfaceviz.execute import launched
+from surfaceviz.execute import mpi_placement
 
 _LINE_SECONDS = 10.0  # between two plain lines
 
@@ -30,7 +30,7 @@ class Terminal:
         self._task = None
         self._started = self._told = time.monotonic()
         # A launcher shows what its ranks print line by line, the bar only at the end.
-        self._bars = self._console.is_terminal and launched() is None
+        self._bars = self._console.is_terminal and mpi_placement() is None
 
     def __enter__(self) -> Self:
         return self

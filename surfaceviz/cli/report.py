@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app, joined_stem
+from surfaceviz.cli.options import shared as options
 
 
 @app.command(epilog="Example: surfaceviz report skip.h5 plain.h5 -o report.html")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app
+from surfaceviz.cli.options import shared as options
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 

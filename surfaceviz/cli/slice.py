@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfaceviz.cli import options as common
-from surfaceviz.cli import slice_options as options
 from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.options import shared as common
+from surfaceviz.cli.options import slice_options as options
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.slice.request import Request
 
@@ -37,6 +37,13 @@ def slice(  # noqa: A001  the field's word for a cut
     directions: options.Directions = _DEFAULT.directions,
     regenerate: options.Regenerate = _DEFAULT.regenerate,
     axes: options.Axes = _DEFAULT.axes,
+    reach: Annotated[
+        float | None,
+        typer.Option(
+            help="Half of the range of both axes, instead of --axis: 25 x 25 points over -REACH .. REACH.",
+            rich_help_panel=options.GRID,
+        ),
+    ] = _DEFAULT.reach,
     tol: options.Tol = _DEFAULT.tol,
     shard: options.Shard = _DEFAULT.shard,
     weights: options.Weights = _DEFAULT.weights,
@@ -76,11 +83,11 @@ def slice(  # noqa: A001  the field's word for a cut
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
-    from surfaceviz.execute import launched
-    from surfaceviz.pipeline.slice.make_plan import make_plan
+    from surfaceviz.execute import mpi_placement
+    from surfaceviz.pipeline.slice.planning.make_plan import make_plan
     from surfaceviz.pipeline.slice.summary import estimate
 
-    place = launched()
+    place = mpi_placement()
     if place is not None and place.rank:
         return
     for label, text in estimate(make_plan(request, terminal.say), place.size if place else workers):

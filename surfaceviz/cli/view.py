@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli import options
 from surfaceviz.cli.app import app
+from surfaceviz.cli.options import shared as options
 from surfaceviz.cli.plot import DEFAULTS, Camera, Clip, Levels, Of
 
 

@@ -22,9 +22,9 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from surfaceviz.problem.call_arguments import batch_norm_arguments, convolution_arguments
+
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
-_NORM_NAMES = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-_NORM_DEFAULTS = {"weight": None, "bias": None, "training": False, "eps": 1e-5}
 
 
 @contextmanager
@@ -46,7 +46,7 @@ class _Folding(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is functional.batch_norm:
-            folded = self._folded(_NORM_DEFAULTS | dict(zip(_NORM_NAMES, args, strict=False)) | kwargs)
+            folded = self._folded(batch_norm_arguments(args, kwargs))
             if folded is not None:
                 return folded
         made = func(*args, **kwargs)
@@ -60,13 +60,12 @@ class _Folding(TorchFunctionMode):
         made, version, convolution, args, kwargs = self._made
         if norm["input"] is not made or _version(made) != version:  # another tensor, or one modified in place since
             return None
-        given = dict(zip(("input", "weight", "bias", "stride", "padding", "dilation", "groups"), args, strict=False))
-        given |= kwargs
-        if made.ndim != given["weight"].ndim:  # without a batch axis, the norm reads another axis as channels
+        given = convolution_arguments(args, kwargs)
+        if made.ndim != given["weight"].ndim:  # without a batch axis, the norm's channels are others
             return None
         scale = torch.rsqrt(norm["running_var"] + norm["eps"])
         scale = scale if norm["weight"] is None else scale * norm["weight"]
-        bias = given.get("bias")
+        bias = given["bias"]
         shift = -norm["running_mean"] if bias is None else bias - norm["running_mean"]
         shift = shift * scale if norm["bias"] is None else torch.addcmul(norm["bias"], shift, scale)
         weight = given["weight"] * scale.view(-1, *[1] * (given["weight"].ndim - 1))

@@ -199,8 +199,9 @@ class _translate_errors:  # noqa: N801  a context manager reads as a verb here
         if named or once:
             what = named.group(1) if named else "a @once_differentiable function"
             raise ProblemError(
-                f"the loss is not twice differentiable: {what} has no second derivative{user_code_location(error)}; "
-                "write it with other operations"
+                f"the loss is not twice differentiable: {what} has no second derivative"
+                f"{user_code_location(error)}; write it "
+                "with other operations"
             ) from error
         raise ProblemError(
             f"differentiating twice raised {type(error).__name__}: {message}{user_code_location(error)}"

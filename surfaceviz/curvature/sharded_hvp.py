@@ -61,10 +61,10 @@ class SampleShare:
         """Return this share of a split; it may be empty."""
         if split.given:
             mine = split.given[self.number :: self.count]
-            return DataSplit(split.name, split.count if mine else 0, split.sha256, given=mine)
+            return DataSplit(name=split.name, count=split.count if mine else 0, sha256=split.sha256, given=mine)
         start, stop = (split.count * k // self.count for k in (self.number, self.number + 1))
         rows = map_tensors(lambda tensor: tensor[start:stop], split.rows)
-        return DataSplit(split.name, stop - start, split.sha256, rows)
+        return DataSplit(name=split.name, count=stop - start, sha256=split.sha256, rows=rows)
 
 
 class ShardedHvp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from surfaceviz.records import FloatArray
@@ -26,7 +26,7 @@ class Axis:
     minimum: float
     maximum: float
     count: int
-    has_range: ClassVar[bool] = True
+    has_range = True
 
     def __post_init__(self) -> None:
         if self.count < 2:  # noqa: PLR2004
@@ -80,7 +80,7 @@ class AutoAxis:
     """``count`` equally spaced coordinates over a symmetric range that is determined later."""
 
     count: int
-    has_range: ClassVar[bool] = False
+    has_range = False
 
     def __post_init__(self) -> None:
         Axis(-1.0, 1.0, self.count)  # checks the count

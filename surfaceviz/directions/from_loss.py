@@ -54,10 +54,10 @@ def gradient(_spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: i
     Raises:
         DirectionError: the gradient is 0.
     """
-    path = _Path(minimum, moving)
+    path = LossPath(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
         _, slope, norm = path.start()
-    return [_direction("gradient", slope / norm, path.layout, f"norm {norm:.6g}")]
+    return [unit_direction("gradient", slope / norm, path.layout, f"norm {norm:.6g}")]
 
 
 def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int) -> list[Direction]:
@@ -69,14 +69,14 @@ def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int)
     Raises:
         DirectionError: the gradient is 0, or no higher loss was found.
     """
-    path = _Path(minimum, moving)
+    path = LossPath(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
         best, highest, reach = _ascend(path, spec.radius)
     unit = best / torch.linalg.vector_norm(best)
-    return [_direction("ascent", unit, path.layout, f"loss {highest:.6g} at distance {reach:g}")]
+    return [unit_direction("ascent", unit, path.layout, f"loss {highest:.6g} at distance {reach:g}")]
 
 
-def _ascend(path: _Path, radius: float) -> tuple[Tensor, float, float]:
+def _ascend(path: LossPath, radius: float) -> tuple[Tensor, float, float]:
     """Return the step to the highest loss found, that loss, and the distance."""
     highest, slope, norm = path.start()
     best: Tensor | None = None
@@ -97,7 +97,7 @@ def _ascend(path: _Path, radius: float) -> tuple[Tensor, float, float]:
     return best, highest, reach
 
 
-class _Path:
+class LossPath:
     """Points near theta at which loss, gradient and Hessian are computed, one after another."""
 
     def __init__(self, minimum: Minimum, moving: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class _Path:
 
 
 def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: int) -> list[Direction]:
-    path = _Path(minimum, moving)
+    path = LossPath(minimum, moving)
     spec = SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
     with borrowed(minimum.problem.model, minimum.device):
         path.operator.set_point(0)
@@ -151,7 +151,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
             f"{', '.join(f'{r:.1e}' for r in found.residuals)}); --along gradient and random directions need none"
         )
     return [
-        _direction(
+        unit_direction(
             "eigenvector", _with_sign(found.vectors[k].double()), path.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
         )
@@ -164,7 +164,8 @@ def _with_sign(vector: Tensor) -> Tensor:
     return vector if vector[vector.abs().argmax()] > 0 else -vector
 
 
-def _direction(kind: str, vector: Tensor, layout: ParameterLayout, source: str) -> Direction:
+def unit_direction(kind: str, vector: Tensor, layout: ParameterLayout, source: str) -> Direction:
+    """Return a direction along a unit vector (P,), with its record; tensors that are 0 are absent."""
     tensors = {n: part.clone() for n, part in zip(layout.names, layout.split(vector.cpu()), strict=True) if part.any()}
     return Direction(
         Record(kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source), tensors

@@ -40,6 +40,11 @@ LOSS_DIRECTIONS = {
     "extremes": LossDirection(help="top and bottom eigenvectors", maker=f"{_FROM_LOSS}:extreme_eigenvectors"),
     "gradient": LossDirection(help="the gradient", maker=f"{_FROM_LOSS}:gradient"),
     "ascent": LossDirection(help="toward the highest loss within --radius", maker=f"{_FROM_LOSS}:ascent"),
+    "labels": LossDirection(
+        help="the difference of the gradients of labels A and B",
+        maker="surfaceviz.directions.label_gradients:label_gradients",
+        argument="A,B",
+    ),
 }
 
 

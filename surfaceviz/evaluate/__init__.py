@@ -1,9 +1,9 @@
-"""theta + alpha delta + beta eta -> the values there: precisions, engines, and choosing one by measuring."""
+"""Values at theta + alpha delta + beta eta: precisions, engines, and the selection of an engine by timing."""
 
 from surfaceviz.evaluate.engine import EngineConfig
 from surfaceviz.evaluate.evaluator import EvaluationContext, Evaluator, PointValues, uninformed_loss
 from surfaceviz.evaluate.perturb import Perturber
-from surfaceviz.evaluate.precision import DTYPES, default_dtype, master_dtype, tensor_float
+from surfaceviz.evaluate.precision import DTYPES, allow_tf32, default_dtype, master_dtype
 from surfaceviz.evaluate.select_engine import SelectedEngine, select_engine
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "Perturber",
     "PointValues",
     "SelectedEngine",
+    "allow_tf32",
     "default_dtype",
     "master_dtype",
     "select_engine",
-    "tensor_float",
     "uninformed_loss",
 ]  # fmt: skip

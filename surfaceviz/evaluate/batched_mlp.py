@@ -1,14 +1,13 @@
-"""Fully connected networks with several weight sets at once, features first.
+"""Fully connected networks evaluated with several weight sets at once.
 
-With k sets of weights and n samples an activation is (k, features, n). The first layer, whose input all sets share, is
-one product with all weights in a row; the others are batched products; the softmax finds its classes along the second
-last axis, with samples in a row, where a CPU is several times faster than across them. What is no chain of linear
-layers and pointwise functions is left to `torch.func.vmap`. Ours.
+With k weight sets and n samples, an activation has shape ``(k, features, n)``. All sets share the input of the first
+layer, so that this layer is one product with all weights stacked in rows. The other layers are batched products. The
+softmax runs along the second last axis, with samples contiguous, which is several times faster on a CPU. A model that
+is not a chain of linear layers and pointwise functions is left to `torch.func.vmap`. Ours.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,48 +18,47 @@ from torch import Tensor, fx
 from torch.nn import functional
 
 from surfaceviz.errors import SurfacevizError
-from surfaceviz.evaluate.captured_graph import Measuring, State, arguments, capture
+from surfaceviz.evaluate.captured_graph import ADDITIONS, BatchFunction, State, capture_graph, graph_inputs
 
 _POINTWISE = (
     torch.relu, torch.tanh, torch.sigmoid, functional.relu, functional.tanh, functional.sigmoid, functional.gelu,
     functional.silu, functional.leaky_relu, functional.elu, functional.softplus, functional.hardtanh, functional.selu,
 )  # fmt: skip
 _RELU = (torch.relu, functional.relu, "relu")
-_SUM = (operator.add, operator.iadd, torch.add)
 _FLAT = (torch.flatten,)
 
 Function = Callable[..., Any]
 Stacked = Callable[[State, Any], Tensor]
 
 
-class NotStackableError(SurfacevizError):
-    """The graph is no chain of linear layers and pointwise functions."""
+class NotAnMlpError(SurfacevizError):
+    """A graph that is not a chain of linear layers and pointwise functions."""
 
 
-def stacked_function(function: Measuring, moving: Collection[str], state: State, batch: Any) -> Stacked | None:
-    """Return ``function`` for states in which the ``moving`` tensors are stacked: its outputs, shape (k, n, out).
+def make_batched_mlp(function: BatchFunction, moving: Collection[str], state: State, batch: Any) -> Stacked | None:
+    """Return ``function`` for k stacked weight sets, with outputs of shape ``(k, n, out)``.
 
-    None where the function is none that this module knows.
+    Return None where the function is not a fully connected network of known layers.
 
     Args:
-        function: gives the outputs, shape (n, out), of (state, batch) with one set of weights.
-        moving: names.
-        state: one set.
-        batch: whose shapes all batches have.
+        function: computes outputs of shape ``(n, out)`` from (state, batch) with one weight set.
+        moving: names of the tensors that are stacked.
+        state: one weight set.
+        batch: a batch with the shapes of all batches.
     """
     try:
-        captured = capture(function, _backend, state, batch)
-    except torch._dynamo.exc.TorchDynamoException:  # noqa: SLF001  no graph of it, or one that is left to vmap
+        captured = capture_graph(function, _backend, state, batch)
+    except torch._dynamo.exc.TorchDynamoException:  # noqa: SLF001  there is no graph, or it is left to vmap
         return None
     if captured.sources is None or captured.result is not captured.outputs[0]:
         return None
     sources, graph = captured.sources, captured.compiled.graph  # type: ignore[attr-defined]
     stacked = {number for number, source in enumerate(sources) if source in moving}
-    if not stacked or stacked & graph.elsewhere:
+    if not stacked or stacked & graph.used_elsewhere:
         return None
 
     def call(state: State, batch: Any) -> Tensor:
-        outputs: Tensor = graph(arguments(sources, state, batch), stacked)
+        outputs: Tensor = graph(graph_inputs(sources, state, batch), stacked)
         return outputs
 
     return call
@@ -68,34 +66,34 @@ def stacked_function(function: Measuring, moving: Collection[str], state: State,
 
 def _backend(module: fx.GraphModule, _examples: Any) -> Function:
     function: Any = partial(module.forward)
-    function.graph = _Graph(module)
+    function.graph = _BatchedGraph(module)
     return cast("Function", function)
 
 
-class _Graph:
-    """A function of a graph's inputs, and of the numbers of those that are stacked.
+class _BatchedGraph:
+    """A graph as a function of its inputs and the numbers of the stacked inputs.
 
     Raises:
-        NotStackableError: a node of it is not known.
+        NotAnMlpError: the graph has a node of another kind.
     """
 
     def __init__(self, module: fx.GraphModule) -> None:
         self._nodes = list(module.graph.nodes)
         depend: set[fx.Node] = set()  # on a linear layer
         inputs: list[fx.Node] = [node for node in self._nodes if node.op == "placeholder"]
-        self.elsewhere: set[int] = set()  # numbers of inputs that others than linear layers use
+        self.used_elsewhere: set[int] = set()  # numbers of inputs that are not only weights of linear layers
         for node in self._nodes:
             if node.op in ("placeholder", "output"):
                 continue
             if not _known(node, depend):
-                raise NotStackableError(f"{node.target} is no linear layer and no pointwise function")
+                raise NotAnMlpError(f"{node.target} is neither a linear layer nor a pointwise function")
             used = node.all_input_nodes[:1] if _is_linear(node) else node.all_input_nodes
-            self.elsewhere |= {inputs.index(x) for x in used if x in inputs}
+            self.used_elsewhere |= {inputs.index(x) for x in used if x in inputs}
             if _is_linear(node) or any(x in depend for x in node.all_input_nodes):
                 depend.add(node)
         (self._result,) = self._nodes[-1].args[0]
         if self._result not in depend:
-            raise NotStackableError("the outputs depend on no linear layer")
+            raise NotAnMlpError("the outputs do not depend on a linear layer")
 
     def __call__(self, inputs: Sequence[Tensor], stacked: Collection[int]) -> Tensor:
         values: dict[fx.Node, Any] = {}
@@ -104,9 +102,9 @@ class _Graph:
         for node in self._nodes[:-1]:
             if node.op == "placeholder":
                 number, tensor = next(given)
-                values[node] = _Shared(tensor, number in stacked)
+                values[node] = _SharedTensor(tensor, number in stacked)
             else:
-                values[node] = _evaluated(node, values, sets)
+                values[node] = _evaluate(node, values, sets)
         outputs: Tensor = values[self._result]
         return outputs.transpose(1, 2)
 
@@ -121,68 +119,68 @@ def _known(node: fx.Node, rewritten: set[fx.Node]) -> bool:
         flat = x.meta["example_value"].ndim == 2  # noqa: PLR2004
         return flat and node.args[0] is x and not node.kwargs and all(w.op == "placeholder" for w in weights)
     touched = [x for x in node.all_input_nodes if x in rewritten]
-    if not touched:  # of what all sets share: the input, flattened say
+    if not touched:  # a value that all sets share, such as the flattened input
         return True
     if node.target in _POINTWISE or (node.op == "call_method" and node.target in ("relu", "tanh", "sigmoid")):
         return len(node.all_input_nodes) == 1
     if node.target in _FLAT:
         return list(node.args[1:]) == [1] and not node.kwargs
-    return node.target in _SUM and len(touched) == 2 and not node.kwargs  # noqa: PLR2004
+    return node.target in ADDITIONS and len(touched) == 2 and not node.kwargs  # noqa: PLR2004
 
 
 @dataclass(slots=True)
-class _Shared:
-    """What is no activation: the samples, or weights, those of all sets or one tensor for all of them."""
+class _SharedTensor:
+    """A tensor that is not an activation: samples, or weights, stacked or shared by all sets."""
 
     tensor: Tensor
     stacked: bool
 
-    def of(self, sets: int) -> Tensor:
+    def expanded(self, sets: int) -> Tensor:
         return self.tensor if self.stacked else self.tensor.expand(sets, *self.tensor.shape)
 
 
-def _evaluated(node: fx.Node, values: dict[fx.Node, Any], sets: int) -> Any:
+def _evaluate(node: fx.Node, values: dict[fx.Node, Any], sets: int) -> Any:
     if _is_linear(node):
         x, weight, *bias = (values[each] for each in node.args if isinstance(each, fx.Node))
         return _linear(x, weight, bias[0] if bias else None, sets)
     if node.target in _FLAT and isinstance(node.args[0], fx.Node) and isinstance(values[node.args[0]], Tensor):
         return values[node.args[0]]  # features are flat already
-    arguments, keywords = fx.map_arg((node.args, node.kwargs), lambda n: _plain(values[n]))
-    if node.target in _RELU and _read_once(node.all_input_nodes[0]):
+    arguments, keywords = fx.map_arg((node.args, node.kwargs), lambda n: _tensor_of(values[n]))
+    if node.target in _RELU and _may_overwrite(node.all_input_nodes[0]):
         return cast("Tensor", arguments[0]).relu_()
     if node.op == "call_method":
-        return _rewrapped(getattr(arguments[0], str(node.target))(*arguments[1:], **keywords), node, values)
+        return _mark_shared(getattr(arguments[0], str(node.target))(*arguments[1:], **keywords), node, values)
     assert callable(node.target)
-    return _rewrapped(node.target(*arguments, **keywords), node, values)
+    return _mark_shared(node.target(*arguments, **keywords), node, values)
 
 
-def _read_once(node: fx.Node) -> bool:
-    """Return whether a node's value is a linear layer's alone, which may be written into."""
+def _may_overwrite(node: fx.Node) -> bool:
+    """Return whether a node is a linear layer with one user, so that its value may be overwritten."""
     return _is_linear(node) and len(node.users) == 1
 
 
-def _plain(value: Any) -> Any:
-    return value.tensor if isinstance(value, _Shared) else value
+def _tensor_of(value: Any) -> Any:
+    return value.tensor if isinstance(value, _SharedTensor) else value
 
 
-def _rewrapped(result: Any, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-    """Return a result of shared values as shared."""
-    shared = all(isinstance(values[x], _Shared) for x in node.all_input_nodes)
-    return _Shared(result, stacked=False) if shared else result
+def _mark_shared(result: Any, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+    """Mark a result as shared where all its inputs are."""
+    shared = all(isinstance(values[x], _SharedTensor) for x in node.all_input_nodes)
+    return _SharedTensor(result, stacked=False) if shared else result
 
 
-def _linear(x: Tensor | _Shared, weight: _Shared, bias: _Shared | None, sets: int) -> Tensor:
-    """Return W x + b for each set, (k, out, n), of x (k, in, n), or (n, in) that all sets share."""
-    w = weight.of(sets)
-    b = None if bias is None else bias.of(sets)[:, :, None]
-    if isinstance(x, _Shared):
+def _linear(x: Tensor | _SharedTensor, weight: _SharedTensor, bias: _SharedTensor | None, sets: int) -> Tensor:
+    """Return W x + b of each set, ``(k, out, n)``, for x of shape ``(k, in, n)``, or ``(n, in)`` shared by all sets."""
+    w = weight.expanded(sets)
+    b = None if bias is None else bias.expanded(sets)[:, :, None]
+    if isinstance(x, _SharedTensor):
         wide = _product(w.reshape(-1, w.shape[2]), x.tensor).view(sets, w.shape[1], -1)
         return wide if b is None else wide.add_(b)
     return torch.bmm(w, x) if b is None else torch.baddbmm(b, w, x)
 
 
 def _product(a: Tensor, x: Tensor) -> Tensor:
-    """Return a x' of a (m, i) and x (n, i): by oneDNN in float32, which on CPUs is never slower than the BLAS."""
+    """Return a x' for a ``(m, i)`` and x ``(n, i)``: by oneDNN in float32, which is never slower than BLAS on CPUs."""
     if a.dtype == torch.float32 and a.device.type == "cpu" and torch.backends.mkldnn.is_available():
         made: Tensor = torch.ops.mkldnn._linear_pointwise(a.contiguous(), x.contiguous(), None, "none", [], "")  # noqa: SLF001
         return made

@@ -1,12 +1,13 @@
-"""Calling what `torch.compile` made without its guards.
+"""Graphs of `torch.compile`, called without its guards.
 
-At every call torch.compile checks that nothing changed that its graph was made from: half a millisecond for the
-hundred tensors of a ResNet-20, as long as a batch of a small network takes. During a slice nothing changes but
-what the tensors hold: once it is known which input of the graph is which tensor, the graph can be called by itself.
+At every call, torch.compile checks the assumptions of its graph. This takes half a millisecond for the hundred tensors
+of a ResNet-20, as long as a batch of a small network. During a slice only the contents of the tensors change. Once it
+is known which tensor is which input of the graph, the graph can be called directly.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,35 +19,37 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from surfaceviz.pytree import leaves, map_leaves
 
 State = Mapping[str, Tensor]
-Measuring = Callable[[State, Any], Any]  # -> measurements, or outputs
+BatchFunction = Callable[[State, Any], Any]  # -> measurements, or outputs
 Compiled = Callable[..., Any]
 Backend = Callable[[fx.GraphModule, Any], Compiled]
-Source = str | int  # the name of a tensor of the state, or the number of one of the batch
+Source = str | int  # name of a tensor of the state, or number of a tensor of the batch
+
+ADDITIONS = (operator.add, operator.iadd, torch.add)  # as targets of graph nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A graph that torch.compile made, and what it gave when it first ran.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedGraph:
+    """A graph of torch.compile, and the results of its first run.
 
     Attributes:
-        compiled: what the backend made of it.
-        sources: where each of its inputs comes from; None where one is no tensor of state and batch.
-        outputs: the tensors that it gave.
-        result: what the function gave that the graph was made from.
-        guarded: that function, compiled.
+        compiled: the function that the backend returned.
+        sources: source of each input; None where an input is not a tensor of the state or the batch.
+        outputs: tensors that the graph returned.
+        result: what the captured function returned.
+        guarded: the captured function, compiled, with guards.
     """
 
     compiled: Compiled
     sources: list[Source] | None
     outputs: Sequence[Tensor]
     result: Any
-    guarded: Measuring
+    guarded: BatchFunction
 
 
-def capture(function: Measuring, backend: Backend | str, state: State, batch: Any) -> Capture:
-    """Return the graph of ``function`` for tensors of these shapes, having run it once.
+def capture_graph(function: BatchFunction, backend: Backend | str, state: State, batch: Any) -> CapturedGraph:
+    """Run ``function`` once and return its graph for tensors of these shapes.
 
-    A graph break is an error, for what lies outside the graph would be slow.
+    A graph break is an error, because code outside the graph would be slow.
     """
     make: Backend = torch._dynamo.lookup_backend(backend) if isinstance(backend, str) else backend  # noqa: SLF001
     ran: list[tuple[Compiled, tuple[Any, ...], Any]] = []
@@ -61,15 +64,16 @@ def capture(function: Measuring, backend: Backend | str, state: State, batch: An
 
         return call
 
-    # torch keeps what it compiled by code object, and no more than a few each: this has one of its own.
+    # torch caches graphs by code object, only a few for each, so that this function needs its own code object.
     def one(state: State, batch: Any) -> Any:
         return function(state, batch)
 
     one.__code__ = one.__code__.replace()
-    guarded: Measuring = torch.compile(one, backend=recording, dynamic=False, fullgraph=True)
+    guarded: BatchFunction = torch.compile(one, backend=recording, dynamic=False, fullgraph=True)
     result = guarded(state, batch)
     ((compiled, inputs, outputs),) = ran
-    return Capture(compiled, _sources(inputs, state, batch), outputs, result, guarded)
+    sources = _sources(inputs, state, batch)
+    return CapturedGraph(compiled=compiled, sources=sources, outputs=outputs, result=result, guarded=guarded)
 
 
 def _sources(inputs: Sequence[Any], state: State, batch: Any) -> list[Source] | None:
@@ -78,36 +82,36 @@ def _sources(inputs: Sequence[Any], state: State, batch: Any) -> list[Source] | 
     return [known[id(x)] for x in inputs] if all(id(x) in known for x in inputs) else None
 
 
-def arguments(sources: Sequence[Source], state: State, batch: Any) -> list[Tensor]:
+def graph_inputs(sources: Sequence[Source], state: State, batch: Any) -> list[Tensor]:
     """Return the inputs of a captured graph."""
     rows = leaves(batch)
     return [state[source] if isinstance(source, str) else rows[source] for source in sources]
 
 
-def compile_straight(function: Measuring, backend: Backend | str) -> Measuring:
-    """Return ``function(state, batch)`` compiled, once for each kind of batch, and called without guards."""
-    known: dict[str, Measuring] = {}
+def compile_without_guards(function: BatchFunction, backend: Backend | str) -> BatchFunction:
+    """Return ``function(state, batch)``, compiled once for each batch signature and called without guards."""
+    known: dict[str, BatchFunction] = {}
 
     def run(state: State, batch: Any) -> Any:
-        kind = kind_of(batch)
-        if kind in known:
-            return known[kind](state, batch)
-        captured = capture(function, backend, state, batch)
-        known[kind] = _straight(captured) or captured.guarded
+        signature = batch_signature(batch)
+        if signature in known:
+            return known[signature](state, batch)
+        captured = capture_graph(function, backend, state, batch)
+        known[signature] = _without_guards(captured) or captured.guarded
         return captured.result
 
     return run
 
 
-def kind_of(batch: Any) -> str:
-    """Return what a graph depends on: of tensors not the numbers, of others their value."""
+def batch_signature(batch: Any) -> str:
+    """Return the part of a batch that a graph depends on: shapes, strides and dtypes of tensors, values of the rest."""
     return repr(
         map_leaves(lambda leaf: (leaf.shape, leaf.stride(), leaf.dtype) if isinstance(leaf, Tensor) else leaf, batch)
     )
 
 
-def _straight(captured: Capture) -> Measuring | None:
-    """Return the graph as a function of state and batch; None where an input or a result is none of theirs."""
+def _without_guards(captured: CapturedGraph) -> BatchFunction | None:
+    """Return the graph as a function of state and batch; None where an input or a result is not a tensor of theirs."""
     places = {id(tensor): place for place, tensor in enumerate(captured.outputs)}
     flat, shape = tree_flatten(captured.result)
     sources, compiled = captured.sources, captured.compiled
@@ -116,7 +120,7 @@ def _straight(captured: Capture) -> Measuring | None:
     results = [places[id(leaf)] for leaf in flat]
 
     def call(state: State, batch: Any) -> Any:
-        out = compiled(*arguments(sources, state, batch))
+        out = compiled(*graph_inputs(sources, state, batch))
         return tree_unflatten([out[place] for place in results], shape)
 
     return call

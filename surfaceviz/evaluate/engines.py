@@ -1,4 +1,4 @@
-"""The engines: how batches are measured with a state."""
+"""The engines: functions that evaluate batches with a given state."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from surfaceviz.evaluate.batched_mlp import stacked_function
-from surfaceviz.evaluate.captured_graph import Backend, compile_straight, kind_of
-from surfaceviz.evaluate.conv_bn_fusion import Folding
+from surfaceviz.evaluate.batched_mlp import make_batched_mlp
+from surfaceviz.evaluate.captured_graph import Backend, batch_signature, compile_without_guards
+from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
 from surfaceviz.problem.functional import Call, State, detach_sums, eager, outputs
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.problem import Problem
 
 
 def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
-    """Return the call with `torch.compile` over the functional pass of one batch, once for each shape."""
+    """Return a call that runs `torch.compile` on the functional pass of one batch, once for each shape."""
     call = eager(problem)
 
     def one(state: State, batch: Any) -> dict[str, Measured]:
         return call(state, [batch])[0]
 
-    fast = compile_straight(one, backend)
+    fast = compile_without_guards(one, backend)
 
     def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         return [fast(state, batch) for batch in batches]
@@ -32,51 +32,50 @@ def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
 
 
 def folded(problem: Problem) -> Call:
-    """Return the call with batch norms folded into convolutions, in oneDNN's own layout."""
-    folding = Folding()
+    """Return a call with batch norms folded into convolutions, in oneDNN's layout."""
+    folding = ConvBnFusion()
     call = compiled(problem, folding)
 
     def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         try:
             return call(state, batches)
         finally:
-            folding.forget()
+            folding.release()
 
     return run
 
 
-class Vmapped:
-    """Measures states whose ``moving`` tensors have a leading axis; values are then (k, n).
+class VmappedCall:
+    """Evaluates k weight sets at once: ``moving`` tensors have a leading axis, and values the shape ``(k, n)``.
 
-    A chain of linear layers is run by `stacked`; the batching of others is `torch.func.vmap`'s, compiled unless asked
-    otherwise (to see what it is worth). A loss of outputs is never compiled, for torch's own softmax is several times
-    faster than a compiled one.
+    `batched_mlp` runs chains of linear layers. `torch.func.vmap` batches other models, compiled unless ``compiled`` is
+    false. A loss of outputs is never compiled, because torch's own softmax is several times faster than a compiled one.
     """
 
     def __init__(self, problem: Problem, moving: Collection[str], *, compiled: bool = True) -> None:
         self._problem, self._moving = problem, moving
         self._whole = not problem.has_loss
         self._function: Any = eager(problem) if self._whole else outputs(problem)
-        self._general = compile_straight(self._several, "inductor") if compiled else self._several
-        self._ways: dict[str, Any] = {}  # how outputs come about, by the kind of batch
+        self._general = compile_without_guards(self._several, "inductor") if compiled else self._several
+        self._functions: dict[str, Any] = {}  # batch signature -> function of (state, batch)
 
     @property
-    def waits(self) -> bool:
-        """Whether code is to be compiled first."""
-        return self._general in self._ways.values()
+    def needs_compiling(self) -> bool:
+        """Whether any batch needs compiled code."""
+        return self._general in self._functions.values()
 
     def __call__(self, state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        """Return what each batch gives."""
-        made = [self._way(state, batch)(state, batch) for batch in batches]
+        """Return the measurements of each batch."""
+        made = [self._function_for(state, batch)(state, batch) for batch in batches]
         return made if self._whole else [self._judged(*each) for each in zip(made, batches, strict=True)]
 
-    def _way(self, state: State, batch: Any) -> Any:
-        kind = kind_of(batch)
-        if kind not in self._ways:
+    def _function_for(self, state: State, batch: Any) -> Any:
+        signature = batch_signature(batch)
+        if signature not in self._functions:
             one = {name: tensor[0] if name in self._moving else tensor for name, tensor in state.items()}
-            stacked = None if self._whole else stacked_function(self._function, self._moving, one, batch)
-            self._ways[kind] = stacked or self._general
-        return self._ways[kind]
+            stacked = None if self._whole else make_batched_mlp(self._function, self._moving, one, batch)
+            self._functions[signature] = stacked or self._general
+        return self._functions[signature]
 
     def _several(self, state: State, batch: Any) -> Any:
         def one(moved: dict[str, Tensor]) -> Any:
@@ -88,7 +87,7 @@ class Vmapped:
         return made[0] if self._whole else made
 
     def _judged(self, made: Any, batch: Any) -> dict[str, Measured]:
-        """Return the measurements of the outputs of all sets: as so many more samples, where samples stand alone."""
+        """Return the measurements of the outputs of all sets; the sets count as further samples where possible."""
         targets = self._problem.targets(batch)
         if isinstance(made, Tensor) and isinstance(targets, Tensor) and made.ndim == 3:  # noqa: PLR2004  (k, n, C)
             sets, n, classes = made.shape
@@ -104,7 +103,7 @@ class Vmapped:
 
 
 def _all_tensors(parts: dict[str, Measured]) -> dict[str, Measured]:
-    """Return measurements detached; a sum or a weight that is a number becomes a tensor, as `torch.vmap` wants it."""
+    """Return measurements detached, with sums and weights as tensors, which `torch.vmap` requires."""
     return {metric: _as_tensors(detach_sums(part)) for metric, part in parts.items()}
 
 

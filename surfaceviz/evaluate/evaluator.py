@@ -1,4 +1,4 @@
-"""Points of a slice, evaluated by an engine."""
+"""Evaluation of the points of a slice by an engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.evaluate import engines
 from surfaceviz.evaluate.engine import EngineConfig
-from surfaceviz.evaluate.perturb import Coordinates, Perturber, Stacker
+from surfaceviz.evaluate.perturb import BatchPerturber, Coordinates, Perturber
 from surfaceviz.problem.batching import BatchedSplits, batch_jointly, batch_separately
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.estimates import MeanEstimates
@@ -23,23 +23,31 @@ from surfaceviz.problem.functional import Call, DataPass, coupling_norms, measur
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import FloatArray
 
-_FEW = 2  # samples that tell what a model and a loss give; one is too few for a batch norm
+_FEW = 2  # samples that show what a model and a loss return; one is too few for a batch norm
 
-# Statistics depend on how samples fall into batches: the same ones for every engine.
+# Statistics depend on the batches, so that every engine uses the same ones.
 _RECALIBRATION_BATCH = 128
 
+BN_MODES = ("fixed", "recalibrate")
 
 Arrays = Mapping[str, FloatArray]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointValues:
-    """The values at k points, by ``<split>_<metric>``, shapes (k,); standard errors only where samples have values."""
+    """Values at k points, by ``<split>_<metric>``, each of shape ``(k,)``.
+
+    Attributes:
+        values: means over the samples.
+        stderr: standard errors of the values; only of metrics with a value for each sample.
+        rise_stderr: standard errors of the rise over theta; likewise.
+        note: what the file should record about these values.
+    """
 
     values: Arrays
     stderr: Arrays = field(default_factory=dict)
     rise_stderr: Arrays = field(default_factory=dict)
-    note: str = ""  # what the file should say of them
+    note: str = ""
 
     @property
     def first(self) -> dict[str, float]:
@@ -48,41 +56,41 @@ class PointValues:
 
     @classmethod
     def joined(cls, parts: Sequence[PointValues]) -> PointValues:
-        """Return the values of several lots of points, one after another."""
+        """Return the values of several groups of points, one after another."""
         values, stderr, rise_stderr = (
             _concatenated([getattr(part, kind) for part in parts]) for kind in ("values", "stderr", "rise_stderr")
         )
-        return cls(values, stderr, rise_stderr, parts[-1].note)
+        return cls(values=values, stderr=stderr, rise_stderr=rise_stderr, note=parts[-1].note)
 
 
 def _concatenated(parts: Sequence[Arrays]) -> dict[str, FloatArray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationContext:
-    """What the points of a slice are made of.
+    """Problem, weights and data that the points of a slice share.
 
     Attributes:
-        problem: what is measured.
-        place: makes the weights of a point, in a dtype, on a device.
+        problem: model, loss and metrics.
+        perturb: computes the weights of a point, in a dtype, on a device.
         splits: data, on the device, in the dtype.
-        calibration: batches from which batch norms' statistics are recomputed at each point; None keeps
+        calibration: data from which the statistics of batch norms are recomputed at each point; None keeps
             those of theta.
     """
 
     problem: Problem
-    place: Perturber
+    perturb: Perturber
     splits: Sequence[DataSplit]
     calibration: DataSplit | None = None
 
     @property
     def samples(self) -> int:
-        """The number of samples of a point."""
+        """The number of samples that are evaluated at a point."""
         return sum(split.count for split in self.splits)
 
     def shortened(self, samples: int) -> EvaluationContext:
-        """Return the context with so many samples in all (one of each split at the least), the first of each split."""
+        """Return the context with the first samples of each split, at least one, and ``samples`` in all."""
         if samples >= self.samples:
             return self
         counts = [max(1, split.count * samples // self.samples) for split in self.splits]
@@ -92,162 +100,162 @@ class EvaluationContext:
 
 
 def uninformed_loss(context: EvaluationContext, split: DataSplit) -> float | None:
-    """Return the loss of a uniform guess or of the mean prediction on a split; None where there is no such thing."""
+    """Return the loss of a uniform guess or of the mean prediction on a split; None where neither is defined."""
     if not context.problem.has_loss or split.given:
         return None
     with torch.no_grad():
-        at_centre = outputs(context.problem)(context.place.centre, split.head(_FEW).rows)
+        at_centre = outputs(context.problem)(context.perturb.centre, split.head(_FEW).rows)
     return context.problem.uninformed_loss(split, at_centre)
 
 
 class Evaluator:
-    """Evaluates points of a slice, each from theta anew, so that no point depends on another.
+    """Evaluates points of a slice, each from theta, so that no point depends on another.
 
-    Where memory runs short, batches are halved from then on (but for those that recalibrate batch norms, whose
-    statistics depend on them).
+    Where memory runs short, the batches are halved from then on. The batches that recalibrate batch norms are not,
+    because the statistics depend on them.
 
     Args:
-        context: what the points are made of.
-        how: the engine and its sizes.
+        context: problem, weights and data.
+        engine: the engine and its sizes.
 
     Attributes:
-        how: likewise, the batches as halved.
-        group: points that are evaluated at once.
-        note: on values of another batch size than planned.
+        engine: the engine and its sizes, with the batch size as halved.
+        group: number of points that are evaluated at once.
+        note: a line on values of another batch size than planned.
     """
 
     def __init__(self, context: EvaluationContext, engine: EngineConfig) -> None:
         if engine.group > 1 and context.calibration is not None:
             raise ProblemError("several weight sets at once can't recalibrate batch norms")
         self.group, self.engine, self.note = engine.group, engine, ""
-        self._problem, self._place = context.problem, context.place
-        self._stack = Stacker(context.place) if engine.name in ("vmapped", "unfused") else None
-        self._call = self._made(engine)
+        self._problem, self._perturb = context.problem, context.perturb
+        self._stack = BatchPerturber(context.perturb) if engine.name in ("vmapped", "unfused") else None
+        self._call = self._make_call(engine)
         self._centre: MeanEstimates | None = None
-        self._take(context)
+        self._use(context)
 
-    def _take(self, context: EvaluationContext) -> None:
-        self._world = context
+    def _use(self, context: EvaluationContext) -> None:
+        self._context = context
         sections = _sections(context, self.engine)
         self._pass = DataPass(context.problem, sections, self._call)
-        if self._call is not None and self.engine.name == "folded":  # filters grow from those of the first point
+        if self._call is not None and self.engine.name == "folded":  # the growth of filters counts from theta
             for section in sections:
-                measure_batches(self._call, section.title, section.batches[:1], self._place.centre)
+                measure_batches(self._call, section.title, section.batches[:1], self._perturb.centre)
         calibration = context.calibration
         self._calibration = None if calibration is None else calibration.batches(_RECALIBRATION_BATCH)
 
     def on(self, context: EvaluationContext) -> Evaluator:
-        """Return this evaluator on more or fewer samples; for batches of one shape nothing is compiled anew."""
+        """Return this evaluator on other samples; nothing is recompiled for batches of the same shape."""
         other = copy.copy(self)
-        other._centre = None  # noqa: SLF001  of this very class
-        other._take(replace(context, place=self._place))  # noqa: SLF001
+        other._centre = None  # noqa: SLF001  the same class
+        other._use(replace(context, perturb=self._perturb))  # noqa: SLF001
         return other
 
-    def _made(self, engine: EngineConfig) -> Call | None:
+    def _make_call(self, engine: EngineConfig) -> Call | None:
         if self._stack is not None:
-            return engines.Vmapped(self._problem, self._stack.moving, compiled=engine.name == "vmapped")
+            return engines.VmappedCall(self._problem, self._stack.moving, compiled=engine.name == "vmapped")
         makers = {"folded": engines.folded, "compiled": engines.compiled}
         return makers[engine.name](self._problem) if engine.name in makers else None
 
     @property
-    def stacks(self) -> bool:
-        """Whether several weight sets are run at once with nothing to be compiled; known after the first points."""
-        return isinstance(self._call, engines.Vmapped) and not self._call.waits
+    def batches_weights(self) -> bool:
+        """Whether several weight sets run at once without compiling; known after the first points."""
+        return isinstance(self._call, engines.VmappedCall) and not self._call.needs_compiling
 
     def centre(self) -> PointValues:
-        """Return the values at theta itself, to which rises are then referred."""
+        """Return the values at theta, over which later rises are measured."""
         self._centre = None
-        tallies = self._tallies([(0.0,) * len(self._place.directions)])
-        self._centre = {name: estimate.first for name, estimate in tallies.items()}
-        return self._values(tallies, 1)
+        estimates = self._estimates([(0.0,) * len(self._perturb.directions)])
+        self._centre = {name: estimate.first for name, estimate in estimates.items()}
+        return self._values(estimates, 1)
 
-    def sampled(self, place: Coordinates) -> tuple[PointValues, Arrays]:
-        """Return the values at a point, and each sample's share in how much its rises deviate from their means.
+    def with_sample_deviations(self, point: Coordinates) -> tuple[PointValues, Arrays]:
+        """Return the values at a point, and by metric the deviation of each sample's rise from the mean rise, ``(n,)``.
 
-        The second, by name, has shape (n,): over a subset of m samples, n/m times the sum is the error of the
-        subset's rise. A metric without a value for each sample has none. `centre` comes first.
+        For a subset of m of the n samples, n/m times the sum of their deviations is the error of the subset's rise.
+        A metric without a value for each sample has no deviations. Call `centre` first.
         """
         assert self._centre is not None
-        tallies = self._tallies([place])
-        shares = {}
-        for name, estimate in tallies.items():
+        estimates = self._estimates([point])
+        deviations = {}
+        for name, estimate in estimates.items():
             here, centre = estimate.residuals, self._centre[name].residuals
             if here is not None and centre is not None:
-                shares[name] = (here[0] - centre[0]).cpu().numpy()
-        return self._values(tallies, 1), shares
+                deviations[name] = (here[0] - centre[0]).cpu().numpy()
+        return self._values(estimates, 1), deviations
 
-    def __call__(self, places: Sequence[Coordinates]) -> PointValues:
+    def __call__(self, points: Sequence[Coordinates]) -> PointValues:
         """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
 
         Raises:
-            ProblemError: the problem's own code raised, or memory is short for a single sample; the coordinates are
-            named.
+            ProblemError: the problem's own code raised, or a single sample does not fit into memory. The message
+                names the coordinates.
         """
         parts = []
-        for start in range(0, len(places), self.group):
-            lot = places[start : start + self.group]
+        for start in range(0, len(points), self.group):
+            group = points[start : start + self.group]
             try:
-                parts.append(self._values(self._tallies(lot), len(lot)))
+                parts.append(self._values(self._estimates(group), len(group)))
             except ProblemError as error:
-                where = ", ".join(f"{x:g}" for x in lot[0])
+                where = ", ".join(f"{x:g}" for x in group[0])
                 raise ProblemError(f"at ({where}): {error}") from error
         return PointValues.joined(parts)
 
-    def _tallies(self, lot: Sequence[Coordinates]) -> MeanEstimates:
+    def _estimates(self, group: Sequence[Coordinates]) -> MeanEstimates:
         while True:
-            state = self._state(lot)  # anew each time: halving evaluates the centre in the same working tensors
+            state = self._state(group)  # each time: halving evaluates theta in the same working tensors
             try:
                 return self._pass(state)
             except MemoryShortError:
                 if not self._can_halve:
                     raise
-            self._halve()  # out here, where the error no longer holds what the failing pass had made
+            self._halve()  # outside the handler, where the error no longer holds tensors of the failed pass
 
-    def _state(self, lot: Sequence[Coordinates]) -> Any:
+    def _state(self, group: Sequence[Coordinates]) -> Any:
         if self._stack is not None:  # always a whole group, for which the engine was compiled
-            return self._stack([*lot, *[lot[-1]] * (self.group - len(lot))])
-        state = self._place(lot[0])
+            return self._stack([*group, *[group[-1]] * (self.group - len(group))])
+        state = self._perturb(group[0])
         if self._calibration is not None:
             recalibrate(self._problem, state, self._calibration)
         return state
 
     @property
     def _can_halve(self) -> bool:
-        """Whether samples may fall into other batches, and there are batches to be halved."""
-        bound = any(split.given for split in self._world.splits) or bool(coupling_norms(self._problem.model))
+        """Whether the values do not depend on the batches, and the batches have more than one sample."""
+        bound = any(split.given for split in self._context.splits) or bool(coupling_norms(self._problem.model))
         return self._batch > 1 and not bound
 
     @property
     def _batch(self) -> int:
         """The samples in the largest batch."""
-        return min(self.engine.batch_size, self._world.samples)
+        return min(self.engine.batch_size, self._context.samples)
 
     def _halve(self) -> None:
         before, self.engine = self._batch, replace(self.engine, batch_size=math.ceil(self._batch / 2))
         self.note = f"memory ran short with batches of {before}: batches of {self._batch} from there on"
-        if self._place.device.type == "cuda":
+        if self._perturb.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._take(self._world)
+        self._use(self._context)
 
-    def _values(self, tallies: MeanEstimates, count: int) -> PointValues:
-        centre = self._centre or {name: estimate.first for name, estimate in tallies.items()}
-        means = {name: estimate.mean for name, estimate in tallies.items()}
-        errors = {name: each for name, estimate in tallies.items() if (each := estimate.stderr) is not None}
-        rises = {n: each for n, estimate in tallies.items() if (each := estimate.rise_stderr(centre[n])) is not None}
+    def _values(self, estimates: MeanEstimates, count: int) -> PointValues:
+        centre = self._centre or {name: estimate.first for name, estimate in estimates.items()}
+        means = {name: estimate.mean for name, estimate in estimates.items()}
+        errors = {name: each for name, estimate in estimates.items() if (each := estimate.stderr) is not None}
+        rises = {n: each for n, estimate in estimates.items() if (each := estimate.rise_stderr(centre[n])) is not None}
         fetched = iter(_fetched([*means.values(), *errors.values(), *rises.values()], count))
         values, stderr, rise_stderr = ({name: next(fetched) for name in kind} for kind in (means, errors, rises))
-        return PointValues(values, stderr, rise_stderr, self.note)
+        return PointValues(values=values, stderr=stderr, rise_stderr=rise_stderr, note=self.note)
 
 
 def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
-    """Return arrays (count,), fetched from their device at once: each transfer waits for all work there."""
+    """Return arrays of shape ``(count,)``, in one transfer from the device, because each transfer waits for it."""
     if any(tensor.device.type == "cpu" for tensor in tensors):
         return [tensor[:count].cpu().numpy() for tensor in tensors]
     return list(torch.stack([tensor[:count] for tensor in tensors]).cpu().numpy())
 
 
 def _sections(context: EvaluationContext, engine: EngineConfig) -> list[BatchedSplits]:
-    """Return batches of one size where samples stand for themselves, else those of each split as they are."""
+    """Return batches of equal size over all splits where samples are independent, else the batches of each split."""
     splits = context.splits
     if engine.name == "eager" or any(split.given for split in splits) or coupling_norms(context.problem.model):
         return batch_separately(splits, engine.batch_size)
@@ -259,5 +267,5 @@ def _sections(context: EvaluationContext, engine: EngineConfig) -> list[BatchedS
 def _sampled(context: EvaluationContext) -> bool:
     """Return whether every metric has a value for each sample."""
     few = [split.head(_FEW) for split in context.splits]
-    tallies = DataPass(context.problem, batch_separately(few, _FEW))(context.place.centre)
-    return all(estimate.residuals is not None for estimate in tallies.values())
+    estimates = DataPass(context.problem, batch_separately(few, _FEW))(context.perturb.centre)
+    return all(estimate.residuals is not None for estimate in estimates.values())

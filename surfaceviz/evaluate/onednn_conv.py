@@ -1,4 +1,4 @@
-"""A convolution in oneDNN's layout, which keeps its filters, folded and laid out, while a point is measured."""
+"""A convolution in oneDNN's layout, which keeps its folded filters while a point is evaluated."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def to_blocked(x: Tensor) -> Tensor:
     return x if x.is_mkldnn else x.contiguous().to_mkldnn()
 
 
-@dataclass(eq=False)
-class Convolution:
-    """A convolution that keeps its filters, folded and laid out, until their tensors are written to."""
+@dataclass(eq=False, kw_only=True)
+class OneDnnConvolution:
+    """A convolution that keeps its folded filters, in oneDNN's layout, until their tensors are written to."""
 
     stride: list[int]
     padding: list[int]
@@ -26,29 +26,29 @@ class Convolution:
     groups: int
     eps: float = 0.0
     __name__: str = "convolution"
-    _made_of: tuple[Any, ...] = ()
+    _cache_key: tuple[Any, ...] = ()
     growth: float = 0.0  # decades by which the largest weight has grown from the first point; never below 0
     _first: float | None = None
     _weight: Tensor | None = None
     _bias: Tensor | None = None
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None) -> Tensor:
-        """Return the convolution of ``x``, normalised by a batch norm's mean, variance, gain and shift where given."""
+        """Return the convolution of ``x``, normalised by a batch norm's mean, variance, gain and shift if any."""
         x = to_blocked(x)
         tensors = [t for t in (weight, bias, *statistics) if t is not None]
-        made_of = (x.shape, *((id(t), t._version) for t in tensors))  # noqa: SLF001  torch has no public counter
-        if made_of != self._made_of:
+        cache_key = (x.shape, *((id(t), t._version) for t in tensors))  # noqa: SLF001  torch has no public counter
+        if cache_key != self._cache_key:
             self._weight, self._bias = self._prepared(x, weight, bias, *statistics)
-            self._made_of = made_of
+            self._cache_key = cache_key
         assert self._weight is not None
         y: Tensor = functional.conv2d(
             x, self._weight, self._bias, self.stride, self.padding, self.dilation, self.groups
         )
         return y
 
-    def forget(self) -> None:
-        """Let go of the filters."""
-        self._made_of, self._weight, self._bias = (), None, None
+    def release(self) -> None:
+        """Free the filters."""
+        self._cache_key, self._weight, self._bias = (), None, None
 
     def _prepared(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, *statistics: Tensor | None

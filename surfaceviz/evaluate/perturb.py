@@ -1,4 +1,4 @@
-"""Writing theta + alpha delta + beta eta into tensors that a model can run with."""
+"""Weights theta + alpha delta + beta eta, written into tensors that a model can run with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ Coordinates = Sequence[float]
 
 
 class Perturber:
-    """Makes the weights of a point in working tensors, from theta anew, so that no point depends on another.
+    """Computes the weights of a point in working tensors, from theta, so that no point depends on another.
 
-    The working tensors, one copy of the weights, are made for the first point.
+    The working tensors, one copy of the weights, are allocated at the first point.
 
     Args:
         names: canonical tensor name -> the model's own name.
         theta: canonical name -> weights and buffers, in the dtype in which they move: float32 or wider.
-        directions: one mapping for each axis; tensors that stay still are absent. What is no `dict` makes its
-            tensors when asked for them: they are then asked for at each point, and not held.
+        directions: one mapping for each axis, without the tensors that do not move. A mapping that is not a `dict`
+            generates its tensors on access; they are then read at each point, and not kept.
         dtype: a key of `DTYPES`.
-        device: where the working tensors are.
+        device: device of the working tensors.
+
+    Attributes:
+        moving: sorted canonical names of the tensors that move.
+        theta: weights of the moving tensors, in the master dtype, on the device.
+        cast_theta: all tensors of theta, in the dtype, on the device.
     """
 
     def __init__(
@@ -36,49 +41,49 @@ class Perturber:
     ) -> None:
         self.names, self.dtype, self.device = names, dtype, device
         self.moving = sorted({name for direction in directions for name in direction})
-        self.base = {name: theta[name].to(device) for name in self.moving}
-        self.still = {name: self.cast(tensor) for name, tensor in theta.items()}
+        self.theta = {name: theta[name].to(device) for name in self.moving}
+        self.cast_theta = {name: self.cast(tensor) for name, tensor in theta.items()}
         self.directions = [
             {name: t.to(device) for name, t in direction.items()} if isinstance(direction, dict) else direction
             for direction in directions
         ]
-        self._work: _Work | None = None
+        self._work: _WorkingTensors | None = None
 
     def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
-        """Return the state there, by the model's own names, theta's own buffers in it; overwritten by the next."""
-        self._work = self._work or _Work(self)
+        """Return the state at a point, by the model's own names; the next call overwrites it."""
+        self._work = self._work or _WorkingTensors(self)
         return self._work.moved(coordinates)
 
     @property
     def centre(self) -> dict[str, Tensor]:
-        """The state at theta itself; overwritten by the next."""
+        """The state at theta; the next call overwrites it."""
         return self((0.0,) * len(self.directions))
 
     def cast(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the device, in the dtype; the same one where it is already."""
+        """Return a tensor on the device, in the dtype; the tensor itself where nothing changes."""
         return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype)
 
 
-class _Work:
-    """A placer's working tensors."""
+class _WorkingTensors:
+    """The working tensors of a perturber."""
 
-    def __init__(self, placer: Perturber) -> None:
-        self._base = list(placer.base.values())
-        self._still = [tensor for name, tensor in placer.still.items() if name not in placer.base]
-        work = {name: tensor.clone() for name, tensor in placer.still.items()}
-        self._standing = [work[name] for name in work if name not in placer.base]  # which the model may write to
-        self._cast = [work[name] for name in placer.moving]
-        self._state = {placer.names[name]: tensor for name, tensor in work.items()}
+    def __init__(self, perturber: Perturber) -> None:
+        self._base = list(perturber.theta.values())
+        self._still = [tensor for name, tensor in perturber.cast_theta.items() if name not in perturber.theta]
+        work = {name: tensor.clone() for name, tensor in perturber.cast_theta.items()}
+        self._fixed_work = [work[name] for name in work if name not in perturber.theta]  # which the model may write to
+        self._cast = [work[name] for name in perturber.moving]
+        self._state = {perturber.names[name]: tensor for name, tensor in work.items()}
         # Weights move in the master dtype and are then cast; where that is one dtype, in place.
-        wide = {n: work[n] if work[n].dtype == b.dtype else torch.empty_like(b) for n, b in placer.base.items()}
+        wide = {n: work[n] if work[n].dtype == b.dtype else torch.empty_like(b) for n, b in perturber.theta.items()}
         self._moved = list(wide.values())
-        self._steps = [_step(wide, direction) for direction in placer.directions]
-        # A running variance has no meaning below 0, where a line beyond its ends would lead it.
+        self._steps = [_step(wide, direction) for direction in perturber.directions]
+        # An extrapolated line can make a running variance negative, which has no meaning.
         self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
 
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
-        if self._standing:
-            torch._foreach_copy_(self._standing, self._still)
+        if self._fixed_work:
+            torch._foreach_copy_(self._fixed_work, self._still)
         if not self._base:  # nothing moves
             return self._state
         torch._foreach_copy_(self._moved, self._base)
@@ -91,7 +96,7 @@ class _Work:
 
 
 def _step(wide: Mapping[str, Tensor], direction: Mapping[str, Tensor]) -> Callable[[float], None]:
-    """Return what moves tensors along a direction: at once where its tensors are held, else one by one."""
+    """Return a function that moves tensors along a direction: at once where it is a `dict`, else one by one."""
     if isinstance(direction, dict):
         targets, steps = [wide[name] for name in direction], list(direction.values())
         return lambda coordinate: torch._foreach_add_(targets, steps, alpha=coordinate)
@@ -103,40 +108,42 @@ def _step(wide: Mapping[str, Tensor], direction: Mapping[str, Tensor]) -> Callab
     return one_by_one
 
 
-class Stacker:
-    """Makes the weights of several points at once: what moves gets a leading axis.
+class BatchPerturber:
+    """Computes the weights of several points at once, with a leading axis on the tensors that move.
 
     Args:
-        placer: of single points.
+        perturber: computes the weights of single points.
     """
 
-    def __init__(self, placer: Perturber) -> None:
-        self._placer, self._names = placer, placer.names
-        self.moving = {self._names[name] for name in placer.moving}
+    def __init__(self, perturber: Perturber) -> None:
+        self._perturber, self._names = perturber, perturber.names
+        self.moving = {self._names[name] for name in perturber.moving}
         self._work: dict[str, Tensor] = {}
 
-    def __call__(self, places: Sequence[Coordinates]) -> dict[str, Tensor]:
-        """Return the states at ``places``, by the model's own names: k sets of what moves, one of what does not.
+    def __call__(self, points: Sequence[Coordinates]) -> dict[str, Tensor]:
+        """Return the states at k points by the model's own names: k sets of moving tensors, one set of the others.
 
-        Overwritten by the next, where there are as many.
+        The next call with k points overwrites them.
         """
-        along = [torch.tensor(c, dtype=torch.float64) for c in zip(*places, strict=True)]
-        state = {self._names[n]: t.clone() for n, t in self._placer.still.items() if n not in self._placer.base}
-        for name, base in self._placer.base.items():
-            shape = (len(places), *base.shape)
+        along = [torch.tensor(c, dtype=torch.float64) for c in zip(*points, strict=True)]
+        state = {
+            self._names[n]: t.clone() for n, t in self._perturber.cast_theta.items() if n not in self._perturber.theta
+        }
+        for name, base in self._perturber.theta.items():
+            shape = (len(points), *base.shape)
             work = self._work.get(name)
             if work is None or work.shape != shape:
-                work = self._work[name] = self._placer.still[name].new_empty(shape)
+                work = self._work[name] = self._perturber.cast_theta[name].new_empty(shape)
             self._write(work, name, along)
             state[self._names[name]] = work
         return state
 
     def _write(self, work: Tensor, name: str, along: Sequence[Tensor]) -> None:
-        """Write a tensor of all points, moved in the master dtype; where that is another, by way of it."""
-        base = self._placer.base[name]
+        """Write one tensor for all points; it moves in the master dtype and is then cast."""
+        base = self._perturber.theta[name]
         moved = work if work.dtype == base.dtype else torch.empty_like(work, dtype=base.dtype)
         moved.copy_(base.expand_as(moved))
-        for coordinates, direction in zip(along, self._placer.directions, strict=True):
+        for coordinates, direction in zip(along, self._perturber.directions, strict=True):
             if name in direction:
                 moved.addcmul_(coordinates.to(base).view(-1, *[1] * base.ndim), direction[name].to(base.device))
         if name.endswith("running_var"):

@@ -1,4 +1,4 @@
-"""The dtypes in which a slice can be computed, and how far their values may lie from exact ones."""
+"""The dtypes in which a slice can be computed, and the tolerances between engines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ DTYPES = {
     "float16": torch.float16,
 }
 
-# The share of the loss (of 0.01 where that is less) by which an engine may differ from the eager one: products
-# summed in another order. Half precisions: 8 and 11 bits through some twenty layers.
+# Relative difference (absolute below a loss of 0.01, times 0.01) that an engine may have from the eager one, because it
+# sums products in another order. Half precisions: 8 and 11 bits through some twenty layers.
 _AGREEMENT = {"float64": 1e-9, "float32": 1e-5, "tf32": 1e-2, "bf16": 5e-2, "float16": 1e-2}
 
 
 def default_dtype(model: nn.Module) -> str:
-    """Return ``float64`` for a model that has such parameters, else ``float32``.
+    """Return ``float64`` for a model with parameters of that dtype, else ``float32``.
 
-    A half-precision model is evaluated in float32 unless asked otherwise: between close points of a slice
-    most of its own weights would not change, and the curve would be a comb.
+    A half-precision model is evaluated in float32 by default: in its own dtype, most weights would not change between
+    close points of a slice, and the curve would have steps.
     """
     return "float64" if any(p.dtype == torch.float64 for p in model.parameters()) else "float32"
 
@@ -49,7 +49,7 @@ def to_master_dtype(state: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor
 
 
 def disagreement(loss: float, other: float, dtype: str) -> float:
-    """Return how far two engines' losses at a point lie apart, in units of what ``dtype`` may; over 1 is wrong.
+    """Return the difference of two engines' losses at a point, in units of the tolerance of ``dtype``.
 
     >>> disagreement(2.0, 2.00001, "float32") < 1 < disagreement(2.0, 2.0001, "float32")
     True
@@ -58,8 +58,8 @@ def disagreement(loss: float, other: float, dtype: str) -> float:
 
 
 @contextmanager
-def tensor_float(dtype: str, device: torch.device) -> Iterator[None]:
-    """Let a GPU round the factors of float32 products to TensorFloat-32 for ``tf32``, and for nothing else."""
+def allow_tf32(dtype: str, device: torch.device) -> Iterator[None]:
+    """Allow a GPU to round the factors of float32 products to TensorFloat-32, for the dtype ``tf32`` only."""
     if device.type != "cuda":
         yield
         return

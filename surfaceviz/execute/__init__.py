@@ -1,31 +1,39 @@
-"""One `map_unordered`: a serial loop, local processes, or the ranks of an MPI job. It knows no loss."""
+"""One `map_unordered` over a serial loop, local processes, or the ranks of an MPI job. It does not know losses."""
 
-from surfaceviz.execute.mapping import map_each, map_unordered
-from surfaceviz.execute.mpi_job import MpiJob, joined, launched, leave, silent_code
-from surfaceviz.execute.mpi_root import MpiRoot, leading
-from surfaceviz.execute.mpi_worker import Dismissed, MpiWorker, following
-from surfaceviz.execute.resources import available_memory, can_fork, cores, keep_memory
-from surfaceviz.execute.tasks import Make, Run, TaskResult, WorkerSpec
+from surfaceviz.execute.mapping import map_unordered, map_workers
+from surfaceviz.execute.mpi_job import (
+    MpiJob,
+    MpiPlacement,
+    join_mpi_job,
+    leave_mpi_job,
+    mpi_placement,
+    silent_exit_code,
+)
+from surfaceviz.execute.mpi_root import MpiRoot, act_as_mpi_root
+from surfaceviz.execute.mpi_worker import MpiWorker, RootStoppedError, act_as_mpi_worker
+from surfaceviz.execute.resources import available_memory, can_fork, cores, retain_freed_memory
+from surfaceviz.execute.tasks import FunctionFactory, RunChunks, TaskResult, WorkerSpec
 
 __all__ = [
-    "Dismissed",
-    "Make",
+    "FunctionFactory",
     "MpiJob",
+    "MpiPlacement",
     "MpiRoot",
     "MpiWorker",
-    "Run",
+    "RootStoppedError",
+    "RunChunks",
     "TaskResult",
     "WorkerSpec",
+    "act_as_mpi_root",
+    "act_as_mpi_worker",
     "available_memory",
     "can_fork",
     "cores",
-    "following",
-    "joined",
-    "keep_memory",
-    "launched",
-    "leading",
-    "leave",
-    "map_each",
+    "join_mpi_job",
+    "leave_mpi_job",
     "map_unordered",
-    "silent_code",
+    "map_workers",
+    "mpi_placement",
+    "retain_freed_memory",
+    "silent_exit_code",
 ]  # fmt: skip

@@ -1,71 +1,74 @@
-"""Who gets which chunk: the rule, without the mail."""
+"""The rule that assigns chunks to ranks, without any messages."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 # Ours, measured by scripts/bench_scaling.py.
-_AHEAD = 2  # chunks that a rank holds, so that it never waits for the next
-WAITS_FOR_ALL = 5.0  # seconds for which a chunk is kept for each rank that had none yet
+_PREFETCH = 2  # chunks that a rank holds, so that it never waits for the next one
+LATE_RANK_SECONDS = 5.0  # for which one chunk is reserved for each rank that has not had any
 
 
 class ChunkScheduler:
-    """Hands chunks out to ranks as they get free.
+    """Assigns chunks to ranks as the ranks become free.
 
-    Each rank gets one before any gets a second, so that all work, but those that are late are waited for no longer
-    than `WAITS_FOR_ALL`. While there are plenty, ranks other than 0 hold one in advance; the last ones are handed out
-    singly, so that all end together.
+    Each rank gets one chunk before any rank gets a second, so that all ranks work. A late rank is waited for at most
+    `LATE_RANK_SECONDS`. While many chunks are left, each rank other than 0 holds one in advance. The last chunks are
+    assigned one at a time, so that all ranks end together.
 
     Args:
-        size: the number of ranks, rank 0 included.
+        size: number of ranks, rank 0 included.
+        clock: returns the current time in seconds.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._waiting: deque[int] = deque()  # chunks that nobody has
-        self._held: dict[int, list[int]] = {}  # rank that is ready -> the chunks it has
-        self._served: set[int] = set()
-        self._begun = 0.0
+    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size, self._clock = size, clock
+        self._unassigned: deque[int] = deque()
+        self._held: dict[int, list[int]] = {}  # rank that is ready -> its chunks
+        self._served: set[int] = set()  # ranks that have had a chunk
+        self._started: float | None = None
 
     @property
-    def busy(self) -> list[int]:
+    def busy_ranks(self) -> list[int]:
         """The ranks that hold chunks."""
         return [rank for rank, held in self._held.items() if held]
 
     def load(self, count: int) -> None:
-        """Begin with the next chunks, 0 to ``count`` - 1."""
-        self._waiting = deque(range(count))
-        self._begun = self._begun or time.monotonic()
+        """Start on the next set of chunks, numbered 0 to ``count`` - 1."""
+        self._unassigned = deque(range(count))
+        self._started = self._clock() if self._started is None else self._started
 
-    def join(self, rank: int) -> None:
-        """Have a rank take part."""
+    def add_rank(self, rank: int) -> None:
+        """Add a rank that is ready for chunks."""
         self._held[rank] = []
 
-    def put_back(self, rank: int, chunk: int) -> None:
-        """Note that a rank is done with a chunk."""
+    def mark_done(self, rank: int, chunk: int) -> None:
+        """Record that a rank has finished a chunk."""
         self._held[rank].remove(chunk)
 
     def may_take(self, rank: int) -> bool:
-        """Return whether there is a chunk for a rank, beside those that are kept for others."""
-        late = rank not in self._served or time.monotonic() - self._begun > WAITS_FOR_ALL
-        return len(self._waiting) > (0 if late else self._size - len(self._served))
+        """Return whether there is a chunk for a rank, not counting the chunks that are reserved for late ranks."""
+        overdue = self._started is None or self._clock() - self._started > LATE_RANK_SECONDS
+        reserved = 0 if rank not in self._served or overdue else self._size - len(self._served)
+        return len(self._unassigned) > reserved
 
     def take(self, rank: int) -> int | None:
         """Return a chunk for a rank; None where there is none for it."""
         if not self.may_take(rank):
             return None
         self._served.add(rank)
-        return self._waiting.popleft()
+        return self._unassigned.popleft()
 
-    def due(self) -> list[tuple[int, int]]:
-        """Return (rank, chunk) that are to be sent now."""
-        due = []
-        for depth in range(1, _AHEAD + 1):
+    def assign(self) -> list[tuple[int, int]]:
+        """Return the (rank, chunk) pairs to send now."""
+        assigned = []
+        for depth in range(1, _PREFETCH + 1):
             for rank, held in self._held.items():
-                if len(held) < depth and (depth == 1 or len(self._waiting) > self._size):
+                if len(held) < depth and (depth == 1 or len(self._unassigned) > self._size):
                     chunk = self.take(rank)
                     if chunk is not None:
                         held.append(chunk)
-                        due.append((rank, chunk))
-        return due
+                        assigned.append((rank, chunk))
+        return assigned

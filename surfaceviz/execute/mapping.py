@@ -1,70 +1,71 @@
-"""The one way to share work out."""
+"""Functions that distribute work over a serial loop, local processes or MPI ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from surfaceviz.execute.process_pool import Pool
-from surfaceviz.execute.tasks import ChunkT, Make, ResultT, Run, TaskResult, WorkerSpec
+from surfaceviz.execute.process_pool import ProcessPool
+from surfaceviz.execute.tasks import ChunkT, FunctionFactory, ResultT, RunChunks, TaskResult, WorkerSpec
 
-Each = Callable[[ChunkT], Sequence[ResultT]]
+AskWorkers = Callable[[ChunkT], Sequence[ResultT]]  # message -> the answer of each worker
 
 
 @contextmanager
-def map_unordered(make: Make[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[Run[ChunkT, ResultT]]:
-    """Give, for a ``with`` block, a function that yields each of some chunks with its result, in the order done.
+def map_unordered(make: FunctionFactory[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[RunChunks[ChunkT, ResultT]]:
+    """Provide, for a ``with`` block, a function that yields each chunk with its result, in order of completion.
 
-    It may be called again with more chunks, as results tell what to do next. Local workers start with the block,
-    before the caller starts threads, which a fork would not carry over; they end with it at once, whatever
-    they do. The ranks of an MPI job have functions of their own (`Member.serve`); this process works beside them.
+    The function may be called again with more chunks, for example when results decide what to compute next. Local
+    workers start with the block, before the caller starts threads, which do not survive a fork. The end of the block
+    kills them at once. The ranks of an MPI job have functions of their own (`MpiWorker.process_chunks`); this process
+    works too.
 
     Args:
-        make: builds the function from a worker's number, once in each worker; picklable for ``spawn``.
-        workers: where.
+        make: builds the function from the number of a worker, once in each worker; picklable for ``spawn``.
+        workers: number and kind of the workers.
 
     Raises:
-        WorkerError: a worker died twice over one chunk, or raised an error that is not ours;
-            a `SurfacevizError` arrives as it was.
+        WorkerError: a worker died twice on one chunk, or raised an error that is not a `SurfacevizError`.
+        SurfacevizError: a worker raised it; it arrives with its class and message.
     """
     if workers.root is not None:
         root, function = workers.root, make(0)
-        yield lambda chunks: root.run(chunks, function)
+        yield lambda chunks: root.map_unordered(chunks, function)
     elif workers.count <= 1:
         function = make(0)
         yield lambda chunks: (TaskResult(chunk, function(chunk), 0) for chunk in chunks)
     else:
-        pool = Pool(make, workers)
+        pool = ProcessPool(make, workers)
         try:
-            yield pool.run
+            yield pool.map_unordered
         finally:
             pool.end()
 
 
 @contextmanager
-def map_each(make: Make[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[Each[ChunkT, ResultT]]:
-    """Give, for a ``with`` block, a function that has every worker answer one message, and returns the answers.
+def map_workers(make: FunctionFactory[ChunkT, ResultT], workers: WorkerSpec) -> Iterator[AskWorkers[ChunkT, ResultT]]:
+    """Provide, for a ``with`` block, a function that sends one message to every worker and returns all answers.
 
-    They come in the order of the workers, so that a sum over them is the same bits each time. A worker keeps what it
-    has from one message to the next: for work of which each does its own share, such as sums over data.
+    The answers come in the order of the workers, so that a sum over them has the same bits each time. A worker keeps
+    its state from one message to the next. Use it where each worker does its own share, such as sums over data.
 
     Args:
-        make: builds the function from a worker's number, once in each worker; picklable for ``spawn``.
-        workers: where; the ranks of an MPI job have functions of their own (`Member.answer`).
+        make: builds the function from the number of a worker, once in each worker; picklable for ``spawn``.
+        workers: number and kind; the ranks of an MPI job have functions of their own (`MpiWorker.answer_messages`).
 
     Raises:
-        WorkerError: a worker died, with what it had, or raised an error that is not ours; a `SurfacevizError` arrives
-            as it was.
+        WorkerError: a worker died, and its state with it, or raised an error that is not a `SurfacevizError`.
+        SurfacevizError: a worker raised it; it arrives with its class and message.
     """
     if workers.root is not None:
         root, function = workers.root, make(0)
-        yield lambda message: root.each(message, function)
+        yield lambda message: root.map_workers(message, function)
     elif workers.count <= 1:
         function = make(0)
         yield lambda message: [function(message)]
     else:
-        pool = Pool(make, workers, lives=1)
+        pool = ProcessPool(make, workers, attempts=1)
         try:
-            yield pool.each
+            yield pool.map_workers
         finally:
             pool.end()

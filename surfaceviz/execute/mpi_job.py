@@ -1,4 +1,4 @@
-"""This process among the ranks of an MPI job: noticing the launcher, joining, messages, leaving."""
+"""The MPI job of this process: finding the launcher, joining, messages, leaving."""
 
 from __future__ import annotations
 
@@ -15,54 +15,64 @@ from typing import Any
 
 from surfaceviz.errors import WorkerError
 
-# By the variables of a process: the launchers' own first, as under Slurm they start their daemons by srun.
+# Launchers and their environment variables. srun comes last: under Slurm, mpirun starts its daemons with srun.
 _LAUNCHERS = (
     ("Open MPI's mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("mpiexec", "PMI_SIZE", "PMI_RANK"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 # Seconds.
-_UNJOINED_WAIT = 3.0  # that rank 0 has to tell of what went wrong before MPI was started
-_HEAD_START = 1.0  # by which rank 0 ends before the others, for its exit code to be the job's
-_LAST_WAIT = 10.0  # for all ranks to come to their end, after a failure
-_TELL_AFTER = 30.0  # of waiting for others
-_BETWEEN = 0.005  # two looks at who has
+_UNJOINED_WAIT = 3.0  # in which rank 0 can report an error from before MPI was started
+_HEAD_START = 1.0  # of rank 0's exit before the others', so that its exit code is the job's
+_LAST_WAIT = 10.0  # for all ranks to reach their end, after a failure
+_WARN_AFTER = 30.0  # of waiting for other ranks
+_POLL_INTERVAL = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """What a launcher says of this process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MpiPlacement:
+    """Rank and size that the launcher gave this process.
 
-    by: str
+    Attributes:
+        launcher: name of the launcher, for messages.
+        variable: environment variable that holds the size.
+        rank: number of this process, from 0.
+        size: number of processes.
+    """
+
+    launcher: str
     variable: str
     rank: int
     size: int
 
 
-def launched() -> Launched | None:
-    """Return this process's place among several that a launcher started; None where it is alone.
+def mpi_placement() -> MpiPlacement | None:
+    """Return the rank and size of this process; None where no launcher started several processes.
 
-    Reads the environment alone; no MPI library is loaded.
+    Only the environment is read; no MPI library is loaded.
     """
-    for by, size, rank in _LAUNCHERS:
+    for launcher, size, rank in _LAUNCHERS:
         if size in os.environ:
-            count = int(os.environ[size])
-            return Launched(by, size, int(os.environ.get(rank, "0")), count) if count > 1 else None
+            count, number = int(os.environ[size]), int(os.environ.get(rank, "0"))
+            return MpiPlacement(launcher=launcher, variable=size, rank=number, size=count) if count > 1 else None
     return None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class MpiJob:
-    """The ranks of an MPI job, and this one's place.
+    """An MPI job, as one of its ranks sees it.
 
     Attributes:
-        rank: of this process; rank 0 leads.
-        size: how many there are.
-        host: of this process.
-        local_rank: among those of this node.
-        local_size: how many there are on this node.
-        stuck: whether a rank did not answer in time at the end of the last call.
-        lingers: whether this rank leaves the end to rank 0.
+        rank: number of this process; rank 0 is the root.
+        size: number of ranks.
+        host: name of this process's node.
+        local_rank: number of this process among the ranks of its node.
+        local_size: number of ranks on this node.
+        comm: communicator of all ranks, which only this package uses.
+        unresponsive: whether a rank did not answer in time at the end of the last call.
+        exits_last: whether this rank exits after rank 0.
+        call: number of collective calls so far; messages carry it.
+        finish_call: what the last call left to wait for, if anything.
     """
 
     rank: int
@@ -71,45 +81,45 @@ class MpiJob:
     local_rank: int
     local_size: int
     comm: Any
-    stuck: bool = False
-    lingers: bool = False
-    session: int = 0  # collective calls so far, which messages are told apart by
-    parting: Callable[[], None] | None = None  # what is left to be waited for of the last call
+    unresponsive: bool = False
+    exits_last: bool = False
+    call: int = 0
+    finish_call: Callable[[], None] | None = None
     _unsent: list[Any] = field(default_factory=list)
-    _early: deque[tuple[int, int, str, Any]] = field(default_factory=deque)  # of calls that have not begun here
+    _early: deque[tuple[int, int, str, Any]] = field(default_factory=deque)  # messages of this call and later ones
 
-    def begin(self) -> None:
+    def begin_call(self) -> None:
         """Begin the next collective call."""
-        if self.parting is not None:
-            self.parting()
-        self.stuck = False
-        self.session += 1
+        if self.finish_call is not None:
+            self.finish_call()
+        self.unresponsive = False
+        self.call += 1
 
     def send(self, rank: int, kind: str, content: Any = None) -> None:
-        """Start sending; `progress` sees it through."""
-        self._unsent.append(self.comm.isend((self.session, kind, content), dest=rank))
+        """Start to send a message; `progress` completes it."""
+        self._unsent.append(self.comm.isend((self.call, kind, content), dest=rank))
 
     def receive(self) -> tuple[int, str, Any] | None:
-        """Return (rank, kind, content) of a message of this call that is there; None where there is none."""
+        """Return (rank, kind, content) of the next message of this call; None where none has arrived."""
         from mpi4py import MPI  # noqa: PLC0415
 
         status = MPI.Status()
         while self.comm.iprobe(source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=status):
-            session, kind, content = self.comm.recv(source=status.source, tag=status.tag)
-            if session >= self.session:
-                self._early.append((session, status.source, kind, content))
-        for i, (session, *message) in enumerate(self._early):
-            if session == self.session:
+            call, kind, content = self.comm.recv(source=status.source, tag=status.tag)
+            if call >= self.call:
+                self._early.append((call, status.source, kind, content))
+        for i, (call, *message) in enumerate(self._early):
+            if call == self.call:
                 del self._early[i]
                 return tuple(message)
         return None
 
-    def shared(self, content: Any) -> Any:
-        """Return rank 0's content on all ranks; collective."""
+    def broadcast(self, content: Any) -> Any:
+        """Return rank 0's content on all ranks; all ranks must call it."""
         return self.comm.bcast(content, root=0)
 
     def progress(self) -> bool:
-        """Return whether all that was sent has left."""
+        """Return whether all messages have been sent."""
         self._unsent = [request for request in self._unsent if not request.test()[0]]
         return not self._unsent
 
@@ -118,91 +128,100 @@ class _State:
     job: MpiJob | None = None
 
 
-def joined(warn: Callable[[str], None]) -> MpiJob | None:
-    """Return the MPI job that this process belongs to; None where no launcher started several.
+def join_mpi_job(warn: Callable[[str], None]) -> MpiJob | None:
+    """Return the MPI job of this process; None where no launcher started several processes.
 
-    The first call is collective, and starts MPI; ``warn`` is told where the others are long in coming.
+    The first call is collective and starts MPI.
+
+    Args:
+        warn: called with a line when other ranks have not made the call after a while.
 
     Raises:
-        WorkerError: there is no MPI library, or another one than the launcher's: processes that are each alone,
-            and would all write one file.
+        WorkerError: mpi4py finds no MPI library, or another one than the launcher's. Every process would then be
+            alone, and all would write one file.
     """
-    place = launched()
-    if place is None:
+    placement = mpi_placement()
+    if placement is None:
         return None
     if _State.job is None:
-        _State.job = _join(place, warn)
-        atexit.register(leave)
+        _State.job = _join(placement, warn)
+        atexit.register(leave_mpi_job)
     return _State.job
 
 
-def _join(place: Launched, warn: Callable[[str], None]) -> MpiJob:
+def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of mpi4py, on launchers of another MPI: we say it ourselves
+            warnings.simplefilter("ignore")  # mpi4py warns of another MPI's launcher; the error below says it better
             from mpi4py import MPI  # noqa: PLC0415
     except (ImportError, RuntimeError) as error:
         raise WorkerError(
-            f"{place.by} started {place.size} processes, but mpi4py finds no MPI library "
+            f"{placement.launcher} started {placement.size} processes, but mpi4py finds no MPI library "
             f"({str(error).splitlines()[0]}); load the module of that MPI, or set MPI4PY_LIBMPI to its libmpi.so"
         ) from error
     world = MPI.COMM_WORLD
     library = " ".join(MPI.Get_library_version().split()[:4]).split(",")[0]
-    if world.size != place.size:
+    if world.size != placement.size:
         raise WorkerError(
-            f"{place.by} started {place.size} processes, but mpi4py's {library} sees {world.size}: they are of "
-            "different MPIs, and each process would do everything; use the mpirun of that MPI, or set MPI4PY_LIBMPI "
-            f"to the launcher's libmpi.so (or unset {place.variable} for a process on its own)"
+            f"{placement.launcher} started {placement.size} processes, but mpi4py's {library} sees {world.size}: the "
+            "launcher and the library belong to different MPIs, and each process would compute everything; use the "
+            "mpirun of that MPI, or set MPI4PY_LIBMPI to the launcher's libmpi.so (or unset "
+            f"{placement.variable} for a single process)"
         )
     if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
-        raise WorkerError(f"{library} was started without threads (MPI_THREAD_SERIALIZED), which rank 0 needs")
+        raise WorkerError(f"{library} was started without thread support; rank 0 needs MPI_THREAD_SERIALIZED")
     comm, request = world.Idup()
-    told = time.monotonic()
+    begun = time.monotonic()
     while not request.Test():
-        time.sleep(_BETWEEN)
-        if time.monotonic() - told > _TELL_AFTER:
-            told = float("inf")
-            warn(f"rank {world.rank} waits for the others: this is a collective call, which all {world.size} must make")
+        time.sleep(_POLL_INTERVAL)
+        if time.monotonic() - begun > _WARN_AFTER:
+            begun = float("inf")
+            warn(f"rank {world.rank} waits for the others: all {world.size} ranks must make this collective call")
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    return MpiJob(comm.rank, comm.size, socket.gethostname(), node.rank, node.size, comm)
+    return MpiJob(
+        rank=comm.rank, size=comm.size, host=socket.gethostname(), local_rank=node.rank, local_size=node.size, comm=comm
+    )
 
 
-def silent_code() -> int | None:
-    """Return the exit code of a rank that leaves the telling to rank 0; None where rank 0 does not, and it must tell.
+def silent_exit_code() -> int | None:
+    """Return the exit code of a rank that leaves error messages to rank 0; None where this rank must print its own.
 
-    A launcher ends all at the first code that is not 0: rank 0's shall be that one, once it has told. (MPICH's
-    then kills the rest, and mixes that into the job's code.)
+    A launcher ends all processes at the first exit code that is not 0. Rank 0's code should be that one, after rank 0
+    has printed its message. (MPICH then kills the other ranks, and mixes that into the code of the job.)
     """
     job = _State.job
     if job is None:
         time.sleep(_UNJOINED_WAIT)
         return None
-    job.lingers = not job.stuck
-    return None if job.stuck else 0
+    job.exits_last = not job.unresponsive
+    return None if job.unresponsive else 0
 
 
-def leave(code: int = 1) -> bool:
-    """End MPI before this process ends, and return whether there was a job to be ended.
+def leave_mpi_job(code: int = 1) -> bool:
+    """End MPI before this process ends, and return whether there was a job to leave.
 
-    Once, where it is called again as Python ends. After a failure, a job of which a rank does not come to its end is
-    aborted, with ``code``, or 1 where that is 0.
+    It does nothing when it is called again at the exit of Python. After a failure, a job with a rank that does not
+    reach its end is aborted.
+
+    Args:
+        code: exit code of an aborted job; 1 in place of 0.
     """
     job, _State.job = _State.job, None
     if job is None:
         return False
     from mpi4py import MPI  # noqa: PLC0415
 
-    if job.parting is not None:
-        job.parting()
-    failing = job.stuck or hasattr(sys, "last_type")  # by an exception that nobody has caught
-    # Where all goes well the others may be about work of their own, for as long as they like.
+    if job.finish_call is not None:
+        job.finish_call()
+    failing = job.unresponsive or hasattr(sys, "last_type")  # an exception that nobody caught
+    # Without a failure, the other ranks may do work of their own for as long as they like.
     deadline = time.monotonic() + (_LAST_WAIT if failing else float("inf"))
-    ends = job.comm.Ibarrier()  # MPI.Finalize would wait as well, and keep a core busy
-    while not ends.Test():
+    all_ended = job.comm.Ibarrier()  # MPI.Finalize would wait too, but keep a core busy
+    while not all_ended.Test():
         if time.monotonic() > deadline:
             MPI.COMM_WORLD.Abort(code or 1)
-        time.sleep(_BETWEEN)
+        time.sleep(_POLL_INTERVAL)
     MPI.Finalize()
-    if job.lingers:
+    if job.exits_last:
         time.sleep(_HEAD_START)
     return True

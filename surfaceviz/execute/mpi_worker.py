@@ -1,4 +1,4 @@
-"""The side of every other rank of an MPI job: it does what rank 0 hands out."""
+"""A rank other than 0 of an MPI job, which computes what rank 0 assigns."""
 
 from __future__ import annotations
 
@@ -13,164 +13,176 @@ from typing import Any
 
 from surfaceviz.errors import WorkerError
 from surfaceviz.execute.mpi_job import MpiJob
-from surfaceviz.execute.tasks import ChunkT, Function, ResultT, portable
+from surfaceviz.execute.tasks import ChunkFunction, ChunkT, ResultT, picklable_error
 
-_PAUSES = 0.0001, 0.005  # seconds between two looks at the mail
-_LOST = 120.0  # seconds without a word from rank 0, which says one every ten
-_ROUND = 0.5  # seconds between two looks at what signals there were
-_RANK_0_FIRST = 2.0  # seconds that rank 0 has to stop all for a signal that every rank was sent
-_PATIENCE = 10.0  # seconds that rank 0 may take to end the job after a signal
+# Seconds.
+_POLL_INTERVALS = 0.0001, 0.005  # between two checks for messages: at first, and at most
+_ROOT_TIMEOUT = 120.0  # without a message from rank 0, which sends one every ten
+_SIGNAL_INTERVAL = 0.5  # between two checks for signals
+_ROOT_FIRST = 2.0  # for rank 0 to stop all ranks after a signal that every rank got
+_EXIT_WAIT = 10.0  # for rank 0 to end the job after a signal
 
 
-class Dismissed(WorkerError):  # noqa: N818  no error of its own
-    """Rank 0 has stopped, and so does this rank."""
+class RootStoppedError(WorkerError):
+    """Rank 0 has stopped, so this rank stops too."""
 
 
 class MpiWorker:
-    """This rank's mail with rank 0."""
+    """The connection of this rank to rank 0."""
 
     def __init__(self, job: MpiJob) -> None:
         self._job = job
-        self._told: deque[Any] = deque()
+        self._messages: deque[Any] = deque()
         self._chunks: deque[tuple[int, Any]] = deque()
-        self._heard = False  # whether rank 0 has begun this call
-        self.signalled: tuple[int, float] | None = None  # which, and when
+        self._root_active = False  # whether rank 0 has begun this call
+        self.signalled: tuple[int, float] | None = None  # number of a signal, and when it came
 
-    def _heed_signal(self) -> None:
-        """Fail of a signal that was meant for this rank alone: rank 0 has not stopped for it."""
-        if self.signalled is not None and time.monotonic() - self.signalled[1] > _RANK_0_FIRST:
-            signum, self.signalled = self.signalled[0], None
-            raise WorkerError(f"it was ended by {signal.Signals(signum).name}")
+    def report(self, content: Any) -> None:
+        """Send a report to rank 0, which gets it from `MpiRoot.gather_reports`."""
+        self._send("report", (self._job.host, content))
 
-    def report(self, message: Any) -> None:
-        """Send rank 0 a message, for `Crew.hear`."""
-        self._send("report", (self._job.host, message))
-
-    def hear(self) -> Any:
-        """Return the next message that rank 0 told everybody.
+    def receive(self) -> Any:
+        """Return the next message of `MpiRoot.broadcast`; wait for it.
 
         Raises:
-            Dismissed: rank 0 has stopped.
+            RootStoppedError: rank 0 has stopped.
         """
-        while not self._told:
-            self._expect()
-        return self._told.popleft()
+        while not self._messages:
+            self._require_message()
+        return self._messages.popleft()
 
-    def serve(self, function: Function[ChunkT, ResultT]) -> None:
-        """Answer chunks until rank 0 tells something else, which `hear` then returns.
+    def process_chunks(self, function: ChunkFunction[ChunkT, ResultT]) -> None:
+        """Compute the chunks of `MpiRoot.map_unordered` until rank 0 broadcasts, which `receive` then returns.
 
         Raises:
-            Dismissed: rank 0 has stopped.
+            RootStoppedError: rank 0 has stopped.
         """
         self._send("ready")
-        while not self._told:
+        while not self._messages:
             if not self._chunks:
-                self._expect()
+                self._require_message()
                 continue
-            self._heed_signal()
+            self._raise_own_signal()
             index, chunk = self._chunks.popleft()
             self._send("done", (index, function(chunk)))
 
-    def answer(self, function: Function[Any, Any], kinds: tuple[type, ...]) -> Any:
-        """Answer messages of some kinds, for `Crew.each`; return the first that is none of them.
+    def answer_messages(self, function: ChunkFunction[Any, Any], kinds: tuple[type, ...]) -> Any:
+        """Answer the messages of `MpiRoot.map_workers`; return the first message of another type.
+
+        Args:
+            function: gives the answer to a message.
+            kinds: types of the messages to answer.
 
         Raises:
-            Dismissed: rank 0 has stopped.
+            RootStoppedError: rank 0 has stopped.
         """
-        while isinstance(message := self.hear(), kinds):
-            self._heed_signal()
+        while isinstance(message := self.receive(), kinds):
+            self._raise_own_signal()
             self.report(function(message))
         return message
 
     def fail(self, error: BaseException) -> None:
-        """Send rank 0 what went wrong, and wait for the end."""
-        told = portable(error, f"rank {self._job.rank} on {self._job.host}")
-        self._send("failed", (self._job.host, told))
+        """Send an error to rank 0, and wait until it stops this rank."""
+        sent = picklable_error(error, f"rank {self._job.rank} on {self._job.host}")
+        self._send("failed", (self._job.host, sent))
         try:
-            while self._next():
+            while self._handle_next():
                 pass
-        except Dismissed:
+        except RootStoppedError:
             return
-        self._job.stuck = True
+        self._job.unresponsive = True
+
+    def _raise_own_signal(self) -> None:
+        """Raise an error for a signal that only this rank got: rank 0 has not stopped for it."""
+        if self.signalled is not None and time.monotonic() - self.signalled[1] > _ROOT_FIRST:
+            signum, self.signalled = self.signalled[0], None
+            raise WorkerError(f"ended by {signal.Signals(signum).name}")
 
     def _send(self, kind: str, content: Any = None) -> None:
         self._job.send(0, kind, content)
-        _poll(lambda: self._job.progress() or None, time.monotonic() + _LOST)
+        _poll(lambda: self._job.progress() or None, time.monotonic() + _ROOT_TIMEOUT)
 
-    def _expect(self) -> None:
-        """Take one message.
+    def _require_message(self) -> None:
+        """Wait for one message and store its content.
 
         Raises:
-            WorkerError: none comes.
+            WorkerError: rank 0 has been silent for too long.
         """
-        if not self._next():
-            raise WorkerError(f"rank 0 has not been heard of for {_LOST:g} s")
+        if not self._handle_next():
+            raise WorkerError(f"rank 0 has been silent for {_ROOT_TIMEOUT:g} s")
 
-    def _next(self) -> bool:
-        """Return whether a message was there, or came in the time in which rank 0 says at least that it is alive."""
-        patience = _LOST if self._heard else float("inf")  # before, it may be about work of its own
+    def _handle_next(self) -> bool:
+        """Wait for one message and store its content; return False where rank 0 has been silent for too long."""
+        # Before its first message, rank 0 may do work of its own for as long as it likes.
+        patience = _ROOT_TIMEOUT if self._root_active else float("inf")
         deadline, message = time.monotonic() + patience, None
         while message is None and time.monotonic() < deadline:
-            self._heed_signal()
-            message = _poll(self._job.receive, min(deadline, time.monotonic() + _ROUND))
+            self._raise_own_signal()
+            message = _poll(self._job.receive, min(deadline, time.monotonic() + _SIGNAL_INTERVAL))
         if message is None:
             return False
-        self._heard = True
+        self._root_active = True
         _, kind, content = message
         if kind == "stop":
-            self._send("gone")
-            raise Dismissed(f"rank 0 has stopped: {content}")
+            self._send("stopped")
+            raise RootStoppedError(f"rank 0 has stopped: {content}")
         if kind == "chunk":
             self._chunks.append(content)
-        elif kind == "told":
-            self._told.append(content)
+        elif kind == "message":
+            self._messages.append(content)
         return True
 
 
-def _poll(look: Callable[[], Any], deadline: float) -> Any:
-    """Return what ``look`` finds; looking all the time would take a core from those who work."""
-    pause = _PAUSES[0]
-    while (found := look()) is None and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(1.5 * pause, _PAUSES[1])
-    return found
+def _poll(check: Callable[[], Any], deadline: float) -> Any:
+    """Return the first result of ``check`` that is not None; sleep between calls, to leave the core to others."""
+    interval = _POLL_INTERVALS[0]
+    while (result := check()) is None and time.monotonic() < deadline:
+        time.sleep(interval)
+        interval = min(1.5 * interval, _POLL_INTERVALS[1])
+    return result
 
 
 @contextmanager
-def following(job: MpiJob) -> Iterator[MpiWorker]:
-    """Follow rank 0 for a ``with`` block; an exception that leaves it is rank 0's to tell, and ends the job.
+def act_as_mpi_worker(job: MpiJob) -> Iterator[MpiWorker]:
+    """Act as a worker of rank 0 for a ``with`` block; an exception that leaves it is sent to rank 0 and ends the job.
 
-    SIGINT and SIGTERM, which launchers send to all ranks, are left to rank 0, which saves first; this rank
-    ends by itself where nothing comes of it.
+    Launchers send SIGINT and SIGTERM to all ranks. Rank 0 handles them, because it saves the results first. This rank
+    ends by itself when rank 0 does not stop it in time.
+
+    Args:
+        job: job in which this process is not rank 0.
+
+    Raises:
+        RootStoppedError: rank 0 has stopped.
     """
-    job.begin()
-    member = MpiWorker(job)
-    with _patient(member):
+    job.begin_call()
+    worker = MpiWorker(job)
+    with _signals_left_to_root(worker):
         try:
-            yield member
-        except Dismissed:
+            yield worker
+        except RootStoppedError:
             raise
         except BaseException as error:
-            member.fail(error)
+            worker.fail(error)
             raise
 
 
 @contextmanager
-def _patient(member: MpiWorker) -> Iterator[None]:
+def _signals_left_to_root(worker: MpiWorker) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     timers: list[threading.Timer] = []
 
-    def wait_for_the_end(signum: int, _frame: object) -> None:
-        timer = threading.Timer(_PATIENCE, os._exit, (128 + signum,))
+    def exit_later(signum: int, _frame: object) -> None:
+        timer = threading.Timer(_EXIT_WAIT, os._exit, (128 + signum,))
         timer.daemon = True
         timer.start()
-        member.signalled = signum, time.monotonic()
+        worker.signalled = signum, time.monotonic()
         timers.append(timer)
 
-    previous = {signum: signal.signal(signum, wait_for_the_end) for signum in (signal.SIGINT, signal.SIGTERM)}
+    previous = {signum: signal.signal(signum, exit_later) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

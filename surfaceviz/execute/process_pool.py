@@ -1,4 +1,4 @@
-"""Local processes, one for each core or device."""
+"""A pool of local processes, one for each core or device."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
 from surfaceviz.errors import SurfacevizError, WorkerError
-from surfaceviz.execute.resources import keep_memory
-from surfaceviz.execute.tasks import ChunkT, Make, ResultT, TaskResult, WorkerSpec, portable
+from surfaceviz.execute.resources import retain_freed_memory
+from surfaceviz.execute.tasks import ChunkT, FunctionFactory, ResultT, TaskResult, WorkerSpec, picklable_error
 
-_LIVES = 2  # a chunk whose worker dies is given once more
+_ATTEMPTS = 2  # a chunk whose worker dies is tried once more
 
 
-@dataclass(slots=True)
-class _Worker:
+@dataclass(slots=True, kw_only=True)
+class _WorkerProcess:
     number: int
     process: BaseProcess
     pipe: Connection
-    index: int | None = None  # of the chunk in work
+    index: int | None = None  # of the chunk that it works on
 
 
-class Pool(Generic[ChunkT, ResultT]):
-    """Worker processes, each with a pipe of its own; a chunk is handed out as one gets free."""
+class ProcessPool(Generic[ChunkT, ResultT]):
+    """Worker processes, each with a pipe of its own; a worker gets a chunk when it becomes free."""
 
-    def __init__(self, make: Make[ChunkT, ResultT], workers: WorkerSpec, *, lives: int = _LIVES) -> None:
-        self._make, self._lives = make, lives
+    def __init__(
+        self, make: FunctionFactory[ChunkT, ResultT], workers: WorkerSpec, *, attempts: int = _ATTEMPTS
+    ) -> None:
+        self._make, self._attempts = make, attempts
         self._context: BaseContext = multiprocessing.get_context(workers.method)
         self._chunks: list[ChunkT] = []
-        self._waiting: list[int] = []
+        self._unassigned: list[int] = []
         self._deaths: Counter[int] = Counter()
-        self._workers: list[_Worker] = []
+        self._workers: list[_WorkerProcess] = []
         try:
             for number in range(workers.count):
                 self._workers.append(self._start(number))
@@ -47,12 +49,12 @@ class Pool(Generic[ChunkT, ResultT]):
             self.end()
             raise
 
-    def run(self, chunks: Sequence[ChunkT]) -> Iterator[TaskResult[ChunkT, ResultT]]:
-        """Yield each chunk with its result as it is done."""
+    def map_unordered(self, chunks: Sequence[ChunkT]) -> Iterator[TaskResult[ChunkT, ResultT]]:
+        """Yield each chunk with its result, in order of completion."""
         self._chunks, left = list(chunks), len(chunks)
-        self._waiting, self._deaths = list(range(left))[::-1], Counter()
+        self._unassigned, self._deaths = list(range(left))[::-1], Counter()
         for worker in self._workers:
-            self._give(worker)
+            self._send_next(worker)
         while left:
             ready = wait([w.pipe for w in self._workers if w.index is not None])
             for worker in [w for w in self._workers if w.pipe in ready]:
@@ -61,41 +63,41 @@ class Pool(Generic[ChunkT, ResultT]):
                     left -= 1
                     yield done
 
-    def each(self, message: ChunkT) -> list[ResultT]:
-        """Return every worker's answer to a message, in their order."""
-        done = self.run([message] * len(self._workers))  # each gets one before any is free for a second
+    def map_workers(self, message: ChunkT) -> list[ResultT]:
+        """Return the answer of every worker to a message, in the order of the workers."""
+        done = self.map_unordered([message] * len(self._workers))  # each gets one before any is free for a second
         return [each.result for each in sorted(done, key=lambda each: each.worker)]
 
     def end(self) -> None:
-        """Kill the workers, whatever they do."""
+        """Kill the workers, whatever they are doing."""
         for worker in self._workers:
-            worker.process.kill()  # they hold nothing that is not ours already
+            worker.process.kill()  # all their results have been received
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
         self._workers.clear()
 
-    def _start(self, number: int) -> _Worker:
-        ours, theirs = self._context.Pipe()
+    def _start(self, number: int) -> _WorkerProcess:
+        pipe, far_end = self._context.Pipe()
         process = self._context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(self._make, number, theirs), name=f"surfaceviz-{number}", daemon=True
+            target=_worker_main, args=(self._make, number, far_end), name=f"surfaceviz-{number}", daemon=True
         )
         with warnings.catch_warnings():
-            # Python 3.12 warns of forking beside threads; a worker touches neither theirs nor their locks.
+            # Python 3.12 warns about a fork in a process with threads; a worker uses neither them nor their locks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
-        theirs.close()  # so that a dead worker's pipe ends
-        return _Worker(number, process, ours)
+        far_end.close()  # so that the pipe of a dead worker ends
+        return _WorkerProcess(number=number, process=process, pipe=pipe)
 
-    def _give(self, worker: _Worker) -> None:
-        worker.index = self._waiting.pop() if self._waiting else None
+    def _send_next(self, worker: _WorkerProcess) -> None:
+        worker.index = self._unassigned.pop() if self._unassigned else None
         if worker.index is not None:
             try:
                 worker.pipe.send(self._chunks[worker.index])
             except (BrokenPipeError, ConnectionResetError):
                 self._replace(worker)
 
-    def _receive(self, worker: _Worker) -> TaskResult[ChunkT, ResultT] | None:
+    def _receive(self, worker: _WorkerProcess) -> TaskResult[ChunkT, ResultT] | None:
         assert worker.index is not None
         try:
             result, error = worker.pipe.recv()
@@ -105,41 +107,45 @@ class Pool(Generic[ChunkT, ResultT]):
         if error is not None:
             raise error
         done: TaskResult[ChunkT, ResultT] = TaskResult(self._chunks[worker.index], result, worker.number)
-        self._give(worker)
+        self._send_next(worker)
         return done
 
-    def _replace(self, worker: _Worker) -> None:
-        """Start another in a dead worker's place and give it the chunk once more."""
+    def _replace(self, worker: _WorkerProcess) -> None:
+        """Replace a dead worker by a new process, and send it the same chunk.
+
+        Raises:
+            WorkerError: the chunk has had all its attempts.
+        """
         worker.process.join()
         code, index = worker.process.exitcode or 0, worker.index
         assert index is not None
         self._deaths[index] += 1
-        if self._deaths[index] >= self._lives:
-            often = ", twice over the same points" if self._lives > 1 else ""
+        if self._deaths[index] >= self._attempts:
+            repeated = ", twice on the same points" if self._attempts > 1 else ""
             raise WorkerError(
-                f"worker {worker.number} {_last_words(code)}{often}; try fewer --workers (memory), or --workers 1 to "
-                "see it happen"
+                f"worker {worker.number} {_exit_reason(code)}{repeated}; try fewer --workers (memory), or --workers 1 "
+                "to see the error"
             )
-        self._waiting.append(index)
+        self._unassigned.append(index)
         worker.pipe.close()
         fresh = self._start(worker.number)
         worker.process, worker.pipe = fresh.process, fresh.pipe
-        self._give(worker)
+        self._send_next(worker)
 
 
-def _last_words(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
     return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _work(make: Make[Any, Any], number: int, pipe: Connection) -> None:
-    """Build the function and answer each chunk by (result, None) or (None, error), until the pipe ends."""
+def _worker_main(make: FunctionFactory[Any, Any], number: int, pipe: Connection) -> None:
+    """Build the function and answer each chunk with (result, None) or (None, error), until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    keep_memory()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    retain_freed_memory()
     function = None
     while True:
         try:
@@ -150,13 +156,13 @@ def _work(make: Make[Any, Any], number: int, pipe: Connection) -> None:
         try:
             function = function or make(number)
             answer = (function(chunk), None)
-        except Exception as error:  # noqa: BLE001  whatever it is, the parent shall know
-            answer = (None, portable(error, "a worker"))
+        except Exception as error:  # noqa: BLE001  the parent gets every error
+            answer = (None, picklable_error(error, "a worker"))
         pipe.send(answer)
 
 
-def _follow_parent() -> None:
-    """End this process when its parent is gone, however it went."""
+def _die_with_parent() -> None:
+    """Kill this process when its parent has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

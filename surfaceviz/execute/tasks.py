@@ -1,4 +1,4 @@
-"""What is shared out: chunks, the function of a worker, what comes back."""
+"""Types of the work that is distributed: chunks, functions of workers, results."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 ChunkT = TypeVar("ChunkT")
 ResultT = TypeVar("ResultT")
-Function = Callable[[ChunkT], ResultT]
-Make = Callable[[int], Function[ChunkT, ResultT]]  # from the worker's number
+ChunkFunction = Callable[[ChunkT], ResultT]
+FunctionFactory = Callable[[int], ChunkFunction[ChunkT, ResultT]]  # number of the worker -> its function
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """Where the work is done.
+    """Number and kind of the workers.
 
     Attributes:
-        count: processes; 1 means this one.
-        method: how they start: ``fork`` takes over all that this one holds, at no cost in time or memory;
-            ``spawn`` builds everything anew; ``mpi``: they are there already.
-        crew: the other ranks, for ``mpi``.
+        count: number of processes; 1 means this process.
+        method: how they start. ``fork`` shares all that this process holds, at no cost in time or memory;
+            ``spawn`` rebuilds everything; ``mpi`` means that a launcher has started them.
+        root: the other ranks of the MPI job, for ``mpi``.
     """
 
     count: int = 1
@@ -36,24 +36,25 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult(Generic[ChunkT, ResultT]):
-    """A chunk, its result, and the number of the worker that made it."""
+    """A chunk, its result, and the number of the worker that computed it."""
 
     chunk: ChunkT
     result: ResultT
     worker: int
 
 
-Run = Callable[[Sequence[ChunkT]], Iterator[TaskResult[ChunkT, ResultT]]]
+RunChunks = Callable[[Sequence[ChunkT]], Iterator[TaskResult[ChunkT, ResultT]]]
 
 
-def portable(error: BaseException, place: str) -> SurfacevizError:
-    """Return an error that survives pickling, with its traceback as a note.
+def picklable_error(error: BaseException, place: str) -> SurfacevizError:
+    """Return an error that can be pickled, with the traceback as a note.
 
     Args:
-        error: what was raised.
-        place: the worker, as the note says it.
+        error: the exception that was raised.
+        place: name of the worker, for the note.
     """
-    ours = error if isinstance(error, SurfacevizError) else WorkerError(f"{type(error).__name__}: {error}")
-    alone = type(ours)(str(ours))
-    alone.add_note(f"in {place}:\n" + "".join(traceback.format_exception(error)))
-    return alone
+    kind = type(error) if isinstance(error, SurfacevizError) else WorkerError
+    message = str(error) if isinstance(error, SurfacevizError) else f"{type(error).__name__}: {error}"
+    picklable = kind(message)
+    picklable.add_note(f"in {place}:\n" + "".join(traceback.format_exception(error)))
+    return picklable

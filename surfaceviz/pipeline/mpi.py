@@ -9,7 +9,16 @@ from typing import Any, Protocol, TypeVar
 
 from surfaceviz import signals
 from surfaceviz.errors import ProblemError
-from surfaceviz.execute import MpiJob, MpiRoot, MpiWorker, WorkerSpec, following, joined, keep_memory, leading
+from surfaceviz.execute import (
+    MpiJob,
+    MpiRoot,
+    MpiWorker,
+    WorkerSpec,
+    act_as_mpi_root,
+    act_as_mpi_worker,
+    join_mpi_job,
+    retain_freed_memory,
+)
 from surfaceviz.records.rounding import same_bits, within_rounding
 from surfaceviz.reporting import QuietReporter, Reporter
 
@@ -71,7 +80,7 @@ class Ranks:
     def tell(self, message: Any) -> None:
         """Send a message to the other ranks, if there are any."""
         if self.root is not None:
-            self.root.tell(message)
+            self.root.broadcast(message)
 
     def compare(self, mine: Fingerprint) -> str:
         """Compare what all ranks have built, and return a note for the file where it differs within rounding.
@@ -81,7 +90,7 @@ class Ranks:
         """
         if self.root is None:
             return ""
-        differing = [name for name, theirs in self.root.hear() if not _same_bits(name, mine, theirs)]
+        differing = [name for name, theirs in self.root.gather_reports() if not _same_bits(name, mine, theirs)]
         self.reporter.say(f"{self.root.size} ranks, all with the same weights, data and directions")
         if not differing:
             return ""
@@ -113,22 +122,22 @@ def run_collective(
     """
     reporter = reporter or QuietReporter()
     _check_workers(workers)
-    job = joined(reporter.warn)
+    job = join_mpi_job(reporter.warn)
     if job is None:
         with signals.interruptible():
             return lead(Ranks(reporter=reporter, workers=workers))
     if job.rank:
-        with following(job) as worker:
+        with act_as_mpi_worker(job) as worker:
             _refuse_workers(job, workers)
-            keep_memory()
+            retain_freed_memory()
             follow(worker, job)
-        result: ResultT = job.shared(None)
+        result: ResultT = job.broadcast(None)
         return replace(result, path=None)  # type: ignore[type-var]
-    with signals.interruptible(), leading(job, signals.raise_in_main_thread, reporter.warn) as root:
+    with signals.interruptible(), act_as_mpi_root(job, signals.raise_in_main_thread, reporter.warn) as root:
         _refuse_workers(job, workers)
         result = lead(Ranks(reporter=reporter, root=root, local_rank=job.local_rank, on_node=job.local_size))
-        root.tell(_DONE)
-    job.shared(result)
+        root.broadcast(_DONE)
+    job.broadcast(result)
     return result
 
 
@@ -139,10 +148,10 @@ def follow_orders(worker: MpiWorker, orders: Mapping[type, Callable[[Any], Any]]
         worker: this rank.
         orders: type of a message -> its function, which may return the next message that it has read itself.
     """
-    message = worker.hear()
+    message = worker.receive()
     while message != _DONE:
-        following_message = orders[type(message)](message)
-        message = worker.hear() if following_message is None else following_message
+        next_message = orders[type(message)](message)
+        message = worker.receive() if next_message is None else next_message
 
 
 def _check_workers(workers: int | None) -> None:

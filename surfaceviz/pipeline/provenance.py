@@ -16,7 +16,7 @@ import numpy as np
 from surfaceviz.directions.axes import parse_axis
 from surfaceviz.directions.specs import Directions, FromFile, FromLoss, Random, Toward
 from surfaceviz.errors import ProblemError
-from surfaceviz.pipeline.slice.coverage import Coverage, Shard
+from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.pipeline.slice.request import Request
 
 Attributes = dict[str, str | int | float]

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _AGAIN_BATCHES = 4
 _NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given batches"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
     """The data of one split: one tree of tensors, or fixed batches that must not be cut again."""
 
@@ -48,8 +48,8 @@ class DataSplit:
         if self.given:
             each = max(1, self.count // len(self.given))
             kept = self.given[: math.ceil(count / each)]
-            return DataSplit(self.name, min(self.count, each * len(kept)), self.sha256, given=kept)
-        return DataSplit(self.name, count, self.sha256, _rows(self.rows, slice(0, count)))
+            return replace(self, count=min(self.count, each * len(kept)), given=kept)
+        return replace(self, count=count, rows=_rows(self.rows, slice(0, count)))
 
     def subset(self, samples: int) -> DataSplit:
         """Return the seeded subset of ``samples`` samples as in `load`, with the fingerprint of the whole split.
@@ -60,12 +60,12 @@ class DataSplit:
         if self.given:
             raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
         index = _chosen(self.count, samples)
-        return self if index is None else DataSplit(self.name, samples, self.sha256, _rows(self.rows, index))
+        return self if index is None else replace(self, count=samples, rows=_rows(self.rows, index))
 
     def mapped(self, function: Callable[[Tree], Tree]) -> DataSplit:
         """Return the split with a function applied to its trees (to move or to cast them)."""
         rows = None if self.given else function(self.rows)
-        return DataSplit(self.name, self.count, self.sha256, rows, tuple(map(function, self.given)))
+        return replace(self, rows=rows, given=tuple(map(function, self.given)))
 
 
 def load(name: str, source: Any, *, samples: int | None = None, as_given: bool = False) -> DataSplit:
@@ -211,7 +211,7 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
         return _finish(name, rows)
     # With measure=, a batch that is not a tree of rows counts as one sample.
     count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
-    return DataSplit(name, count, _digest(tuple(batches)), given=tuple(batches))
+    return DataSplit(name=name, count=count, sha256=_digest(tuple(batches)), given=tuple(batches))
 
 
 def _thinned(name: str, source: Iterable[Any], samples: int) -> list[Tree]:
@@ -270,7 +270,7 @@ def _finish(name: str, rows: Tree) -> DataSplit:
     count = _length(name, rows)
     if count == 0:
         raise ProblemError(f"split {name} is empty")
-    return DataSplit(name, count, _digest(rows), rows)
+    return DataSplit(name=name, count=count, sha256=_digest(rows), rows=rows)
 
 
 def _digest(tree: Tree) -> str:

@@ -39,7 +39,7 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamedTensor:
     """A parameter or buffer: the name we use, the name its model uses, the tensor and its owner."""
 
@@ -68,7 +68,13 @@ def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
                 if tensor is None:
                     continue
                 own_name = f"{prefix}.{key}" if prefix else key
-                new = NamedTensor(canonical_name(own_name), own_name, tensor, module, is_parameter)
+                new = NamedTensor(
+                    name=canonical_name(own_name),
+                    own_name=own_name,
+                    tensor=tensor,
+                    owner=module,
+                    is_parameter=is_parameter,
+                )
                 old = found.get(id(tensor))
                 if old is None or new.name < old.name:
                     found[id(tensor)] = new

@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 
 import surfaceviz
 from surfaceviz import cli, store
+from surfaceviz.directions.axes import Axis
 from surfaceviz.pipeline.slice import workers
+from surfaceviz.pipeline.slice.request import Request
 
 SMALL = ("--axis=-1:1:5", "--axis=0:1:3", "--workers=1")
 
@@ -330,3 +332,13 @@ def test_an_interrupt_that_an_import_made_another_error_of_is_told_as_one(
     monkeypatch.setattr(store, "holds_training_curvature", half_imported)
     assert cli.run(["info", "a.h5"]) == 130
     assert capsys.readouterr().err == "surfaceviz: interrupted by SIGINT\n"
+
+
+def test_reach_is_the_default_plane_over_another_range(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Request.of("mlp-digits", reach=0.5).axes == (Axis(-0.5, 0.5, 25), Axis(-0.5, 0.5, 25))
+    for more, line in (
+        (["--reach=0.5", "--axis=-1:1:3"], "got reach 0.5 and axes; give a positive reach, or axes"),
+        (["--reach=-1"], "got reach -1; give a positive reach, or axes"),
+    ):
+        assert cli.run(["slice", "mlp-digits", *more]) == 2
+        assert line in capsys.readouterr().err

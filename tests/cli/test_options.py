@@ -13,8 +13,9 @@ import torch
 
 import surfaceviz
 from surfaceviz import evaluate, options
-from surfaceviz.cli import hessian, sharpness, slice_options
+from surfaceviz.cli import hessian, sharpness
 from surfaceviz.cli import slice as slice_command
+from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, FromLoss, Random
 from surfaceviz.pipeline.defaults import defaults_of

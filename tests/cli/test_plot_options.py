@@ -79,4 +79,4 @@ def test_a_format_names_a_writing_function(name: str) -> None:
 def test_help_groups_options_under_headings(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["plot", "--help"]) == 0
     headings = [line for line in capsys.readouterr().out.splitlines() if line.endswith(":") and line[0] != " "]
-    assert headings == ["Arguments:", "What is drawn:", "How it looks:", "Movies:", "Options:"]
+    assert headings == ["Arguments:", "What is drawn:", "How it looks:", "Movies:", "Output:", "Options:"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz import options
+from surfaceviz import evaluate, options
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, engines, select_engine
-from surfaceviz.evaluate.conv_bn_fusion import Folding, NothingToFoldError
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.evaluate.conv_bn_fusion import CannotFuseError, ConvBnFusion
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed, eager
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 
-PLACES = [(0.3, -0.2), (0.0, 0.0), (-0.7, 0.5), (1.0, 1.0), (0.1, 0.9)]
+POINTS = [(0.3, -0.2), (0.0, 0.0), (-0.7, 0.5), (1.0, 1.0), (0.1, 0.9)]
 FAST = [
     EngineConfig("folded", 20),
     EngineConfig("compiled", 20),
@@ -30,7 +32,7 @@ FAST = [
 
 
 class FullSchedule(nn.Module):
-    """What the folded engine rewrites, and what it must leave alone."""
+    """A model with all operations that the folded engine rewrites, and some that it must not rewrite."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class FullSchedule(nn.Module):
 
 
 class InPlace(nn.Module):
-    """Writes into activations, also where others read them afterwards."""
+    """A model that writes into activations, also into some that are read again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +93,7 @@ def _in_place() -> Problem:
     return Problem(model.eval(), {"train": oracles.images(50), "test": oracles.images(17)}, "cross_entropy")
 
 
-def _world(problem: Problem, dtype: str = "float32", **options: Any) -> EvaluationContext:
+def _context(problem: Problem, dtype: str = "float32", **options: Any) -> EvaluationContext:
     axes = [(-1, 1, 5), (-1, 1, 5)]
     plan = make_plan(Request.of(problem, axes, dtype=dtype, **options), lambda _line: None)
     plan.problem.model.eval()
@@ -154,18 +156,18 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "how"),
+    ("name", "engine"),
     [(n, engine) for n in PROBLEMS for engine in FAST if (n, engine.name) != ("mlp", "folded")],
     ids=str,
 )
 def test_every_engine_agrees_with_the_eager_one_in_float64(name: str, engine: EngineConfig) -> None:
-    exact = Evaluator(_world(PROBLEMS[name](), "float64"), EngineConfig("eager", 7))
-    context = _world(PROBLEMS[name]())
-    with borrowed(context.problem.model, context.place.device):
+    exact = Evaluator(_context(PROBLEMS[name](), "float64"), EngineConfig("eager", 7))
+    context = _context(PROBLEMS[name]())
+    with borrowed(context.problem.model, context.perturb.device):
         evaluator = Evaluator(context, engine)
         exact.centre()
         evaluator.centre()
-        expected, got = exact(PLACES), evaluator(PLACES)
+        expected, got = exact(POINTS), evaluator(POINTS)
     for metric, values in expected.values.items():
         if metric.endswith("_loss"):
             assert np.all(np.abs(got.values[metric] - values) <= 1e-5 * np.maximum(np.abs(values), 1e-2)), metric
@@ -175,33 +177,33 @@ def test_every_engine_agrees_with_the_eager_one_in_float64(name: str, engine: En
         np.testing.assert_allclose(got.rise_stderr[metric], expected.rise_stderr[metric], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("how", [EngineConfig("compiled", 20), EngineConfig("vmapped", 20, 4)], ids=str)
+@pytest.mark.parametrize("engine", [EngineConfig("compiled", 20), EngineConfig("vmapped", 20, 4)], ids=str)
 @pytest.mark.parametrize("splits", [1, 2])
 def test_engines_give_the_closed_form_of_a_quadratic(engine: EngineConfig, splits: int) -> None:
     model, x, y = oracles.regression()
     quadratic = oracles.Quadratic(model, x, y)
     data = {"train": (x, y), "test": (x[:9], y[:9])}
     problem = Problem(model, dict(list(data.items())[:splits]), "mse")
-    context = _world(problem, "float64")
+    context = _context(problem, "float64")
     evaluator = Evaluator(context, engine)
-    got = evaluator(PLACES).values["train_loss"]
-    flat = [quadratic.flat(dict(direction)) for direction in context.place.directions]
-    expected = [quadratic.at(a * flat[0] + b * flat[1]) for a, b in PLACES]
+    got = evaluator(POINTS).values["train_loss"]
+    flat = [quadratic.flat(dict(direction)) for direction in context.perturb.directions]
+    expected = [quadratic.at(a * flat[0] + b * flat[1]) for a, b in POINTS]
     np.testing.assert_allclose(got, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("how", FAST, ids=str)
-def test_a_point_has_the_same_bits_alone_and_in_company(engine: EngineConfig) -> None:
-    context = _world(oracles.net_problem())
-    with borrowed(context.problem.model, context.place.device):
+@pytest.mark.parametrize("engine", FAST, ids=str)
+def test_a_point_has_the_same_bits_in_every_call(engine: EngineConfig) -> None:
+    context = _context(oracles.net_problem())
+    with borrowed(context.problem.model, context.perturb.device):
         evaluator = Evaluator(context, engine)
-        together = evaluator(PLACES[: engine.group])
-        again = evaluator(PLACES[: engine.group])
+        together = evaluator(POINTS[: engine.group])
+        again = evaluator(POINTS[: engine.group])
     for metric, values in together.values.items():
         np.testing.assert_array_equal(again.values[metric], values)
 
 
-def test_a_whole_slice_with_a_fixed_engine_has_equal_bits_whatever_the_workers() -> None:
+def test_a_slice_with_a_fixed_engine_has_equal_bits_for_any_number_of_workers() -> None:
     torch.set_num_threads(1)
     for engine in ("folded", "vmapped"):
         fixed: Any = {"engine": engine, "batch_size": 32}
@@ -234,12 +236,15 @@ class Branching(nn.Module):
 
 
 @pytest.mark.parametrize("engine", ["compiled", "vmapped", "folded"])
-def test_an_engine_that_can_not_do_it_gives_way_to_the_eager_one_with_a_line(engine: str) -> None:
+def test_the_eager_engine_is_the_fallback_of_an_engine_that_can_not_run_the_problem(engine: str) -> None:
     problem = Problem(Branching(), oracles.images(20), "cross_entropy")
     recorder = oracles.Recorder()
     surface = oracles.run_slice(problem, [(-1, 1, 5)], engine=engine, reporter=recorder)
     assert surface.provenance["engine"] == "eager"
-    assert any(f"engine {engine} can't do this" in line and "eager it is" in line for line in recorder.warned)
+    assert any(
+        f"engine {engine} can't run this problem" in line and "the eager engine runs instead" in line
+        for line in recorder.warned
+    )
     np.testing.assert_array_equal(
         surface.values["train_loss"], oracles.run_slice(problem, [(-1, 1, 5)], engine="eager").values["train_loss"]
     )
@@ -259,7 +264,7 @@ def test_a_loss_with_autograd_inside_is_left_to_the_eager_engine_or_right() -> N
     np.testing.assert_allclose(compiled.values["train_loss"], eager.values["train_loss"], rtol=1e-5)
 
 
-def test_samples_that_depend_on_their_batch_are_never_filled_up() -> None:
+def test_batches_of_coupled_samples_are_never_filled_up() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 3))
     problem = Problem(model, oracles.images(50), "cross_entropy")
     eager = oracles.run_slice(problem, [(-1, 1, 5)], engine="eager", batch_size=20)
@@ -268,7 +273,7 @@ def test_samples_that_depend_on_their_batch_are_never_filled_up() -> None:
     np.testing.assert_allclose(compiled.values["train_loss"], eager.values["train_loss"], rtol=1e-5)
 
 
-def test_a_mean_of_ones_own_has_no_samples_and_is_right_in_every_engine() -> None:
+def test_a_users_mean_loss_is_right_in_every_engine() -> None:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(outputs, targets)
 
@@ -287,27 +292,88 @@ def test_an_engine_with_other_losses_is_left_out(monkeypatch: pytest.MonkeyPatch
         return lambda state, batches: call({name: 1.01 * t for name, t in state.items()}, batches)
 
     monkeypatch.setattr(engines, "folded", wrong)
-    context = _world(_mlp())
-    chosen = select_engine(context, PLACES[:2], points=10, engine="folded")
+    context = _context(_mlp())
+    chosen = select_engine(context, POINTS[:2], points=10, engine="folded")
     assert chosen.engine.name == "eager"
-    assert "where the eager engine gives" in chosen.notes[0]
+    assert "the eager engine gives" in chosen.notes[0]
+
+
+class Timings:
+    """Given seconds per point in place of measured ones, and the engines that were timed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], elapsed: float = 0.0) -> None:
+        self.timed: list[str] = []
+        trials = importlib.import_module("surfaceviz.evaluate.select_engine")._Trials
+
+        def given(trial: Any, engine: EngineConfig) -> float:
+            self.timed.append(str(engine))
+            trial._last = Evaluator(trial.context, EngineConfig("eager", engine.batch_size)), trial.context
+            return seconds.get(str(engine), seconds[engine.name])
+
+        monkeypatch.setattr(trials, "seconds", given)
+        monkeypatch.setattr(trials, "elapsed", lambda _trial: elapsed)
+
+
+SECONDS = {"eager": 0.1, "folded": 0.1, "compiled": 0.1, "vmapped": 0.1}
+
+
+def _select(name: str, **options: Any) -> evaluate.SelectedEngine:
+    context = _context(PROBLEMS[name]())
+    with borrowed(context.problem.model, context.perturb.device):
+        return select_engine(context, POINTS[:2], **options)
+
+
+def test_engines_are_not_compared_for_less_than_two_seconds_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings = Timings(monkeypatch, SECONDS)
+    selected = _select("net", points=19)
+    assert selected.engine == EngineConfig("eager", 128)
+    assert timings.timed == list(selected.seconds) == ["eager, batches of 128"]
 
 
 @pytest.mark.parametrize(
     ("name", "tried"),
-    [("net", {"eager", "folded", "compiled"}), ("mlp", {"eager", "vmapped", "compiled"})],
+    [("net", {"eager", "folded", "compiled"}), ("mlp", {"eager", "folded", "vmapped", "compiled"})],
 )
-def test_small_jobs_are_not_worth_choosing_for_and_large_ones_take_the_fastest(name: str, tried: set[str]) -> None:
-    context = _world(PROBLEMS[name]())
-    with borrowed(context.problem.model, context.place.device):
-        small = select_engine(context, PLACES[:2], points=10)
-        large = select_engine(context, PLACES[:2], points=1e9)
-    assert (small.engine, len(small.seconds)) == (EngineConfig("eager", 128), 1)
-    assert large.seconds[str(large.engine)] == min(large.seconds.values())
-    assert {title.split(",")[0] for title in large.seconds} == tried
+@pytest.mark.parametrize("fastest", ["eager", "folded", "vmapped", "compiled"])
+def test_the_fastest_engine_is_selected(
+    name: str, tried: set[str], fastest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Timings(monkeypatch, {**SECONDS, fastest: 0.05})
+    selected = _select(name, points=1e9)
+    assert {title.split(",")[0] for title in selected.seconds} == tried
+    assert selected.engine.name == (fastest if fastest in tried else "eager")
+    assert selected.seconds[str(selected.engine)] == min(selected.seconds.values())
 
 
-def test_the_models_own_weights_stay_as_they_are() -> None:
+def test_smaller_batches_are_tried_while_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng(devices=[]):
+        data = (torch.zeros(1000, 1, 6, 6), torch.zeros(1000, dtype=torch.long))
+    context = _context(Problem(oracles.net(), data, "cross_entropy"))
+    seconds = {**SECONDS, "folded, batches of 128": 0.05, "folded, batches of 32": 0.06}
+    for faster, sizes in ((0.08, ["480", "128", "32"]), (math.inf, ["480", "128"])):
+        timings = Timings(monkeypatch, {**seconds, "folded, batches of 480": faster if faster < 1 else 0.04})
+        with borrowed(context.problem.model, context.perturb.device):
+            selected = select_engine(context, POINTS[:2], points=1e9, compiling=False)
+        assert [line.split()[-1] for line in timings.timed if line.startswith("folded")] == sizes
+        assert selected.engine == EngineConfig("folded", 128 if faster < 1 else 480)
+
+
+def test_compiling_is_not_worth_it_for_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings = Timings(monkeypatch, SECONDS)
+    _select("net", points=999)  # 30 s of compiling, which save at most 0.3 of 99.9 s
+    assert not any(line.startswith("compiled") for line in timings.timed)
+    _select("net", points=1001)
+    assert any(line.startswith("compiled") for line in timings.timed)
+
+
+def test_timing_takes_at_most_a_twentieth_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for elapsed, timed in ((3.0, True), (5.1, False)):  # of 100 s of work; "folded" is first, and costs nothing yet
+        timings = Timings(monkeypatch, SECONDS, elapsed)
+        _select("net", points=1000)
+        assert ("eager, batches of 32" in timings.timed) is timed
+
+
+def test_the_weights_of_the_model_do_not_change() -> None:
     problem = oracles.net_problem()
     before = {name: named.tensor.clone() for name, named in named_tensors(problem.model).items()}
     for engine in options.ENGINES:
@@ -316,18 +382,18 @@ def test_the_models_own_weights_stay_as_they_are() -> None:
         assert torch.equal(named.tensor, before[name])
 
 
-def test_a_graph_without_convolutions_is_nothing_to_fold() -> None:
+def test_a_graph_without_convolutions_can_not_be_fused() -> None:
     module = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(2, 2)))
-    with pytest.raises(NothingToFoldError, match="no convolution to fold"):
-        Folding()(module, [])
+    with pytest.raises(CannotFuseError, match="no convolution to fold"):
+        ConvBnFusion()(module, [])
 
 
-def test_bf16_is_within_its_own_rounding() -> None:
-    exact, coarse = _world(oracles.net_problem()), _world(oracles.net_problem(), "bf16")
+def test_bf16_values_are_within_its_rounding() -> None:
+    exact, coarse = _context(oracles.net_problem()), _context(oracles.net_problem(), "bf16")
     for engine in (EngineConfig("eager", 20), EngineConfig("folded", 20)):
-        with borrowed(coarse.problem.model, coarse.place.device):
-            got = Evaluator(coarse, engine)(PLACES).values["train_loss"]
-        expected = Evaluator(exact, EngineConfig())(PLACES).values["train_loss"]
+        with borrowed(coarse.problem.model, coarse.perturb.device):
+            got = Evaluator(coarse, engine)(POINTS).values["train_loss"]
+        expected = Evaluator(exact, EngineConfig())(POINTS).values["train_loss"]
         np.testing.assert_allclose(got, expected, rtol=0.05)
         assert not np.array_equal(got, expected)
 
@@ -345,7 +411,7 @@ class Deep(nn.Module):
         return out
 
 
-def test_what_overflows_is_nan_in_the_folded_engine_too() -> None:
+def test_overflows_are_nan_in_the_folded_engine_too() -> None:
     """OneDNN's rectifier makes 0 of NaN, and ln 3 of an exploded loss."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -357,7 +423,7 @@ def test_what_overflows_is_nan_in_the_folded_engine_too() -> None:
     np.testing.assert_array_equal(np.isfinite(folded.values["train_loss"]), np.isfinite(eager.values["train_loss"]))
 
 
-def test_sums_of_ones_own_are_right_with_several_weight_sets() -> None:
+def test_a_users_sums_are_right_with_several_weight_sets() -> None:
     def measure(model: nn.Module, batch: Any) -> dict[str, Any]:
         each = functional.cross_entropy(model(batch[0]).double(), batch[1], reduction="none")
         return {"loss": (each.sum(), torch.ones_like(each).sum())}
@@ -369,7 +435,7 @@ def test_sums_of_ones_own_are_right_with_several_weight_sets() -> None:
     np.testing.assert_allclose(several.values["train_loss"], eager.values["train_loss"], rtol=1e-5)
 
 
-def test_an_engine_that_gave_way_is_kept_when_the_same_command_goes_on() -> None:
+def test_the_fallback_is_kept_when_the_same_command_resumes() -> None:
     problem = Problem(Branching(), oracles.images(20), "cross_entropy")
     first = oracles.run_slice(problem, [(-1, 1, 5)], engine="compiled", output="a.h5")
     recorder = oracles.Recorder()
@@ -385,14 +451,14 @@ def test_several_weight_sets_do_not_recalibrate_batch_norms() -> None:
     assert any("can't recalibrate batch norms" in line for line in recorder.warned)
 
 
-def test_growth_counts_from_the_centre_whatever_comes_first() -> None:
+def test_growth_of_filters_counts_from_theta_for_any_first_point() -> None:
     """24 layers whose activations overflow at some points; oneDNN's rectifier would make 0 of a NaN."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [part for _ in range(24) for part in (nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.ReLU())]
         model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
         data = (torch.randn(16, 3, 8, 8).repeat(1, 3, 1, 1)[:, :8], torch.arange(16) % 4)
-    context = _world(Problem(model, data, "cross_entropy"))
+    context = _context(Problem(model, data, "cross_entropy"))
     places = [(10.0, 0.0), (100.0, 0.0), (0.5, 0.0)]
     with borrowed(model, torch.device("cpu")):
         expected = Evaluator(context, EngineConfig("eager", 16))(places).values["train_loss"]
@@ -401,23 +467,23 @@ def test_growth_counts_from_the_centre_whatever_comes_first() -> None:
     np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
-def test_recalibration_takes_the_same_batches_whatever_the_engine() -> None:
+def test_recalibration_uses_the_same_batches_with_every_engine() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         data = (torch.randn(1000, 1, 6, 6), torch.randint(3, (1000,)))
     problem = Problem(oracles.net(), data, "cross_entropy")
-    context = _world(problem, bn="recalibrate")
+    context = _context(problem, bn="recalibrate")
     with borrowed(problem.model, torch.device("cpu")):
-        chosen = select_engine(context, PLACES[:2], points=1e5, compiling=False)
+        chosen = select_engine(context, POINTS[:2], points=1e5, compiling=False)
         losses = [
-            Evaluator(context, EngineConfig("eager", size))(PLACES[:1]).first["train_loss"] for size in (32, 128, 480)
+            Evaluator(context, EngineConfig("eager", size))(POINTS[:1]).first["train_loss"] for size in (32, 128, 480)
         ]
     assert chosen.notes == []
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-7)
 
 
 @pytest.mark.parametrize("engine", ["vmapped", "unfused"])
-def test_a_batchs_mean_can_be_taken_of_several_weight_sets(engine: str) -> None:
+def test_a_mean_over_a_batch_works_with_several_weight_sets(engine: str) -> None:
     """Also with a short last batch that a graph of the others does not fit."""
 
     class Viewed(nn.Module):
@@ -430,33 +496,33 @@ def test_a_batchs_mean_can_be_taken_of_several_weight_sets(engine: str) -> None:
             return out
 
     problem = Problem(Viewed(), oracles.images(50), functional.cross_entropy)
-    context = _world(problem)
+    context = _context(problem)
     with borrowed(problem.model, torch.device("cpu")):
-        expected = Evaluator(context, EngineConfig("eager", 30))(PLACES)
-        values = Evaluator(context, EngineConfig(engine, 30, 2))(PLACES)
+        expected = Evaluator(context, EngineConfig("eager", 30))(POINTS)
+        values = Evaluator(context, EngineConfig(engine, 30, 2))(POINTS)
     for name, array in expected.values.items():
         np.testing.assert_allclose(values.values[name], array, rtol=1e-5)
 
 
-def test_what_was_compiled_for_timing_is_used_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_that_was_compiled_for_timing_evaluates_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[int] = []
-    fold = Folding.__call__
+    fold = ConvBnFusion.__call__
 
-    def counting(folding: Folding, *given: Any) -> Any:
+    def counting(folding: ConvBnFusion, *given: Any) -> Any:
         compiled.append(1)
         return fold(folding, *given)
 
-    monkeypatch.setattr(Folding, "__call__", counting)
+    monkeypatch.setattr(ConvBnFusion, "__call__", counting)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         data = {"a": (torch.randn(2900, 1, 6, 6), torch.randint(3, (2900,))), "b": oracles.images(33)}
     problem = Problem(oracles.net(), data, "cross_entropy")
-    context = _world(problem)
+    context = _context(problem)
     with borrowed(problem.model, torch.device("cpu")):
-        chosen = select_engine(context, PLACES[:1], points=10, engine="folded", batch_size=480)
+        chosen = select_engine(context, POINTS[:1], points=10, engine="folded", batch_size=480)
         assert chosen.evaluator is not None
-        values = chosen.evaluator(PLACES)
-        expected = Evaluator(context, EngineConfig("eager", 480))(PLACES)
+        values = chosen.evaluator(POINTS)
+        expected = Evaluator(context, EngineConfig("eager", 480))(POINTS)
     assert compiled == [1]
     for name, array in expected.values.items():
         np.testing.assert_allclose(values.values[name], array, rtol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice import workers
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.problem import Problem
 

@@ -40,7 +40,7 @@ def test_the_results_are_those_of_map(workers: WorkerSpec) -> None:
 
 
 @pytest.mark.parametrize("workers", EVERYWHERE, ids=str)
-def test_no_work_is_no_error(workers: WorkerSpec) -> None:
+def test_no_chunks_give_no_results(workers: WorkerSpec) -> None:
     assert _all(_make, [], workers) == []
 
 
@@ -54,7 +54,7 @@ def _make_failing(error: Exception, _number: int) -> Function:
     return partial(_failing, error)
 
 
-def test_errors_arrive_as_ours_with_the_workers_traceback() -> None:
+def test_errors_arrive_as_surfaceviz_errors_with_the_workers_traceback() -> None:
     with pytest.raises(ProblemError, match="bad point") as caught:
         _all(partial(_make_failing, ProblemError("bad point")), range(5), WorkerSpec(2, "fork"))
     assert "in _failing" in "".join(caught.value.__notes__)
@@ -88,8 +88,8 @@ def test_a_worker_that_dies_once_is_replaced(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("died*"))) == 1
 
 
-def test_a_worker_that_dies_twice_over_a_chunk_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"worker \d was killed by SIGKILL \(out of memory\?\), twice over the same"):
+def test_a_worker_that_dies_twice_on_a_chunk_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"worker \d was killed by SIGKILL \(out of memory\?\), twice on the same"):
         _all(partial(_make_dying, tmp_path, 9), range(9), WorkerSpec(2, "fork"))
 
 
@@ -111,7 +111,7 @@ def _gone(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] == "Z"
 
 
-def test_workers_follow_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = os.fork()
     if parent == 0:
         _all(partial(_make_sleeping, tmp_path), range(4), WorkerSpec(2, "fork"))

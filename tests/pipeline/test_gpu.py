@@ -14,7 +14,7 @@ import torch
 import surfaceviz
 from surfaceviz import store
 from surfaceviz.evaluate import EngineConfig, Evaluator
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
@@ -50,7 +50,7 @@ def test_data_are_on_the_device_once_and_no_batch_waits_for_the_host() -> None:
         evaluator = Evaluator(plan.context(), EngineConfig("eager", 8))
         evaluator.centre()
         held = torch.cuda.memory_allocated()
-        state = evaluator._place((0.1, 0.2))
+        state = evaluator._perturb((0.1, 0.2))
         torch.cuda.set_sync_debug_mode("error")
         try:
             evaluator._pass(state)

@@ -49,8 +49,8 @@ def _assert_equal_bits(a: Slice, b: Slice) -> None:
         np.testing.assert_array_equal(a.rise_stderr[name], b.rise_stderr[name])
 
 
-def _killed(target: Callable[[], object], after: float | None, *, waited: Path = Path()) -> int:
-    """Run ``target`` in a process, kill it a while after ``waited`` is there, and return its exit code."""
+def _killed(target: Callable[[], object], until: Callable[[], bool] | None = None) -> int:
+    """Run ``target`` in a process, kill it as soon as ``until`` holds, and return its exit code."""
 
     def alone() -> None:
         torch.set_num_threads(1)  # a forked process can't use its parent's OpenMP threads, and hangs if it tries
@@ -58,14 +58,22 @@ def _killed(target: Callable[[], object], after: float | None, *, waited: Path =
 
     process = multiprocessing.get_context("fork").Process(target=alone)
     process.start()
-    if after is not None:
-        oracles.wait_for(waited)
-        time.sleep(after)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
+    while until is not None and process.is_alive() and not until():
+        time.sleep(0.001)
+    if until is not None:
+        process.kill()
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def _evaluations() -> int:
+    return Path("ticks").stat().st_size if Path("ticks").exists() else 0
+
+
+def _tick() -> None:
+    with Path("ticks").open("a") as stream:
+        stream.write(".")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -74,19 +82,20 @@ def test_killed_at_ten_moments_a_run_goes_on_to_the_same_bits(workers: int, monk
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SHARE", 1.0)
     expected = oracles.run_slice(_problem(), AXES)
     moments = random.Random(workers)  # noqa: S311
+    problem = _problem(0.01, _tick)
     done = []
-    started = Path("measured")
     for k in range(10):
-        problem = _problem(0.01, started.touch)
-        started.unlink(missing_ok=True)
+        evaluations = _evaluations() + moments.randint(1, 20)
         _killed(
-            lambda problem=problem: oracles.run_slice(problem, AXES, output="a.h5", workers=workers, **EAGER),  # type: ignore[misc]
-            moments.uniform(0.0, 0.2) if k < 9 else 0.3,
-            waited=started,
+            lambda: oracles.run_slice(problem, AXES, output="a.h5", workers=workers, **EAGER),
+            # The last one has saved a point, the others may have saved any number.
+            (lambda: Path("a.h5").exists() and store.read("a.h5").done > 0)
+            if k == 9
+            else lambda evaluations=evaluations: _evaluations() >= evaluations,  # type: ignore[misc]
         )
         if Path("a.h5").exists():
             done.append(store.read("a.h5").done)
-    started.unlink()
+    Path("ticks").unlink()
     assert done == sorted(done)  # nothing that was safe is lost
     assert done[-1] > 0
     _assert_equal_bits(expected, oracles.run_slice(_problem(), AXES, output="a.h5", workers=workers))
@@ -104,7 +113,7 @@ def test_what_a_snapshot_holds_is_not_done_again(monkeypatch: pytest.MonkeyPatch
         if next(count) == 24:  # the centre is measured three times
             os.kill(os.getpid(), signal.SIGKILL)
 
-    assert _killed(lambda: oracles.run_slice(_problem(0, die), AXES, output="a.h5", **EAGER), None) == -signal.SIGKILL
+    assert _killed(lambda: oracles.run_slice(_problem(0, die), AXES, output="a.h5", **EAGER)) == -signal.SIGKILL
     assert store.read("a.h5").done == 20
     recorder = oracles.Recorder()
     resumed = oracles.run_slice(_problem(), AXES, output="a.h5", reporter=recorder)

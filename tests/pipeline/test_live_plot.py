@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,7 +93,8 @@ def test_watching_takes_less_than_two_per_cent_whatever_a_picture_takes(monkeypa
             pictures += watching.seconds > before
             clock.now += 2.5
         # what the first one takes can't be known beforehand; after it all together stay below
-        assert watching.seconds <= max(0.02 * (clock.now - begun), seconds)
+        allowed = max(0.02 * (clock.now - begun), seconds)  # of the clock above, which stands still between its steps
+        assert allowed >= watching.seconds
         assert pictures >= 3
 
 
@@ -137,10 +137,11 @@ def test_a_watched_run_has_whole_pictures_and_the_values_of_another(
     over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
+        last = False
+        while not last:
+            last = over.wait(0.01)  # the picture is read once more after the run, however fast that was
             if Path("a.png").exists():
                 seen.append(matplotlib.image.imread("a.png").shape)  # raises on a torn file
-            time.sleep(0.01)
 
     viewer = threading.Thread(target=look)
     viewer.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import oracles
@@ -12,12 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator, select_engine
-from surfaceviz.evaluate.conv_bn_fusion import Folding
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import batch_jointly
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
+
+
+@pytest.fixture(autouse=True)
+def _only_new_objects() -> Iterator[None]:
+    """Hide what is there already from `gc.get_objects`: in a long session, a million objects."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _held() -> int:
@@ -64,13 +74,13 @@ def test_points_take_four_copies_of_the_weights_at_the_most(
     wide: bool, engine: str, group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, witness = _deep(wide), _Witness()
-    forget = Folding.forget
+    release = ConvBnFusion.release
 
-    def seen(folding: Folding) -> None:  # a graph has no witness in it
+    def seen(folding: ConvBnFusion) -> None:  # a graph has no witness in it
         witness.look()
-        forget(folding)
+        release(folding)
 
-    monkeypatch.setattr(Folding, "forget", seen)
+    monkeypatch.setattr(ConvBnFusion, "release", seen)
     x = torch.randn(4, 128) if wide else torch.randn(4, 48, 4, 4)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     gc.collect()

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "refined": {"axes": [(-1, 1, 21), (-1, 1, 17)], "tol": 0.05},
     "found": {"axes": ["auto:9"], "bn": "recalibrate"},
     "sampled": {"axes": [(-1, 1, 21), (-1, 1, 17)], "tol": 0.2, "samples": "auto"},
-    "chosen": {"axes": [(-1, 1, 11)], "engine": None, "batch_size": None},  # by rank 0
+    "chosen": {"axes": [(-1, 1, 11)], "engine": None, "batch_size": None},  # rank 0 selects the engine
 }
 
 COLLECTIVE = """
@@ -37,7 +36,7 @@ sys.path.insert(0, {tests!r})
 import oracles
 import surfaceviz
 for name, call in {calls!r}.items():
-    surface = oracles.cut(oracles.net_problem(samples=400), **{{**{eager!r}, **call}}, output=f"{{name}}.h5")
+    surface = oracles.run_slice(oracles.net_problem(samples=400), **{{**{eager!r}, **call}}, output=f"{{name}}.h5")
     assert surface.complete  # on every rank
 """
 
@@ -46,13 +45,13 @@ import sys
 sys.path.insert(0, {tests!r})
 import oracles
 import surfaceviz
-from surfaceviz.execute import launched
-rank = launched().rank
+from surfaceviz.execute import mpi_placement
+rank = mpi_placement().rank
 try:
-    oracles.cut(oracles.net_problem(), [(-1, 1, 5)], seed=int(rank == 1))
+    oracles.run_slice(oracles.net_problem(), [(-1, 1, 5)], seed=int(rank == 1))
 except surfaceviz.SurfacevizError as error:
     print(rank, type(error).__name__, error, flush=True)
-surface = oracles.cut(oracles.net_problem(), [(-1, 1, 5)], seed=1)  # the next call finds all in order
+surface = oracles.run_slice(oracles.net_problem(), [(-1, 1, 5)], seed=1)  # the next call finds all in order
 print(rank + 10, surface.complete, flush=True)
 """
 
@@ -61,10 +60,11 @@ import os
 import surfaceviz.execute
 
 def problem():  # PAUSE s a point; FAULT says what goes wrong on rank 1
-    fault, launched = os.environ.get("FAULT"), surfaceviz.execute.launched()
-    fault = fault if launched and launched.rank == 1 else None
-    if launched and launched.rank == 0:
+    fault, placement = os.environ.get("FAULT"), surfaceviz.execute.mpi_placement()
+    fault = fault if placement and placement.rank == 1 else None
+    if placement and placement.rank == 0:
         time.sleep(float(os.environ.get("BUILDING", "0")))
+        open("built", "w").close()
     if fault == "unbuilt":
         raise OSError("no such disk")
     model = oracles.net()
@@ -121,8 +121,8 @@ def test_a_job_gives_the_bits_of_one_process_and_every_rank_works(launcher: str,
     assert (code, errors) == (0, "")
     for name, call in CALLS.items():
         surface = store.read(f"{name}.h5")
-        how = {"engine": surface.provenance["engine"], "batch_size": int(surface.provenance["batch_size"])}
-        _assert_equal_bits(surface, oracles.run_slice(oracles.net_problem(samples=400), **{**EAGER, **call, **how}))
+        fixed = {"engine": surface.provenance["engine"], "batch_size": int(surface.provenance["batch_size"])}
+        _assert_equal_bits(surface, oracles.run_slice(oracles.net_problem(samples=400), **{**EAGER, **call, **fixed}))
         counts = _counts(surface)
         assert set(counts) == {str(rank) for rank in range(ranks)}
         assert min(counts.values()) >= 1
@@ -133,24 +133,24 @@ def _start(launcher: str, ranks: int, *more: str, fault: str = "none") -> subpro
     return launchers.start(launcher, ranks, [*SLICE, *GRID, *more], {"FAULT": fault})
 
 
-def _ours(errors: str) -> str:
+def _own_lines(errors: str) -> str:
     """Return what surfaceviz itself said was wrong."""
     return "\n".join(line for line in errors.splitlines() if line.startswith("surfaceviz:"))
 
 
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
-def test_only_rank_0_talks(launcher: str) -> None:
+def test_only_rank_0_prints(launcher: str) -> None:
     code, out, errors = launchers.finish(_start(launcher, 3))
     assert code == 0
-    assert len(errors.splitlines()) == 1  # that an untrained net is no minimum
+    assert len(errors.splitlines()) == 1  # a warning that an untrained net is not a minimum
     lines = [line.split()[0] for line in out.splitlines()]
     assert lines.count("file") == lines.count("picture") == 1
     assert "200/200 points" in out
-    assert "\x1b" not in out  # no bar is drawn where nobody looks
+    assert "\x1b" not in out  # no progress bar without a terminal
 
 
-def _assert_goes_on(monkeypatch: pytest.MonkeyPatch, *, least: int = 1) -> None:
-    """The file is whole; the command goes on from it to the bits of an undisturbed run."""
+def _assert_resumes(monkeypatch: pytest.MonkeyPatch, *, least: int = 1) -> None:
+    """Check that the file is incomplete, and that the command resumes it to the bits of an undisturbed run."""
     monkeypatch.setenv("PAUSE", "0")
     assert least <= store.read("a.h5").done < 200
     assert launchers.finish(_start("openmpi", 2))[0] == 0
@@ -158,31 +158,22 @@ def _assert_goes_on(monkeypatch: pytest.MonkeyPatch, *, least: int = 1) -> None:
     _assert_equal_bits(store.read("a.h5"), whole)
 
 
-def _timed(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return code and stderr of a job that must end in 15 s from its first point."""
-    oracles.wait_for(Path("ticks"))
-    begun = time.monotonic()
-    code, _, errors = launchers.finish(process)
-    assert time.monotonic() - begun < 15
-    return code, errors
-
-
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
 def test_a_rank_that_raises_ends_the_job_with_its_name(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, errors = _timed(_start(launcher, 3, fault="raising"))
+    code, _, errors = launchers.finish(_start(launcher, 3, fault="raising"))
     assert code == 1 or (launcher == "mpich" and code)  # MPICH mixes in that it kills the others
-    assert _ours(errors).startswith("surfaceviz: rank 1 on ")
-    assert "measuring split train raised RuntimeError: bad luck (mine.py, line" in _ours(errors)
-    assert len(_ours(errors).splitlines()) == 1
+    assert _own_lines(errors).startswith("surfaceviz: rank 1 on ")
+    assert "measuring split train raised RuntimeError: bad luck (mine.py, line" in _own_lines(errors)
+    assert len(_own_lines(errors).splitlines()) == 1
     assert "Traceback" not in errors
-    _assert_goes_on(monkeypatch)
+    _assert_resumes(monkeypatch)
 
 
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
 def test_a_killed_rank_ends_the_job(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, _ = _timed(_start(launcher, 3, fault="killed"))
+    code, _, _ = launchers.finish(_start(launcher, 3, fault="killed"))
     assert code != 0
-    _assert_goes_on(monkeypatch, least=0)  # MPICH kills the others at once, Open MPI lets them save
+    _assert_resumes(monkeypatch, least=0)  # MPICH kills the others at once, Open MPI lets them save
 
 
 @pytest.mark.parametrize("launcher", ["openmpi", "mpich"])
@@ -192,13 +183,11 @@ def test_an_interrupt_of_the_launcher_ends_the_job(
 ) -> None:
     process = _start(launcher, 3)
     oracles.wait_for(Path("ticks"), 60)
-    begun = time.monotonic()
     process.send_signal(signum)
     code, _, errors = launchers.finish(process)
-    assert time.monotonic() - begun < 15
     assert code != 0
     assert "Traceback" not in errors
-    _assert_goes_on(monkeypatch)
+    _assert_resumes(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -210,21 +199,20 @@ def test_an_interrupt_of_the_launcher_ends_the_job(
         ("unbuilt", "rank 1 on .*: mine.py:problem raised OSError: no such disk"),
     ],
 )
-def test_ranks_that_differ_are_found_out_before_the_start(fault: str, words: str) -> None:
-    code, errors = _timed(_start("openmpi", 3, fault=fault))
+def test_ranks_that_differ_are_detected_before_the_start(fault: str, words: str) -> None:
+    code, _, errors = launchers.finish(_start("openmpi", 3, fault=fault))
     assert code == 1
-    assert re.match(f"surfaceviz: {words}", _ours(errors))
-    assert len(_ours(errors).splitlines()) == 1
+    assert re.match(f"surfaceviz: {words}", _own_lines(errors))
+    assert len(_own_lines(errors).splitlines()) == 1
     assert not Path("a.h5").exists()
 
 
-def test_a_rank_fails_while_rank_0_is_still_building(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BUILDING", "30")
-    begun = time.monotonic()
+def test_a_failing_rank_ends_the_job_while_rank_0_builds_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDING", "1000")
     code, _, errors = launchers.finish(_start("openmpi", 3, fault="unbuilt"))
     assert code == 1
-    assert re.match("surfaceviz: rank 1 on .*: mine.py:problem raised OSError: no such disk", _ours(errors))
-    assert time.monotonic() - begun < 25
+    assert re.match("surfaceviz: rank 1 on .*: mine.py:problem raised OSError: no such disk", _own_lines(errors))
+    assert not Path("built").exists()
 
 
 WEIGHTS = """
@@ -232,15 +220,15 @@ import sys
 sys.path.insert(0, {tests!r})
 import oracles
 import surfaceviz
-from surfaceviz.execute import launched
+from surfaceviz.execute import mpi_placement
 try:
-    oracles.cut(oracles.net_problem(), [(-1, 1, 5)], weights=f"w{{launched().rank}}.pt", output="a.h5")
+    oracles.run_slice(oracles.net_problem(), [(-1, 1, 5)], weights=f"w{{mpi_placement().rank}}.pt", output="a.h5")
 except surfaceviz.SurfacevizError as error:
-    print(launched().rank, error, flush=True)
+    print(mpi_placement().rank, error, flush=True)
 """
 
 
-def test_a_rank_with_another_weights_file_is_found_out() -> None:
+def test_a_rank_with_another_weights_file_is_detected() -> None:
     for rank in (0, 1):
         torch.save(oracles.net(seed=rank).state_dict(), f"w{rank}.pt")
     Path("weights.py").write_text(WEIGHTS.format(tests=str(Path(__file__).parents[1])))
@@ -250,21 +238,19 @@ def test_a_rank_with_another_weights_file_is_found_out() -> None:
     assert not Path("a.h5").exists()
 
 
-def test_ranks_take_the_devices_that_are_named() -> None:
+def test_ranks_accept_a_list_of_devices() -> None:
     code, _, errors = launchers.finish(_start("openmpi", 2, "--device=cpu,cpu"))
     assert code == 0, errors
 
 
-def test_a_rank_that_is_sent_a_signal_alone_ends_the_job() -> None:
+def test_a_signal_to_one_rank_ends_the_job() -> None:
     process = launchers.start("openmpi", 2, [*SLICE, "--axis=-1:1:2000"])
     oracles.wait_for(Path("ticks"), 60)
     ranks = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal() and _rank(p) == "1"]
-    begun = time.monotonic()
     os.kill(ranks[0], signal.SIGTERM)
     code, _, errors = launchers.finish(process)
     assert code == 1
-    assert re.match("surfaceviz: rank 1 on .*: it was ended by SIGTERM", _ours(errors))
-    assert time.monotonic() - begun < 10
+    assert re.match("surfaceviz: rank 1 on .*: ended by SIGTERM", _own_lines(errors))
 
 
 def _rank(process: Path) -> str | None:
@@ -279,68 +265,68 @@ def _rank(process: Path) -> str | None:
 
 
 def test_a_rank_that_hangs_does_not_keep_a_failed_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rank hangs for 1000 s; `launchers.finish` fails a job that does not end long before."""
     process = _start("openmpi", 3, fault="hanging")
     oracles.wait_for(Path("ticks"), 100)
-    begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     launchers.finish(process)
-    assert time.monotonic() - begun < 15
-    _assert_goes_on(monkeypatch)
+    _assert_resumes(monkeypatch)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_the_launcher_of_another_mpi_is_found_out(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launcher_of_another_mpi_is_detected(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMI_SIZE", "4")
     monkeypatch.setenv("PMI_RANK", str(rank))
     command = [sys.executable, *SLICE, *GRID]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    # The other ranks tell only if they live on when rank 0 has told: its exit code ends the job.
+    # Other ranks print the error only when they outlive rank 0, whose exit code ends the job.
     who = "rank 1: " if rank else ""
-    expected = f"surfaceviz: {who}mpiexec started 4 processes, but mpi4py's Open MPI v5.* sees 1: they are of different"
+    expected = f"surfaceviz: {who}mpiexec started 4 processes, but mpi4py's Open MPI v5.* sees 1: the launcher and"
     assert re.match(expected, done.stderr)
     assert not Path("a.h5").exists()
 
 
-def test_calls_that_differ_are_found_out() -> None:
+def test_calls_that_differ_are_detected() -> None:
     tests = str(Path(__file__).parents[1])
     Path("differ.py").write_text(DIFFER.format(tests=tests))
     code, out, _ = launchers.finish(launchers.start("openmpi", 3, ["differ.py"]))
     assert code == 0
-    told = sorted(out.splitlines(), key=lambda line: int(line.split()[0]))
-    assert re.match("0 ProblemError rank 1 on .*: seed is 1 here, 0 on rank 0; all ranks must make the same", told[0])
-    assert re.match("1 ProblemError seed is 1 here", told[1])
-    assert re.match("2 Dismissed rank 0 has stopped: rank 1 on", told[2])
-    assert told[3:] == ["10 True", "11 True", "12 True"]
+    lines = sorted(out.splitlines(), key=lambda line: int(line.split()[0]))
+    assert re.match("0 ProblemError rank 1 on .*: seed is 1 here, 0 on rank 0; all ranks must make the same", lines[0])
+    assert re.match("1 ProblemError seed is 1 here", lines[1])
+    assert re.match("2 RootStoppedError rank 0 has stopped: rank 1 on", lines[2])
+    assert lines[3:] == ["10 True", "11 True", "12 True"]
 
 
-def test_a_usage_error_is_told_once() -> None:
+def test_a_usage_error_is_printed_once() -> None:
     code, _, errors = launchers.finish(_start("openmpi", 3, "--axis=0:1:2"))
     assert code == 2
     assert "Traceback" not in errors
-    assert _ours(errors) == "surfaceviz: a slice has 1 or 2 axes, got 3"
+    assert _own_lines(errors) == "surfaceviz: a slice has 1 or 2 axes, got 3"
     code, _, errors = launchers.finish(_start("openmpi", 2, "--workers=3"))
     assert code == 2
-    assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave workers out", _ours(errors))
+    assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave workers out", _own_lines(errors))
 
 
 LOST = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 import oracles
-from surfaceviz.execute import crew, launched, member
-crew._ALIVE, member._LOST, member._PATIENCE = 0.2, 4.0, 1.0
-rank = launched().rank
+from surfaceviz.execute import mpi_placement, mpi_root, mpi_worker
+mpi_root._ALIVE_INTERVAL, mpi_worker._ROOT_TIMEOUT, mpi_worker._EXIT_WAIT = 0.2, 4.0, 1.0
+rank = mpi_placement().rank
 def measure(model, batch, count=iter(range(100))):
     if rank == 0 and next(count) == 6:
         os.kill(os.getpid(), signal.SIGSTOP)  # as if its node had gone
     return {{"loss": (model(batch[0]).sum(), 1.0)}}
-oracles.cut(oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=measure), [(-1, 1, 20)], engine="eager")
+problem = oracles.Problem(oracles.net(), (oracles.images(8)[0],), measure=measure)
+oracles.run_slice(problem, [(-1, 1, 20)], engine="eager")
 """
 
 
-def test_ranks_do_not_wait_for_ever_for_a_rank_0_that_is_gone() -> None:
+def test_ranks_end_when_rank_0_is_silent_for_too_long() -> None:
     Path("lost.py").write_text(LOST.format(tests=str(Path(__file__).parents[1])))
     code, _, errors = launchers.finish(launchers.start("openmpi", 2, ["lost.py"]), seconds=60)
     assert code != 0
-    assert "WorkerError: rank 0 has not been heard of for 4 s" in errors
+    assert "WorkerError: rank 0 has been silent for 4 s" in errors

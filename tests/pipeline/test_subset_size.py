@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from surfaceviz import store
-from surfaceviz.pipeline.slice import autotune, workers
-from surfaceviz.pipeline.slice.subset_size import enough_samples
+from surfaceviz.pipeline.slice import workers
+from surfaceviz.pipeline.slice.planning import autotune
+from surfaceviz.pipeline.slice.planning.subset_size import enough_samples
 from surfaceviz.problem import data
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice

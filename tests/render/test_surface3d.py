@@ -65,10 +65,12 @@ def _centre_of(pixels: NDArray[np.uint8], colour: str, tolerance: int = 12) -> N
     return np.array([columns.mean() + 0.5, rows.mean() + 0.5])
 
 
-@pytest.mark.parametrize("view", [Camera(-70, 50), Camera(25, 35, 1.4), Camera(*PRESETS["top"]), Camera(200, 60)])
+@pytest.mark.parametrize(
+    "view", [Camera.at(-70, 50), Camera.at(25, 35, 1.4), Camera.at(*PRESETS["top"]), Camera.at(200, 60)]
+)
 def test_the_marked_centre_is_at_the_pixel_where_the_camera_projects_it(view: Camera) -> None:
     renderer = OffscreenRenderer(_scene(_surface()), PIXELS)
-    renderer.render(Camera(-90, 20))  # the second picture of a renderer is not that of its first view
+    renderer.render(Camera.at(-90, 20))  # the second picture of a renderer is not that of its first view
     shot = renderer.render(view)
     renderer.close()
     scene = _scene(_surface())
@@ -80,7 +82,7 @@ def test_the_marked_centre_is_at_the_pixel_where_the_camera_projects_it(view: Ca
 
 def test_the_projection_is_that_of_a_pinhole_camera() -> None:
     """An independent pinhole: x' = f (x . right) / (x . forward), f from the angle of view."""
-    view, scene = Camera(-58, 38), _scene(_surface())
+    view, scene = Camera.at(-58, 38), _scene(_surface())
     renderer = OffscreenRenderer(scene, PIXELS)
     projection = renderer.render(view).projection
     renderer.close()
@@ -102,12 +104,12 @@ def test_a_mark_behind_the_surface_is_hidden() -> None:
     surface.values["train_loss"][:] = 1 + 9 * (surface.axes[1] < -0.5)
     renderer = OffscreenRenderer(_scene(surface), PIXELS)
     point = _scene(surface).points[0].place
-    assert renderer.render(Camera(-90, 3)).hides(point)
-    assert not renderer.render(Camera(-90, 89)).hides(point)
+    assert renderer.render(Camera.at(-90, 3)).hides(point)
+    assert not renderer.render(Camera.at(-90, 89)).hides(point)
     renderer.close()
 
 
-@pytest.mark.parametrize("view", [Camera(*angles) for angles in PRESETS.values()])
+@pytest.mark.parametrize("view", [Camera.at(*angles) for angles in PRESETS.values()])
 def test_the_box_fits_the_picture_from_every_side(view: Camera) -> None:
     scene = _scene(_surface())
     renderer = OffscreenRenderer(scene, PIXELS)
@@ -168,7 +170,7 @@ def test_a_cell_with_a_corner_that_is_not_finite_is_a_hole() -> None:
 def test_above_the_clip_the_surface_is_cut_off() -> None:
     """1 + beta^2 < 2 is -1 < beta < 1: seen from above, the last third of the picture along beta is bare."""
     renderer = OffscreenRenderer(_scene(_surface((21, 31)), clip=2.0), (300, 300))
-    shot = renderer.render(Camera(*PRESETS["top"]))
+    shot = renderer.render(Camera.at(*PRESETS["top"]))
     renderer.close()
     scene = _scene(_surface((21, 31)), clip=2.0)
     rows = [int(shot.projection(np.array([[0.3, y, 0.0]]))[0, 1]) for y in (0.28, 0.39)]  # beta 0.92 and 1.09
@@ -279,7 +281,7 @@ def test_a_trajectory_grows(tmp_path: Path) -> None:
     )
     scene = _scene(_surface(trajectory=path))
     renderer = OffscreenRenderer(scene, PIXELS)
-    shots = [renderer.render(Camera(-90, 60), until=k) for k in (1, 3, 5, 1)]
+    shots = [renderer.render(Camera.at(-90, 60), until=k) for k in (1, 3, 5, 1)]
     renderer.close()
     white = [int(np.all(shot.pixels > 240, axis=-1).sum()) for shot in shots]  # unknown distances are white balls
     assert white[0] < white[1] < white[2]
@@ -316,7 +318,7 @@ def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_window_has_all_surfaces_under_one_camera() -> None:
     surfaces = [_surface(title="a"), _surface(title="b")]
     plotter = build(
-        surfaces, scenes_of(surfaces, PlotOptions())[0], Camera(-58, 38), off_screen=True, window_size=[400, 200]
+        surfaces, scenes_of(surfaces, PlotOptions())[0], Camera.at(-58, 38), off_screen=True, window_size=[400, 200]
     )
     image = plotter.screenshot(return_img=True)
     assert plotter.renderers[0].camera is plotter.renderers[1].camera

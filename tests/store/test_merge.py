@@ -16,7 +16,7 @@ import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.directions import normalise, random
 from surfaceviz.errors import MergeError, StoreError
-from surfaceviz.pipeline.slice.coverage import Shard
+from surfaceviz.pipeline.slice.planning.coverage import Shard
 from surfaceviz.records import Slice
 
 EAGER: Any = {"engine": "eager", "batch_size": 128}
@@ -177,7 +177,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     for given, words in (
         (("--shard=0/3",), "shard: expected I/N with I from 1 to N, got 0/3"),
         (("--shard=3",), "shard: expected I/N, such as 2/8 for the second of eight parts, got '3'"),
-        (("--shard=1/3", "--tol=0.1"), "shard and tol don't go together: refinement is global"),
+        (("--shard=1/3", "--tol=0.1"), "shard and tol exclude each other"),
         (("--shard=1/3", "--dtype=auto"), "shard: parts that choose a dtype by themselves may not fit together"),
     ):
         assert cli.run(["slice", *grid, *given]) == 2

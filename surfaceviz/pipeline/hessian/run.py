@@ -17,7 +17,7 @@ from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
 from surfaceviz.curvature.sharded_hvp import ApplyMatrix, SetPoint
 from surfaceviz.errors import Interrupted, StoreError
-from surfaceviz.execute import MpiJob, MpiWorker, keep_memory, map_unordered
+from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.hessian.maps import Row, Rows, batch_of, blank_map, enter_row, map_provenance, rows_of
 from surfaceviz.pipeline.hessian.points import axes_of, points_of, targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
@@ -88,12 +88,12 @@ def _follow(worker: MpiWorker, job: MpiJob, request: HessianRequest) -> None:
     def multiply(_order: ShareSpectra) -> Any:
         memory = divided(targets, request, bases=1, processes=job.local_size)
         sums = make_sums(targets, request, memory, SampleShare(job.rank, job.size))
-        message = worker.answer(sums, (SetPoint, ApplyMatrix))
+        message = worker.answer_messages(sums, (SetPoint, ApplyMatrix))
         return None if isinstance(message, EndSpectra) else message
 
     def measure_rows(order: ShareMap) -> None:
         memory = divided(targets, request, bases=job.local_size, processes=job.local_size)
-        worker.serve(Rows(targets, replace(request, batch_size=order.batch_size), memory))
+        worker.process_chunks(Rows(targets, replace(request, batch_size=order.batch_size), memory))
 
     with borrowed(targets.problem.model, targets.device):
         worker.report(Fingerprint(contents=targets.identity))
@@ -101,7 +101,7 @@ def _follow(worker: MpiWorker, job: MpiJob, request: HessianRequest) -> None:
 
 
 def _result(request: HessianRequest, ranks: Ranks, command: str) -> HessianResult:
-    keep_memory()
+    retain_freed_memory()
     try:
         if request.file is None:
             return _of_problem(request, ranks, command)

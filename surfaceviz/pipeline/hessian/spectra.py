@@ -18,7 +18,7 @@ from surfaceviz.curvature import (
     min_basis_size,
     spectrum,
 )
-from surfaceviz.execute import WorkerSpec, available_memory, map_each
+from surfaceviz.execute import WorkerSpec, available_memory, map_workers
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import error_context, loss_sums
@@ -71,7 +71,7 @@ def spectra(
 ) -> Iterator[Spectrum]:
     """Yield the spectrum of each point by its number; each process multiplies on its share of the samples."""
     make = lambda number: make_sums(targets, request, memory, SampleShare(number, workers.count))  # noqa: E731
-    with map_each(make, workers) as each:
+    with map_workers(make, workers) as each:
         operator = Operator(each, targets.layout, targets.dtype)
         for number, wanted in missing:
             raise_if_interrupted()

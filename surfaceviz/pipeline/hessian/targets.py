@@ -20,11 +20,11 @@ from surfaceviz.pipeline.hessian.differences import differences as second_differ
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
-from surfaceviz.pipeline.slice.coverage import Coverage
-from surfaceviz.pipeline.slice.make_plan import make_plan
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.coverage import Coverage
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.resume import same_directions
 from surfaceviz.pipeline.slice.request import Request
-from surfaceviz.pipeline.slice.resume import same_directions
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
@@ -130,10 +130,10 @@ def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
 
 def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], State]:
     """Return what gives the weights of a point by canonical names, batch norms recalibrated where the slice does."""
-    canonical = {own: name for name, own in context.place.names.items()}
+    canonical = {own: name for name, own in context.perturb.names.items()}
 
     def made(place: tuple[float, ...]) -> State:
-        state = {name: tensor.clone() for name, tensor in context.place(place).items()}
+        state = {name: tensor.clone() for name, tensor in context.perturb(place).items()}
         if context.calibration is not None:
             recalibrate(context.problem, state, context.calibration.batches(_CALIBRATION))
         return {canonical[name]: tensor for name, tensor in state.items()}
@@ -167,7 +167,7 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
         del tensors  # one set of weights is held at a time
         points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
-    context = EvaluationContext(problem, Perturber(own_names, first, [], dtype, device), [])
+    context = EvaluationContext(problem=problem, perturb=Perturber(own_names, first, [], dtype, device), splits=[])
     return _targets(
         request, problem, problem.name or type(problem.model).__name__, filters, layout,
         split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,
@@ -179,17 +179,15 @@ def _targets(
     split: DataSplit,
     points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
 ) -> HessianTargets:  # fmt: skip
-    placer = context.place
+    perturb = context.perturb
     few = split if request.samples is None else split.subset(request.samples)
-    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[placer.dtype], placer.device))
-    with borrowed(problem.model, placer.device), error_context("the loss of a guess"):
-        guess = evaluate.uninformed_loss(EvaluationContext(problem, placer, [there]), there)
-    identity = {
-        "weights": ", ".join([fingerprint(placer.still), *(str(s.fields.get("weights_sha256", "")) for s in points)]),
-        "data": split.sha256, "request": request.words,
-    }  # fmt: skip
+    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
+    with borrowed(problem.model, perturb.device), error_context("the loss of a guess"):
+        guess = evaluate.uninformed_loss(EvaluationContext(problem=problem, perturb=perturb, splits=[there]), there)
+    weights = [fingerprint(perturb.cast_theta), *(str(point.fields.get("weights_sha256", "")) for point in points)]
+    identity = {"weights": ", ".join(weights), "data": split.sha256, "request": request.words}
     return HessianTargets(
-        problem, name, filters, layout, placer.names, evaluate.DTYPES[placer.dtype], placer.device, there, points,
+        problem, name, filters, layout, perturb.names, evaluate.DTYPES[perturb.dtype], perturb.device, there, points,
         directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,
     )  # fmt: skip
 

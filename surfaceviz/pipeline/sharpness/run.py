@@ -10,7 +10,7 @@ import torch
 
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
-from surfaceviz.execute import keep_memory
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import Memory, kinks
@@ -21,11 +21,11 @@ from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import CAUTION, CheckpointLabel, Objective, Sharpness, measure_sharpness
 from surfaceviz.signals import interruptible
 
-_BATCH = 128  # samples in a batch, as for m-sharpness
+_BATCH = 128  # samples of a batch: those of m-sharpness, whose graph there must be room for anyway
 
 
-def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
-    """Return the sharpness of every checkpoint and write the JSON file.
+def run_sharpness(asked: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
+    """Return the sharpness of every checkpoint, one after another, and write the JSON file.
 
     Raises:
         ValueError: an option is invalid.
@@ -33,24 +33,24 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
         Interrupted: a signal arrived.
     """
     reporter = reporter or QuietReporter()
-    keep_memory()
+    retain_freed_memory()
     with interruptible():
-        all_targets = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
-        names = iter(_names(all_targets))
+        each_target = [(each, targets_of(each, reporter.say, 0)) for each in asked.points]
+        names = iter(_names(each_target))
         found: list[Sharpness] = []
-        for hessian_request, targets in all_targets:
+        for hessian_request, targets in each_target:
             with borrowed(targets.problem.model, targets.device):
                 for number in range(len(targets.points)):
                     label = CheckpointLabel(next(names), targets.name)
-                    rescale = request.rescaled is None or len(found) < request.rescaled
+                    rescale = asked.rescaled is None or len(found) < asked.rescaled
                     found.append(
                         _at(
-                            targets, number, hessian_request, label, reporter=reporter, seed=request.seed,
+                            targets, number, hessian_request, label, reporter=reporter, seed=asked.seed,
                             rescale=rescale,
                         )
                     )  # fmt: skip
-    if request.json is not None:
-        _write(request.json, found)
+    if asked.json is not None:
+        _write(asked.json, found)
     return tuple(found)
 
 
@@ -64,7 +64,7 @@ def _at(
     seed: int,
     rescale: bool,
 ) -> Sharpness:
-    """Return the sharpness at one target point, in float64 for any dtype of the targets."""
+    """Return the sharpness at a target point, in float64 whatever the dtype of the targets."""
     for line in _caveats(targets, number, request.batch_size or _BATCH):
         reporter.warn(f"{label.name}: {line}")
     problem, device = targets.problem, targets.device
@@ -92,11 +92,11 @@ def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
         )
 
 
-def _names(all_targets: Sequence[tuple[HessianRequest, HessianTargets]]) -> list[str]:
+def _names(each_target: Sequence[tuple[HessianRequest, HessianTargets]]) -> list[str]:
     """Return the names of the checkpoints: short ones if these are unique."""
     short: list[str] = []
     long: list[str] = []
-    for request, targets in all_targets:
+    for request, targets in each_target:
         file = request.file
         short += [Path(w).name for w in request.weights] or [targets.name if file is None else file.stem]
         long += request.weights or [targets.name if file is None else str(file)]

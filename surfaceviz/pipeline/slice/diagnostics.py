@@ -10,8 +10,8 @@ import numpy as np
 from surfaceviz.directions.random import zero_filters
 from surfaceviz.directions.specs import FromFile, Toward
 from surfaceviz.evaluate import EngineConfig
-from surfaceviz.pipeline.slice.autotune import MOVING_SHARE, moving_share
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import EVALUATED, Slice
 

@@ -9,7 +9,7 @@ from surfaceviz.directions.axes import Axis
 from surfaceviz.directions.random import length
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.mpi import Fingerprint
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 
 _CONTENTS = {

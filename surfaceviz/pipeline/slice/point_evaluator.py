@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, tensor_float
-from surfaceviz.execute import Make, WorkerSpec
+from surfaceviz.evaluate import EngineConfig, Evaluator, PointValues, allow_tf32
+from surfaceviz.execute import FunctionFactory, WorkerSpec
 from surfaceviz.pipeline.slice.chunks import Chunk
-from surfaceviz.pipeline.slice.make_plan import make_plan
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records.rounding import same_bits
@@ -67,7 +67,9 @@ class PointEvaluator:
         moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
         within = {k: v.clip(0, 1) if k.endswith("_accuracy") else v for k, v in moved.items()}
         unknown = {name: np.full_like(array, np.nan) for name, array in values.stderr.items()}
-        return PointValues({**values.values, **within}, unknown, values.rise_stderr, values.note)
+        return PointValues(
+            values={**values.values, **within}, stderr=unknown, rise_stderr=values.rise_stderr, note=values.note
+        )
 
     def on_all(self, place: Sequence[float]) -> dict[str, float]:
         """Return the values at one point, on all samples."""
@@ -91,7 +93,7 @@ def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
     return centre, seconds
 
 
-def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> Make[Chunk, PointValues]:
+def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> FunctionFactory[Chunk, PointValues]:
     """Return what makes the function of a worker."""
     if where.count > 1 and where.method == "spawn":
         return partial(_build, plan.for_workers, plan.identity, points.centre.first)
@@ -110,7 +112,7 @@ def _build(
     torch.set_num_threads(1)
     differing = [key for key, value in plan.identity.items() if identity[key] != value]
     _for_life.enter_context(borrowed(plan.problem.model, plan.device))
-    _for_life.enter_context(tensor_float(plan.dtype, plan.device))
+    _for_life.enter_context(allow_tf32(plan.dtype, plan.device))
     points = PointEvaluator(plan)
     if differing or not same_bits(points.centre.first, centre):
         what = ", ".join(differing) or "the values at the centre"

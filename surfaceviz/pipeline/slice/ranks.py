@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.evaluate import tensor_float
+from surfaceviz.evaluate import allow_tf32
 from surfaceviz.execute import MpiJob, MpiWorker, cores
 from surfaceviz.pipeline.mpi import Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.provenance import attributes_of
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.autotune import prepared
 from surfaceviz.pipeline.slice.handshake import Opening, Settled, fingerprint_of
-from surfaceviz.pipeline.slice.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.autotune import prepared
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, reference_centre
 from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.pipeline.slice.run import SliceResult, run
@@ -51,7 +51,7 @@ def run_slice(
 def _follow(worker: MpiWorker, job: MpiJob, request: Request) -> None:
     """Build the same plan as rank 0, then evaluate the points that it hands out."""
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
-    opening: Opening = worker.hear()
+    opening: Opening = worker.receive()
     _refuse_other_call(request, opening.request)
     own = replace(request, problem=problem, dtype=opening.dtype, destination=Destination())
     plan = make_plan(own, lambda _line: None, place=job.local_rank)
@@ -61,9 +61,9 @@ def _follow(worker: MpiWorker, job: MpiJob, request: Request) -> None:
 
         def serve(settled: Settled) -> None:
             chosen = replace(plan, axes=settled.axes, dtype=settled.dtype, engine=settled.engine, subset=settled.subset)
-            stack.enter_context(tensor_float(chosen.dtype, chosen.device))
+            stack.enter_context(allow_tf32(chosen.dtype, chosen.device))
             known = early.evaluator if early is not None and early.engine == chosen.engine else None
-            worker.serve(PointEvaluator(chosen, known))
+            worker.process_chunks(PointEvaluator(chosen, known))
 
         follow_orders(worker, {Settled: serve})
 

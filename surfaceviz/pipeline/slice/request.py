@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surfaceviz.directions.axes import parse_axis
+from surfaceviz.directions.axes import Axis, parse_axis
 from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, one_of
-from surfaceviz.pipeline.slice.coverage import Coverage, Shard
+from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 
 if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
 
 Names = str | Sequence[str]
 _RANDOM = Random()
+_POINTS = 25  # on each axis of the default plane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class Request:
         problem: str | Problem,
         axes: Sequence[str | Sequence[float]] | None = None,
         *,
+        reach: float | None = None,
         weights: str | None = None,
         data: str | None = None,
         seed: int = _RANDOM.seed,
@@ -121,7 +123,7 @@ class Request:
         )  # fmt: skip
         return cls(
             problem=problem,
-            axes=tuple(map(parse_axis, axes)) if axes else None,
+            axes=_parse_axes(axes, reach),
             weights=weights,
             data=data,
             directions=spec,
@@ -179,6 +181,15 @@ class Request:
     def open_range(self) -> bool:
         """Whether the range of an axis is still to be found."""
         return any(not axis.has_range for axis in self.axes or ())
+
+
+def _parse_axes(axes: Sequence[str | Sequence[float]] | None, reach: float | None) -> Axes | None:
+    """Return the axes, or the default ones over [-reach, reach]; None where neither is given."""
+    if reach is None:
+        return tuple(map(parse_axis, axes)) if axes else None
+    if axes or not reach > 0:
+        raise ValueError(f"got reach {reach:g}{' and axes' if axes else ''}; give a positive reach, or axes")
+    return (Axis(-reach, reach, _POINTS),) * 2
 
 
 def _names(names: Names | None) -> tuple[str, ...]:

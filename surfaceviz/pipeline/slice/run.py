@@ -17,18 +17,18 @@ import numpy as np
 import surfaceviz.lock
 from surfaceviz import store
 from surfaceviz.errors import Interrupted, ProblemError, StoreError
-from surfaceviz.evaluate import Evaluator, PointValues, tensor_float
-from surfaceviz.execute import Run, WorkerSpec, cores, keep_memory, map_unordered
+from surfaceviz.evaluate import Evaluator, PointValues, allow_tf32
+from surfaceviz.execute import RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.mpi import Ranks
 from surfaceviz.pipeline.provenance import Attributes
 from surfaceviz.pipeline.slice import diagnostics
-from surfaceviz.pipeline.slice.autotune import loss_levels, settle
 from surfaceviz.pipeline.slice.chunks import Chunk, chunks
 from surfaceviz.pipeline.slice.handshake import Settled, fingerprint_of
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_beside
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.autotune import loss_levels, settle
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.resume import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, made, reference_centre
-from surfaceviz.pipeline.slice.resume import compare_centres, provenance, refuse_other
 from surfaceviz.pipeline.slice.schedule import PointBatch, Schedule, own_points, schedule_of
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer, Snapshots
 from surfaceviz.pipeline.slice.workers import check_devices, chunk_size, local_workers
@@ -95,7 +95,7 @@ def _slice_there(plan: Plan) -> Slice | None:
 
 def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceResult:
     started = time.monotonic()
-    keep_memory()
+    retain_freed_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = reference_centre(plan)
         _say_centre(plan, centre, ranks.reporter)
@@ -104,7 +104,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
         rounding = ranks.compare(fingerprint_of(plan, centre))
         levels = loss_levels(plan, centre)
         plan, evaluator, noted = _settled(plan, before, levels, ranks)
-        stack.enter_context(tensor_float(plan.dtype, plan.device))
+        stack.enter_context(allow_tf32(plan.dtype, plan.device))
         ranks.tell(Settled.of(plan))  # now, so that all build at the same time
         evaluator_of_points = PointEvaluator(plan, evaluator)
         plan = replace(plan, engine=evaluator_of_points.engine)
@@ -221,7 +221,7 @@ class _Filling:
             raise
         return self._fresh
 
-    def _round(self, batch: PointBatch, run: Run[Chunk, PointValues], schedule: Schedule) -> None:
+    def _round(self, batch: PointBatch, run: RunChunks[Chunk, PointValues], schedule: Schedule) -> None:
         size = chunk_size(self._points.seconds, len(batch.indices), self._workers.count)
         buffer, group = self.buffer, self._points.group
         for done in run(chunks(buffer.axes, batch.indices, buffer.origin, size, group, whole=batch.whole)):

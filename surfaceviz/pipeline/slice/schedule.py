@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
 from surfaceviz.records import FloatArray, describe_audit, finished_level
 from surfaceviz.refine import RefinementGoal, RefinementResult, fill, refinement

@@ -12,8 +12,8 @@ from surfaceviz import evaluate, store
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
 from surfaceviz.pipeline.slice.diagnostics import still
-from surfaceviz.pipeline.slice.plan import Plan
-from surfaceviz.pipeline.slice.resume import refuse_other
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.resume import refuse_other
 from surfaceviz.pipeline.slice.run import SliceResult
 from surfaceviz.pipeline.slice.schedule import own_points
 from surfaceviz.pipeline.slice.workers import worker_count

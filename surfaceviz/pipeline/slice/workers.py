@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 from surfaceviz.execute import WorkerSpec, can_fork, cores
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.problem.problem import Problem
 from surfaceviz.reporting import Reporter
 

@@ -25,7 +25,7 @@ _FOCUS = np.array([0.0, 0.0, (FLOOR + HEIGHT) / 2])
 _NUMBERS = (2, 3)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
     """A camera that looks at the middle of the box.
 
@@ -40,6 +40,11 @@ class Camera:
     elevation: float
     zoom: float = 1.0
     away: float | None = None
+
+    @classmethod
+    def at(cls, azimuth: float, elevation: float, zoom: float = 1.0) -> Camera:
+        """Return the camera in a direction, in degrees."""
+        return cls(azimuth=azimuth, elevation=elevation, zoom=zoom)
 
     @property
     def towards(self) -> FloatArray:
@@ -101,7 +106,7 @@ def parse_camera(given: str) -> Camera:
         ValueError: the text is neither.
     """
     if given in PRESETS:
-        return Camera(*PRESETS[given])
+        return Camera.at(*PRESETS[given])
     try:
         numbers = [float(number) for number in given.split(",")]
     except ValueError:
@@ -112,7 +117,7 @@ def parse_camera(given: str) -> Camera:
             f"camera: expected one of {', '.join(PRESETS)}, or AZIMUTH,ELEVATION[,ZOOM] in degrees, got {given!r}"
         )
     azimuth, elevation, *zoom = numbers
-    return Camera(
+    return Camera.at(
         azimuth, float(np.clip(elevation, -89.9, 89.9)), *zoom
     )  # straight down, the upward direction is undefined
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
-from surfaceviz.pipeline.slice.plan import Plan
-from surfaceviz.pipeline.slice.subset_size import fewest
+from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.pipeline.slice.planning.subset_size import fewest
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import FloatArray
 from surfaceviz.refine import ErrorMetric
@@ -43,7 +43,7 @@ def settle(
         plan = _with_dtype(plan, levels, noted, reporter)
     if plan.engine is not None:
         return plan, None, noted
-    with evaluate.tensor_float(plan.dtype, plan.device):
+    with evaluate.allow_tf32(plan.dtype, plan.device):
         chosen = _engine(plan, processes, noted, reporter)
     return replace(plan, engine=chosen.engine), chosen.evaluator, noted
 
@@ -54,7 +54,7 @@ def prepared(plan: Plan) -> SelectedEngine | None:
     chosen_later = "auto" in (plan.dtype, request.samples) or request.open_range
     if request.engine is None or plan.engine is not None or chosen_later:
         return None
-    with evaluate.tensor_float(plan.dtype, plan.device):
+    with evaluate.allow_tf32(plan.dtype, plan.device):
         return _measured(plan, 1)
 
 
@@ -212,7 +212,7 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], noted: Noted, reporter:
         if (share := moving_share(plan, dtype)) < MOVING_SHARE:
             why.append(f"{dtype}: only {share:.0%} of the weights change from point to point")
             continue
-        with evaluate.tensor_float(dtype, plan.device):
+        with evaluate.allow_tf32(dtype, plan.device):
             values = Evaluator(there, EngineConfig())(places).values
         error = max(_error(exact[name], values[name], levels[name]) for name in levels)
         if error > limit:
@@ -236,7 +236,7 @@ def _faster(plan: Plan, now: str, other: str, places: Sequence[tuple[float, ...]
     """Return whether the other dtype is faster than the one taken, each with the engine that suits it."""
     seconds = []
     for dtype in (now, other):
-        with evaluate.tensor_float(dtype, plan.device):
+        with evaluate.allow_tf32(dtype, plan.device):
             chosen = evaluate.select_engine(
                 plan.context(dtype), places, points=plan.points, engine=plan.request.engine,
                 batch_size=plan.request.batch_size, compiling=False,

@@ -42,7 +42,7 @@ def fewest(
         tolerance: of the interpolation.
     """
     centre = evaluator.centre().first
-    points = [evaluator.sampled(place) for place in places]
+    points = [evaluator.with_sample_deviations(place) for place in places]
     needed = 0
     for name, level in levels.items():
         shares = [shares[name] for _, shares in points if name in shares]

@@ -14,7 +14,7 @@ import torch
 from surfaceviz import store
 from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.records import Slice
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
 from surfaceviz.reporting import Reporter

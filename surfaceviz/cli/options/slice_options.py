@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from surfaceviz.cli.options import COMPUTE, DATA, OUTPUT
+from surfaceviz.cli.options.shared import COMPUTE, DATA, OUTPUT
 from surfaceviz.directions.specs import LOSS_DIRECTIONS
 
 DIRECTIONS, GRID = "Directions", "Grid"

@@ -164,8 +164,10 @@ class Plan:
 
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         return EvaluationContext(
-            self.problem,
-            Perturber(names, self.theta, [direction.tensors for direction in self.directions], dtype, self.device),
-            [there(split if subset is None else split.subset(subset)) for split in self.splits],
-            None if self.calibration is None else there(self.calibration),
+            problem=self.problem,
+            perturb=Perturber(
+                names, self.theta, [direction.tensors for direction in self.directions], dtype, self.device
+            ),
+            splits=[there(split if subset is None else split.subset(subset)) for split in self.splits],
+            calibration=None if self.calibration is None else there(self.calibration),
         )

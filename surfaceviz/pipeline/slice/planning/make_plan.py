@@ -15,7 +15,7 @@ from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.options import AUTO
 from surfaceviz.pipeline.resolve import device_of, file_name, read_theta, resolve
-from surfaceviz.pipeline.slice.plan import Plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import batch_norms

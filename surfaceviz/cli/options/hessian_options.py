@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from surfaceviz.cli.options import COMPUTE, OUTPUT
+from surfaceviz.cli.options.shared import COMPUTE, OUTPUT
 
 WHERE, WHAT, SOLVER = "Where", "What", "Solver"
 
