@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import dense
 import numpy as np
@@ -14,6 +15,7 @@ from torch import nn
 from surfaceviz.curvature import SpectrumSpec, spectrum
 from surfaceviz.curvature.density import quadrature, rademacher
 from surfaceviz.problem.problem import Problem
+from surfaceviz.records import describe_spectrum
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -97,6 +99,38 @@ def test_the_traces_interval_covers_the_dense_trace_in_at_least_88_of_100_seeds(
         assert found.trace_stderr is not None
         covered += abs(found.trace - np.trace(matrix)) <= 2.262 * found.trace_stderr  # Student, 9 degrees, 95%
     assert covered >= 88
+
+
+def _effective_rank(matrix: oracles.Array) -> float:
+    return float(np.trace(matrix) ** 2 / np.sum(matrix**2))
+
+
+@pytest.mark.parametrize("options", [{"probes": 10}, {"probes": 10, "density": True, "steps": 5}])
+def test_the_effective_ranks_interval_covers_the_dense_one_in_at_least_88_of_100_seeds(options: Any) -> None:
+    problem, matrix = _known("mlp")
+    bench, covered = dense.Bench(problem), 0
+    for seed in range(100):
+        found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(trace=True, seed=seed, rtol=1e-2, **options))
+        assert found.effective_rank is not None
+        assert found.effective_rank_stderr is not None
+        covered += abs(found.effective_rank - _effective_rank(matrix)) <= 2.262 * found.effective_rank_stderr
+    assert covered >= 88
+
+
+def test_the_effective_rank_is_exact_when_all_eigenvectors_are_known() -> None:
+    model, x, y = oracles.regression(samples=37, inputs=5, outputs=3)
+    bench = dense.Bench(Problem(model, (x, y), "mse"))
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec(trace=True, probes=3))
+    assert found.effective_rank == pytest.approx(_effective_rank(oracles.Quadratic(model, x, y).hessian), rel=1e-9)
+    assert found.effective_rank_stderr == pytest.approx(0, abs=1e-9)
+    assert any(label == "rank" for label, _ in describe_spectrum(found))
+
+
+def test_a_spectrum_without_probes_has_no_effective_rank() -> None:
+    bench = dense.Bench(_known("mlp")[0])
+    found, _ = spectrum(bench.operator, bench.point, SpectrumSpec())
+    assert found.effective_rank is None
+    assert not any(label == "rank" for label, _ in describe_spectrum(found))
 
 
 def test_layers_have_the_traces_and_top_eigenvalues_of_their_blocks() -> None:

@@ -32,6 +32,7 @@ from surfaceviz.sharpness_measures import CAUTION, MEASURES, Objective, Rescalin
 from surfaceviz.sharpness_measures.measurements import Measurement, change_of, mean_of, mean_over, median_of
 from surfaceviz.sharpness_measures.objective import Theta
 from surfaceviz.sharpness_measures.random_perturbations import distance, expected_rise, width
+from surfaceviz.sharpness_measures.theta_curvature import theta_curvature
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 
 CPU = torch.device("cpu")
@@ -169,6 +170,13 @@ def test_traces_and_eigenvalues_of_a_quadratic() -> None:
         assert abs(trace.value - np.trace(matrix)) < 4 * trace.stderr
     assert found.loss == pytest.approx(quadratic.loss0)
     assert found.gradient_norm == pytest.approx(np.linalg.norm(quadratic.gradient))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (5, 3)])
+def test_the_curvature_along_theta_is_that_of_the_quadratic(inputs: int, outputs: int) -> None:
+    objective, theta, quadratic = _quadratic(inputs=inputs, outputs=outputs)
+    exact = quadratic.theta @ quadratic.hessian @ quadratic.theta
+    assert theta_curvature(objective, theta).value == pytest.approx(exact, rel=1e-10)
 
 
 # Errors and verdicts
@@ -374,6 +382,17 @@ def test_batch_norm_rescaling_keeps_what_is_scaled_to_filters() -> None:
     for key in ("lambda_max_normalised", "trace_normalised", "expected_rise", "width"):
         assert norm.changes[key].factor == pytest.approx(1, rel=1e-6), key
     assert not norm.changes["m_sharpness"].survives
+
+
+def test_every_measure_survives_the_rescalings_that_it_is_registered_as_invariant_to() -> None:
+    seen = set()
+    for problem in (_mlp(nn.ReLU), oracles.net_problem()):
+        for effect in surfaceviz.sharpness(problem).rescalings:
+            for key, change in effect.changes.items():
+                if effect.kind in MEASURES[key].invariances:
+                    assert change.factor == pytest.approx(1, rel=1e-6), (key, effect.kind)
+                    seen.add((key, effect.kind))
+    assert seen == {(key, kind) for key, measure in MEASURES.items() for kind in measure.invariances}
 
 
 def test_a_network_that_is_not_homogeneous_is_not_rescaled() -> None:
