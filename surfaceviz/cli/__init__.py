@@ -47,20 +47,20 @@ def run(arguments: Sequence[str]) -> int:
         except (Interrupted, SurfacevizError, ValueError) as error:
             if "--debug" in arguments:
                 raise
-            return _tell(str(error) or type(error).__name__, _code(error))
+            return _print_error(str(error) or type(error).__name__, _code(error))
         except Exception as error:
             if (signum := received_signal()) is not None:
                 # It came while a library was being imported in C, which made another error of its exception.
-                return _tell(str(Interrupted(signum)), 128 + signum)
+                return _print_error(str(Interrupted(signum)), 128 + signum)
             # the parser's own errors, whose class typer keeps to itself
             message = getattr(error, "format_message", None)
             if message is not None:
                 command = getattr(getattr(error, "ctx", None), "info_name", None) or "surfaceviz"
                 called = "surfaceviz" if command.endswith("surfaceviz") else f"surfaceviz {command}"
-                return _tell(f"{message().replace('Value error, ', '')} (see {called} --help)", USAGE)
+                return _print_error(f"{message().replace('Value error, ', '')} (see {called} --help)", USAGE)
             if "--debug" in arguments:
                 raise
-            return _tell(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)
+            return _print_error(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)
 
 
 def _code(error: BaseException) -> int:
@@ -69,7 +69,7 @@ def _code(error: BaseException) -> int:
     return FAILURE if isinstance(error, SurfacevizError) else USAGE
 
 
-def _tell(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     from surfaceviz.execute import mpi_placement, silent_exit_code
 
     place = mpi_placement()

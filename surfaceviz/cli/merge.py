@@ -22,7 +22,7 @@ def merge(
     debug: options.Debug = False,
 ) -> None:
     """Join the parts of one slice, after checking that they fit and leave nothing out."""
-    from surfaceviz.pipeline.slice.live_plot import picture_beside
+    from surfaceviz.pipeline.slice.live_plot import picture_path
     from surfaceviz.store.merge import merge
 
     whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
@@ -32,5 +32,5 @@ def merge(
     if not no_plot:
         from surfaceviz import render
 
-        render.save(render.draw([whole]), picture_beside(output))
-        typer.echo(f"picture: {picture_beside(output)}")
+        render.save(render.draw([whole]), picture_path(output))
+        typer.echo(f"picture: {picture_path(output)}")

@@ -28,7 +28,7 @@ class Terminal:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._task = None
-        self._started = self._told = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         # A launcher shows what its ranks print line by line, the bar only at the end.
         self._bars = self._console.is_terminal and mpi_placement() is None
 
@@ -56,14 +56,14 @@ class Terminal:
         if self._quiet:
             return
         if fresh == 0:
-            self._started = self._told = time.monotonic()
+            self._started = self._last_line = time.monotonic()
             if done:
                 self.say(f"going on from {done}{f' of {total}' if total else ''} points")
         rate = fresh / max(time.monotonic() - self._started, 1e-9)
         if self._bars:
             self._draw(done, total, rate)
-        elif fresh and (time.monotonic() - self._told > _LINE_SECONDS or done == total):
-            self._told = time.monotonic()
+        elif fresh and (time.monotonic() - self._last_line > _LINE_SECONDS or done == total):
+            self._last_line = time.monotonic()
             left = f", {_duration((total - done) / rate)} left" if total else ""
             self.say(f"{done}{f'/{total}' if total else ''} points, {rate:.3g}/s{left}")
             sys.stdout.flush()

@@ -90,11 +90,11 @@ def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -
 def _finish(result: SliceResult, terminal: Terminal, *, draw: bool) -> None:
     """Draw the picture and print the closing lines."""
     from surfaceviz import render
-    from surfaceviz.pipeline.slice.live_plot import picture_beside
+    from surfaceviz.pipeline.slice.live_plot import picture_path
     from surfaceviz.pipeline.slice.summary import closing_lines
 
     assert result.path is not None
-    picture = picture_beside(result.path) if draw else None
+    picture = picture_path(result.path) if draw else None
     if picture is not None and (result.fresh or not picture.exists()):
         try:
             render.save(render.draw([result.surface]), picture)

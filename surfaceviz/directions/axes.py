@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # A coordinate below this fraction of the range is a rounding error of 0.
 _ZERO = 1e-12
-_MOST = 100_000  # points on an axis; more are assumed to be a typing error
+_MAX_POINTS = 100_000  # points on an axis; more are assumed to be a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Axis:
     def __post_init__(self) -> None:
         if self.count < 2:  # noqa: PLR2004
             raise ValueError(f"axis {self}: NUM is {self.count}, expected at least 2 points")
-        if self.count > _MOST:
-            raise ValueError(f"axis {self}: NUM is {self.count}, expected at most {_MOST} points")
+        if self.count > _MAX_POINTS:
+            raise ValueError(f"axis {self}: NUM is {self.count}, expected at most {_MAX_POINTS} points")
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum)):
             raise ValueError(f"axis {self}: the range must be finite")
         if self.minimum >= self.maximum:
@@ -58,7 +58,7 @@ class Axis:
             raise ValueError(f"axis {given!r}: NUM is {count}, expected a whole number")
         return cls(low, high, int(number))
 
-    def over(self, reach: float) -> Axis:  # noqa: ARG002  an axis without a range takes it
+    def with_range(self, reach: float) -> Axis:  # noqa: ARG002  an axis without a range takes it
         """Return the axis itself, whose range is known."""
         return self
 
@@ -88,7 +88,7 @@ class AutoAxis:
     def __str__(self) -> str:
         return f"auto:{self.count}"
 
-    def over(self, reach: float) -> Axis:
+    def with_range(self, reach: float) -> Axis:
         """Return the axis from -reach to reach."""
         return Axis(-reach, reach, self.count)
 
@@ -107,7 +107,7 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
     return AutoAxis(int(count))
 
 
-def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
+def axes_around(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
     """Return axes that contain the origin and ``points``, with a margin as a fraction of their extent."""
     axes = []
     for k, count in enumerate(counts):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from surfaceviz.directions.axes import Axis, fitted
+from surfaceviz.directions.axes import Axis, axes_around
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import line, plane
 from surfaceviz.directions.specs import Axes, Toward
@@ -40,7 +40,7 @@ def directions_between(
         directions, places, default = [line(theta, others[0], names[0])], [(1.0,)], LINE
     else:
         directions, places = plane(theta, others[0], others[1], parameters, (names[0], names[1]))
-        default = tuple(fitted(places, _POINTS, margin=_MARGIN))
+        default = tuple(axes_around(places, _POINTS, margin=_MARGIN))
     return DirectionSet(
         directions=directions,
         axes=axes or default,

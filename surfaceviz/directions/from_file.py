@@ -78,14 +78,14 @@ def directions_of_file(
         DirectionError: too few directions, or tensors that don't fit the model, are not finite, or all 0.
     """
     own = store.holds_slice(path)
-    found = _named(path, theta) if own else _numbered(path, model, count, say)
+    found = _read_slice_file(path, theta) if own else _read_reference_file(path, model, count, say)
     if count is not None and len(found) < count:
         raise DirectionError(f"{path} has {len(found)} direction, but {count} axes are given; give one --axis")
     moves = [name for name, named in named_tensors(model).items() if named.is_parameter]
     return [_direction(path, name, tensors, theta, moves) for name, tensors in zip(_AXES, found[:count], strict=False)]
 
 
-def _named(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[Any]]]:
+def _read_slice_file(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[Any]]]:
     """Return the tensors that a slice's file keeps."""
     found = store.read_directions(path)
     if not found or not all(found):
@@ -98,11 +98,11 @@ def _named(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[An
     return found
 
 
-def _numbered(path: Path, model: nn.Module, count: int | None, say: Say) -> list[dict[str, NDArray[Any]]]:
+def _read_reference_file(path: Path, model: nn.Module, count: int | None, say: Say) -> list[dict[str, NDArray[Any]]]:
     """Return the tensors of a direction file by name, those of buffers left out."""
     orders = TensorOrders.of(model)
     places = [
-        _matched(path, axis, shapes, orders)
+        _match_entries(path, axis, shapes, orders)
         for axis, shapes in zip(_AXES, reference_format.direction_shapes(path)[:count], strict=False)
     ]  # before anything is read
     found, still = [], []
@@ -120,7 +120,7 @@ def _numbered(path: Path, model: nn.Module, count: int | None, say: Say) -> list
     return found
 
 
-def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: TensorOrders) -> tuple[TensorEntry, ...]:
+def _match_entries(path: Path, axis: str, shapes: Sequence[Shape], orders: TensorOrders) -> tuple[TensorEntry, ...]:
     """Return what each tensor is of, by the one order in which all shapes fit."""
     both = {"parameters()": orders.parameters, "state_dict()": orders.state}
     fitting = {entries for entries in both.values() if [entry.shape for entry in entries] == list(shapes)}
@@ -128,8 +128,8 @@ def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: TensorOrder
         raise DirectionError(f"{path}: {axis} fits the orders of parameters() and of state_dict(), which differ here")
     if fitting:
         return fitting.pop()
-    order, entries = max(both.items(), key=lambda each: (len(each[1]) == len(shapes), _agreeing(each[1], shapes)))
-    i = _agreeing(entries, shapes)
+    order, entries = max(both.items(), key=lambda each: (len(each[1]) == len(shapes), _count_agreeing(each[1], shapes)))
+    i = _count_agreeing(entries, shapes)
     if i == min(len(entries), len(shapes)):
         raise DirectionError(
             f"{path}: {axis} has {len(shapes)} tensors, the model {len(orders.parameters)} parameters and "
@@ -141,7 +141,7 @@ def _matched(path: Path, axis: str, shapes: Sequence[Shape], orders: TensorOrder
     )
 
 
-def _agreeing(entries: Sequence[TensorEntry], shapes: Sequence[Shape]) -> int:
+def _count_agreeing(entries: Sequence[TensorEntry], shapes: Sequence[Shape]) -> int:
     """Return how many shapes agree from the first on."""
     pairs = enumerate(zip(entries, shapes, strict=False))
     return next((i for i, (e, shape) in pairs if e.shape != shape), min(len(entries), len(shapes)))

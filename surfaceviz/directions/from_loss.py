@@ -54,10 +54,10 @@ def gradient(_spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: i
     Raises:
         DirectionError: the gradient is 0.
     """
-    path = _Path(minimum, moving)
+    loss = _LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
-        _, slope, norm = path.start()
-    return [_direction("gradient", slope / norm, path.layout, f"norm {norm:.6g}")]
+        _, slope, norm = loss.start()
+    return [_direction("gradient", slope / norm, loss.layout, f"norm {norm:.6g}")]
 
 
 def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int) -> list[Direction]:
@@ -69,23 +69,23 @@ def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int)
     Raises:
         DirectionError: the gradient is 0, or no higher loss was found.
     """
-    path = _Path(minimum, moving)
+    loss = _LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
-        best, highest, reach = _ascend(path, spec.radius)
+        best, highest, reach = _ascend(loss, spec.radius)
     unit = best / torch.linalg.vector_norm(best)
-    return [_direction("ascent", unit, path.layout, f"loss {highest:.6g} at distance {reach:g}")]
+    return [_direction("ascent", unit, loss.layout, f"loss {highest:.6g} at distance {reach:g}")]
 
 
-def _ascend(path: _Path, radius: float) -> tuple[Tensor, float, float]:
+def _ascend(loss: _LossNearTheta, radius: float) -> tuple[Tensor, float, float]:
     """Return the step to the highest loss found, that loss, and the distance."""
-    highest, slope, norm = path.start()
+    highest, slope, norm = loss.start()
     best: Tensor | None = None
     reach = radius
     step = reach * slope / norm
     for _ in range(_STEPS):
-        loss, there = path.at(step)
-        if loss > highest:
-            best, highest = step, loss
+        value, there = loss.at(step)
+        if value > highest:
+            best, highest = step, value
             step = reach * there / torch.linalg.vector_norm(there)
         elif best is None:  # the first step crosses a ridge: take half of it
             reach /= 2
@@ -97,7 +97,7 @@ def _ascend(path: _Path, radius: float) -> tuple[Tensor, float, float]:
     return best, highest, reach
 
 
-class _Path:
+class _LossNearTheta:
     """Points near theta at which loss, gradient and Hessian are computed, one after another."""
 
     def __init__(self, minimum: Minimum, moving: Sequence[str]) -> None:
@@ -140,11 +140,11 @@ class _Path:
 
 
 def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: int) -> list[Direction]:
-    path = _Path(minimum, moving)
+    loss = _LossNearTheta(minimum, moving)
     spec = SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
     with borrowed(minimum.problem.model, minimum.device):
-        path.operator.set_point(0)
-        found = eigenpairs(path.operator, path.operator, spec)
+        loss.operator.set_point(0)
+        found = eigenpairs(loss.operator, loss.operator, spec)
     if not bool((found.residuals <= _RTOL * found.norm).all()):
         raise DirectionError(
             f"eigenvectors did not converge in {found.products} products (residuals "
@@ -152,7 +152,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
         )
     return [
         _direction(
-            "eigenvector", _with_sign(found.vectors[k].double()), path.layout,
+            "eigenvector", _with_sign(found.vectors[k].double()), loss.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
         )
         for k in reversed(range(len(found.eigenvalues)))

@@ -22,7 +22,7 @@ from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
 Tensors = Mapping[str, Tensor]
 
 # What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
-_NO_ROOM = 1e-6
+_MIN_ORTHOGONAL_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ class Regenerated(Mapping[str, Tensor]):
         self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
         self._factors: dict[str, Factors] = {}
         self.held: dict[str, Tensor] = {}
-        self.sha256 = fingerprint_of(self._first(sorted(moving), hold=hold))
+        self.sha256 = fingerprint_of(self._generate(sorted(moving), hold=hold))
 
-    def _first(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
+    def _generate(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
         """Yield what moves, keeping the factors, and the tensors where they are to be held."""
         for name in names:
-            tensor, by = self._made(name)
+            tensor, by = self._tensor_and_factors(name)
             if tensor.any():
                 self._factors[name] = by
                 if hold:
                     self.held[name] = tensor
                 yield name, tensor
 
-    def _made(self, name: str) -> tuple[Tensor, Factors]:
+    def _tensor_and_factors(self, name: str) -> tuple[Tensor, Factors]:
         """Return a tensor and its factors: those that are known, or new ones."""
         w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
         if filters.is_gain:
@@ -88,7 +88,7 @@ class Regenerated(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._factors:
             raise KeyError(name)
-        return self._made(name)[0]
+        return self._tensor_and_factors(name)[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self._factors  # without making it
@@ -162,7 +162,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random)
     """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
     square = filters.dot(d, d)
     rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
-    room = filters.dot(rest, rest) > _NO_ROOM**2 * filters.dot(e, e)
+    room = filters.dot(rest, rest) > _MIN_ORTHOGONAL_SHARE**2 * filters.dot(e, e)
     rest = filters.scaled(rest, room.to(rest.dtype))
     if filters.is_gain or spec.normalise in ("weight", "none"):
         return rest
@@ -228,15 +228,15 @@ def plane(
     w = {name: first[name].double() - theta[name].double() for name in names}
     across = [name for name in names if name in set(parameters)]
     length = _norm({name: u[name] for name in across})
-    shadow = _dot(u, w, across) / length**2 if length else 0.0
-    height = _norm({name: w[name] - shadow * u[name] for name in across}) / length if length else 0.0
-    if height <= _NO_ROOM:
+    projection = _dot(u, w, across) / length**2 if length else 0.0
+    height = _norm({name: w[name] - projection * u[name] for name in across}) / length if length else 0.0
+    if height <= _MIN_ORTHOGONAL_SHARE:
         raise DirectionError(f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward")
-    # first = theta + shadow u + height v, for parameters and buffers alike
-    v = {name: (w[name] - shadow * u[name]) / height for name in names}
+    # first = theta + projection u + height v, for parameters and buffers alike
+    v = {name: (w[name] - projection * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]
     directions = [_difference(cast[0], sources[1]), _difference(cast[1], f"{sources[0]}, orthogonal part")]
-    return directions, [(shadow, height), (1.0, 0.0)]
+    return directions, [(projection, height), (1.0, 0.0)]
 
 
 def _difference(tensors: Tensors, source: str) -> Direction:
@@ -250,7 +250,7 @@ def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:
     return math.fsum(_product(x[name], y[name]) for name in names)
 
 
-def length(x: Tensor) -> float:
+def tensor_norm(x: Tensor) -> float:
     """Return the norm of a tensor, in float64."""
     return math.sqrt(_product(x, x))
 

@@ -47,7 +47,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}")
-    problem = _guarded(lambda: factory(**_arguments(factory, folder, spec)), spec)
+    problem = _run_user_code(lambda: factory(**_arguments(factory, folder, spec)), spec)
     if not isinstance(problem, Problem):
         raise ProblemError(f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem")
     problem.name = problem.name or f"{Path(place).stem if place.endswith('.py') else place}-{attribute}"
@@ -63,25 +63,25 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickling look it up
-    _on_path(path.resolve().parent)
+    _add_to_path(path.resolve().parent)
     loader = spec.loader
-    _guarded(lambda: loader.exec_module(module), str(path))
+    _run_user_code(lambda: loader.exec_module(module), str(path))
     return module
 
 
 def _import(name: str) -> ModuleType:
-    _on_path(Path.cwd())  # a console script has its own folder there instead
-    module = _guarded(lambda: importlib.import_module(name), name)
+    _add_to_path(Path.cwd())  # a console script has its own folder there instead
+    module = _run_user_code(lambda: importlib.import_module(name), name)
     assert isinstance(module, ModuleType)
     return module
 
 
-def _on_path(folder: Path) -> None:
+def _add_to_path(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
 
-def _guarded(call: Callable[[], Any], what: str) -> Any:
+def _run_user_code(call: Callable[[], Any], what: str) -> Any:
     """Return what the user's code returns; whatever it raises becomes a `ProblemError` with its line."""
     try:
         return call()
