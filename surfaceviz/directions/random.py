@@ -21,7 +21,7 @@ from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
 
 Tensors = Mapping[str, Tensor]
 
-# What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
+# If Gram-Schmidt leaves less than this share of a filter, the rest is rounding, and the filter is set to 0.
 _MIN_ORTHOGONAL_SHARE = 1e-6
 
 
@@ -44,7 +44,7 @@ class Regenerated(Mapping[str, Tensor]):
         moving: names of the parameters that move.
         spec: the options; ``orthogonal`` is ignored, as it needs two directions at once.
         axis: the direction's number.
-        hold: whether the tensors are kept when they are first made.
+        hold: whether the tensors are kept in memory.
 
     Attributes:
         held: the tensors, if ``hold``.
@@ -67,7 +67,7 @@ class Regenerated(Mapping[str, Tensor]):
         self.sha256 = fingerprint_of(self._generate(sorted(moving), hold=hold))
 
     def _generate(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
-        """Yield what moves, keeping the factors, and the tensors where they are to be held."""
+        """Yield the tensors that move; keep their factors and, with ``hold``, the tensors."""
         for name in names:
             tensor, by = self._tensor_and_factors(name)
             if tensor.any():
@@ -77,7 +77,7 @@ class Regenerated(Mapping[str, Tensor]):
                 yield name, tensor
 
     def _tensor_and_factors(self, name: str) -> tuple[Tensor, Factors]:
-        """Return a tensor and its factors: those that are known, or new ones."""
+        """Return a tensor and its factors, which are computed only once."""
         w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
         if filters.is_gain:
             return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
@@ -91,7 +91,7 @@ class Regenerated(Mapping[str, Tensor]):
         return self._tensor_and_factors(name)[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._factors  # without making it
+        return name in self._factors  # without generating the tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._factors)
@@ -117,12 +117,12 @@ def random_directions(
         theta: canonical name -> weights, on the CPU.
         filters: the filters of every parameter.
         moving: names of the parameters that move.
-        spec: how.
+        spec: the options.
         count: the number of axes.
         regenerate: whether tensors are regenerated at each use instead of held; bit-identical.
 
     Raises:
-        DirectionError: no tensor moves: all are gains or have norm 0.
+        DirectionError: no tensor moves, because all are gains or have norm 0.
     """
     made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
@@ -135,8 +135,8 @@ def random_directions(
             tensors, sha256 = lazy if regenerate else lazy.held, lazy.sha256
         if not tensors:
             raise DirectionError(
-                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
-                "--ignore none moves those"
+                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay fixed; "
+                "move these by --ignore none"
             )
         record = records.DirectionRecord(
             kind="random", sha256=sha256, rule=rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
@@ -148,7 +148,7 @@ def random_directions(
 def _orthogonal_to(
     delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: Random
 ) -> dict[str, Tensor]:
-    """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
+    """Return ``eta`` made orthogonal to ``delta``, one tensor at a time, as float64 takes twice the memory."""
     made = {}
     for name, e in eta.items():
         d = delta[name] if name in delta else torch.zeros_like(e)
@@ -205,7 +205,7 @@ def line(theta: Tensors, other: Tensors, source: str) -> Direction:
     """
     tensors = {name: other[name] - w for name, w in theta.items() if w.is_floating_point()}
     if not any(tensor.any() for tensor in tensors.values()):
-        raise DirectionError(f"{source}: these are the weights of the problem itself; a line needs two models")
+        raise DirectionError(f"{source}: these weights equal the problem's; a line needs two different models")
     return _difference(tensors, source)
 
 
@@ -231,7 +231,9 @@ def plane(
     projection = _dot(u, w, across) / length**2 if length else 0.0
     height = _norm({name: w[name] - projection * u[name] for name in across}) / length if length else 0.0
     if height <= _MIN_ORTHOGONAL_SHARE:
-        raise DirectionError(f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward")
+        raise DirectionError(
+            f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give only one --toward"
+        )
     # first = theta + projection u + height v, for parameters and buffers alike
     v = {name: (w[name] - projection * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]

@@ -39,7 +39,7 @@ class MapRow:
 
 
 class RowEvaluator:
-    """Evaluates rows of a map. The first point starts from random vectors, each next one from its neighbour's eigenvectors.
+    """Evaluates rows of a map. The first point starts from random vectors, the others from a neighbour's eigenvectors.
 
     Args:
         targets: the points; the map's points are among them.
@@ -119,7 +119,7 @@ def map_provenance(request: HessianRequest, targets: HessianTargets) -> dict[str
 def map_batch_size(
     found: HessianMap, targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, first: int
 ) -> int:
-    """Return the batch size of a map: the request's, else the stored map's, else a measured one; the same in all processes."""
+    """Return the batch size of a map in all processes: the request's, else the stored one, else a measured one."""
     known = found.provenance.get("batch")
     if request.batch_size or known:
         return request.batch_size or int(known or 0)

@@ -27,7 +27,7 @@ def targets_of(request: HessianRequest, say: Callable[[str], None], local: int) 
 
 
 def points_of(request: HessianRequest, surface: Slice) -> tuple[tuple[float, ...], ...]:
-    """Return the points whose spectra are computed: the requested ones; by default theta, or none if a map is requested."""
+    """Return the points whose spectra are computed: the requested ones; by default theta, or none if there is a map."""
     return request.at or (() if request.grid else ((0.0,) * surface.ndim,))
 
 
@@ -40,7 +40,7 @@ def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:
     if request.grid and len(request.grid) != surface.ndim:
         given = ":".join(map(str, request.grid))
         raise ProblemError(
-            f"map {given} has {len(request.grid)} axes, but the slice has {surface.ndim}; give P:Q for two axes, P for one"
+            f"map {given} has {len(request.grid)} axes, but the slice has {surface.ndim}; give P:Q for two, P for one"
         )
     ends = [(float(axis[0]), float(axis[-1])) for axis in surface.axes]
     return [

@@ -149,7 +149,7 @@ class HessianRequest:
             raise ValueError("points and maps lie on a slice; give its file instead of the problem")
         if self.file is not None and (self.weights or self.output or self.learning_rate):
             raise ValueError(
-                f"{self.file} holds a slice with its own weights, and results go into it; leave out weights, output and lr"
+                f"{self.file} holds a slice with its own weights and gets the results; leave out weights, output and lr"
             )
 
     @property
@@ -159,7 +159,7 @@ class HessianRequest:
 
     @property
     def words(self) -> str:
-        """The options that all ranks must share, as text; without objects and with no names that may differ between machines."""
+        """The options that all ranks must share, as text; without objects and without names of files."""
         own = ("target", "problem", "data", "weights", "output", "memory", "overwrite")
         return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in own)
 

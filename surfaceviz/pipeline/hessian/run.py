@@ -56,9 +56,7 @@ from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter
 
 Missing: TypeAlias = list[tuple[int, SpectrumSpec]]  # number of a point, and its specification
-_WORTH_SHARING = (
-    2**24
-)  # parameters times samples; below it a product takes less time than a message to other processes; ours
+_WORTH_SHARING = 2**24  # parameters times samples; below it a message takes longer than a product; ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +162,8 @@ def _slice_result(request: HessianRequest, path: Path, ranks: Ranks) -> HessianR
             spectrum_store.surface = replace(spectrum_store.surface, hessian_map=found)
             fresh += _fill_map(request, targets, found, missing_rows(found, len(points)), ranks, spectrum_store)
     return HessianResult(
-        spectra=_stored_spectra(request, spectrum_store, keys), hessian_map=spectrum_store.surface.hessian_map if axes else None, path=path,
-        fresh=fresh,
+        spectra=_stored_spectra(request, spectrum_store, keys), path=path, fresh=fresh,
+        hessian_map=spectrum_store.surface.hessian_map if axes else None,
     )  # fmt: skip
 
 

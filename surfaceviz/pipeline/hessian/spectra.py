@@ -1,4 +1,4 @@
-"""Spectra of points, one point after another. The samples are divided among processes: one reduction for each product."""
+"""Spectra of points, one after another. Processes share the samples, with one reduction for each product."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MemoryBudget:
 
     @classmethod
     def of(cls, total: int | None, vector_bytes: int, *, most: int, bases: int, processes: int) -> MemoryBudget:
-        """Divide memory among ``bases`` bases, each of at most ``most`` vectors, and the graphs of ``processes`` processes."""
+        """Divide memory among ``bases`` bases of at most ``most`` vectors and the graphs of ``processes`` processes."""
         whole = total or available_memory() // 2
         vectors = min(most * vector_bytes, int(_VECTORS_SHARE * whole / bases))
         return cls(vectors, (whole - bases * vectors) // processes)

@@ -125,7 +125,7 @@ def requested_key(request: HessianRequest, targets: HessianTargets, number: int)
 
 
 def merge_record(records: Sequence[Spectrum], new: Spectrum) -> tuple[Spectrum, ...]:
-    """Add a spectrum, or merge it into the one with the same key and probes: fields that are None are taken from there."""
+    """Add a spectrum, or replace the one with the same key and probes, keeping fields that the new one lacks."""
     for i, old in enumerate(records):
         if record_key(old) == record_key(new) and _same_probes(old, new.probes):
             lacking = [f.name for f in fields(Spectrum) if getattr(new, f.name) is None]

@@ -52,8 +52,8 @@ class HessianTargets:
     Attributes:
         split: the samples, on the device and in the dtype.
         points: the points, by number.
-        directions: the slice's directions, rows (ndim, P) float64; None for checkpoints, and where a direction also moves
-            tensors that the matrix does not cover.
+        directions: of the slice, rows (ndim, P) float64; None for checkpoints, or if one moves tensors that the matrix
+            does not cover.
         scale: loss of an uninformed guess, with which gradients are compared; 0 if there is none.
         all_parameters: whether the matrix covers all parameters that are not frozen.
         identity: fingerprints that all processes must share.
@@ -135,7 +135,7 @@ def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
 
 
 def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], State]:
-    """Return a function that maps a point to its weights by canonical names; batch norms are recalibrated if the slice's are."""
+    """Return a function that maps a point to its weights by canonical names, with batch norms as in the slice."""
     canonical = {own: name for name, own in context.perturb.names.items()}
 
     def state_at(place: tuple[float, ...]) -> State:
@@ -252,7 +252,7 @@ def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
     for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
         if surface.provenance.get(key) != identity[key]:
             raise StoreError(
-                f"{path} was computed with other {word} ({str(surface.provenance.get(key))[:12]}) than the present ones "
+                f"{path} was computed with other {word} ({str(surface.provenance.get(key))[:12]}) than now "
                 f"({str(identity[key])[:12]}); compute the slice again"
             )
     if not same_directions(plan, surface, path):
@@ -267,7 +267,7 @@ def _check_place(surface: Slice, place: Sequence[float]) -> None:
     """
     if len(place) != surface.ndim:
         raise ProblemError(
-            f"point {_format_point(place)} has {len(place)} coordinates, but the slice has {surface.ndim}; give A,B or A"
+            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"
         )
     for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
         if not float(axis[0]) <= x <= float(axis[-1]):
@@ -281,7 +281,7 @@ def _format_point(place: Sequence[float]) -> str:
 
 
 def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
-    """Return the names of the parameters that are not frozen; all names if all are frozen, as in a model for inference."""
+    """Return the names of the parameters that are not frozen; all names if all are frozen."""
     named = named_tensors(problem.model)
     return [name for name in filters if named[name].tensor.requires_grad] or list(filters)
 

@@ -21,7 +21,7 @@ from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import CAUTION, CheckpointLabel, Objective, Sharpness, measure_sharpness
 from surfaceviz.signals import interruptible
 
-_BATCH = 128  # samples of a batch: the same as for m-sharpness, whose graph must fit into memory anyway
+_BATCH = 128  # samples in a batch: the same as for m-sharpness, whose graph must fit into memory anyway
 
 
 def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:

@@ -102,9 +102,7 @@ def _with_range(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     if reaches:
         reporter.say(f"range: {-reach:g} .. {reach:g}, over which {name} rises to {levels[name]:.4g}")
     else:
-        reporter.warn(
-            f"{name} does not rise to {levels[name]:.4g} within a distance of {_LARGEST:g}; using the range -1 .. 1"
-        )
+        reporter.warn(f"{name} does not rise to {levels[name]:.4g} up to {_LARGEST:g}; using the range -1 .. 1")
     notes["range_level"] = levels[name]
     found = tuple(axis.with_range(reach) for axis in asked)
     return replace(plan, axes=found)
@@ -144,9 +142,8 @@ def _with_subset(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter
     largest, needed, reason = max(counts.values()), None, _subset_obstacle(plan)
     if not reason:
         evaluator = Evaluator(plan.reference, EngineConfig())
-        needed = smallest_subset(
-            evaluator, _sample_points(plan, _SUBSET_POINTS, whole_grid=True), levels, counts, tolerance
-        )
+        places = _sample_points(plan, _SUBSET_POINTS, whole_grid=True)
+        needed = smallest_subset(evaluator, places, levels, counts, tolerance=tolerance)
         reason = f"fewer would save no time, or give an error over a third of {tolerance:g}"
     if needed is None:
         notes["samples_reason"] = f"all {largest}: {reason}"

@@ -83,8 +83,8 @@ def _negative_variances(plan: Plan) -> list[str]:
                 moved += coordinate * direction.tensors[name]
             below |= {name} if bool((moved < 0).any()) else set()
     line = (
-        f"{len(below)} batch norms' running variances fall below 0 within this range; there they are clipped to 0 and the "
-        "loss explodes; keep between the models by --axis, or use --bn recalibrate"
+        f"{len(below)} batch norms' running variances fall below 0 within this range, where they are clipped to 0 and "
+        "the loss explodes; keep between the models by --axis, or use --bn recalibrate"
     )
     return [line] if below else []
 

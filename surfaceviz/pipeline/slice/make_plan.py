@@ -106,13 +106,13 @@ def _directions_file(request: Request, own: Path | None, kept: Path | None) -> P
 def _moving_dtype(request: Request, usual: str, dtype: str) -> str:
     """Return the dtype in which weights move.
 
-    Between models, their difference is added to the weights: float32 would lose small weights next to a large difference.
+    Between models, float64: adding their difference in float32 would lose small weights next to a large difference.
     """
     return "float64" if isinstance(request.directions, Toward) or "float64" in (usual, dtype) else "float32"
 
 
 def _engine(request: Request, before: Mapping[str, Any]) -> EngineConfig | None:
-    """Return the engine of the resumed file, with the options that the request overrides; None if it is to be chosen."""
+    """Return the engine of the resumed file, updated by the request's options; None if it is to be chosen."""
     if before:
         same = request.engine in (None, before.get("engine_asked"))  # the engine used may differ from the requested one
         return EngineConfig(

@@ -50,9 +50,8 @@ class PointEvaluator:
         self.seconds /= self.group
         if self._on_all is not self._on_subset:
             subset_centre, self.centre = self.centre.first, self._on_all.centre()
-            self._shift = {
-                k: v - subset_centre[k] for k, v in self.centre.first.items() if k.endswith(("_loss", "_accuracy"))
-            }
+            shifted = [name for name in subset_centre if name.endswith(("_loss", "_accuracy"))]
+            self._shift = {name: self.centre.first[name] - subset_centre[name] for name in shifted}
 
     @property
     def engine(self) -> EngineConfig:
@@ -84,7 +83,7 @@ def reference_centre(plan: Plan) -> dict[str, float]:
 
 
 def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
-    """Return the centre's values and their time in seconds; measured a second time, warmed up, if that takes less than 1 s."""
+    """Return the centre's values and their time in seconds; repeated after a warm-up if that takes less than 1 s."""
     begun = time.monotonic()
     centre = evaluator.centre()
     seconds = time.monotonic() - begun

@@ -270,9 +270,7 @@ def _report_centre(plan: Plan, centre: Mapping[str, float], reporter: Reporter) 
         shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
         reporter.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
         if not math.isfinite(shown["loss"]):
-            raise ProblemError(
-                f"the {split.name} loss at the centre is {shown['loss']}; no slice can be computed around it"
-            )
+            raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; give other weights")
 
 
 def _interruption_message(plan: Plan, buffer: SliceBuffer, signum: int) -> str:

@@ -105,7 +105,7 @@ class RefinementSchedule:
             if audited:
                 audits += 1
                 self._reporter.say(
-                    f"audit {audits}: too many of the interpolated points are outside the tolerance; the refinement continues"
+                    f"audit {audits}: too many interpolated points are outside the tolerance; refining further"
                 )
 
     def _drop_subset(self) -> None:

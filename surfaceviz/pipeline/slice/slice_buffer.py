@@ -110,9 +110,7 @@ def _arrays(like: Iterable[str], kept: Mapping[str, FloatArray], shape: tuple[in
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if "/" in name or name.endswith("_stderr") or not name.isprintable():
-            raise ProblemError(
-                f"a split and a metric give the name {name!r}; it must not contain '/' or end in '_stderr'"
-            )
+            raise ProblemError(f"a split and a metric give {name!r}; names must not contain '/' or end in '_stderr'")
 
 
 class Snapshots:

@@ -25,6 +25,7 @@ def smallest_subset(
     places: Sequence[Sequence[float]],
     levels: Mapping[str, float],
     counts: Mapping[str, int],
+    *,
     tolerance: float,
 ) -> int | None:
     """Return the number of samples of each split that is enough; None if nearly all are needed.
@@ -59,7 +60,7 @@ def enough_samples(shares: FloatArray, losses: FloatArray, measure: ErrorMetric,
     """Return the smallest number of samples whose rises have an RMS error of at most ``limit``.
 
     Args:
-        shares: (k, n) each sample's share in the deviation of each point's rise, see `Evaluator.with_sample_deviations`.
+        shares: (k, n) each sample's share in the deviation of a point's rise, see `Evaluator.with_sample_deviations`.
         losses: (k,) on all samples.
         measure: the error metric.
         limit: largest error, in the unit of ``measure``.

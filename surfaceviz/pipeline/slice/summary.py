@@ -64,9 +64,10 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
         seconds = (time.monotonic() - begun) / engine.group
     points = len(own_points(plan))
     processes = worker_count(workers, points, points * seconds)
+    total = starting + points * seconds / processes
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
-    process_text = f"{processes} process{'es' if processes > 1 else ''}"
+    processes_text = f"{processes} process{'es' if processes > 1 else ''}"
     grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
     coverage = plan.request.coverage
     grid += "" if coverage.shard is None else f", part {coverage.shard}: {points} of them"
@@ -74,11 +75,10 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     rows = [
         ("points", f"{grid}, each of {samples} samples{partial}"),
         ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
-        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{process_text}"),
+        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{processes_text}"),
         (
             "time",
-            f"{seconds:.3g} s a point; at most about {starting + points * seconds / processes:.0f} s with {process_text}, "
-            + engine.name,
+            f"{seconds:.3g} s a point; at most about {total:.0f} s with {processes_text}, {engine.name}",
         ),
         ("output", _output(plan)),
     ]
