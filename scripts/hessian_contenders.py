@@ -23,7 +23,7 @@ from torch.nn import functional
 from surfaceviz.curvature import Operator, SampleShare, spectrum
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import divided, make_sums
+from surfaceviz.pipeline.hessian.spectra import build_hvp, divide_memory
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 
 TOP, BOTTOM = 5, 1
@@ -115,8 +115,8 @@ class Kept:
 
 def surfaceviz_operator(context: EvaluationContext) -> Operator:
     """Return ours as the tool builds it, not opened yet."""
-    memory = divided(context.targets, context.request, bases=1, processes=1)
-    sums = make_sums(context.targets, context.request, memory, SampleShare())
+    memory = divide_memory(context.targets, context.request, bases=1, processes=1)
+    sums = build_hvp(context.targets, context.request, memory, SampleShare())
     return Operator(lambda message: [sums(message)], context.targets.layout, context.targets.dtype)
 
 
@@ -165,7 +165,7 @@ def by_surfaceviz(context: EvaluationContext, _batch: int, rtol: float) -> Found
     wanted = replace(
         context.request.spectrum,
         rtol=rtol,
-        memory=divided(context.targets, context.request, bases=1, processes=1).vectors,
+        memory=divide_memory(context.targets, context.request, bases=1, processes=1).vectors,
     )
     operator = surfaceviz_operator(context)
     _, found = spectrum(operator, context.targets.site(0), wanted)

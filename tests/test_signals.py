@@ -31,7 +31,7 @@ def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, worke
     assert process.returncode == 128 + signum
     kept = store.read("a.h5").done
     name = signal.Signals(signum).name
-    assert f"interrupted by {name}; {kept} of 1000 points are in a.h5; the same command goes on from there" in errors
+    assert f"interrupted by {name}; {kept} of 1000 points are in a.h5; the same command resumes from there" in errors
     assert 0 < kept < 1000
     assert str(store.read("a.h5").provenance["command"]).startswith("surfaceviz slice mine.py:slow --axis=-1:1:20")
     assert len(errors.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The application that commands belong to, and what they share."""
+"""The command-line application and functions that its commands share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from surfaceviz.cli.help_panels import Application
 
-_JOINED = 3  # files of which a name is made
+_JOINED = 3  # largest number of files in a joined name
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
 
 app = Application(
@@ -37,7 +37,7 @@ def _common(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """See the loss surface of a neural network: slices around trained minima, drawn."""
@@ -45,7 +45,7 @@ def _common(
 
     place = mpi_placement()
     if place is not None and place.rank and context.invoked_subcommand not in _COLLECTIVE:
-        raise typer.Exit  # once is enough
+        raise typer.Exit  # only rank 0 runs the other commands
 
 
 def number_or_auto(name: str, given: str) -> int | None:
@@ -58,12 +58,12 @@ def number_or_auto(name: str, given: str) -> int | None:
 
 
 def command_line() -> str:
-    """Return the command that was typed."""
+    """Return the command as the user typed it."""
     return shlex.join(["surfaceviz", *sys.argv[1:]])
 
 
 def joined_stem(files: Sequence[Path]) -> str:
-    """Return the name, without an ending, of what is made of several files: those of the first three, joined."""
+    """Return the stems of the first three files, joined by hyphens."""
     from surfaceviz.store.file_names import stem_of
 
     return "-".join(map(stem_of, files[:_JOINED]))

@@ -90,4 +90,4 @@ def _print(result: HessianResult) -> None:
             + (f"; {found.unconverged} NOT CONVERGED" if found.unconverged else "")
             + (f"; |lambda_min / lambda_max| {ratio.min():.3g} .. {ratio.max():.3g}" if ratio.size else "")
         )
-    typer.echo(f"{'file':<11} {result.path}" + ("" if result.fresh else ", which had it already"))
+    typer.echo(f"{'file':<11} {result.path}" + ("" if result.fresh else ", nothing to recompute"))

@@ -22,10 +22,10 @@ def info(
 
     for path in files:
         if holds_training_curvature(path):
-            course = read_curvature(path)
-            noted = [(key.replace("_", " "), str(value)) for key, value in course.provenance.items()]
-            found = [row for spectrum in course.spectra for row in describe_spectrum(spectrum)]
-            _print_rows([("file", str(path)), *noted, *found])
+            training = read_curvature(path)
+            attributes = [(key.replace("_", " "), str(value)) for key, value in training.provenance.items()]
+            found = [row for spectrum in training.spectra for row in describe_spectrum(spectrum)]
+            _print_rows([("file", str(path)), *attributes, *found])
             continue
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]

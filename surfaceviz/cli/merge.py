@@ -14,16 +14,16 @@ from surfaceviz.cli.options import shared as options
 
 @app.command(epilog="Example: surfaceviz merge run-*of8.h5 -o run.h5")
 def merge(
-    parts: Annotated[list[Path], typer.Argument(metavar="PART...", help="Files that slice --shard has made.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file of the whole.")],
-    partial: Annotated[bool, typer.Option("--partial", help="Take what there is, though points are missing.")] = False,
+    parts: Annotated[list[Path], typer.Argument(metavar="PART...", help="Files of slice --shard.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file for the whole slice.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Allow missing points.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     *,
     no_plot: options.NoPlot = False,
     debug: options.Debug = False,
 ) -> None:
-    """Join the parts of one slice, after checking that they fit and leave nothing out."""
-    from surfaceviz.pipeline.slice.live_plot import picture_beside
+    """Join the parts of one slice, after checking that they fit and are complete."""
+    from surfaceviz.pipeline.slice.live_plot import picture_path
     from surfaceviz.store.merge import merge
 
     whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
@@ -33,5 +33,5 @@ def merge(
     if not no_plot:
         from surfaceviz import render
 
-        render.save(render.draw([whole]), picture_beside(output))
-        typer.echo(f"picture: {picture_beside(output)}")
+        render.save(render.draw([whole]), picture_path(output))
+        typer.echo(f"picture: {picture_path(output)}")

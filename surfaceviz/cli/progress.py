@@ -1,4 +1,4 @@
-"""A run on the terminal: a bar where there is one, plain lines now and then elsewhere."""
+"""Progress of a run on the terminal: a bar, or plain lines if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Terminal:
     """Reports a run on stdout, warnings on stderr.
 
     Args:
-        quiet: only warnings.
+        quiet: whether to print only warnings.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -28,8 +28,8 @@ class Terminal:
         self._quiet = quiet
         self._bar: Progress | None = None
         self._task = None
-        self._started = self._told = time.monotonic()
-        # A launcher shows what its ranks print line by line, the bar only at the end.
+        self._started = self._last_line = time.monotonic()
+        # A launcher forwards output line by line: a bar would appear only at the end.
         self._bars = self._console.is_terminal and mpi_placement() is None
 
     def __enter__(self) -> Self:
@@ -52,18 +52,18 @@ class Terminal:
         self._errors.print(f"warning: {line}", markup=False)
 
     def advance(self, done: int, total: int | None, fresh: int) -> None:
-        """Show points done, rate and time left, where it is known how many there are."""
+        """Show the number of points, the rate and, if the total is known, the time left."""
         if self._quiet:
             return
         if fresh == 0:
-            self._started = self._told = time.monotonic()
+            self._started = self._last_line = time.monotonic()
             if done:
-                self.say(f"going on from {done}{f' of {total}' if total else ''} points")
+                self.say(f"resuming from {done}{f' of {total}' if total else ''} points")
         rate = fresh / max(time.monotonic() - self._started, 1e-9)
         if self._bars:
             self._draw(done, total, rate)
-        elif fresh and (time.monotonic() - self._told > _LINE_SECONDS or done == total):
-            self._told = time.monotonic()
+        elif fresh and (time.monotonic() - self._last_line > _LINE_SECONDS or done == total):
+            self._last_line = time.monotonic()
             left = f", {_duration((total - done) / rate)} left" if total else ""
             self.say(f"{done}{f'/{total}' if total else ''} points, {rate:.3g}/s{left}")
             sys.stdout.flush()
@@ -81,7 +81,7 @@ class Terminal:
 
 
 def _duration(seconds: float) -> str:
-    """Return a time in words.
+    """Return a time as text.
 
     >>> _duration(75.4), _duration(4000), _duration(8)
     ('1 min 15 s', '1 h 6 min', '8 s')

@@ -1,4 +1,4 @@
-"""The command ``surfaceviz slice``. Heavy libraries are imported inside it, so that --help answers at once."""
+"""The command ``surfaceviz slice``. It imports heavy libraries inside functions, so that --help stays fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEFAULT = defaults_of(Request.of)
 @app.command(
     epilog="Example: surfaceviz slice train.py:problem --weights best.pt --axis -1:1:51 --axis -1:1:51",
 )
-def slice(  # noqa: A001  the field's word for a cut
+def slice(  # noqa: A001  the name of the command
     context: typer.Context,
     problem: options.Problem = "resnet20-digits",
     seed: options.Seed = _DEFAULT.seed,
@@ -98,15 +98,15 @@ def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -
 def _finish(result: SliceResult, terminal: Terminal, *, draw: bool) -> None:
     """Draw the picture and print the closing lines."""
     from surfaceviz import render
-    from surfaceviz.pipeline.slice.live_plot import picture_beside
+    from surfaceviz.pipeline.slice.live_plot import picture_path
     from surfaceviz.pipeline.slice.summary import closing_lines
 
     assert result.path is not None
-    picture = picture_beside(result.path) if draw else None
+    picture = picture_path(result.path) if draw else None
     if picture is not None and (result.fresh or not picture.exists()):
         try:
             render.save(render.draw([result.surface]), picture)
-        except ValueError as error:  # every point diverged: the file is whole all the same
+        except ValueError as error:  # every point diverged; the file is complete nevertheless
             terminal.warn(f"no picture: {error}")
             picture = None
     for label, text in closing_lines(result, picture):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from surfaceviz.records import FloatArray
 
-# A coordinate below this fraction of the range is a rounding error of 0.
+# A coordinate below this fraction of the range counts as 0.
 _ZERO = 1e-12
-_MOST = 100_000  # points on an axis; more are assumed to be a typing error
+_MAX_POINTS = 100_000  # points on an axis; more are assumed to be a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,15 @@ class Axis:
     def __post_init__(self) -> None:
         if self.count < 2:  # noqa: PLR2004
             raise ValueError(f"axis {self}: NUM is {self.count}, expected at least 2 points")
-        if self.count > _MOST:
-            raise ValueError(f"axis {self}: NUM is {self.count}, expected at most {_MOST} points")
+        if self.count > _MAX_POINTS:
+            raise ValueError(f"axis {self}: NUM is {self.count}, expected at most {_MAX_POINTS} points")
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum)):
             raise ValueError(f"axis {self}: the range must be finite")
         if self.minimum >= self.maximum:
             raise ValueError(f"axis {self}: MIN must be below MAX")
 
     def __str__(self) -> str:
-        # exact, as runs are told apart by it
+        # exact, as this text identifies runs
         return ":".join([*(repr(x).removesuffix(".0") for x in (self.minimum, self.maximum)), str(self.count)])
 
     @classmethod
@@ -58,17 +58,17 @@ class Axis:
             raise ValueError(f"axis {given!r}: NUM is {count}, expected a whole number")
         return cls(low, high, int(number))
 
-    def over(self, reach: float) -> Axis:  # noqa: ARG002  an axis without a range takes it
-        """Return the axis itself, whose range is known."""
+    def with_range(self, reach: float) -> Axis:  # noqa: ARG002  the interface of `AutoAxis`
+        """Return the axis itself, which has a range."""
         return self
 
     def coordinates(self) -> FloatArray:
-        """Return the coordinates, shape (count,); 0 is exactly 0 where it is one of them.
+        """Return the coordinates, shape (count,); a coordinate at 0 is exactly 0.
 
         >>> Axis(-0.3, 0.3, 3).coordinates().tolist()
         [-0.3, 0.0, 0.3]
         """
-        import numpy as np  # noqa: PLC0415  options are parsed without it, so that --help is fast
+        import numpy as np  # noqa: PLC0415  --help must stay fast
 
         x = np.linspace(self.minimum, self.maximum, self.count)
         x[np.abs(x) < _ZERO * (self.maximum - self.minimum)] = 0.0
@@ -88,7 +88,7 @@ class AutoAxis:
     def __str__(self) -> str:
         return f"auto:{self.count}"
 
-    def over(self, reach: float) -> Axis:
+    def with_range(self, reach: float) -> Axis:
         """Return the axis from -reach to reach."""
         return Axis(-reach, reach, self.count)
 
@@ -107,12 +107,12 @@ def parse_axis(given: str | Sequence[float]) -> Axis | AutoAxis:
     return AutoAxis(int(count))
 
 
-def fitted(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
+def axes_around(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, margin: float) -> list[Axis]:
     """Return axes that contain the origin and ``points``, with a margin as a fraction of their extent."""
     axes = []
     for k, count in enumerate(counts):
         along = [0.0, *(p[k] for p in points)]
         pad = margin * (max(along) - min(along))
-        # Rounded, so that the rounding of the points themselves does not make another axis.
+        # Rounded, so that rounding errors of the points do not change the axis.
         axes.append(Axis(float(f"{min(along) - pad:.4g}"), float(f"{max(along) + pad:.4g}"), count))
     return axes

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from surfaceviz.directions.axes import Axis, fitted
+from surfaceviz.directions.axes import Axis, axes_around
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import line, plane
 from surfaceviz.directions.specs import Axes, Toward
 from surfaceviz.problem.parameters import fingerprint
 
 LINE: Axes = (Axis(-0.5, 1.5, 41),)  # between two models. Source: Goodfellow et al., arXiv 1412.6544, with a margin
-_POINTS = (25, 25)  # of the plane through three models
+_POINTS = (25, 25)  # grid of the plane through three models
 _MARGIN = 0.25  # around three models, as a share of their extent
 
 
@@ -28,7 +28,7 @@ def directions_between(
         spec: the models' files.
         minimum: the model at the origin.
         others: weights and buffers of the models, in the dtype of ``minimum.theta``.
-        axes: axes that were asked for; by default a range that holds all models.
+        axes: the requested axes; by default axes that contain all models.
 
     Raises:
         DirectionError: two models are equal, or three lie on one line.
@@ -40,7 +40,7 @@ def directions_between(
         directions, places, default = [line(theta, others[0], names[0])], [(1.0,)], LINE
     else:
         directions, places = plane(theta, others[0], others[1], parameters, (names[0], names[1]))
-        default = tuple(fitted(places, _POINTS, margin=_MARGIN))
+        default = tuple(axes_around(places, _POINTS, margin=_MARGIN))
     return DirectionSet(
         directions=directions,
         axes=axes or default,
@@ -53,5 +53,5 @@ def directions_between(
 
 def _differing_buffers(theta: Mapping[str, Tensor], others: Sequence[Mapping[str, Tensor]]) -> list[str]:
     """Return the integer tensors in which models differ, except the counters of batch norms, which have no effect."""
-    rigid = [k for k, w in theta.items() if not w.is_floating_point() and not k.endswith("num_batches_tracked")]
-    return [name for name in rigid if any(not torch.equal(theta[name], other[name]) for other in others)]
+    fixed = [k for k, w in theta.items() if not w.is_floating_point() and not k.endswith("num_batches_tracked")]
+    return [name for name in fixed if any(not torch.equal(theta[name], other[name]) for other in others)]

@@ -1,4 +1,4 @@
-"""Making the directions that a specification describes."""
+"""Construction of directions from their specification."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def build_directions(
 
     Args:
         spec: one of the four kinds.
-        minimum: the model that they start from.
-        axes: axes that were asked for; None for the default ones.
-        kept: a file of the same slice; directions that take long are read from it.
-        say: takes a line of information.
+        minimum: the model at the origin.
+        axes: the requested axes; None for the default ones.
+        kept: a file of the same slice, from which directions are read if recomputing them is slow.
+        say: receives lines of information.
 
     Raises:
         DirectionError: nothing moves, a file does not fit, eigenvectors did not converge, ...
@@ -81,7 +81,7 @@ def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path |
 
 
 def _kept_directions(path: Path | None, count: int) -> list[Direction]:
-    """Return the directions that a slice's file keeps; none where it keeps another number of them."""
+    """Return the directions that a slice's file stores; an empty list if it does not store ``count`` of them."""
     tensors = [] if path is None else store.read_directions(path)
     if path is None or len(tensors) != count or not all(tensors):
         return []

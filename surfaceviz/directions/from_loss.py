@@ -1,4 +1,4 @@
-"""Directions that the loss determines: eigenvectors of its Hessian, its gradient, an ascent.
+"""Directions from the loss: eigenvectors of the Hessian, the gradient, an ascent.
 
 Each function takes (spec, minimum, moving, count) and returns one or two unit directions, so that a coordinate is a
 distance in weight space. `specs.LOSS_DIRECTIONS` lists them.
@@ -23,9 +23,9 @@ from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import fingerprint, named_tensors
 from surfaceviz.records import DirectionRecord as Record
 
-_STEPS = 20  # of the ascent; ours
-_RTOL = 1e-5  # of ||H||: residuals of eigenvectors, whose angles are off by these over the gap to the next; ours
-_MEMORY_SHARE = 0.25  # of the free memory, each, for graphs and vectors
+_STEPS = 20  # steps of the ascent; ours
+_RTOL = 1e-5  # residuals of eigenvectors relative to ||H||; the error of an angle is this over the relative gap; ours
+_MEMORY_SHARE = 0.25  # share of the free memory for graphs, and the same for vectors
 
 
 def top_eigenvectors(_spec: FromLoss, minimum: Minimum, moving: Sequence[str], count: int) -> list[Direction]:
@@ -54,10 +54,10 @@ def gradient(_spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: i
     Raises:
         DirectionError: the gradient is 0.
     """
-    path = LossPath(minimum, moving)
+    loss = LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
-        _, slope, norm = path.start()
-    return [unit_direction("gradient", slope / norm, path.layout, f"norm {norm:.6g}")]
+        _, slope, norm = loss.start()
+    return [unit_direction("gradient", slope / norm, loss.layout, f"norm {norm:.6g}")]
 
 
 def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int) -> list[Direction]:
@@ -69,36 +69,36 @@ def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int)
     Raises:
         DirectionError: the gradient is 0, or no higher loss was found.
     """
-    path = LossPath(minimum, moving)
+    loss = LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
-        best, highest, reach = _ascend(path, spec.radius)
+        best, highest, reach = _ascend(loss, spec.radius)
     unit = best / torch.linalg.vector_norm(best)
-    return [unit_direction("ascent", unit, path.layout, f"loss {highest:.6g} at distance {reach:g}")]
+    return [unit_direction("ascent", unit, loss.layout, f"loss {highest:.6g} at distance {reach:g}")]
 
 
-def _ascend(path: LossPath, radius: float) -> tuple[Tensor, float, float]:
+def _ascend(loss: LossNearTheta, radius: float) -> tuple[Tensor, float, float]:
     """Return the step to the highest loss found, that loss, and the distance."""
-    highest, slope, norm = path.start()
+    highest, slope, norm = loss.start()
     best: Tensor | None = None
     reach = radius
     step = reach * slope / norm
     for _ in range(_STEPS):
-        loss, there = path.at(step)
-        if loss > highest:
-            best, highest = step, loss
+        value, there = loss.at(step)
+        if value > highest:
+            best, highest = step, value
             step = reach * there / torch.linalg.vector_norm(there)
-        elif best is None:  # the first step crosses a ridge: take half of it
+        elif best is None:  # the first step crosses a ridge: halve it
             reach /= 2
             step = reach * slope / norm
         else:
             break
     if best is None:
-        raise DirectionError(f"no higher loss was found along the gradient within {radius:g}; take --along gradient")
+        raise DirectionError(f"found no higher loss along the gradient within {radius:g}; take --along gradient")
     return best, highest, reach
 
 
-class LossPath:
-    """Points near theta at which loss, gradient and Hessian are computed, one after another."""
+class LossNearTheta:
+    """The loss, its gradient and its Hessian at points near theta."""
 
     def __init__(self, minimum: Minimum, moving: Sequence[str]) -> None:
         names = tuple(sorted(moving))
@@ -129,30 +129,30 @@ class LossPath:
         loss, slope = self.at(torch.zeros(self.layout.dimension, dtype=torch.float64))
         norm = float(torch.linalg.vector_norm(slope))
         if not norm > 0:
-            raise DirectionError("the gradient is 0: it has no direction; take --along hessian")
+            raise DirectionError("the gradient is 0 and has no direction; take --along hessian")
         return loss, slope, norm
 
     def at(self, step: Tensor) -> tuple[float, Tensor]:
         """Return loss and gradient at theta plus a step, (P,) float64."""
         self._step = step
-        begun = self.operator.set_point(0)
-        return begun.loss, begun.gradient
+        point = self.operator.set_point(0)
+        return point.loss, point.gradient
 
 
 def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: int) -> list[Direction]:
-    path = LossPath(minimum, moving)
+    loss = LossNearTheta(minimum, moving)
     spec = SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
     with borrowed(minimum.problem.model, minimum.device):
-        path.operator.set_point(0)
-        found = eigenpairs(path.operator, path.operator, spec)
+        loss.operator.set_point(0)
+        found = eigenpairs(loss.operator, loss.operator, spec)
     if not bool((found.residuals <= _RTOL * found.norm).all()):
         raise DirectionError(
             f"eigenvectors did not converge in {found.products} products (residuals "
-            f"{', '.join(f'{r:.1e}' for r in found.residuals)}); --along gradient and random directions need none"
+            f"{', '.join(f'{r:.1e}' for r in found.residuals)}); take --along gradient or random directions"
         )
     return [
         unit_direction(
-            "eigenvector", _with_sign(found.vectors[k].double()), path.layout,
+            "eigenvector", _with_sign(found.vectors[k].double()), loss.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
         )
         for k in reversed(range(len(found.eigenvalues)))
@@ -160,7 +160,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
 
 
 def _with_sign(vector: Tensor) -> Tensor:
-    """Return one of the two eigenvectors: with its largest entry positive."""
+    """Return the eigenvector with the sign that makes its largest entry positive."""
     return vector if vector[vector.abs().argmax()] > 0 else -vector
 
 

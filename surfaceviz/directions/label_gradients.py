@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from surfaceviz.directions.from_loss import LossPath, unit_direction
+from surfaceviz.directions.from_loss import LossNearTheta, unit_direction
 from surfaceviz.directions.minimum import Minimum
 from surfaceviz.directions.random import Direction
 from surfaceviz.directions.specs import FromLoss
@@ -36,13 +36,13 @@ def label_gradients(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _co
     norm = float(torch.linalg.vector_norm(slope))
     if not norm > 0:
         raise DirectionError(f"the losses of labels {first} and {second} have the same gradient; take --along gradient")
-    path = LossPath(minimum, moving)
+    path = LossNearTheta(minimum, moving)
     return [unit_direction("gradient", slope / norm, path.layout, f"label {first} - label {second}, norm {norm:.6g}")]
 
 
 def _gradient(minimum: Minimum, moving: Sequence[str], label: int) -> Tensor:
     """Return the gradient (P,) float64 of the mean loss over the samples of a label."""
-    path = LossPath(replace(minimum, split=_samples_of(minimum.split, label)), moving)
+    path = LossNearTheta(replace(minimum, split=_samples_of(minimum.split, label)), moving)
     with borrowed(minimum.problem.model, minimum.device):
         return path.at(torch.zeros(path.layout.dimension, dtype=torch.float64))[1]
 

@@ -1,4 +1,4 @@
-"""The minimum that directions start from, and the directions that were made for it."""
+"""The minimum at the origin of a slice, and its set of directions."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Minimum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionSet:
-    """The directions of a slice, and what belongs to them.
+    """The directions of a slice with their axes and the models on it.
 
     Attributes:
         directions: one for each axis.
-        axes: the axes that were asked for, or the default ones of these directions.
+        axes: the requested axes, or the default ones of these directions.
         moving: names of the parameters that may move.
         marks: name and coordinates of each model on the slice other than theta.
         models: fingerprints of the models that the slice leads to.

@@ -1,4 +1,4 @@
-"""Noise and its normalisation against the weights, tensor by tensor and in blocks to save memory."""
+"""Random noise and its normalisation to the weights, for each tensor and in blocks that save memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from surfaceviz.problem.parameters import Filters
 
 # From the reference code, net_plotter.py of tomgoldstein/loss-landscape.
 _EPSILON = 1e-10
-BLOCK = 2**20  # entries that are in float64 at a time; ours
+BLOCK = 2**20  # number of entries in float64 at a time; ours
 
 Factors = Tensor | float
 
@@ -35,7 +35,7 @@ def noise(seed: int, axis: int, name: str, shape: Sequence[int]) -> Tensor:
 
 
 def factors(d: Tensor, w: Tensor, filters: Filters, how: str) -> Factors:
-    """Return the factors that normalise noise ``d`` against the weights ``w`` of the same shape.
+    """Return the factors that normalise noise ``d`` to the weights ``w`` of the same shape.
 
     ========== =========================================
     filter     d_i <- d_i ||w_i|| / (||d_i|| + 1e-10)
@@ -46,7 +46,8 @@ def factors(d: Tensor, w: Tensor, filters: Filters, how: str) -> Factors:
     none       d
     ========== =========================================
 
-    Norms are taken in float64. For the filter rules one factor a filter, float64, broadcastable to ``filters.shape``.
+    Norms are taken in float64. The filter rules give a float64 factor for each filter, broadcastable to
+    ``filters.shape``.
 
     Source: Li et al., arXiv 1712.09913, section 4, and its reference code.
     """

@@ -21,8 +21,8 @@ from surfaceviz.problem.parameters import Filters, fingerprint, fingerprint_of
 
 Tensors = Mapping[str, Tensor]
 
-# What Gram-Schmidt leaves of a filter below this share is rounding: such a filter has no room.
-_NO_ROOM = 1e-6
+# If Gram-Schmidt leaves less than this share of a filter, the rest is rounding, and the filter is set to 0.
+_MIN_ORTHOGONAL_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Regenerated(Mapping[str, Tensor]):
         moving: names of the parameters that move.
         spec: the options; ``orthogonal`` is ignored, as it needs two directions at once.
         axis: the direction's number.
-        hold: whether the tensors are kept when they are first made.
+        hold: whether the tensors are kept in memory.
 
     Attributes:
         held: the tensors, if ``hold``.
@@ -64,20 +64,20 @@ class Regenerated(Mapping[str, Tensor]):
         self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
         self._factors: dict[str, Factors] = {}
         self.held: dict[str, Tensor] = {}
-        self.sha256 = fingerprint_of(self._first(sorted(moving), hold=hold))
+        self.sha256 = fingerprint_of(self._generate(sorted(moving), hold=hold))
 
-    def _first(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
-        """Yield what moves, keeping the factors, and the tensors where they are to be held."""
+    def _generate(self, names: Sequence[str], *, hold: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield the tensors that move; keep their factors and, with ``hold``, the tensors."""
         for name in names:
-            tensor, by = self._made(name)
+            tensor, by = self._tensor_and_factors(name)
             if tensor.any():
                 self._factors[name] = by
                 if hold:
                     self.held[name] = tensor
                 yield name, tensor
 
-    def _made(self, name: str) -> tuple[Tensor, Factors]:
-        """Return a tensor and its factors: those that are known, or new ones."""
+    def _tensor_and_factors(self, name: str) -> tuple[Tensor, Factors]:
+        """Return a tensor and its factors, which are computed only once."""
         w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
         if filters.is_gain:
             return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
@@ -88,10 +88,10 @@ class Regenerated(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._factors:
             raise KeyError(name)
-        return self._made(name)[0]
+        return self._tensor_and_factors(name)[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._factors  # without making it
+        return name in self._factors  # without generating the tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._factors)
@@ -117,12 +117,12 @@ def random_directions(
         theta: canonical name -> weights, on the CPU.
         filters: the filters of every parameter.
         moving: names of the parameters that move.
-        spec: how.
+        spec: the options.
         count: the number of axes.
         regenerate: whether tensors are regenerated at each use instead of held; bit-identical.
 
     Raises:
-        DirectionError: no tensor moves: all are gains or have norm 0.
+        DirectionError: no tensor moves, because all are gains or have norm 0.
     """
     made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
@@ -135,8 +135,8 @@ def random_directions(
             tensors, sha256 = lazy if regenerate else lazy.held, lazy.sha256
         if not tensors:
             raise DirectionError(
-                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay still; "
-                "--ignore none moves those"
+                f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay fixed; "
+                "move these by --ignore none"
             )
         record = records.DirectionRecord(
             kind="random", sha256=sha256, rule=rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
@@ -148,7 +148,7 @@ def random_directions(
 def _orthogonal_to(
     delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: Random
 ) -> dict[str, Tensor]:
-    """Return ``eta`` made orthogonal to ``delta``, tensor by tensor, as float64 takes twice the room."""
+    """Return ``eta`` made orthogonal to ``delta``, one tensor at a time, as float64 takes twice the memory."""
     made = {}
     for name, e in eta.items():
         d = delta[name] if name in delta else torch.zeros_like(e)
@@ -162,7 +162,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random)
     """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
     square = filters.dot(d, d)
     rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
-    room = filters.dot(rest, rest) > _NO_ROOM**2 * filters.dot(e, e)
+    room = filters.dot(rest, rest) > _MIN_ORTHOGONAL_SHARE**2 * filters.dot(e, e)
     rest = filters.scaled(rest, room.to(rest.dtype))
     if filters.is_gain or spec.normalise in ("weight", "none"):
         return rest
@@ -205,7 +205,7 @@ def line(theta: Tensors, other: Tensors, source: str) -> Direction:
     """
     tensors = {name: other[name] - w for name, w in theta.items() if w.is_floating_point()}
     if not any(tensor.any() for tensor in tensors.values()):
-        raise DirectionError(f"{source}: these are the weights of the problem itself; a line needs two models")
+        raise DirectionError(f"{source}: these weights equal the problem's; a line needs two different models")
     return _difference(tensors, source)
 
 
@@ -228,15 +228,17 @@ def plane(
     w = {name: first[name].double() - theta[name].double() for name in names}
     across = [name for name in names if name in set(parameters)]
     length = _norm({name: u[name] for name in across})
-    shadow = _dot(u, w, across) / length**2 if length else 0.0
-    height = _norm({name: w[name] - shadow * u[name] for name in across}) / length if length else 0.0
-    if height <= _NO_ROOM:
-        raise DirectionError(f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give one --toward")
-    # first = theta + shadow u + height v, for parameters and buffers alike
-    v = {name: (w[name] - shadow * u[name]) / height for name in names}
+    projection = _dot(u, w, across) / length**2 if length else 0.0
+    height = _norm({name: w[name] - projection * u[name] for name in across}) / length if length else 0.0
+    if height <= _MIN_ORTHOGONAL_SHARE:
+        raise DirectionError(
+            f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give only one --toward"
+        )
+    # first = theta + projection u + height v, for parameters and buffers alike
+    v = {name: (w[name] - projection * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]
     directions = [_difference(cast[0], sources[1]), _difference(cast[1], f"{sources[0]}, orthogonal part")]
-    return directions, [(shadow, height), (1.0, 0.0)]
+    return directions, [(projection, height), (1.0, 0.0)]
 
 
 def _difference(tensors: Tensors, source: str) -> Direction:
@@ -250,7 +252,7 @@ def _dot(x: Tensors, y: Tensors, names: Sequence[str]) -> float:
     return math.fsum(_product(x[name], y[name]) for name in names)
 
 
-def length(x: Tensor) -> float:
+def tensor_norm(x: Tensor) -> float:
     """Return the norm of a tensor, in float64."""
     return math.sqrt(_product(x, x))
 

@@ -1,4 +1,4 @@
-"""Defaults of options, read from the one function that states them."""
+"""Defaults of options, read from the function that defines them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def defaults_of(function: Callable[..., Any]) -> SimpleNamespace:
 
 
 def options_for(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the given values that are parameters of a function.
+    """Return the given values that are parameters of a function.
 
     >>> options_for(lambda problem, *, seed=0: None, {"seed": 3, "quiet": True})
     {'seed': 3}

@@ -1,4 +1,4 @@
-"""Collective jobs: rank 0 leads and the other ranks follow; without an MPI launcher one process does everything."""
+"""Collective jobs: rank 0 leads, the other ranks follow. Without an MPI launcher, there is only this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DONE = "done"
 
 
 class Result(Protocol):
-    """What a job returns; a dataclass."""
+    """The result of a job, a dataclass."""
 
     @property
     def path(self) -> Any:
@@ -39,12 +39,12 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What a rank has built, for rank 0 to compare with its own.
+    """The fingerprint of a rank's plan, which rank 0 compares with its own.
 
     Attributes:
-        contents: name of what must be equal -> its fingerprint.
+        contents: name of each content that must be equal -> its fingerprint.
         directions: sha256 of each direction.
-        norms: norms of the directions' tensors, which tell rounding from another direction.
+        norms: norms of the directions' tensors, which distinguish rounding from another direction.
         centre: values at theta.
     """
 
@@ -56,13 +56,13 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """The processes that a job has, as the leading one sees them.
+    """The processes of a job, as seen by rank 0.
 
     Attributes:
-        reporter: takes what happens.
-        workers: local processes that were asked for; None to choose.
-        root: the other ranks, of which this process is rank 0; None without an MPI launcher.
-        local_rank: number of this process among those of its node.
+        reporter: receives progress and warnings.
+        workers: requested number of local processes; None to choose.
+        root: the connection to the other ranks; None without an MPI launcher.
+        local_rank: number of this process on its node.
         on_node: ranks on this node, this one included.
     """
 
@@ -83,7 +83,7 @@ class Ranks:
             self.root.broadcast(message)
 
     def compare(self, mine: Fingerprint) -> str:
-        """Compare what all ranks have built, and return a note for the file where it differs within rounding.
+        """Compare the fingerprints of all ranks, and return a note for the file if they differ within rounding.
 
         Raises:
             ProblemError: a rank has other contents, directions or values.
@@ -110,15 +110,15 @@ def run_collective(
     Under a launcher this is a collective call. Every rank returns the result; only rank 0 writes and reports.
 
     Args:
-        lead: does the job, on rank 0 or alone.
-        follow: does what rank 0 tells, until `follow_orders` or its own end.
+        lead: does the job, on rank 0 or in a single process.
+        follow: executes the messages of rank 0 until the job is done; see `follow_orders`.
         workers: local processes; None to choose.
-        reporter: takes what happens; by default warnings go to `warnings`.
+        reporter: receives progress and warnings; by default warnings go to `warnings`.
 
     Raises:
-        ValueError: an option has a value that it cannot have.
-        SurfacevizError: whatever goes wrong; with the rank's name where it went wrong on another rank.
-        Interrupted: by a signal.
+        ValueError: an option is invalid.
+        SurfacevizError: the job fails; the message names the rank if it fails on another one.
+        Interrupted: a signal arrived.
     """
     reporter = reporter or QuietReporter()
     _check_workers(workers)
@@ -142,11 +142,11 @@ def run_collective(
 
 
 def follow_orders(worker: MpiWorker, orders: Mapping[type, Callable[[Any], Any]]) -> None:
-    """Do what rank 0 tells, by the type of each message, until the job is done.
+    """Execute the messages of rank 0 until the job is done.
 
     Args:
         worker: this rank.
-        orders: type of a message -> its function, which may return the next message that it has read itself.
+        orders: type of a message -> its function, which may return the next message if it has already read it.
     """
     message = worker.receive()
     while message != _DONE:
@@ -161,24 +161,26 @@ def _check_workers(workers: int | None) -> None:
 
 def _refuse_workers(job: MpiJob, workers: int | None) -> None:
     if workers not in (None, 1):
-        raise ValueError(f"workers: each of the {job.size} ranks is one; leave workers out, and start more ranks")
+        raise ValueError(f"workers: each of the {job.size} ranks is one worker; leave out workers, or start more ranks")
 
 
 def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
-    """Return whether a rank has the same bits as this one; refuse where they differ by more than rounding."""
+    """Return whether a rank has the same bits as this one; raise `ProblemError` if it differs by more than rounding."""
     for what, own in mine.contents.items():
         other = theirs.contents.get(what, "none")
         if other != own:
             raise ProblemError(
-                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all must make the same call "
+                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all ranks must make the same call "
                 "and read the same files"
             )
     for metric, value in mine.centre.items():
         if not within_rounding({metric: value}, {metric: theirs.centre.get(metric, math.nan)}):
             other_value = theirs.centre.get(metric, math.nan)
             raise ProblemError(
-                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 {value:.9g}: not the same code"
+                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 has {value:.9g}; run the same code on all ranks"
             )
     if not within_rounding({"norms": mine.norms}, {"norms": theirs.norms}):
-        raise ProblemError(f"{name} makes other directions than rank 0: not the same versions of surfaceviz and numpy")
+        raise ProblemError(
+            f"{name} makes other directions than rank 0; install the same versions of surfaceviz and numpy"
+        )
     return mine.directions == theirs.directions and same_bits(mine.centre, theirs.centre)

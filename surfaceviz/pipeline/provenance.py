@@ -1,7 +1,7 @@
-"""Provenance: what a file's root says of the request that it came from, and the way back.
+"""Provenance: the root attributes of a request's file, and the request of a file.
 
-`attributes_of` and `request_from` are inverse to each other but for the destination, which is no part of what is
-computed, and for a problem of live objects, which has no name.
+`attributes_of` and `request_from` are inverse to each other, except for the destination, which does not affect the
+result, and for a problem of live objects, which has no name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _NONE = "none"
 
 
 def attributes_of(request: Request) -> Attributes:
-    """Return the root attributes that a request is read back from.
+    """Return the root attributes from which a request can be restored.
 
-    Names of files are in ``made_from``, as JSON; where a run is identified by content, `identity_of` adds it.
+    Names of files are in ``made_from``, as JSON; `Plan.identity` adds fingerprints of their contents.
     """
     coverage, samples = request.coverage, request.samples
     return {
@@ -48,7 +48,7 @@ def attributes_of(request: Request) -> Attributes:
 
 
 def request_from(attributes: Mapping[str, Any]) -> Request:
-    """Return the request that `attributes_of` wrote into a file, of this version or an earlier one.
+    """Return the request of a file's attributes, written by this version or an earlier one.
 
     Raises:
         ProblemError: the file does not name its problem.
@@ -81,13 +81,13 @@ def request_from(attributes: Mapping[str, Any]) -> Request:
 
 
 def with_problem(attributes: Mapping[str, Any], problem: str) -> dict[str, Any]:
-    """Return attributes that name another problem, for a file whose own problem has no name."""
+    """Return the attributes with another problem, for a file that does not name its own."""
     names = json.loads(str(attributes.get("made_from", "{}")))
     return {**attributes, "made_from": json.dumps({**names, "problem": problem})}
 
 
 def _names_of(request: Request) -> dict[str, Any]:
-    """Return the names by which problem, weights, data and other files are found again."""
+    """Return the names of problem, weights, data and other files."""
     directions = request.directions
     return {
         "problem": request.problem if isinstance(request.problem, str) else None,
@@ -100,7 +100,7 @@ def _names_of(request: Request) -> dict[str, Any]:
 
 
 def _attributes_of_directions(directions: Directions) -> Attributes:
-    """Return what tells directions apart, but for the contents of files."""
+    """Return the attributes that identify directions, except for the contents of files."""
     common: Attributes = {"orthogonal": 0, "only": "[]", "freeze": "[]", "toward": _NONE, "along": _NONE}
     match directions:
         case Random():
@@ -159,7 +159,7 @@ def _samples_from(given: Any) -> int | str | None:
 
 
 def _shortest(number: float) -> str:
-    """Return a number with six digits where these are exact, as files of earlier versions have it, else with all."""
+    """Return a number with six digits if these are exact, as in files of earlier versions, else with all digits."""
     short = f"{number:g}"
     return short if float(short) == number else repr(number)
 
@@ -173,5 +173,5 @@ def _word(given: Any) -> str | None:
 
 
 def _number(given: Any) -> int | None:
-    """Return a number; None for 0, which stands for none."""
+    """Return a number; None for 0."""
     return int(given) or None if isinstance(given, int | np.integer) else None

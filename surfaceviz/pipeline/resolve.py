@@ -1,4 +1,4 @@
-"""Resolution of names: of problems, weights, devices and files."""
+"""Resolution of the names of problems, weights, devices and files."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from surfaceviz.zoo import catalogue
 
 
 def resolve(spec: str, folder: str | None = None) -> Problem:
-    """Return the problem that ``spec`` names, built anew.
+    """Build and return the problem that ``spec`` names.
 
     Args:
         spec: a catalogue name, ``path/file.py:factory`` or ``package.module:factory``.
-        folder: what ``--data`` gave; a factory must take it as ``data``.
+        folder: value of ``--data``; a factory receives it as ``data``.
 
     Raises:
-        ProblemError: not found, or the factory raised or returned something else.
+        ProblemError: the problem is not found, or the factory raises or does not return a `Problem`.
     """
     if spec in catalogue.CATALOGUE:
         if folder is not None and not catalogue.CATALOGUE[spec].takes_folder:
-            raise ProblemError(f"{spec} has its data in scikit-learn: leave --data out")
+            raise ProblemError(f"{spec} has its data in scikit-learn; leave out --data")
         return catalogue.problem(spec, folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
@@ -47,7 +47,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}")
-    problem = _guarded(lambda: factory(**_arguments(factory, folder, spec)), spec)
+    problem = _run_user_code(lambda: factory(**_arguments(factory, folder, spec)), spec)
     if not isinstance(problem, Problem):
         raise ProblemError(f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem")
     problem.name = problem.name or f"{Path(place).stem if place.endswith('.py') else place}-{attribute}"
@@ -62,27 +62,27 @@ def _load_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickling look it up
-    _on_path(path.resolve().parent)
+    sys.modules[name] = module  # dataclasses and pickle look up the module here
+    _add_to_path(path.resolve().parent)
     loader = spec.loader
-    _guarded(lambda: loader.exec_module(module), str(path))
+    _run_user_code(lambda: loader.exec_module(module), str(path))
     return module
 
 
 def _import(name: str) -> ModuleType:
-    _on_path(Path.cwd())  # a console script has its own folder there instead
-    module = _guarded(lambda: importlib.import_module(name), name)
+    _add_to_path(Path.cwd())  # a console script has its own folder in sys.path instead
+    module = _run_user_code(lambda: importlib.import_module(name), name)
     assert isinstance(module, ModuleType)
     return module
 
 
-def _on_path(folder: Path) -> None:
+def _add_to_path(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
 
-def _guarded(call: Callable[[], Any], what: str) -> Any:
-    """Return what the user's code returns; whatever it raises becomes a `ProblemError` with its line."""
+def _run_user_code(call: Callable[[], Any], what: str) -> Any:
+    """Return the result of the user's code; an exception becomes a `ProblemError` with its line."""
     try:
         return call()
     except ProblemError:
@@ -95,7 +95,7 @@ def _arguments(factory: Callable[..., Any], folder: str | None, spec: str) -> di
     if folder is None:
         return {}
     if "data" not in inspect.signature(factory).parameters:
-        raise ProblemError(f"{spec} takes no argument named data, so --data {folder} has nowhere to go")
+        raise ProblemError(f"{spec} takes no argument named data, so it can't use --data {folder}; leave out --data")
     return {"data": folder}
 
 
@@ -105,12 +105,12 @@ def _functions(module: ModuleType) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """Return a problem's name as a file may be called."""
+    """Return a problem's name without characters that are unsafe in file names."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "slice"
 
 
 def device_of(given: str, place: int) -> torch.device:
-    """Return the device of the process with number ``place`` on its node.
+    """Return the device of process number ``place`` of its node.
 
     Raises:
         ProblemError: it is not available.
@@ -120,7 +120,9 @@ def device_of(given: str, place: int) -> torch.device:
         return torch.device("cuda", place % count) if count else torch.device("cpu")
     devices = [_available(name) for name in given.split(",")]
     if len({device.type for device in devices}) > 1:
-        raise ProblemError(f"devices {given}: values have the same bits on devices of one kind; name those of one")
+        raise ProblemError(
+            f"devices {given}: values have the same bits only on devices of one kind; name devices of one kind"
+        )
     return devices[place % len(devices)]
 
 
@@ -144,5 +146,5 @@ def read_theta(problem: Problem, weights: str | None, dtype: str, say: Callable[
     theta = to_master_dtype(state, dtype)
     broken = [name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
-        raise CheckpointError(f"the weights hold NaN or inf, in {', '.join(broken[:4])}; there is no minimum to slice")
+        raise CheckpointError(f"the weights hold NaN or inf in {', '.join(broken[:4])}; give other weights")
     return theta

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.slices import EVALUATED, Slice
+
+_SAME_POINT = 1e-9  # distance, as a share of the range, up to which a point counts as a grid point
 
 
 def second_difference(x: FloatArray, y: FloatArray, i: int) -> float:
@@ -25,3 +31,24 @@ def second_difference(x: FloatArray, y: FloatArray, i: int) -> float:
         return math.nan
     before, after = x[i] - x[i - 1], x[i + 1] - x[i]
     return float(2 * ((y[i + 1] - y[i]) / after - (y[i] - y[i - 1]) / before) / (before + after))
+
+
+def axis_second_differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray:
+    """Return the second differences of a slice's values at a grid point along each axis, (ndim,).
+
+    NaN if the point is not a grid point, lies on the boundary, or has a neighbour that was not evaluated.
+    """
+    differences = np.full(surface.ndim, np.nan)
+    index = [int(np.argmin(np.abs(axis - x))) for axis, x in zip(surface.axes, place, strict=True)]
+    on_grid = all(
+        math.isclose(axis[i], x, abs_tol=_SAME_POINT * float(np.ptp(axis)))
+        for axis, i, x in zip(surface.axes, index, place, strict=True)
+    )
+    for k, axis in enumerate(surface.axes if on_grid and name in surface.values else ()):
+        if not 0 < index[k] < len(axis) - 1:
+            continue
+        line: tuple[int | slice, ...] = (*index[:k], slice(None), *index[k + 1 :])
+        near = slice(index[k] - 1, index[k] + 2)
+        if np.all(surface.origin[line][near] == EVALUATED):
+            differences[k] = second_difference(axis, surface.values[name][line], index[k])
+    return differences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from surfaceviz.directions.axes import AutoAxis, Axis, fitted, parse_axis
+from surfaceviz.directions.axes import AutoAxis, Axis, axes_around, parse_axis
 from surfaceviz.pipeline.slice.chunks import chunks
 
 
@@ -32,7 +32,7 @@ def test_chunks_cover_the_missing_points_once_with_their_coordinates() -> None:
 
 
 def test_fitted_axes_hold_the_models_with_a_margin() -> None:
-    alpha, beta = fitted([(1.0, 0.0), (0.5, 0.8)], [25, 25], margin=0.25)
+    alpha, beta = axes_around([(1.0, 0.0), (0.5, 0.8)], [25, 25], margin=0.25)
     assert (alpha.minimum, alpha.maximum) == (-0.25, 1.25)
     assert (beta.minimum, beta.maximum) == pytest.approx((-0.2, 1.0))
 
@@ -50,7 +50,7 @@ def test_groups_start_where_those_of_an_undisturbed_run_do() -> None:
 def test_axes_to_be_found_are_parsed() -> None:
     assert parse_axis("auto:51") == AutoAxis(51)
     assert str(parse_axis("auto:51")) == "auto:51"
-    assert AutoAxis(5).over(0.5) == Axis(-0.5, 0.5, 5)
+    assert AutoAxis(5).with_range(0.5) == Axis(-0.5, 0.5, 5)
     assert parse_axis((-1, 1, 3)) == Axis(-1, 1, 3)
     with pytest.raises(ValueError, match="axis 'auto': expected auto:NUM, such as auto:51"):
         parse_axis("auto")

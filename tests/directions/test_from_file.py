@@ -106,7 +106,7 @@ def test_statistics_stay_still_in_a_file_of_the_whole_state() -> None:
     alone = _write("p.h5", [named[name] for name, _ in model.named_parameters()])
     parameters = oracles.run_slice(Problem(model, oracles.images(), "cross_entropy"), directions=alone, **options)
     _assert_equal_bits(whole, parameters)
-    line = "s.h5: 3 buffers stay still (bn.num_batches_tracked, bn.running_mean, bn.running_var)"
+    line = "s.h5: 3 buffers stay fixed (bn.num_batches_tracked, bn.running_mean, bn.running_var)"
     assert line in recorder.said
     assert "bn.running_var" not in whole.directions[0].rule
     state[[*named].index("bn.running_var")] *= 100
@@ -155,7 +155,9 @@ def test_tied_weights_are_written_once_and_read_once_or_twice() -> None:
     _assert_equal_bits(oracles.run_slice(problem, [(-1, 1, 3)], directions="r-directions.h5", **EAGER), surface)
     twice = _write("twice.h5", [once, once])  # as a state dict has it
     _assert_equal_bits(oracles.run_slice(problem, [(-1, 1, 3)], directions=twice, **EAGER), surface)
-    with pytest.raises(DirectionError, match="tensor 1 is of a.weight, which is tied, and differs from its twin"):
+    with pytest.raises(
+        DirectionError, match="tensor 1 is of a.weight, which is tied, and differs from an earlier copy"
+    ):
         oracles.run_slice(problem, [(-1, 1, 3)], directions=_write("twice.h5", [once, 2 * once]), **EAGER)
 
 
@@ -195,7 +197,7 @@ def test_a_file_of_another_network_is_told_by_its_first_tensor() -> None:
     refused(wrong, r"tensor 4 of xdirection has shape \(3, 99\), fc.weight \(3, 144\) in the model, by the order of p")
     refused(arrays[:3], "xdirection has 3 tensors, the model 6 parameters and 9 entries in its state_dict..: of anoth")
     refused([*arrays[:5], np.full(3, np.nan)], "d.h5: xdirection holds NaN or inf for fc.bias")
-    refused([0 * array for array in arrays], "d.h5: xdirection is 0 in all that may move: nothing to go along")
+    refused([0 * array for array in arrays], "d.h5: xdirection is 0 in all tensors that may move; give another file")
     turned = [arrays[1], arrays[0], *arrays[2:]]
     refused(turned, r"tensor 0 of xdirection has shape \(4,\), conv.weight \(4, 1, 3, 3\) in the model")
     with pytest.raises(SchemaError, match="nowhere.h5: no such file"):

@@ -73,7 +73,7 @@ def test_an_ascent_ends_higher_than_the_gradient_at_its_radius() -> None:
 def test_a_minimum_has_no_way_up() -> None:
     model, x, _ = oracles.regression()
     problem = Problem(model, (x, model(x).detach()), "mse")
-    with pytest.raises(DirectionError, match="the gradient is 0: it has no direction; take --along hessian"):
+    with pytest.raises(DirectionError, match="the gradient is 0 and has no direction; take --along hessian"):
         oracles.run_slice(problem, [(-1, 1, 3)], along="gradient")
 
 

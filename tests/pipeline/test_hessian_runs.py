@@ -25,7 +25,7 @@ from surfaceviz.curvature import SpectrumSpec
 from surfaceviz.errors import ProblemError, StoreError, SurfacevizError
 from surfaceviz.pipeline.hessian import maps
 from surfaceviz.pipeline.hessian.request import parse_grid, parse_memory, parse_point
-from surfaceviz.pipeline.hessian.spectrum_store import holds
+from surfaceviz.pipeline.hessian.spectrum_store import satisfies
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import HessianMap, Spectrum
 
@@ -337,7 +337,7 @@ def test_a_killed_map_goes_on_to_the_same_bits(workers: int, signum: signal.Sign
     _, errors = process.communicate()
     if signum == signal.SIGTERM:
         assert process.returncode == 143
-        assert "the points and rows that were done are in the file, and the same command goes on from there" in errors
+        assert "rows that were finished are in the file, and the same command resumes from there" in errors
     half = store.read("a.h5").hessian_map
     assert half is not None
     assert 3 <= np.count_nonzero(half.origin) < 15
@@ -375,7 +375,7 @@ def test_a_spectrum_that_is_there_is_not_computed_again_and_what_it_lacks_is_add
     (kept,) = store.read("a.h5").spectra
     assert len(kept.eigenvalues) == 8
     assert kept.trace == first.trace  # which the last call did not ask for
-    assert not holds(kept, SpectrumSpec(density=True))
+    assert not satisfies(kept, SpectrumSpec(density=True))
     other = _hessian("a.h5", top=1, bottom=0, seed=1, trace=True)  # of other vectors: a record of its own
     assert other.trace != first.trace
     assert [len(s.eigenvalues) for s in store.read("a.h5").spectra] == [8, 1]
@@ -459,7 +459,7 @@ def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[st
     _cut()
     before = Path("a.h5").read_bytes()
     with pytest.raises(
-        StoreError, match="a.h5 is no file of curvature along checkpoints, and is kept; give another -o"
+        StoreError, match="a.h5 is not a file of curvature along checkpoints, and is kept; give another -o"
     ):
         surfaceviz.hessian("mine.py:mlp", output=Path("a.h5"), overwrite=True)
     assert Path("a.h5").read_bytes() == before
@@ -601,4 +601,4 @@ def test_rows_of_a_map_are_numbered_behind_the_points() -> None:
         products=np.zeros((3, 2), np.int64),
         origin=origin,
     )
-    assert [row.numbers for row in maps.rows_of(blank, 4)] == [(4, 5), (6, 7), (8, 9)]
+    assert [row.numbers for row in maps.missing_rows(blank, 4)] == [(4, 5), (6, 7), (8, 9)]

@@ -214,7 +214,7 @@ def test_an_overwriting_run_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch) 
         if next(count) == 14:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt, match="the same command without overwrite goes on from there"):
+    with pytest.raises(KeyboardInterrupt, match="the same command without overwrite resumes from there"):
         oracles.run_slice(_problem(0, interrupt), AXES, output="a.h5", overwrite=True, **EAGER)
     assert store.read("a.h5").done == 10  # the centre is measured twice
 

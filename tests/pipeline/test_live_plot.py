@@ -89,7 +89,7 @@ def test_watching_takes_less_than_two_per_cent_whatever_a_picture_takes(monkeypa
         pictures = 0
         for k in range(4_000):
             before = watching.seconds
-            watching.look(lambda: _half_done(2), lambda k=k: k)  # type: ignore[misc]
+            watching.update(lambda: _half_done(2), lambda k=k: k)  # type: ignore[misc]
             pictures += watching.seconds > before
             clock.now += 2.5
         # what the first one takes can't be known beforehand; after it all together stay below
@@ -105,11 +105,11 @@ def test_nothing_is_drawn_twice_nor_before_there_is_something(monkeypatch: pytes
     for level, drawn in ((None, False), (0, True), (0, False), (1, True)):
         clock.now += 1000
         before = watching.seconds
-        watching.look(lambda: _half_done(2), lambda level=level: level)  # type: ignore[misc]
+        watching.update(lambda: _half_done(2), lambda level=level: level)  # type: ignore[misc]
         assert (watching.seconds > before) == drawn
     unwatched = live_plot.LivePlot(None, pytest.fail)
     clock.now += 1000
-    unwatched.look(lambda: pytest.fail("drawn"), lambda: pytest.fail("asked"))
+    unwatched.update(lambda: pytest.fail("drawn"), lambda: pytest.fail("asked"))
 
 
 def test_a_picture_that_cannot_be_written_ends_the_watching_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +118,8 @@ def test_a_picture_that_cannot_be_written_ends_the_watching_and_not_the_run(monk
     watching = live_plot.LivePlot(Path("no/a.png"), said.append)
     for level in range(3):
         clock.now += 1000
-        watching.look(lambda: _half_done(2), lambda level=level: level)  # type: ignore[misc]
-    assert said == ["watching ends: no/a.png can't be written: No such file or directory"]
+        watching.update(lambda: _half_done(2), lambda level=level: level)  # type: ignore[misc]
+    assert said == ["the live plot ends: no/a.png can't be written: No such file or directory"]
 
 
 @pytest.mark.parametrize("tol", [None, 0.05])

@@ -127,13 +127,13 @@ def test_a_run_on_a_subset_that_is_cut_short_goes_on_to_the_same_bits(moment: in
 @pytest.mark.parametrize("moment", [None, 30, 90])
 def test_a_subset_that_fails_its_audit_is_given_up(moment: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = oracles.run_slice(_regression(), AXES, **FIXED, tol=0.05)
-    monkeypatch.setattr(autotune, "fewest", lambda *_given: 40)
+    monkeypatch.setattr(autotune, "smallest_subset", lambda *_given, **_options: 40)
     recorder = oracles.Recorder()
     if moment is not None:
         with pytest.raises(KeyboardInterrupt):
             oracles.run_slice(_regression(), AXES, **AUTO, output="a.h5", reporter=_Interrupting(moment))
     surface = oracles.run_slice(_regression(), AXES, **AUTO, output="a.h5", reporter=recorder)
-    assert moment == 90 or any("does not stand up to an audit" in line for line in recorder.said)
+    assert moment == 90 or any("does not pass an audit" in line for line in recorder.said)
     assert surface.provenance["subset"] == "all"
     assert str(surface.provenance["samples_reason"]).startswith("all: a subset did not stand up")
     np.testing.assert_array_equal(surface.origin, expected.origin)

@@ -1,4 +1,4 @@
-"""Points at which curvature is computed: those that were asked for, then those of the map."""
+"""Points at which curvature is computed: the requested points first, then the points of the map."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from surfaceviz.records import FloatArray, Slice
 
 
 def targets_of(request: HessianRequest, say: Callable[[str], None], local: int) -> HessianTargets:
-    """Return the ground of all points that are asked for, the spectra's first, then the map's row by row.
+    """Return the targets of a request: the points of the spectra, then the points of the map row by row.
 
     Raises:
-        SurfacevizError: problem, weights, data or file are not as they should be.
+        SurfacevizError: the problem, weights, data or file can't be used.
     """
     if request.file is None:
         return checkpoint_targets(request, say, local)
     surface = store.read(request.file)
-    places = [*points_of(request, surface), *_places(axes_of(request, surface))]
+    places = [*points_of(request, surface), *_grid_points(axes_of(request, surface))]
     return slice_targets(request, surface, places, say, local)
 
 
 def points_of(request: HessianRequest, surface: Slice) -> tuple[tuple[float, ...], ...]:
-    """Return the points whose spectra are asked for: those named, else theta unless a map is asked for."""
+    """Return the points whose spectra are computed: the requested ones; by default theta, or none if there is a map."""
     return request.at or (() if request.grid else ((0.0,) * surface.ndim,))
 
 
 def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:
-    """Return the coordinates of the map, over the slice's range; () without one.
+    """Return the coordinates of the map over the slice's range; an empty list if no map is requested.
 
     Raises:
-        ProblemError: as many axes as the slice has not.
+        ProblemError: the map and the slice have different numbers of axes.
     """
     if request.grid and len(request.grid) != surface.ndim:
         given = ":".join(map(str, request.grid))
         raise ProblemError(
-            f"map {given} has {len(request.grid)} axes, the slice {surface.ndim}; give P:Q for two, P for one"
+            f"map {given} has {len(request.grid)} axes, but the slice has {surface.ndim}; give P:Q for two, P for one"
         )
     ends = [(float(axis[0]), float(axis[-1])) for axis in surface.axes]
     return [
@@ -49,7 +49,7 @@ def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:
     ]
 
 
-def _places(axes: Sequence[FloatArray]) -> list[tuple[float, ...]]:
+def _grid_points(axes: Sequence[FloatArray]) -> list[tuple[float, ...]]:
     if not axes:
         return []
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))

@@ -1,4 +1,4 @@
-"""The request for spectra and Hessian maps: what the user asked for. No torch is needed to import this module."""
+"""The request for spectra and Hessian maps: the user's options. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
 
 RTOL, MAP_RTOL = 1e-3, 1e-2  # relative residuals of eigenvalues; ours
-_FILES = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HessianRequest:
-    """What the user asked about curvature, checked before anything is built.
+    """The user's options for curvature, checked before anything is built.
 
     Attributes:
         target: a slice's file, or a problem or its name.
         spectrum: what to compute at each point.
         map_rtol: relative residual of a map's eigenvalues.
-        at: points of the slice, by their coordinates; theta where none is named and no map is asked for.
-        grid: numbers of points of a map over the slice's range, one for each axis; () for no map.
-        cold: whether each point of a map starts from random vectors, and not from its neighbour's.
-        weights: checkpoints of a problem, ``FILE[:KEY]``; the problem's own where none is named.
-        problem: the problem of a slice whose file does not name it, or names it otherwise than it is found here.
+        at: points of the slice, by their coordinates; by default theta, or none if there is a map.
+        grid: number of points of the map along each axis of the slice; () for no map.
+        cold: whether each point of a map starts from random vectors instead of its neighbour's eigenvectors.
+        weights: checkpoints of a problem, ``FILE[:KEY]``; by default the problem's own.
+        problem: the problem of a slice, if its file does not name one that can be found on this machine.
         data: folder of a catalogue problem's data.
-        split: the split whose loss is meant; by default the first.
+        split: the split whose loss is differentiated; by default the first.
         samples: size of a seeded subset.
-        device: as torch names it; ``auto`` takes a GPU where there is one.
+        device: a torch device name; ``auto`` takes a GPU if there is one.
         dtype: float64 or float32; by default float64 for a float64 model, else float32.
-        batch_size: samples in a batch; None measures.
-        memory: bytes in all; None takes half of the free memory.
-        learning_rate: the training's, for the line at 2 / learning rate.
-        output: file for a problem; None returns the result only.
+        batch_size: samples in a batch; None for a measured choice.
+        memory: bytes in total; None for half of the free memory.
+        learning_rate: the learning rate of the training, for the line at 2 / learning rate.
+        output: file for the curvature of a problem; None to only return the result.
         default_output: whether the file is named after the problem, in the current folder.
         overwrite: whether to recompute what the file holds.
     """
@@ -100,12 +99,12 @@ class HessianRequest:
         default_output: bool = False,
         overwrite: bool = False,
     ) -> HessianRequest:
-        """Return the request that raw options describe; their defaults are stated here only.
+        """Return the request that raw options describe; their defaults are defined only here.
 
         Raises:
-            ValueError: an option has a value that it cannot have, or two options contradict each other.
+            ValueError: an option is invalid, or two options contradict each other.
         """
-        from surfaceviz.curvature import SpectrumSpec  # noqa: PLC0415  needs torch, which --help does without
+        from surfaceviz.curvature import SpectrumSpec  # noqa: PLC0415  imports torch; --help must stay fast
 
         spectrum = SpectrumSpec(
             top=top, bottom=bottom, density=density, trace=trace, by_layer=by_layer, operator=operator,
@@ -135,9 +134,9 @@ class HessianRequest:
         )
 
     def __post_init__(self) -> None:
-        """Refuse what can be seen to be wrong before anything is built."""
+        """Check the options before anything is built."""
         if self.dtype not in (None, "float64", "float32"):
-            raise ValueError(f"dtype: second derivatives are taken in float64 or float32, got {self.dtype!r}")
+            raise ValueError(f"dtype: expected float64 or float32, got {self.dtype!r}")
         for name in ("samples", "batch_size", "memory"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -147,34 +146,36 @@ class HessianRequest:
         if any(count < 1 for count in self.grid):
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
         if self.file is None and (self.at or self.grid):
-            raise ValueError("points and maps lie on a slice: give its file instead of the problem")
+            raise ValueError("points and maps lie on a slice; give its file instead of the problem")
         if self.file is not None and (self.weights or self.output or self.learning_rate):
-            raise ValueError(f"{self.file} holds a slice, its weights and its place; leave weights, output and lr out")
+            raise ValueError(
+                f"{self.file} holds a slice with its own weights and gets the results; leave out weights, output and lr"
+            )
 
     @property
     def file(self) -> Path | None:
-        """The slice's file, where the target is one."""
+        """The slice's file, if the target is one; else None."""
         return file_of(self.target)
 
     @property
     def words(self) -> str:
-        """The request as ranks compare theirs: without what can't be sent, and what each finds for itself."""
+        """The options that all ranks must share, as text; without objects and without names of files."""
         own = ("target", "problem", "data", "weights", "output", "memory", "overwrite")
         return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in own)
 
 
 def file_of(target: object) -> Path | None:
-    """Return the slice's file that a target is; None for a problem."""
-    if not isinstance(target, str | Path):
-        return None
-    return Path(target) if Path(target).suffix.lower() in _FILES else None
+    """Return the path of a target that is a slice's file; None for a problem."""
+    from surfaceviz.store.file_names import is_hdf5_name  # noqa: PLC0415  imports h5py; --help must stay fast
+
+    return Path(target) if isinstance(target, str | Path) and is_hdf5_name(target) else None
 
 
 def parse_point(given: str | Sequence[float]) -> tuple[float, ...]:
     """Return the coordinates that ``"A"``, ``"A,B"`` or a sequence of numbers means.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it has another form.
 
     >>> parse_point("0.5,-1")
     (0.5, -1.0)
@@ -182,7 +183,7 @@ def parse_point(given: str | Sequence[float]) -> tuple[float, ...]:
     try:
         point = tuple(float(part) for part in (given.split(",") if isinstance(given, str) else given))
     except ValueError:
-        raise ValueError(f"at {given!r}: expected A,B such as 0.5,-1 (A alone on a curve)") from None
+        raise ValueError(f"at {given!r}: expected A,B such as 0.5,-1 (only A on a curve)") from None
     if len(point) > 2:  # noqa: PLR2004
         raise ValueError(f"at {given!r}: a slice has 1 or 2 axes")
     return point
@@ -192,7 +193,7 @@ def parse_grid(given: str | Sequence[int]) -> tuple[int, ...]:
     """Return the numbers of points that ``"P:Q"`` (``"P"`` on a curve) or a sequence of numbers means.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it has another form.
 
     >>> parse_grid("11:9")
     (11, 9)
@@ -201,7 +202,7 @@ def parse_grid(given: str | Sequence[int]) -> tuple[int, ...]:
         return tuple(map(int, given))
     parts = given.split(":")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
-        raise ValueError(f"map {given!r}: expected P:Q such as 11:11 (P alone on a curve)")
+        raise ValueError(f"map {given!r}: expected P:Q such as 11:11 (only P on a curve)")
     return tuple(map(int, parts))
 
 
@@ -209,7 +210,7 @@ def parse_memory(given: str) -> int:
     """Return the bytes that ``"4G"``, ``"500M"`` or a number of bytes means.
 
     Raises:
-        ValueError: none of that.
+        ValueError: it has another form.
 
     >>> parse_memory("1.5G")
     1610612736

@@ -1,4 +1,4 @@
-"""Spectra of points one after another, the samples shared out: one reduction a product."""
+"""Spectra of points, one after another. Processes share the samples, with one reduction for each product."""
 
 from __future__ import annotations
 
@@ -26,71 +26,71 @@ from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import raise_if_interrupted
 
-_BATCH = 512  # samples of a batch that is only looked at
-_VECTORS_SHARE = 0.5  # of the memory, at the most
+_BATCH = 512  # samples in a batch for counting kinks
+_VECTORS_SHARE = 0.5  # largest share of the memory
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes for basis vectors, and for the graphs of one process."""
+class MemoryBudget:
+    """Bytes for basis vectors and for the autograd graphs of one process."""
 
     vectors: int
     graphs: int
 
     @classmethod
-    def of(cls, asked: int | None, vector_bytes: int, *, most: int, bases: int, processes: int) -> Memory:
-        """Return how memory is divided between so many bases, of at most so many vectors, and processes."""
-        whole = asked or available_memory() // 2
+    def of(cls, total: int | None, vector_bytes: int, *, most: int, bases: int, processes: int) -> MemoryBudget:
+        """Divide memory among ``bases`` bases of at most ``most`` vectors and the graphs of ``processes`` processes."""
+        whole = total or available_memory() // 2
         vectors = min(most * vector_bytes, int(_VECTORS_SHARE * whole / bases))
         return cls(vectors, (whole - bases * vectors) // processes)
 
 
-def make_sums(targets: HessianTargets, request: HessianRequest, memory: Memory, share: SampleShare) -> ShardedHvp:
-    """Return what multiplies vectors on a process's share of the samples."""
+def build_hvp(targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, share: SampleShare) -> ShardedHvp:
+    """Return the Hessian-vector product on a process's share of the samples."""
     return ShardedHvp(
         targets.problem, share.of(targets.split), targets.layout, targets.own_names, targets.state,
         operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
     )  # fmt: skip
 
 
-def divided(targets: HessianTargets, request: HessianRequest, *, bases: int, processes: int) -> Memory:
-    """Return how the memory is divided."""
+def divide_memory(targets: HessianTargets, request: HessianRequest, *, bases: int, processes: int) -> MemoryBudget:
+    """Return the memory for basis vectors and for graphs."""
     each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
     wanted = request.spectrum
     most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
-    return Memory.of(request.memory, each, most=most, bases=bases, processes=processes)
+    return MemoryBudget.of(request.memory, each, most=most, bases=bases, processes=processes)
 
 
-def spectra(
+def compute_spectra(
     targets: HessianTargets,
     request: HessianRequest,
     missing: Sequence[tuple[int, SpectrumSpec]],
     workers: WorkerSpec,
-    memory: Memory,
+    memory: MemoryBudget,
     reporter: Reporter,
 ) -> Iterator[Spectrum]:
-    """Yield the spectrum of each point by its number; each process multiplies on its share of the samples."""
-    make = lambda number: make_sums(targets, request, memory, SampleShare(number, workers.count))  # noqa: E731
+    """Yield the spectrum of each missing point; each process multiplies on its share of the samples."""
+    make = lambda number: build_hvp(targets, request, memory, SampleShare(number, workers.count))  # noqa: E731
     with map_workers(make, workers) as each:
         operator = Operator(each, targets.layout, targets.dtype)
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
-            if words := kinks(targets, number):
+            if words := describe_kinks(targets, number):
                 site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
                 reporter.warn(site.fields["notes"][0])
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
             yield record
 
 
-def kinks(targets: HessianTargets, number: int) -> str:
-    """Return what lies exactly at a kink of a rectifier or a tie of a pooling there, in words; nothing mostly."""
-    state, measure = targets.state(number), loss_sums(targets.problem)
+def describe_kinks(targets: HessianTargets, number: int) -> str:
+    """Return, in words, the inputs exactly at a kink of a rectifier or a tie of a pooling; usually empty."""
+    state, sum_losses = targets.state(number), loss_sums(targets.problem)
     names = [targets.own_names[name] for name in targets.layout.names]
 
     def run(leaves: Sequence[Tensor]) -> None:
         for batch in targets.split.batches(_BATCH):
-            measure({**state, **dict(zip(names, leaves, strict=True))}, batch)
+            sum_losses({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
     with error_context("the loss"):
         return count_kinks([state[name] for name in names], run).words

@@ -1,4 +1,4 @@
-"""What has been found of curvature, and the file that it is kept in."""
+"""Stored spectra: those of a slice in its file, those of a training in a file of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from surfaceviz.signals import deferred_signals
 
 Key: TypeAlias = tuple[object, ...]
 
-# What tells spectra apart.
+# The fields that identify a spectrum.
 _KEYS = (
     "place", "source", "weights_sha256", "operator", "parameters", "normalised", "split", "samples", "dtype", "rtol",
     "seed", "block",
@@ -25,12 +25,12 @@ _KEYS = (
 
 
 class SpectrumStore(Protocol):
-    """Spectra by what they are of, put into a file one by one."""
+    """Spectra that are saved to a file one by one."""
 
     spectra: tuple[Spectrum, ...]
 
     def put(self, record: Spectrum) -> None:
-        """Take a spectrum in, and save."""
+        """Add a spectrum and save."""
 
 
 class SliceSpectrumStore:
@@ -42,29 +42,29 @@ class SliceSpectrumStore:
         self.spectra = self.surface.spectra
 
     def put(self, record: Spectrum) -> None:
-        """Take a spectrum in, in place of one of the same, and save."""
-        self.spectra = joined(self.spectra, record)
+        """Add a spectrum, or replace the one with the same key, and save."""
+        self.spectra = merge_record(self.spectra, record)
         self.surface = replace(self.surface, spectra=self.spectra)
         self.save()
 
     def drop(self, keys: Sequence[Key]) -> None:
-        """Let go of the spectra of some keys, which are to be computed anew."""
-        self.spectra = tuple(record for record in self.spectra if key_of(record) not in keys)
+        """Remove the spectra with some keys, so that they are recomputed."""
+        self.spectra = tuple(record for record in self.spectra if record_key(record) not in keys)
 
     def save(self) -> None:
-        """Write the slice with all that belongs to it; a signal waits until that is done."""
+        """Write the slice with its directions, spectra and map; a signal waits until this is done."""
         with deferred_signals():
             store.write(self._path, self.surface, self._tensors)
 
 
 class TrainingSpectrumStore:
-    """The spectra along a training, in a file of their own, or in memory alone.
+    """The spectra along a training, in a file of their own or only in memory.
 
     Args:
-        path: the file, or None.
-        provenance: for its root; a learning rate that the file knows is kept.
-        order: the keys of the checkpoints, as they were named.
-        overwrite: whether those are to be computed anew.
+        path: the file; None to keep the spectra in memory.
+        provenance: root attributes; a learning rate that the file holds is kept.
+        order: the keys of the checkpoints, in the order of the request.
+        overwrite: whether the spectra of these checkpoints are recomputed.
 
     Raises:
         StoreError: the file is a slice's, or holds the curvature of another problem or of other data.
@@ -78,44 +78,44 @@ class TrainingSpectrumStore:
         if path is None or not path.exists():
             return
         if not store.holds_training_curvature(path):
-            raise StoreError(f"{path} is no file of curvature along checkpoints, and is kept; give another -o")
-        before = store.read_curvature(path)
-        _refuse_other(path, before, provenance)
-        self._provenance = {**before.provenance, **provenance}
-        self.spectra = tuple(s for s in before.spectra if not (overwrite and key_of(s) in self._order))
-        if self._provenance.get("learning_rate") != before.provenance.get("learning_rate"):
+            raise StoreError(f"{path} is not a file of curvature along checkpoints, and is kept; give another -o")
+        stored = store.read_curvature(path)
+        _refuse_other_run(path, stored, provenance)
+        self._provenance = {**stored.provenance, **provenance}
+        self.spectra = tuple(s for s in stored.spectra if not (overwrite and record_key(s) in self._order))
+        if self._provenance.get("learning_rate") != stored.provenance.get("learning_rate"):
             self._save()
 
     def put(self, record: Spectrum) -> None:
-        """Take a spectrum in, and save."""
-        self.spectra = joined(self.spectra, record)
+        """Add a spectrum and save."""
+        self.spectra = merge_record(self.spectra, record)
         self._save()
 
     def _save(self) -> None:
         if self._path is None:
             return
         place = {key: i for i, key in enumerate(self._order)}
-        ordered = sorted(self.spectra, key=lambda each: (each.step or 0.0, place.get(key_of(each), 0)))
+        ordered = sorted(self.spectra, key=lambda each: (each.step or 0.0, place.get(record_key(each), 0)))
         with deferred_signals():
             store.write_curvature(self._path, Curvature(tuple(ordered), self._provenance))
 
 
-def _refuse_other(path: Path, before: Curvature, provenance: Mapping[str, str | int | float]) -> None:
+def _refuse_other_run(path: Path, stored: Curvature, provenance: Mapping[str, str | int | float]) -> None:
     for name in ("problem", "data_sha256"):
-        if before.provenance.get(name) != provenance[name]:
+        if stored.provenance.get(name) != provenance[name]:
             raise StoreError(
-                f"{path} holds the curvature of another run ({name} is {str(before.provenance.get(name))[:24]} there, "
+                f"{path} holds the curvature of another run ({name} is {str(stored.provenance.get(name))[:24]} there, "
                 f"{str(provenance[name])[:24]} here) and is kept; give another -o, or --overwrite"
             )
 
 
-def key_of(record: Spectrum) -> Key:
-    """Return what tells a spectrum from others."""
+def record_key(record: Spectrum) -> Key:
+    """Return the key of a spectrum."""
     return tuple(getattr(record, name) for name in _KEYS)
 
 
-def key_at(request: HessianRequest, targets: HessianTargets, number: int) -> Key:
-    """Return the key of the spectrum that is asked for at a point."""
+def requested_key(request: HessianRequest, targets: HessianTargets, number: int) -> Key:
+    """Return the key of the requested spectrum at a point."""
     wanted, given = request.spectrum, targets.points[number].fields
     return (
         given.get("place", ()), given.get("source", ""), given.get("weights_sha256", ""), wanted.operator,
@@ -124,47 +124,47 @@ def key_at(request: HessianRequest, targets: HessianTargets, number: int) -> Key
     )  # fmt: skip
 
 
-def joined(records: Sequence[Spectrum], new: Spectrum) -> tuple[Spectrum, ...]:
-    """Return records with a new one, in place of that of the same key and probes, of which it keeps what it lacks."""
+def merge_record(records: Sequence[Spectrum], new: Spectrum) -> tuple[Spectrum, ...]:
+    """Add a spectrum, or replace the one with the same key and probes, keeping fields that the new one lacks."""
     for i, old in enumerate(records):
-        if key_of(old) == key_of(new) and _probed_alike(old, new.probes):
+        if record_key(old) == record_key(new) and _same_probes(old, new.probes):
             lacking = [f.name for f in fields(Spectrum) if getattr(new, f.name) is None]
             both = replace(new, **{name: getattr(old, name) for name in lacking})
             return (*records[:i], both, *records[i + 1 :])
     return (*records, new)
 
 
-def known_of(records: Sequence[Spectrum], key: Key, wanted: SpectrumSpec) -> Spectrum | None:
-    """Return the record that has the key, and as many probes where some are wanted or known."""
-    probes = wanted.probes if by_probes(wanted) else None
-    return next((r for r in records if key_of(r) == key and _probed_alike(r, probes)), None)
+def find_record(records: Sequence[Spectrum], key: Key, wanted: SpectrumSpec) -> Spectrum | None:
+    """Return the spectrum with this key and, if both have probes, the same number of probes; None if there is none."""
+    probes = wanted.probes if needs_probes(wanted) else None
+    return next((r for r in records if record_key(r) == key and _same_probes(r, probes)), None)
 
 
-def _probed_alike(record: Spectrum, probes: int | None) -> bool:
+def _same_probes(record: Spectrum, probes: int | None) -> bool:
     return record.probes is None or probes is None or record.probes == probes
 
 
-def by_probes(wanted: SpectrumSpec) -> bool:
-    """Return whether anything is wanted that takes random vectors."""
+def needs_probes(wanted: SpectrumSpec) -> bool:
+    """Return whether the specification needs random probe vectors."""
     return wanted.trace or wanted.density or wanted.by_layer
 
 
-def widened(wanted: SpectrumSpec, known: Spectrum | None) -> SpectrumSpec:
-    """Return what is wanted with the eigenvalues that are known already, so that none gets lost."""
+def keep_known_eigenvalues(wanted: SpectrumSpec, known: Spectrum | None) -> SpectrumSpec:
+    """Return the specification widened to the eigenvalues that are already stored, so that none is lost."""
     if known is None or known.whole:
         return wanted
     top, bottom = wanted.counts(known.dimension)
     return replace(wanted, top=max(top, len(known.eigenvalues) - known.bottom), bottom=max(bottom, known.bottom))
 
 
-def holds(record: Spectrum, wanted: SpectrumSpec) -> bool:
-    """Return whether a spectrum of the right key has all that is asked for."""
+def satisfies(record: Spectrum, wanted: SpectrumSpec) -> bool:
+    """Return whether a spectrum with the right key holds everything that is requested."""
     top, bottom = wanted.counts(record.dimension)
     enough = record.whole or (len(record.eigenvalues) - record.bottom >= top and record.bottom >= bottom)
     nodes = None if record.density is None else record.density.nodes.shape
     return (
         enough
-        and (not by_probes(wanted) or record.probes == wanted.probes)
+        and (not needs_probes(wanted) or record.probes == wanted.probes)
         and (not wanted.density or nodes == (wanted.probes, min(wanted.steps, record.dimension)))
         and (not wanted.by_layer or record.layers is not None)
         and (wanted.weight_decay is None or record.weight_decay == wanted.weight_decay)

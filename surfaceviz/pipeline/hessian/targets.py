@@ -1,4 +1,4 @@
-"""Where curvature is measured: points of a slice that was cut before, or checkpoints of a problem."""
+"""Targets of curvature: points of a stored slice, or checkpoints of a problem."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
-from surfaceviz.pipeline.hessian.differences import differences as second_differences
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
@@ -30,31 +30,33 @@ from surfaceviz.problem.functional import State, borrowed, error_context, recali
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
+from surfaceviz.records.second_differences import axis_second_differences
 
 Say = Callable[[str], None]
 
-_CALIBRATION = 128  # samples of the batches that recalibrate batch norms, as slices take them
+_CALIBRATION = 128  # samples in a batch for recalibrating batch norms, the same as for slices
 
 
 @dataclass(frozen=True, slots=True)
 class TargetPoint:
-    """A point: how its weights come about, and what its record says of it."""
+    """A point: a function that returns its weights, and the fields of its record."""
 
     make: Callable[[], State]  # canonical name -> weights and buffers there
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HessianTargets:
-    """Everything that measuring curvature needs, on this process.
+    """Everything that this process needs to compute curvature.
 
     Attributes:
         split: the samples, on the device and in the dtype.
-        spots: the points, by number.
-        directions: of the slice, rows (ndim, P) float64; None off a slice.
-        scale: of the loss, that gradients are compared with: that of a guess; 0 where there is none.
-        all_parameters: whether the matrix is over all that are not frozen.
-        identity: what processes must share.
+        points: the points, by number.
+        directions: of the slice, rows (ndim, P) float64; None for checkpoints, or if one moves tensors that the matrix
+            does not cover.
+        scale: loss of an uninformed guess, with which gradients are compared; 0 if there is none.
+        all_parameters: whether the matrix covers all parameters that are not frozen.
+        identity: fingerprints that all processes must share.
     """
 
     problem: Problem
@@ -76,7 +78,7 @@ class HessianTargets:
         return {self.own_names[name]: tensor for name, tensor in self.points[number].make().items()}
 
     def site(self, number: int) -> SpectrumPoint:
-        """Return what is known of a point beforehand."""
+        """Return the input of the spectrum at a point."""
         theta = self.points[number].make()
         common = {"split": self.split.name, "samples": self.split.count}
         return SpectrumPoint(
@@ -90,7 +92,7 @@ class HessianTargets:
 def slice_targets(
     request: HessianRequest, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, local: int
 ) -> HessianTargets:
-    """Return the ground of points on a slice: its plan, made again and compared with the file.
+    """Return the targets on a slice. Its plan is built again and compared with the file.
 
     Raises:
         StoreError: weights, data or directions are not those of the file.
@@ -105,21 +107,25 @@ def slice_targets(
     if split is None:
         raise ProblemError(f"no split {request.split!r} in {request.file}; it has {', '.join(surface.splits)}")
     context = plan.context(request.dtype or plan.dtype)
-    made = _weights_at(context)
+    state_at = _weights_at(context)
     fields = [
-        {"place": place, "differences": second_differences(surface, f"{split.name}_loss", place)} for place in places
+        {"place": place, "differences": axis_second_differences(surface, f"{split.name}_loss", place)}
+        for place in places
     ]
-    points = [TargetPoint(lambda place=place: made(place), given) for place, given in zip(places, fields, strict=True)]  # type: ignore[misc]
+    points = [TargetPoint(partial(state_at, place), given) for place, given in zip(places, fields, strict=True)]
     layout = parameter_layout(
         plan.theta, plan.minimum.filters, _trainable(plan.problem, plan.minimum.filters), request.spectrum.parameters
     )
-    # A direction that also moves what the matrix is not over (buffers, other tensors) is none of its vectors; nor is
-    # one whose points have statistics of their own, through which the loss depends on the weights as well.
+    # A direction is a vector of the matrix only if it moves no tensor outside of the matrix (such as a buffer), and if
+    # batch norms are not recalibrated, through which the loss would also depend on the weights.
     inside = context.calibration is None and all(
         set(direction.tensors) <= set(layout.names) for direction in plan.directions
     )
     directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
-    return _targets(request, plan.problem, plan.name, plan.minimum.filters, layout, split, points, directions, context)
+    return _targets(
+        request, context, split, points, name=plan.name, filters=plan.minimum.filters, layout=layout,
+        directions=directions,
+    )  # fmt: skip
 
 
 def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
@@ -129,20 +135,20 @@ def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:
 
 
 def _weights_at(context: EvaluationContext) -> Callable[[tuple[float, ...]], State]:
-    """Return what gives the weights of a point by canonical names, batch norms recalibrated where the slice does."""
+    """Return a function that maps a point to its weights by canonical names, with batch norms as in the slice."""
     canonical = {own: name for name, own in context.perturb.names.items()}
 
-    def made(place: tuple[float, ...]) -> State:
+    def state_at(place: tuple[float, ...]) -> State:
         state = {name: tensor.clone() for name, tensor in context.perturb(place).items()}
         if context.calibration is not None:
             recalibrate(context.problem, state, context.calibration.batches(_CALIBRATION))
         return {canonical[name]: tensor for name, tensor in state.items()}
 
-    return made
+    return state_at
 
 
 def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> HessianTargets:
-    """Return the ground of one or several checkpoints of a problem.
+    """Return the targets of one or several checkpoints of a problem.
 
     Raises:
         SurfacevizError: problem, weights or data can't be read.
@@ -165,37 +171,49 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         tensors = first if number == 0 else theta(weights)
         source = {} if weights is None else {"source": Path(weights).name, "step": steps[number]}
         fields = {"place": (), **source, "weights_sha256": fingerprint(tensors)}
-        del tensors  # one set of weights is held at a time
+        del tensors  # hold one set of weights at a time
         points.append(TargetPoint(lambda weights=weights: {k: t.to(device) for k, t in theta(weights).items()}, fields))  # type: ignore[misc]
     context = EvaluationContext(
         problem=problem, perturb=Perturber(own_names, first, [], dtype, device=device), splits=[]
     )
+    on_device = split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device))
     return _targets(
-        request, problem, problem.name or type(problem.model).__name__, filters, layout,
-        split.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[dtype], device)), points, None, context,
+        request, context, on_device, points, name=problem.name or type(problem.model).__name__, filters=filters,
+        layout=layout, directions=None,
     )  # fmt: skip
 
 
 def _targets(
-    request: HessianRequest, problem: Problem, name: str, filters: Mapping[str, Filters], layout: ParameterLayout,
+    request: HessianRequest,
+    context: EvaluationContext,
     split: DataSplit,
-    points: Sequence[TargetPoint], directions: Tensor | None, context: EvaluationContext,
-) -> HessianTargets:  # fmt: skip
-    perturb = context.perturb
-    few = split if request.samples is None else split.subset(request.samples)
-    there = few.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
+    points: Sequence[TargetPoint],
+    *,
+    name: str,
+    filters: Mapping[str, Filters],
+    layout: ParameterLayout,
+    directions: Tensor | None,
+) -> HessianTargets:
+    """Return the targets with the samples on the device, the loss of a guess, and the fingerprints."""
+    problem, perturb = context.problem, context.perturb
+    samples = split if request.samples is None else split.subset(request.samples)
+    on_device = samples.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
     with borrowed(problem.model, perturb.device), error_context("the loss of a guess"):
-        guess = evaluate.uninformed_loss(EvaluationContext(problem=problem, perturb=perturb, splits=[there]), there)
+        guess = evaluate.uninformed_loss(
+            EvaluationContext(problem=problem, perturb=perturb, splits=[on_device]), on_device
+        )
     weights = [fingerprint(perturb.cast_theta), *(str(point.fields.get("weights_sha256", "")) for point in points)]
-    identity = {"weights": ", ".join(weights), "data": split.sha256, "request": request.words}
     return HessianTargets(
-        problem, name, filters, layout, perturb.names, evaluate.DTYPES[perturb.dtype], perturb.device, there, points,
-        directions, guess or 0.0, set(layout.names) >= set(_trainable(problem, filters)), identity,
+        problem=problem, name=name, filters=filters, layout=layout, own_names=perturb.names,
+        dtype=evaluate.DTYPES[perturb.dtype], device=perturb.device, split=on_device, points=points,
+        directions=directions, scale=guess or 0.0,
+        all_parameters=set(layout.names) >= set(_trainable(problem, filters)),
+        identity={"weights": ", ".join(weights), "data": split.sha256, "request": request.words},
     )  # fmt: skip
 
 
 def slice_request(request: HessianRequest, surface: Slice) -> Request:
-    """Return the request that a slice was computed by, in a dtype that suits second derivatives.
+    """Return the request of a stored slice, in a dtype for second derivatives.
 
     Raises:
         ProblemError: the file does not name its problem, and the request names none.
@@ -203,25 +221,27 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
     stored = surface.provenance
     if "imported_from" in stored:
         raise ProblemError(
-            f"{request.file} was imported from {stored['imported_from']}, which says neither of what network nor along "
-            "which directions; compute the slice again by slice --directions"
+            f"{request.file} was imported from {stored['imported_from']}, which names neither the network nor the "
+            "directions; compute the slice again by slice --directions"
         )
     if request.problem is not None:
         stored = with_problem(stored, "" if isinstance(request.problem, Problem) else request.problem)
     elif json.loads(str(stored.get("made_from", "{}"))).get("problem") is None:
         raise ProblemError(
-            f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem: name "
+            f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem; name "
             "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
-    asked = request_from(stored)
+    stored_request = request_from(stored)
     return replace(
-        asked,
-        problem=request.problem if isinstance(request.problem, Problem) else asked.problem,
-        data=request.data or asked.data,
+        stored_request,
+        problem=request.problem if isinstance(request.problem, Problem) else stored_request.problem,
+        data=request.data or stored_request.data,
         coverage=Coverage(),
-        samples=asked.limit,
+        samples=stored_request.limit,
         subset=None,
-        dtype="float64" if asked.dtype == "float64" else "float32",  # the request's own would be another fingerprint
+        dtype="float64"
+        if stored_request.dtype == "float64"
+        else "float32",  # the request's dtype would give another fingerprint
         device=request.device,
         engine=None,
         batch_size=None,
@@ -230,15 +250,15 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
 
 
 def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
-    made = plan.identity
+    identity = plan.identity
     for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
-        if surface.provenance.get(key) != made[key]:
+        if surface.provenance.get(key) != identity[key]:
             raise StoreError(
-                f"{path} was computed around other {word} ({str(surface.provenance.get(key))[:12]}) than there are now "
-                f"({str(made[key])[:12]}); compute the slice again"
+                f"{path} was computed with other {word} ({str(surface.provenance.get(key))[:12]}) than now "
+                f"({str(identity[key])[:12]}); compute the slice again"
             )
     if not same_directions(plan, surface, path):
-        raise StoreError(f"{path}: its directions, made again, came out otherwise; compute the slice again")
+        raise StoreError(f"{path} holds other directions than its request gives now; compute the slice again")
 
 
 def _check_place(surface: Slice, place: Sequence[float]) -> None:
@@ -248,26 +268,28 @@ def _check_place(surface: Slice, place: Sequence[float]) -> None:
         ProblemError: it has other coordinates, or lies off the range.
     """
     if len(place) != surface.ndim:
-        raise ProblemError(f"point {_shown(place)} has {len(place)} coordinates, the slice {surface.ndim}: A,B or A")
+        raise ProblemError(
+            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"
+        )
     for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
         if not float(axis[0]) <= x <= float(axis[-1]):
             raise ProblemError(
-                f"point {_shown(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
+                f"point {_format_point(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
             )
 
 
-def _shown(place: Sequence[float]) -> str:
+def _format_point(place: Sequence[float]) -> str:
     return "(" + ", ".join(f"{x:g}" for x in place) + ")"
 
 
 def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
-    """Return the names of the parameters that are not frozen; all where all are, as in a model that is only used."""
+    """Return the names of the parameters that are not frozen; all names if all are frozen."""
     named = named_tensors(problem.model)
     return [name for name in filters if named[name].tensor.requires_grad] or list(filters)
 
 
 def steps_of(weights: Sequence[str]) -> list[float]:
-    """Return the steps of a training that files' names tell, as ``step-400`` or ``epoch_7``; else places in the row.
+    """Return the training steps in the files' names, such as ``step-400`` or ``epoch_7``; else 0, 1, 2, ...
 
     >>> steps_of(["run/step-0400.pt", "step_500-seed1.pt"]), steps_of(["step-1.pt", "final.pt"])
     ([400.0, 500.0], [0.0, 1.0])
@@ -276,5 +298,5 @@ def steps_of(weights: Sequence[str]) -> list[float]:
     found = [
         re.search(r"(?:step|epoch|iter|iteration|ckpt|checkpoint)s?[-_=]?(\d+)", stem, re.IGNORECASE) for stem in stems
     ]
-    told = [float(match.group(1)) for match in found if match]
-    return told if len(set(told)) == len(stems) else [float(i) for i in range(len(stems))]
+    steps = [float(match.group(1)) for match in found if match]
+    return steps if len(set(steps)) == len(stems) else [float(i) for i in range(len(stems))]

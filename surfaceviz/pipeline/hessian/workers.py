@@ -13,24 +13,24 @@ from surfaceviz.pipeline.mpi import Ranks
 
 @dataclass(frozen=True, slots=True)
 class ShareSpectra:
-    """Tells ranks to multiply vectors on their share of the samples, until `EndSpectra`."""
+    """Message to ranks: multiply vectors on your share of the samples, until `EndSpectra`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndSpectra:
-    """Tells ranks that no further products follow."""
+    """Message to ranks: no further products follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShareMap:
-    """Tells ranks to measure rows of a map, in batches of so many samples."""
+    """Message to ranks: evaluate rows of a map, in batches of this size."""
 
     batch_size: int
 
 
 @contextmanager
 def sharing_spectra(ranks: Ranks) -> Iterator[None]:
-    """Share products with the other ranks for a ``with`` block."""
+    """Share products with the other ranks within a ``with`` block."""
     ranks.tell(ShareSpectra())
     yield
     ranks.tell(EndSpectra())
@@ -42,7 +42,7 @@ def processes_here(ranks: Ranks, spec: WorkerSpec) -> int:
 
 
 def worker_spec(targets: HessianTargets, ranks: Ranks, pieces: int, *, worth: bool) -> WorkerSpec:
-    """Return the workers for work in ``pieces``, where more than one process is worth it."""
+    """Return the workers for ``pieces`` pieces of work; local processes only if ``worth``."""
     if ranks.spec is not None:
         return ranks.spec
     count = min(ranks.workers or (cores() if worth else 1), pieces)

@@ -1,4 +1,4 @@
-"""The request for sharpness: what the user asked for. No torch is needed to import this module."""
+"""The request for sharpness: the user's options. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharpnessRequest:
-    """What the user asked about sharpness.
+    """The user's options for sharpness.
 
     Attributes:
-        points: what is asked of each target, as curvature is asked for.
+        points: a request for each target.
         seed: seed of directions, probes and factors.
         rescaled: how many checkpoints are rescaled, from the first; None for all.
         json: file for all measurements.
@@ -49,18 +49,18 @@ class SharpnessRequest:
         rescale_all: bool = False,
         json: str | Path | None = None,
     ) -> SharpnessRequest:
-        """Return the request that raw options describe; their defaults are stated here only.
+        """Return the request that raw options describe; their defaults are defined only here.
 
         Raises:
-            ValueError: an option has a value that it cannot have, or two options contradict each other.
+            ValueError: an option is invalid, or two options contradict each other.
         """
         if weights and len(targets) > 1:
-            raise ValueError(f"weights are those of one problem, but {len(targets)} targets are given")
+            raise ValueError(f"weights belong to one problem, but {len(targets)} targets are given")
         common = {
             "weights": weights, "problem": problem, "split": split, "samples": samples, "data": data,
             "batch_size": batch_size, "memory": memory, "device": device,
         }  # fmt: skip
-        # A slice is built in its own dtype, to be compared with its file; after that all is float64.
+        # A slice is built in its own dtype, to be compared with its file; measures are then computed in float64.
         dtypes = [None if file_of(target) else "float64" for target in targets]
         return cls(
             points=tuple(HessianRequest.of(t, dtype=d, **common) for t, d in zip(targets, dtypes, strict=True)),  # type: ignore[arg-type]
@@ -70,8 +70,8 @@ class SharpnessRequest:
         )
 
     def __post_init__(self) -> None:
-        """Refuse what can be seen to be wrong before anything is built."""
+        """Check the options before anything is built."""
         if not self.points:
-            raise ValueError("nothing to measure: name a slice's file or a problem")
+            raise ValueError("nothing to measure; name a slice's file or a problem")
         if self.json is not None and not self.json.absolute().parent.is_dir():
             raise StoreError(f"{self.json}: there is no folder {self.json.absolute().parent}; make it first")

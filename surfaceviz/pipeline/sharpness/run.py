@@ -13,7 +13,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import Memory, kinks
+from surfaceviz.pipeline.hessian.spectra import MemoryBudget, describe_kinks
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.functional import borrowed, coupling_norms
@@ -21,10 +21,10 @@ from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import CAUTION, CheckpointLabel, Objective, Sharpness, measure_sharpness
 from surfaceviz.signals import interruptible
 
-_BATCH = 128  # samples of a batch: those of m-sharpness, whose graph there must be room for anyway
+_BATCH = 128  # samples in a batch: the same as for m-sharpness, whose graph must fit into memory anyway
 
 
-def run_sharpness(asked: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
+def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
     """Return the sharpness of every checkpoint, one after another, and write the JSON file.
 
     Raises:
@@ -35,22 +35,22 @@ def run_sharpness(asked: SharpnessRequest, reporter: Reporter | None = None) -> 
     reporter = reporter or QuietReporter()
     retain_freed_memory()
     with interruptible():
-        each_target = [(each, targets_of(each, reporter.say, 0)) for each in asked.points]
+        each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
         names = iter(_names(each_target))
         found: list[Sharpness] = []
         for hessian_request, targets in each_target:
             with borrowed(targets.problem.model, targets.device):
                 for number in range(len(targets.points)):
                     label = CheckpointLabel(next(names), targets.name)
-                    rescale = asked.rescaled is None or len(found) < asked.rescaled
+                    rescale = request.rescaled is None or len(found) < request.rescaled
                     found.append(
                         _at(
-                            targets, number, hessian_request, label, reporter=reporter, seed=asked.seed,
+                            targets, number, hessian_request, label, reporter=reporter, seed=request.seed,
                             rescale=rescale,
                         )
                     )  # fmt: skip
-    if asked.json is not None:
-        _write(asked.json, found)
+    if request.json is not None:
+        _write(request.json, found)
     return tuple(found)
 
 
@@ -68,7 +68,7 @@ def _at(
     for line in _caveats(targets, number, request.batch_size or _BATCH):
         reporter.warn(f"{label.name}: {line}")
     problem, device = targets.problem, targets.device
-    memory = Memory.of(request.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
+    memory = MemoryBudget.of(request.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
     objective = Objective(
         problem=problem, split=targets.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)),
         layout=targets.layout, filters=targets.filters, own_names=targets.own_names, device=device,
@@ -83,7 +83,7 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
-    if words := kinks(targets, number):
+    if words := describe_kinks(targets, number):
         yield f"there is no Hessian in the strict sense: {words} at a kink or tie exactly"
     if norms := coupling_norms(targets.problem.model):
         yield (

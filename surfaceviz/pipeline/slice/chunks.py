@@ -13,11 +13,11 @@ from surfaceviz.records import EVALUATED, FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Points that one worker evaluates at a stretch."""
+    """Points that one worker evaluates between two messages."""
 
     indices: tuple[int, ...]  # flat, C order
     coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
-    whole: bool = False  # on all samples, where points are otherwise evaluated on a subset
+    whole: bool = False  # whether on all samples although the plan has a subset
 
 
 def chunks(
@@ -29,16 +29,16 @@ def chunks(
     *,
     whole: bool = False,
 ) -> list[Chunk]:
-    """Return the points among ``indices`` that are not evaluated yet, ``size`` to a chunk.
+    """Return the points among ``indices`` that are not evaluated yet, in chunks of ``size``.
 
     Args:
         axes: coordinates.
-        indices: flat, C order, what is to be done in all.
-        origin: of the grid's points.
-        size: points to a chunk, at most.
-        group: points that are evaluated at once: counted from the first of ``indices``, so that the groups
-            of a continued run are those of an undisturbed one; a group comes whole, or not at all.
-        whole: as of `Chunk`.
+        indices: flat, C order; all points of the schedule's round.
+        origin: origin of each grid point; see `Slice`.
+        size: largest number of points in a chunk.
+        group: points that are evaluated at once. Groups are counted from the first of ``indices``, so that a resumed
+            run has the groups of an uninterrupted one. A group is evaluated as a whole.
+        whole: see `Chunk`.
 
     >>> chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.arange(4), np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
     Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)), whole=False)

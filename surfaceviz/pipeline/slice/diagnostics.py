@@ -1,4 +1,4 @@
-"""What the user should not miss about a slice: lines of warning, before it is cut and after."""
+"""Warnings about a slice, before and after its points are evaluated."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import EVALUATED, Slice
 
 
-def still(plan: Plan) -> list[str]:
-    """Return lines on what stays still beyond the usual: frozen parameters, filters of norm 0."""
+def fixed_tensor_lines(plan: Plan) -> list[str]:
+    """Return lines about parameters that stay fixed: frozen ones, and filters of norm 0."""
     if isinstance(plan.request.directions, Toward | FromFile):
         return []
     lines = []
     frozen = len(plan.minimum.filters) - len(plan.made.moving)
     if frozen:
-        lines.append(f"{frozen} of {len(plan.minimum.filters)} parameters are frozen and stay still")
+        lines.append(f"{frozen} of {len(plan.minimum.filters)} parameters are frozen and stay fixed")
     zeros = zero_filters(plan.theta, plan.minimum.filters, plan.made.moving)
     if zeros:
-        lines.append(f"{zeros} filters have norm 0 and stay still")
+        lines.append(f"{zeros} filters have norm 0 and stay fixed")
     return lines
 
 
-def before(plan: Plan, engine: EngineConfig, centre: Mapping[str, float]) -> list[str]:
-    """Return what is worth a warning once the centre is known."""
+def centre_warnings(plan: Plan, engine: EngineConfig, centre: Mapping[str, float]) -> list[str]:
+    """Return warnings about the centre, the range, the batch norms and the dtype."""
     return [
         *_near_chance(plan, centre),
-        *_held_variances(plan),
-        *_unmoved(plan),
-        *_coupled(plan, engine),
-        *_standing(plan),
+        *_negative_variances(plan),
+        *_fixed_tensors(plan),
+        *_coupling_batch_norms(plan, engine),
+        *_coarse_dtype(plan),
     ]
 
 
-def after(plan: Plan, surface: Slice) -> list[str]:
-    """Return where the slice lies lower than its centre; between models that is no surprise."""
+def slice_warnings(plan: Plan, surface: Slice) -> list[str]:
+    """Return a warning if points lie lower than the centre; none between models, where this is normal."""
     name = f"{plan.splits[0].name}_loss"
     losses, centre = surface.values[name], surface.centre[name]
     losses = np.where(surface.origin == EVALUATED, losses, np.nan)
@@ -53,7 +53,7 @@ def after(plan: Plan, surface: Slice) -> list[str]:
     where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
     line = (
         f"{int(lower.sum())} of {surface.evaluated} points lie lower than the centre in {name} ({centre:.6g}), the "
-        f"lowest {losses[index]:.6g} at ({where}): the centre is no minimum of this slice"
+        f"lowest {losses[index]:.6g} at ({where}): the centre is not a minimum of this slice"
     )
     return [line]
 
@@ -70,8 +70,8 @@ def _near_chance(plan: Plan, centre: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def _held_variances(plan: Plan) -> list[str]:
-    """Say where a line leads running variances below 0; they are linear, so the corners tell."""
+def _negative_variances(plan: Plan) -> list[str]:
+    """Warn if running variances fall below 0. They are linear in the coordinates: checking the corners is enough."""
     if plan.calibration is not None:
         return []
     corners = itertools.product(*((axis.minimum, axis.maximum) for axis in plan.axes))
@@ -83,39 +83,39 @@ def _held_variances(plan: Plan) -> list[str]:
                 moved += coordinate * direction.tensors[name]
             below |= {name} if bool((moved < 0).any()) else set()
     line = (
-        f"{len(below)} batch norms' running variances fall below 0 within this range; there they are held at 0 and the "
-        "loss explodes: keep between the models by --axis, or use --bn recalibrate"
+        f"{len(below)} batch norms' running variances fall below 0 within this range, where they are clipped to 0 and "
+        "the loss explodes; keep between the models by --axis, or use --bn recalibrate"
     )
     return [line] if below else []
 
 
-def _unmoved(plan: Plan) -> list[str]:
-    """Say which tensors can't lie on a line."""
-    rigid = [name for name, tensor in plan.theta.items() if tensor.is_complex()]
-    lines = [f"complex tensors stay still: {', '.join(rigid[:4])}"] if rigid else []
+def _fixed_tensors(plan: Plan) -> list[str]:
+    """Return lines about tensors that can't be interpolated."""
+    complex_names = [name for name, tensor in plan.theta.items() if tensor.is_complex()]
+    lines = [f"complex tensors stay fixed: {', '.join(complex_names[:4])}"] if complex_names else []
     if plan.made.differing:
         lines.append(
-            f"integer buffers differ between the models and stay as they are at the centre "
-            f"({', '.join(plan.made.differing[:4])}): the others' own losses are not reached"
+            f"integer buffers differ between the models and keep their values at the centre "
+            f"({', '.join(plan.made.differing[:4])}): the losses of the other models are not reproduced"
         )
     return lines
 
 
-def _coupled(plan: Plan, engine: EngineConfig) -> list[str]:
+def _coupling_batch_norms(plan: Plan, engine: EngineConfig) -> list[str]:
     norms = coupling_norms(plan.problem.model)
     line = (
-        f"{len(norms)} batch norms keep no running statistics: the loss depends on how samples fall into batches of "
+        f"{len(norms)} batch norms keep no running statistics: the loss depends on the batch size, here "
         f"{engine.batch_size}"
     )
     return [line] if norms else []
 
 
-def _standing(plan: Plan) -> list[str]:
-    """Say where the dtype is too coarse for the grid, so that the picture is a comb."""
+def _coarse_dtype(plan: Plan) -> list[str]:
+    """Warn if the dtype does not resolve the spacing of the grid, so that the slice has steps."""
     if plan.dtype not in ("bf16", "float16") or (share := moving_share(plan, plan.dtype)) >= MOVING_SHARE:
         return []
     line = (
-        f"only {share:.0%} of the moving weights change from one point to the next in {plan.dtype}: the picture will "
-        "be a comb; take a larger range, fewer points or --dtype float32"
+        f"only {share:.0%} of the moving weights change from one point to the next in {plan.dtype}: the slice will "
+        "have steps; take a larger range, fewer points or --dtype float32"
     )
     return [line]

@@ -1,4 +1,4 @@
-"""Watching a run: its picture beside the file, drawn again as levels complete."""
+"""Live plot of a run: a picture next to the file, redrawn when a level is complete."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 
 from surfaceviz.records import Slice
 from surfaceviz.signals import deferred_signals
+from surfaceviz.store.file_names import stem_of
 
-SHARE = 0.018  # of the run's time at the most
-_EVERY = 0.5  # seconds between two looks: what is complete is counted over the whole grid
-_FIRST = 0.5  # seconds that the first picture is expected to take
+SHARE = 0.018  # largest share of the run's time
+_EVERY = 0.5  # seconds between two updates, as each counts the complete points of the whole grid
+_FIRST = 0.5  # estimated seconds for the first picture
 
 
-def picture_beside(path: Path) -> Path:
-    """Return the picture's name for a file: its own with ``.png`` for ``.h5``, whatever dots it has."""
-    stem = path.stem if path.suffix.lower() in (".h5", ".hdf5") else path.name
-    return path.with_name(f"{stem}.png")
+def picture_path(path: Path) -> Path:
+    """Return the path of the picture next to a file: the file's stem with ``.png``."""
+    return path.with_name(f"{stem_of(path)}.png")
 
 
 class LivePlot:
-    """Draws a run's picture when a level is complete: of a grid its next lattice, of a refinement its next round.
+    """Draws the picture of a run when a level is complete: a lattice of the grid, or a round of a refinement.
 
-    A picture is left out while all together would take more than 1.8% of the run's time.
+    A picture is skipped if all pictures together would take more than 1.8% of the run's time.
 
     Args:
-        path: of the picture; None: nothing is watched.
-        warn: told once, where it can't be drawn.
+        path: path of the picture; None draws nothing.
+        warn: receives a warning once, if the picture can't be drawn.
     """
 
     def __init__(self, path: Path | None, warn: Callable[[str], None]) -> None:
@@ -39,19 +39,19 @@ class LivePlot:
         self._next = _FIRST
         self._looked = -np.inf
         if path is not None:
-            # most runs are not watched; imported before the run starts, not during it
+            # only if needed, as the import is slow; before the run starts, not during it
             from surfaceviz.render import figure, slice_figure  # noqa: F401, PLC0415
 
             self._render = figure
             self._started = monotonic()
         self.seconds = 0.0
 
-    def look(self, surface: Callable[[], Slice], level: Callable[[], object]) -> None:
-        """Draw where there is something new and time for it.
+    def update(self, surface: Callable[[], Slice], level: Callable[[], object]) -> None:
+        """Draw the picture if there is a new level and enough time.
 
         Args:
-            surface: gives the slice so far.
-            level: gives what changes whenever there is something new; None while nothing is whole.
+            surface: returns the present slice.
+            level: returns a value that changes with each complete level; None before the first.
         """
         begun = monotonic()
         affordable = self.seconds + self._next <= SHARE * (begun - self._started)
@@ -72,6 +72,6 @@ class LivePlot:
             return
         try:
             self._render.save(self._render.draw([surface]), path)
-        except Exception as error:  # noqa: BLE001  whatever it is, the run is worth more than its picture
+        except Exception as error:  # noqa: BLE001  no error of a picture may end the run
             self._path = None
-            self._warn(f"watching ends: {error}")
+            self._warn(f"the live plot ends: {error}")

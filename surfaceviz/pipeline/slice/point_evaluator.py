@@ -1,4 +1,4 @@
-"""Evaluating the points of a plan: on a subset of its samples, or on all of them; here, or in a worker."""
+"""Evaluation of a plan's points on a subset of the samples or on all, in this process or in a worker."""
 
 from __future__ import annotations
 
@@ -20,48 +20,49 @@ from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records.rounding import same_bits
 
-_for_life = ExitStack()  # what a worker process borrows, it never gives back
+_for_life = ExitStack()  # a worker process holds the model until it ends
 
 
 class PointEvaluator:
     """Evaluates chunks of points.
 
-    Where the plan has a subset of the samples, points are evaluated on it unless asked otherwise, and their losses
-    and accuracies are shifted so that the centre's are those of all samples: it is rises that a subset tells well.
-    Of such a sum the standard error of the rise is known, that of the value is not: NaN.
+    Where the plan has a subset of the samples, points are evaluated on it unless the chunk requests all. Their
+    losses and accuracies are shifted so that the centre has its values on all samples, because a subset estimates
+    differences from the centre well. The standard error of a shifted value is unknown (NaN), that of its rise is known.
 
     Args:
-        plan: with nothing left open.
-        evaluator: of the plan's context, where there is one already.
+        plan: a plan with all choices made.
+        evaluator: evaluator of the plan's context, if one was built already.
 
     Attributes:
-        group: points that are evaluated at once.
+        group: number of points that are evaluated at once.
         centre: the values at theta, on all samples.
-        seconds: that a point takes.
+        seconds: time for one point.
     """
 
     def __init__(self, plan: Plan, evaluator: Evaluator | None = None) -> None:
         assert plan.engine is not None
-        self._few = evaluator or Evaluator(plan.context(), plan.engine)
-        self._all = self._few if plan.subset is None else self._few.on(plan.context(whole=True))
+        self._on_subset = evaluator or Evaluator(plan.context(), plan.engine)
+        self._on_all = self._on_subset if plan.subset is None else self._on_subset.on(plan.context(whole=True))
         self._shift: dict[str, float] = {}
         self.group = plan.engine.group
-        self.centre, self.seconds = _timed_centre(self._few)
+        self.centre, self.seconds = _timed_centre(self._on_subset)
         self.seconds /= self.group
-        if self._all is not self._few:
-            few, self.centre = self.centre.first, self._all.centre()
-            self._shift = {k: v - few[k] for k, v in self.centre.first.items() if k.endswith(("_loss", "_accuracy"))}
+        if self._on_all is not self._on_subset:
+            subset_centre, self.centre = self.centre.first, self._on_all.centre()
+            shifted = [name for name in subset_centre if name.endswith(("_loss", "_accuracy"))]
+            self._shift = {name: self.centre.first[name] - subset_centre[name] for name in shifted}
 
     @property
     def engine(self) -> EngineConfig:
-        """The engine and its sizes, which may be smaller than planned where memory ran short."""
-        return self._few.engine
+        """The engine and its sizes, which may be smaller than planned if memory was short."""
+        return self._on_subset.engine
 
     def __call__(self, chunk: Chunk) -> PointValues:
         """Return the values at the chunk's points."""
         if chunk.whole:
-            return self._all(chunk.coordinates)
-        values = self._few(chunk.coordinates)
+            return self._on_all(chunk.coordinates)
+        values = self._on_subset(chunk.coordinates)
         if not self._shift:
             return values
         moved = {name: values.values[name] + shift for name, shift in self._shift.items()}
@@ -72,8 +73,8 @@ class PointEvaluator:
         )
 
     def on_all(self, place: Sequence[float]) -> dict[str, float]:
-        """Return the values at one point, on all samples."""
-        return self._all([place]).first
+        """Return the values at one point on all samples."""
+        return self._on_all([place]).first
 
 
 def reference_centre(plan: Plan) -> dict[str, float]:
@@ -82,7 +83,7 @@ def reference_centre(plan: Plan) -> dict[str, float]:
 
 
 def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
-    """Return the centre's values and the seconds that they took, warmed up where that is quick."""
+    """Return the centre's values and their time in seconds; repeated after a warm-up if that takes less than 1 s."""
     begun = time.monotonic()
     centre = evaluator.centre()
     seconds = time.monotonic() - begun
@@ -93,9 +94,9 @@ def _timed_centre(evaluator: Evaluator) -> tuple[PointValues, float]:
     return centre, seconds
 
 
-def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> FunctionFactory[Chunk, PointValues]:
-    """Return what makes the function of a worker."""
-    if where.count > 1 and where.method == "spawn":
+def worker_factory(plan: Plan, points: PointEvaluator, workers: WorkerSpec) -> FunctionFactory[Chunk, PointValues]:
+    """Return the factory of a worker's function: a new plan in a spawned process, else the present evaluator."""
+    if workers.count > 1 and workers.method == "spawn":
         return partial(_build, plan.for_workers, plan.identity, points.centre.first)
     return lambda _number: points
 
@@ -103,10 +104,10 @@ def made(plan: Plan, points: PointEvaluator, where: WorkerSpec) -> FunctionFacto
 def _build(
     request: Request, identity: Mapping[str, str | int | float], centre: Mapping[str, float], number: int
 ) -> PointEvaluator:
-    """Return the function of a worker process, which makes the plan anew and never gives the model back.
+    """Return the function of a worker process, which builds its own plan and holds the model until it ends.
 
     Raises:
-        ProblemError: the plan came out otherwise than in the first process.
+        ProblemError: the plan differs from that of the first process.
     """
     plan = make_plan(request, lambda _line: None, place=number)
     torch.set_num_threads(1)

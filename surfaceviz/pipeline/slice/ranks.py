@@ -1,4 +1,4 @@
-"""Slices on all ranks of an MPI job: every rank makes the same call; rank 0 decides, writes and reports."""
+"""Slices on all ranks of an MPI job. Every rank makes the same call; rank 0 chooses, writes and reports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from surfaceviz.execute import MpiJob, MpiWorker, cores
 from surfaceviz.pipeline.mpi import Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.provenance import attributes_of
 from surfaceviz.pipeline.resolve import resolve
-from surfaceviz.pipeline.slice.handshake import Opening, Settled, fingerprint_of
-from surfaceviz.pipeline.slice.planning.autotune import prepared
+from surfaceviz.pipeline.slice.handshake import ChosenSettings, RequestMessage, fingerprint_of
+from surfaceviz.pipeline.slice.planning.autotune import build_requested_engine
 from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, reference_centre
 from surfaceviz.pipeline.slice.request import Destination, Request
@@ -21,7 +21,7 @@ from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
 from surfaceviz.reporting import Reporter
 
-# Each rank reads these for itself: their contents are compared, not their names.
+# Each rank reads these itself: their contents are compared, not their names.
 _READ_BY_EACH = ("problem", "weights", "data", "directions", "destination")
 
 
@@ -31,41 +31,41 @@ def run_slice(
     """Compute a slice: in this process and local ones or, as a collective call, on all ranks of an MPI job.
 
     Raises:
-        ValueError: an option has a value that it cannot have.
+        ValueError: an option is invalid.
         SurfacevizError: see `run_collective`.
-        Interrupted: by a signal; points that were evaluated are in the file.
+        Interrupted: a signal arrived; evaluated points are in the file.
     """
 
     def lead(ranks: Ranks) -> SliceResult:
         plan = make_plan(request, ranks.reporter.say, place=ranks.local_rank)
         if ranks.root is not None and plan.device.type == "cpu" and cores() > 2 * ranks.on_node:
-            ranks.reporter.say(
-                f"{ranks.on_node} ranks of one thread each where there are {cores()} cores: start more of them"
-            )
-        ranks.tell(Opening(replace(request, problem=""), plan.dtype))  # a problem's live objects cannot be sent
+            ranks.reporter.say(f"{ranks.on_node} ranks of one thread each on {cores()} cores; start more ranks")
+        ranks.tell(RequestMessage(replace(request, problem=""), plan.dtype))  # a problem's live objects cannot be sent
         return run(plan, ranks, command=command)
 
     return run_collective(lead, lambda worker, job: _follow(worker, job, request), workers=workers, reporter=reporter)
 
 
 def _follow(worker: MpiWorker, job: MpiJob, request: Request) -> None:
-    """Build the same plan as rank 0, then evaluate the points that it hands out."""
+    """Build the same plan as rank 0, then evaluate the points that rank 0 distributes."""
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
-    opening: Opening = worker.receive()
-    _refuse_other_call(request, opening.request)
-    own = replace(request, problem=problem, dtype=opening.dtype, destination=Destination())
+    message: RequestMessage = worker.receive()
+    _refuse_other_call(request, message.request)
+    own = replace(request, problem=problem, dtype=message.dtype, destination=Destination())
     plan = make_plan(own, lambda _line: None, place=job.local_rank)
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         worker.report(fingerprint_of(plan, reference_centre(plan)))
-        early = prepared(plan)
+        early = build_requested_engine(plan)
 
-        def serve(settled: Settled) -> None:
-            chosen = replace(plan, axes=settled.axes, dtype=settled.dtype, engine=settled.engine, subset=settled.subset)
+        def serve(settings: ChosenSettings) -> None:
+            chosen = replace(
+                plan, axes=settings.axes, dtype=settings.dtype, engine=settings.engine, subset=settings.subset
+            )
             stack.enter_context(allow_tf32(chosen.dtype, chosen.device))
             known = early.evaluator if early is not None and early.engine == chosen.engine else None
             worker.process_chunks(PointEvaluator(chosen, known))
 
-        follow_orders(worker, {Settled: serve})
+        follow_orders(worker, {ChosenSettings: serve})
 
 
 def _refuse_other_call(own: Request, of_rank_0: Request) -> None:
@@ -78,7 +78,7 @@ def _refuse_other_call(own: Request, of_rank_0: Request) -> None:
 
 
 def _options(request: Request) -> dict[str, str]:
-    """Return the options that must be the same on all ranks, in words."""
+    """Return the options that must be equal on all ranks, as text."""
     given = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in _READ_BY_EACH}
     attributes = attributes_of(request)
     del attributes["made_from"], given["coverage"]

@@ -1,4 +1,4 @@
-"""The request for a slice: what the user asked for, checked before anything is built. No torch is needed."""
+"""The request for a slice: the user's options, checked before anything is built. No import of torch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _POINTS = 25  # on each axis of the default plane
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where a slice goes.
+    """The output of a slice.
 
     Attributes:
         path: the HDF5 file; None keeps the slice in memory.
         default: whether the file is named after the problem, in the current folder.
-        overwrite: whether to start again, whatever the file holds.
-        watch: whether to draw the picture next to the file again and again.
+        overwrite: whether to start a new run even if the file holds one.
+        watch: whether to redraw the picture next to the file during the run.
     """
 
     path: Path | None = None
@@ -39,7 +39,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the user asked for.
+    """The user's options for a slice.
 
     Attributes:
         problem: a problem or its name.
@@ -48,16 +48,16 @@ class Request:
         data: folder of a catalogue problem's data.
         directions: one of the four kinds.
         coverage: which points are evaluated.
-        splits: names; all where empty.
+        splits: names of splits; all if empty.
         samples: size of a seeded subset of each split, or ``auto`` for as few as the tolerance permits.
-        subset: the number that ``auto`` came to, once it is known.
+        subset: the number that ``auto`` chose, once it is known.
         bn: batch norms with ``fixed`` statistics, or ``recalibrate`` at each point.
-        dtype: None for the model's usual one; ``auto`` for the fastest that is exact enough.
-        device: as torch names it; several, separated by commas; or ``auto``.
-        engine: None to measure which is fastest.
+        dtype: None for the model's usual dtype; ``auto`` for the fastest one that is accurate enough.
+        device: a torch device name, several ones separated by commas, or ``auto``.
+        engine: None to measure and take the fastest.
         batch_size: samples in a batch, at most; None to measure.
-        group: weight sets at once, of an engine that was chosen before.
-        destination: where the slice goes.
+        group: number of weight sets that a chosen engine evaluates at once.
+        destination: the output.
     """
 
     problem: str | Problem
@@ -111,10 +111,10 @@ class Request:
         overwrite: bool = False,
         watch: bool = False,
     ) -> Request:
-        """Return the request that raw options describe; their defaults are stated here only.
+        """Return the request that raw options describe; their defaults are defined only here.
 
         Raises:
-            ValueError: an option has a value that it cannot have, or two options contradict each other.
+            ValueError: an option is invalid, or two options contradict each other.
         """
         spec = parse_directions(
             toward=_names(toward), along=along, directions=None if directions is None else str(directions),
@@ -141,7 +141,7 @@ class Request:
         )
 
     def __post_init__(self) -> None:
-        """Refuse what can be seen to be wrong before anything is built."""
+        """Check the options before anything is built."""
         one_of("engine", self.engine, (None, *ENGINES))
         one_of("dtype", self.dtype, (None, AUTO, *DTYPES))
         one_of("bn", self.bn, BN_MODES)
@@ -157,7 +157,7 @@ class Request:
             raise ValueError("watch draws a picture next to the output; give an output, and no shard")
 
     def _check_auto(self) -> None:
-        """Refuse ``auto`` where there is nothing to choose by."""
+        """Check that the options ``auto`` have a criterion to choose by."""
         if self.samples == AUTO and self.coverage.complete:
             raise ValueError(
                 "samples auto takes as few as a tolerance permits; give tol as well, or a number of samples"
@@ -169,17 +169,17 @@ class Request:
 
     @property
     def limit(self) -> int | None:
-        """The number of samples that were asked for; None for all, of which a subset may then suffice."""
+        """The requested number of samples; None for all, and for ``auto``."""
         return self.samples if isinstance(self.samples, int) else None
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices that are named, one for each local process."""
+        """The names of the devices, one for each local process."""
         return tuple(name.strip() for name in self.device.split(","))
 
     @property
     def open_range(self) -> bool:
-        """Whether the range of an axis is still to be found."""
+        """Whether the range of an axis is still to be chosen."""
         return any(not axis.has_range for axis in self.axes or ())
 
 

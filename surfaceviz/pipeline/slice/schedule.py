@@ -1,4 +1,4 @@
-"""The schedule of a run: all points at once, or round by round until an audit passes."""
+"""The schedule of a run: all points at once, or rounds of a refinement until an audit passes."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class PointBatch:
-    """Points to evaluate: flat indices, and whether on all samples where otherwise a subset does."""
+    """Points to evaluate: flat indices, and whether on all samples although the plan has a subset."""
 
     indices: Indices
     whole: bool = False
 
 
 class Schedule(Protocol):
-    """Which points to evaluate, and what the others are."""
+    """The order in which points are evaluated, and the interpolation of the others."""
 
-    total: int | None  # points to evaluate, where that is known
+    total: int | None  # number of points to evaluate, if it is known
 
     def rounds(self) -> Iterator[PointBatch]:
-        """Yield points; when the next are asked for, the values of the last are on the buffer."""
+        """Yield batches of points; the values of a batch must be in the buffer before the next one is requested."""
 
-    def paint(self) -> None:
-        """Bring what is interpolated on the buffer up to date, for a snapshot."""
+    def interpolate(self) -> None:
+        """Update the interpolated points of the buffer, for a snapshot."""
 
     def level(self) -> object:
-        """Return what changes whenever there is more to see; None while there is nothing."""
+        """Return a value that changes with each complete level; None before the first."""
 
 
 class FullSchedule:
@@ -53,11 +53,11 @@ class FullSchedule:
         """Yield the points, once."""
         yield PointBatch(self._points)
 
-    def paint(self) -> None:
+    def interpolate(self) -> None:
         """Do nothing: nothing is interpolated."""
 
     def level(self) -> object:
-        """Return the finest lattice that is complete."""
+        """Return the number of the finest complete lattice."""
         level = finished_level(self._buffer.surface())
         return None if level < 0 else level
 
@@ -65,37 +65,37 @@ class FullSchedule:
 class RefinementSchedule:
     """Evaluates points coarse to fine and interpolates the rest.
 
-    A run is continued by going through the same rounds again: points that are on the buffer are not evaluated anew.
-    Where a subset of the samples does for all but the audits, and one fails, or nothing is left to audit, the subset
-    is given up: its points are forgotten and the refinement begins anew on all samples.
+    A resumed run repeats the same rounds; points that are in the buffer are not evaluated again. With a subset of the
+    samples, only audits take all samples. If an audit fails, or no point is left to audit, the subset is dropped: its
+    points are removed, and the refinement restarts on all samples.
     """
 
     def __init__(self, buffer: SliceBuffer, goal: RefinementGoal, reporter: Reporter, *, subset: bool) -> None:
         self._buffer, self._goal, self._reporter, self._subset = buffer, goal, reporter, subset
         self.total: int | None = None
-        self._known: list[Indices] = []  # the rounds that have been evaluated
-        self._filled: Mapping[str, FloatArray] | None = None
+        self._known: list[Indices] = []  # indices of the evaluated rounds
+        self._interpolant: Mapping[str, FloatArray] | None = None
 
     def rounds(self) -> Iterator[PointBatch]:
-        """Yield the points of each round, and leave the whole surface on the buffer."""
+        """Yield the points of each round; at the end the buffer holds the whole surface."""
         if self._subset:
-            yield from self._refined(on_subset=True)
+            yield from self._refinement_rounds(on_subset=True)
             if self._buffer.audit is not None:
                 return
-            self._give_up_subset()
-        yield from self._refined(on_subset=False)
+            self._drop_subset()
+        yield from self._refinement_rounds(on_subset=False)
 
-    def _refined(self, *, on_subset: bool) -> Iterator[PointBatch]:
-        """Go through a refinement; without an audit to show for it on a subset, leave the buffer without one."""
+    def _refinement_rounds(self, *, on_subset: bool) -> Iterator[PointBatch]:
+        """Yield the rounds of one refinement. On a subset the buffer gets an audit only if one passes."""
         rounds = refinement(self._buffer.axes, self._goal)
-        asked, audits = next(rounds), 0
+        request, audits = next(rounds), 0
         while True:
-            self._filled = asked.filled
-            yield PointBatch(asked.indices, whole=not on_subset or asked.purpose == "audit")
-            self._known.append(asked.indices)
-            values, audited = self._buffer.at(asked.indices), asked.purpose == "audit"
+            self._interpolant = request.filled
+            yield PointBatch(request.indices, whole=not on_subset or request.purpose == "audit")
+            self._known.append(request.indices)
+            values, audited = self._buffer.at(request.indices), request.purpose == "audit"
             try:
-                asked = rounds.send({name: values[name] for name in self._goal.levels})
+                request = rounds.send({name: values[name] for name in self._goal.levels})
             except StopIteration as stop:
                 if not on_subset or stop.value.audit.count:
                     self._finish(stop.value)
@@ -104,35 +104,37 @@ class RefinementSchedule:
                 return
             if audited:
                 audits += 1
-                self._reporter.say(f"audit {audits}: too many of the interpolated points are off; refining on")
+                self._reporter.say(
+                    f"audit {audits}: too many interpolated points are outside the tolerance; refining further"
+                )
 
-    def _give_up_subset(self) -> None:
-        with deferred_signals():  # what is told of the samples and what is on the buffer belong together
-            self._buffer.forget_all()
+    def _drop_subset(self) -> None:
+        with deferred_signals():  # the provenance and the points must change together
+            self._buffer.clear()
             self._buffer.provenance["subset"] = "all"
-            self._buffer.provenance["samples_reason"] = "all: a subset did not stand up to an audit on all samples"
-            self._known, self._filled = [], None
-        self._reporter.say("samples: the subset does not stand up to an audit on all of them; all from the beginning")
+            self._buffer.provenance["samples_reason"] = "all: a subset did not pass an audit on all samples"
+            self._known, self._interpolant = [], None
+        self._reporter.say("samples: the subset does not pass an audit on all samples; restarting with all")
 
-    def paint(self) -> None:
-        """Put the interpolant of the last whole round on the buffer."""
-        if self._filled is not None:
-            self._interpolate(self._filled, np.sort(np.concatenate(self._known)))
+    def interpolate(self) -> None:
+        """Write the interpolant of the last complete round to the buffer."""
+        if self._interpolant is not None:
+            self._interpolate(self._interpolant, np.sort(np.concatenate(self._known)))
 
     def level(self) -> object:
-        """Return how many rounds are complete, once there is something to interpolate."""
-        return None if self._filled is None else len(self._known)
+        """Return the number of complete rounds; None before the first interpolant."""
+        return None if self._interpolant is None else len(self._known)
 
     def _finish(self, refined: RefinementResult) -> None:
-        with deferred_signals():  # a file with an audit is a finished one
+        with deferred_signals():  # an audit marks the file as finished
             self._interpolate(refined.filled, refined.evaluated)
-            self._filled, self._buffer.audit = None, refined.audit
+            self._interpolant, self._buffer.audit = None, refined.audit
         self._reporter.say(f"audit: {describe_audit(refined.audit)}")
 
     def _interpolate(self, filled: Mapping[str, FloatArray], known: Indices) -> None:
         values = self._buffer.at(known)
         others = {name: array for name, array in values.items() if name not in filled}
-        # A loss below all that are known, of -1e-4 say, would be no finding; where the true one is not, this is closer.
+        # An interpolated loss below all evaluated ones is an artefact, so it is clipped to the lowest evaluated loss.
         losses = {name: np.fmax(array, np.fmin.reduce(values[name])) for name, array in filled.items()}
         self._buffer.interpolate({**losses, **fill(self._buffer.axes, known, others)})
 

@@ -1,4 +1,4 @@
-"""The slice as it fills, and its snapshots."""
+"""The buffer of a slice during its run, and its snapshots."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, Directio
 from surfaceviz.signals import deferred_signals
 
 SNAPSHOT_SECONDS = 3.0
-SNAPSHOT_SHARE = 0.015  # of the run's time at the most, so that all of it stays under 2%
+SNAPSHOT_SHARE = 0.015  # largest share of the run's time; below 2% with the last snapshot
 
 
 class SliceBuffer:
-    """The arrays of a slice; points are put in, records taken out.
+    """The arrays of a slice that is being computed.
 
     Args:
         axes: coordinates.
-        centre: the values at theta, whose names are those of all points.
-        before: the slice to go on from.
+        centre: the values at theta, which name the values of all points.
+        before: the slice that the run resumes.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SliceBuffer:
         self.origin = kept.origin.copy()
         self._values = _arrays(centre.values, kept.values, shape)
         self._stderr = _arrays(centre.stderr, kept.stderr, shape)
-        self._rise = _arrays(centre.rise_stderr, kept.rise_stderr, shape)
+        self._rise_stderr = _arrays(centre.rise_stderr, kept.rise_stderr, shape)
 
     @property
     def centre(self) -> Mapping[str, float]:
@@ -63,20 +63,20 @@ class SliceBuffer:
         return self._centre
 
     def put(self, indices: Sequence[int], values: PointValues) -> None:
-        """Enter points at flat indices; their origin last."""
+        """Store the values of points at flat indices; the origin last, as it marks them as evaluated."""
         for arrays, given in (
             (self._values, values.values),
             (self._stderr, values.stderr),
-            (self._rise, values.rise_stderr),
+            (self._rise_stderr, values.rise_stderr),
         ):
             for name, value in given.items():
                 arrays[name].flat[list(indices)] = value
         self.origin.flat[list(indices)] = EVALUATED
 
-    def forget_all(self) -> None:
-        """Let go of all points."""
+    def clear(self) -> None:
+        """Remove all points."""
         self.origin[...] = MISSING
-        for arrays in (self._values, self._stderr, self._rise):
+        for arrays in (self._values, self._stderr, self._rise_stderr):
             for array in arrays.values():
                 array[...] = np.nan
 
@@ -85,20 +85,20 @@ class SliceBuffer:
         return {name: array.flat[indices] for name, array in self._values.items()}
 
     def interpolate(self, filled: Mapping[str, FloatArray]) -> None:
-        """Take over whole surfaces wherever no point was evaluated; standard errors there are unknown."""
+        """Store interpolated values where no point was evaluated; their standard errors are NaN."""
         rest = self.origin != EVALUATED
         for name, array in filled.items():
             self._values[name][rest] = array[rest]
-        for arrays in (self._stderr, self._rise):
+        for arrays in (self._stderr, self._rise_stderr):
             for array in arrays.values():
                 array[rest] = np.nan
         self.origin[rest] = INTERPOLATED
 
     def surface(self) -> Slice:
-        """Return the slice so far (its arrays are the board's own)."""
+        """Return the present slice, which shares the buffer's arrays."""
         return Slice(
             axes=self.axes, values=self._values, origin=self.origin, centre=self._centre, directions=self._directions,
-            stderr=self._stderr, rise_stderr=self._rise, marks=self._marks, provenance=dict(self.provenance),
+            stderr=self._stderr, rise_stderr=self._rise_stderr, marks=self._marks, provenance=dict(self.provenance),
             audit=self.audit, **self._unchanged,
         )  # fmt: skip
 
@@ -110,19 +110,19 @@ def _arrays(like: Iterable[str], kept: Mapping[str, FloatArray], shape: tuple[in
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if "/" in name or name.endswith("_stderr") or not name.isprintable():
-            raise ProblemError(f"a split and metric make the name {name!r}; it may hold no '/', nor end in '_stderr'")
+            raise ProblemError(f"a split and a metric give {name!r}; names must not contain '/' or end in '_stderr'")
 
 
 class Snapshots:
-    """Writes the board to its file every few seconds, or more rarely where that would cost over 2%."""
+    """Writes the buffer to its file every few seconds; less often if that would take over 2% of the run's time."""
 
-    def __init__(self, path: Path | None, board: SliceBuffer, tensors: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        self._path, self._board, self._tensors = path, board, tensors
+    def __init__(self, path: Path | None, buffer: SliceBuffer, tensors: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        self._path, self._buffer, self._tensors = path, buffer, tensors
         self._started = self._last = time.monotonic()
         self.seconds = 0.0
 
     def save_if_due(self, update: Callable[[], None]) -> None:
-        """Save where enough time has passed; ``update`` brings the board's provenance up to date first."""
+        """Save if enough time has passed; ``update`` updates the buffer first."""
         now = time.monotonic()
         spent_enough = self.seconds > SNAPSHOT_SHARE * (now - self._started)
         if now - self._last >= SNAPSHOT_SECONDS and not spent_enough:
@@ -130,11 +130,11 @@ class Snapshots:
             self.save()
 
     def save(self) -> None:
-        """Save now; a signal waits until it is done."""
+        """Save now; a signal waits until this is done."""
         if self._path is None:
             return
         begun = time.monotonic()
         with deferred_signals():
-            store.write(self._path, self._board.surface(), self._tensors)
+            store.write(self._path, self._buffer.surface(), self._tensors)
         self._last = time.monotonic()
         self.seconds += self._last - begun

@@ -1,4 +1,4 @@
-"""What the command line prints of a plan and of a finished run."""
+"""Lines that the command line prints about a plan and a finished run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from surfaceviz import evaluate, store
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
-from surfaceviz.pipeline.slice.diagnostics import still
+from surfaceviz.pipeline.slice.diagnostics import fixed_tensor_lines
 from surfaceviz.pipeline.slice.planning.plan import Plan
-from surfaceviz.pipeline.slice.planning.resume import refuse_other
+from surfaceviz.pipeline.slice.planning.resume import refuse_other_run
 from surfaceviz.pipeline.slice.run import SliceResult
 from surfaceviz.pipeline.slice.schedule import own_points
 from surfaceviz.pipeline.slice.workers import worker_count
@@ -27,7 +27,7 @@ Rows = list[tuple[str, str]]
 
 
 def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
-    """Return a line each on file, picture, the centre by split, range and cosine."""
+    """Return lines about the file, the picture, the centre of each split, the range and the cosine."""
     surface = outcome.surface
     rows = [("file", str(outcome.path))]
     if picture is not None:
@@ -51,7 +51,7 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
 
 
 def estimate(plan: Plan, workers: int | None) -> Rows:
-    """Return what a run would do: points, samples, memory, time from one timed point, every tensor's rule."""
+    """Return an estimate of a run: points, samples, memory, time from one timed point, and the rule of each tensor."""
     with borrowed(plan.problem.model, plan.device):
         context = plan.reference if plan.dtype == "auto" else plan.context()
         corner = tuple(axis.maximum for axis in plan.axes)
@@ -64,31 +64,31 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
         seconds = (time.monotonic() - begun) / engine.group
     points = len(own_points(plan))
     processes = worker_count(workers, points, points * seconds)
+    total = starting + points * seconds / processes
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
-    each = f"{processes} process{'es' if processes > 1 else ''}"
+    processes_text = f"{processes} process{'es' if processes > 1 else ''}"
     grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
     coverage = plan.request.coverage
     grid += "" if coverage.shard is None else f", part {coverage.shard}: {points} of them"
-    some = "" if coverage.complete else "; --tol evaluates a part of them, often a tenth"
+    partial = "" if coverage.complete else "; --tol evaluates a part of them, often a tenth"
     rows = [
-        ("points", f"{grid}, each of {samples} samples{some}"),
+        ("points", f"{grid}, each of {samples} samples{partial}"),
         ("axes", ", ".join(map(str, plan.request.axes or plan.axes))),
-        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{each}"),
+        ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{processes_text}"),
         (
             "time",
-            f"{seconds:.3g} s a point; at most about {starting + points * seconds / processes:.0f} s with {each}, "
-            + engine.name,
+            f"{seconds:.3g} s a point; at most about {total:.0f} s with {processes_text}, {engine.name}",
         ),
         ("output", _output(plan)),
     ]
-    rows += [("still", line) for line in still(plan)]
+    rows += [("still", line) for line in fixed_tensor_lines(plan)]
     kinds = named_tensors(plan.problem.model)
     return rows + [("rule", f"{name} {tuple(kinds[name].tensor.shape)}: {rule}") for name, rule in plan.rules.items()]
 
 
 def _engine(plan: Plan, context: EvaluationContext, place: tuple[float, ...]) -> tuple[EngineConfig, Evaluator]:
-    """Return the engine that was asked for, or the one that a run would fall back to; eager where none was."""
+    """Return the requested engine, or its fallback; eager if none was requested."""
     request = plan.request
     engine = plan.engine or EngineConfig.of("eager", request.batch_size)
     if plan.engine is not None or request.engine in (None, "eager"):
@@ -103,14 +103,14 @@ def _output(plan: Plan) -> str:
     if plan.output is None or plan.request.destination.overwrite or not plan.output.exists():
         return str(plan.output)
     try:
-        refuse_other(plan, store.read(plan.output))
+        refuse_other_run(plan, store.read(plan.output))
     except StoreError as error:
         return f"refused: {error}"
-    return f"{plan.output}, going on from what it holds"
+    return f"{plan.output}, resuming from its points"
 
 
 def _peak() -> str:
-    """Return the most memory that this process has held, where the system tells."""
+    """Return the peak memory of this process as text; empty if the system does not report it."""
     try:
         import resource  # noqa: PLC0415  not on Windows
     except ImportError:
@@ -128,7 +128,7 @@ def _bytes(tensors: list[Tensor]) -> int:
 
 
 def _size(count: float) -> str:
-    """Return a number of bytes for people.
+    """Return a readable number of bytes.
 
     >>> _size(1437 * 64 * 4)
     '359 kB'

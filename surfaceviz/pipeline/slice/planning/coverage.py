@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_EVALUATED_SHARE = 0.15  # of a refined grid, for an estimate of the work; ours
-_USUAL_TOLERANCE = 0.05  # of the refinement that a run without one is compared with; ours
+_EVALUATED_SHARE = 0.15  # expected share of evaluated points in a refinement; ours
+_USUAL_TOLERANCE = 0.05  # the tolerance for choices in a run without one; ours
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of ``count`` parts of the grid: the ``number``-th, counted from 1.
+    """Part ``number`` of ``count`` parts of the grid, counted from 1.
 
     >>> Shard.parse("2/8")
     Shard(number=2, count=8)
@@ -53,7 +53,7 @@ class Coverage:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a tolerance that is not a share, and a refinement of one shard."""
+        """Check that the tolerance lies between 0 and 1 and is not combined with a shard."""
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
         if self.tolerance is not None and self.shard is not None:
@@ -68,16 +68,16 @@ class Coverage:
 
     @property
     def error(self) -> float:
-        """The relative error that a result may have: the tolerance, or a usual one."""
+        """The relative error that a result may have: the tolerance, or its usual value."""
         return self.tolerance or _USUAL_TOLERANCE
 
     def expected_points(self, points: int) -> float:
-        """Return the number of points that are probably evaluated, of the grid's ``points``."""
+        """Return the expected number of evaluated points in a grid of ``points``."""
         return float(points) if self.complete else points * _EVALUATED_SHARE
 
     def points(self, counts: list[int]) -> NDArray[np.intp]:
-        """Return the flat indices of the points that may be evaluated, coarse lattices first; of a shard every N-th."""
-        from surfaceviz.records import coarse_first  # noqa: PLC0415  needs numpy, which --help does without
+        """Return the flat indices of the points to evaluate, coarse lattices first; every N-th one for a shard."""
+        from surfaceviz.records import coarse_first  # noqa: PLC0415  imports numpy; --help must stay fast
 
         order = coarse_first(counts)
         return order if self.shard is None else order[order % self.shard.count == self.shard.number - 1]

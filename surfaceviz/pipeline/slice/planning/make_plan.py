@@ -1,4 +1,4 @@
-"""Making the plan of a slice: build the problem, read weights and data, make directions."""
+"""Construction of the plan of a slice: problem, weights, data and directions."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     """Build the problem, read weights and data, make directions, and return the plan.
 
     Args:
-        request: what was asked.
-        say: takes a line of information.
-        place: number of this process among those of its node, which share its devices.
-        kept: a file of the same slice, whose directions are read where making them again takes long.
+        request: the user's options.
+        say: receives lines of information.
+        place: number of this process on its node, whose processes share its devices.
+        kept: a file of the same slice, from which directions are read if recomputing them is slow.
 
     Raises:
-        SurfacevizError: any of that fails, in one line.
+        SurfacevizError: one of these steps fails.
     """
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
     name = problem.name or type(problem.model).__name__
     output = _output(name, request)
-    before = _provenance_there(output, request.destination)
+    before = _resumed_provenance(output, request.destination)
     device, usual = device_of(request.device, place), evaluate.default_dtype(problem.model)
     asked = None if request.dtype == AUTO and before else request.dtype
     dtype = asked or str(before.get("dtype", usual))
@@ -51,7 +51,11 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
         device=device,
     )  # fmt: skip
     made = build_directions(
-        request.directions, minimum, request.axes, kept=_kept_file(request, output if before else None, kept), say=say
+        request.directions,
+        minimum,
+        request.axes,
+        kept=_directions_file(request, output if before else None, kept),
+        say=say,
     )
     return Plan(
         request=request,
@@ -82,19 +86,19 @@ def _output(name: str, request: Request) -> Path | None:
     if output is not None:
         store.check_name(output)
         if not output.absolute().parent.is_dir():
-            raise StoreError(f"{output}: there is no folder {output.absolute().parent}; make it first")
+            raise StoreError(f"{output}: the folder {output.absolute().parent} does not exist; create it first")
     return output
 
 
-def _provenance_there(output: Path | None, destination: Destination) -> Mapping[str, Any]:
-    """Return the provenance of the file that the run resumes; empty where it starts."""
+def _resumed_provenance(output: Path | None, destination: Destination) -> Mapping[str, Any]:
+    """Return the provenance of the file that the run resumes; empty for a new run."""
     return {} if output is None or destination.overwrite or not output.exists() else store.read(output).provenance
 
 
-def _kept_file(request: Request, own: Path | None, kept: Path | None) -> Path | None:
-    """Return the file whose directions are taken.
+def _directions_file(request: Request, own: Path | None, kept: Path | None) -> Path | None:
+    """Return the file from which directions are read; None to make them.
 
-    A run that resumes reads the directions that a request's file has now, so that a changed file is noticed.
+    A resumed run reads the request's direction file again, so that a changed file is detected.
     """
     return kept if own is None else None if isinstance(request.directions, FromFile) else own
 
@@ -102,15 +106,15 @@ def _kept_file(request: Request, own: Path | None, kept: Path | None) -> Path | 
 def _moving_dtype(request: Request, usual: str, dtype: str) -> str:
     """Return the dtype in which weights move.
 
-    Between models the difference of two is added back: float32 would lose what is small next to it.
+    Between models, float64: adding their difference in float32 would lose small weights next to a large difference.
     """
     return "float64" if isinstance(request.directions, Toward) or "float64" in (usual, dtype) else "float32"
 
 
 def _engine(request: Request, before: Mapping[str, Any]) -> EngineConfig | None:
-    """Return the engine of the file that is resumed, except for what is asked otherwise; None where it is open."""
+    """Return the engine of the resumed file, updated by the request's options; None if it is to be chosen."""
     if before:
-        same = request.engine in (None, before.get("engine_asked"))  # what was asked may not have been possible
+        same = request.engine in (None, before.get("engine_asked"))  # the engine used may differ from the requested one
         return EngineConfig(
             str(before.get("engine", "eager")) if same else str(request.engine),
             request.batch_size or int(before.get("batch_size", 0)),
@@ -122,25 +126,25 @@ def _engine(request: Request, before: Mapping[str, Any]) -> EngineConfig | None:
 
 
 def _subset(request: Request, before: Mapping[str, Any]) -> int | None:
-    """Return the number of samples in the file that is resumed; None where it is open, or all."""
+    """Return the subset size of the resumed file; None for all samples, or if it is to be chosen."""
     found = before.get("subset", "all") if request.samples == AUTO else "all"
     return request.subset or (None if found == "all" else int(found))
 
 
 def _with_ranges(axes: Axes, before: Mapping[str, Any]) -> tuple[Axis, ...]:
-    """Return axes with ranges: where they are to be found, the file's, or a preliminary one."""
+    """Return axes with ranges. An ``auto`` axis gets the resumed file's range, or a preliminary one."""
     found = [Axis.parse(text) for text in str(before.get("axes", "")).split()]
     if [axis.count for axis in found] != [axis.count for axis in axes]:
-        return tuple(axis.over(1.0) for axis in axes)
-    return tuple(axis.over(1.0) if axis.has_range else known for axis, known in zip(axes, found, strict=True))
+        return tuple(axis.with_range(1.0) for axis in axes)
+    return tuple(axis.with_range(1.0) if axis.has_range else known for axis, known in zip(axes, found, strict=True))
 
 
 def _calibration(request: Request, problem: Problem, splits: Sequence[DataSplit]) -> DataSplit | None:
-    """Return the training data that batch norms are recalibrated with."""
+    """Return the training data for recalibrating batch norms; None with fixed statistics."""
     if request.bn == "fixed":
         return None
     if not batch_norms(problem.model):
-        raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave it out")
+        raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave out bn")
     name = "train" if "train" in problem.splits else problem.splits[0]
     loaded = next((split for split in splits if split.name == name), None)
     return loaded or problem.load(name, samples=request.limit)

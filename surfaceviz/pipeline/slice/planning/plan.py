@@ -1,4 +1,4 @@
-"""The plan of a slice: problem, weights, directions, axes and data that a request leads to."""
+"""The plan of a slice: problem, weights, directions, axes and data of a request."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from surfaceviz.problem.problem import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a run needs, and what identifies it.
+    """Everything that a run needs, and its identity.
 
     Attributes:
-        request: what was asked.
+        request: the user's options.
         minimum: problem, theta in the master dtype on the CPU, filters, first split.
         name: the problem's name.
-        made: the directions, and what belongs to them.
-        axes: axes with a range; a preliminary one until it is found.
-        splits: the samples that every point is evaluated on.
-        calibration: the training samples that batch norms are recalibrated with.
+        made: the directions with their axes, marks and models.
+        axes: axes with a range; a preliminary range until it is chosen.
+        splits: the samples on which points are evaluated.
+        calibration: the training samples for recalibrating batch norms; None with fixed statistics.
         dtype: ``auto`` until it is chosen.
         engine: None until it is chosen.
         subset: samples of each split on which points are evaluated; None for all that were loaded.
-        output: the file.
+        output: the file; None to keep the slice in memory.
     """
 
     request: Request
@@ -85,8 +85,8 @@ class Plan:
         return math.prod(axis.count for axis in self.axes)
 
     @property
-    def settled(self) -> Request:
-        """The request with nothing left open: what the file is identified by."""
+    def final_request(self) -> Request:
+        """The request with all choices made, which identifies the file."""
         request = replace(
             self.request,
             axes=self.axes,
@@ -103,13 +103,13 @@ class Plan:
 
     @property
     def for_workers(self) -> Request:
-        """The settled request on the devices that were asked for, which a worker process builds its own plan of."""
-        return replace(self.settled, device=self.request.device)
+        """The final request on the requested devices, from which a worker process builds its own plan."""
+        return replace(self.final_request, device=self.request.device)
 
     @property
     def identity(self) -> Attributes:
-        """The attributes that two runs must share to be one: stored in the file, compared on resuming."""
-        attributes = attributes_of(self.settled)
+        """The attributes that a file and a run must share for resuming; stored in the file."""
+        attributes = attributes_of(self.final_request)
         del attributes["made_from"]
         if self.engine is None:
             for name in ("engine", "batch_size", "group"):
@@ -132,15 +132,15 @@ class Plan:
 
     @property
     def rules(self) -> dict[str, str]:
-        """What is done to every parameter, in words."""
+        """The rule for each parameter, in words."""
         return dict(self.directions[0].record.rule)
 
     def context(self, dtype: str | None = None, *, whole: bool = False) -> EvaluationContext:
-        """Return what points are evaluated with, in the plan's dtype or another.
+        """Return the evaluation context, in the plan's dtype or another.
 
         Args:
             dtype: a key of `evaluate.DTYPES`.
-            whole: whether on all samples although the plan has a subset.
+            whole: whether to take all samples although the plan has a subset.
         """
         dtype = dtype or self.dtype
         if dtype == self.usual_dtype and (whole or self.subset is None):
@@ -149,17 +149,17 @@ class Plan:
 
     @property
     def reference(self) -> EvaluationContext:
-        """The context of the model's usual dtype on all samples; made once and kept."""
+        """The context in the model's usual dtype on all samples; built once and cached."""
         if not self._kept:
             self._kept["reference"] = self._context(self.usual_dtype, None)
         return self._kept["reference"]
 
     def drop_reference(self) -> None:
-        """Free the memory of the reference context; it is made again if it is asked for."""
+        """Free the memory of the reference context; it is rebuilt on the next access."""
         self._kept.clear()
 
     def _context(self, dtype: str, subset: int | None) -> EvaluationContext:
-        def there(split: DataSplit) -> DataSplit:
+        def on_device(split: DataSplit) -> DataSplit:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
@@ -168,6 +168,6 @@ class Plan:
             perturb=Perturber(
                 names, self.theta, [direction.tensors for direction in self.directions], dtype, device=self.device
             ),
-            splits=[there(split if subset is None else split.subset(subset)) for split in self.splits],
-            calibration=None if self.calibration is None else there(self.calibration),
+            splits=[on_device(split if subset is None else split.subset(subset)) for split in self.splits],
+            calibration=None if self.calibration is None else on_device(self.calibration),
         )

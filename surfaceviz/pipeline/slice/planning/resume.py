@@ -1,4 +1,4 @@
-"""Resuming: whether a file is from the same run, and the provenance that is written into it."""
+"""Comparison of a run with the file that it resumes, and the file's provenance."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, wit
 from surfaceviz.reporting import Reporter
 
 
-def refuse_other(plan: Plan, before: Slice) -> None:
-    """Raise `StoreError` where a file holds another run, naming what differs and a free name."""
+def refuse_other_run(plan: Plan, before: Slice) -> None:
+    """Raise `StoreError` if a file holds another run; the message names the differences and a free file name."""
     differing = [
         f"{key} is {_short(before.provenance.get(key))} there, {_short(value)} here"
         for key, value in plan.identity.items()
         if before.provenance.get(key) != value
     ]
     if not differing and not same_directions(plan, before, plan.output):
-        differing = ["its directions, made again, came out otherwise"]
+        differing = ["its directions differ from those of this request"]
     if differing:
         assert plan.output is not None
         raise StoreError(
             f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
-            f"{_free_name(plan.output)} to write beside it, or --overwrite"
+            f"{_free_name(plan.output)} to write to a new file, or --overwrite"
         )
 
 
 def same_directions(plan: Plan, before: Slice, path: Path | None) -> bool:
-    """Return whether the directions are those of the file: by fingerprint, or within rounding of another CPU."""
+    """Return whether a plan has the directions of a file: the same bits, or equal within rounding."""
     if [d.sha256 for d in before.directions] == [d.record.sha256 for d in plan.directions]:
         return True
     assert path is not None
@@ -62,7 +62,7 @@ def _free_name(path: Path) -> Path:
 
 
 def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], reporter: Reporter) -> str:
-    """Return a note for the file where the centre differs by rounding; refuse where it differs by more."""
+    """Return a note for the file if the centre differs by rounding; raise `StoreError` if it differs by more."""
     for name, value in centre.items():
         old = before.centre.get(name, math.nan)
         if not within_rounding({name: value}, {name: old}):
@@ -74,14 +74,14 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], repo
     if same and same_bits(centre, before.centre):
         return str(before.provenance.get("rounding", ""))
     reporter.warn(
-        "the centre or a direction differs from the file's within rounding (another machine or torch), and so will the "
-        "new points"
+        "the centre or a direction differs from the file's within rounding (another machine or torch), and the "
+        "new points will, too"
     )
     return "continued where the centre or a direction differs within rounding"
 
 
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> Attributes:
-    """Return what a file's root says of the run, the beginning kept from the slice it goes on from."""
+    """Return the root attributes of a run's file; a resumed slice keeps its first attributes."""
     made: Attributes = {
         "surfaceviz": version("surfaceviz"),
         "torch": str(torch.__version__),

@@ -1,4 +1,4 @@
-"""How many samples a picture needs: the fewest whose error the tolerance bears."""
+"""Size of the smallest subset of the samples that the tolerance permits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from surfaceviz.refine import ErrorMetric
 # Ours.
 SHARE_OF_TOLERANCE = 1 / 3
 _DRAWS = 100  # subsets of each size
-_SMALLEST, _STEP = 256, 1.25  # sizes that are looked at
-_WORTH = 0.8  # of the samples; more would save nothing
+_SMALLEST, _STEP = 256, 1.25  # smallest size, and ratio of sizes
+_WORTH = 0.8  # largest share of the samples that saves time
 _SEED = 1
 
 
-def fewest(
+def smallest_subset(
     evaluator: Evaluator,
     places: Sequence[Sequence[float]],
     levels: Mapping[str, float],
     counts: Mapping[str, int],
+    *,
     tolerance: float,
 ) -> int | None:
-    """Return how many samples of each split are enough; None where nearly all are needed.
+    """Return the number of samples of each split that is enough; None if nearly all are needed.
 
-    At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with that on all samples, whose
-    values are known one by one: the error (see `ErrorMetric`), in the root mean square over the points, must stay
-    under a third of the tolerance for the nested, seeded subset that is taken, and for random ones of its size, drawn
-    from all samples as losses are heavy-tailed. Audits, on all samples, have the last word.
+    At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with the rise on all samples, whose
+    values are known one by one. The error (see `ErrorMetric`), in the root mean square over the points, must stay
+    under a third of the tolerance, both for the nested, seeded subset of the run and for random subsets of its size.
+    These are drawn from all samples, because losses are heavy-tailed. Audits on all samples check the result.
 
     Args:
-        evaluator: on all samples.
-        places: points, such as lie on the grid.
+        evaluator: evaluator on all samples.
+        places: coordinates of points on the grid.
         levels: name of each loss -> its level.
         counts: name of each loss -> the samples of its split.
         tolerance: of the interpolation.
@@ -56,13 +57,13 @@ def fewest(
 
 
 def enough_samples(shares: FloatArray, losses: FloatArray, measure: ErrorMetric, limit: float) -> int:
-    """Return the smallest number of samples whose rises are off by at most ``limit``, in the root mean square.
+    """Return the smallest number of samples whose rises have an RMS error of at most ``limit``.
 
     Args:
-        shares: (k, n) each sample's share in the deviation of each point's rise, as of `Evaluator.sampled`.
+        shares: (k, n) each sample's share in the deviation of a point's rise, see `Evaluator.with_sample_deviations`.
         losses: (k,) on all samples.
-        measure: of errors.
-        limit: as ``measure`` has it.
+        measure: the error metric.
+        limit: largest error, in the unit of ``measure``.
     """
     n = int(shares.shape[1])
     sizes = _sizes(n)
@@ -89,6 +90,6 @@ def _errors(
 
 
 def _sizes(n: int) -> NDArray[np.intp]:
-    """Return the sizes that are looked at, the last being n."""
+    """Return the candidate sizes; the last one is n."""
     steps = int(np.ceil(np.log(max(n / _SMALLEST, 1.0)) / np.log(_STEP)))
     return np.unique(np.minimum((_SMALLEST * _STEP ** np.arange(steps + 1)).astype(np.intp), n))
