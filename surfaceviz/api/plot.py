@@ -35,8 +35,8 @@ def plot(
     Args:
         slices: records, or files.
         output: a PNG, SVG or PDF to write as well.
-        kind: for surfaces: ``lines``, ``filled`` (the default) or ``heat`` from above, ``surface`` in 3-D; for any
-            slice: ``spectrum``, only the spectra.
+        kind: for surfaces: ``lines``, ``filled`` (the default) or ``heat`` from above, ``surface`` in 3-D, ``cuts``
+            along axes and diagonals; for any slice: ``spectrum``, only the spectra.
         levels: ``linear``; ``log``; ``auto`` (the default): log where a loss spans more than a factor of 20; or
             ``paper``: 0.1 to 10 in steps of 0.5.
         of: ``<split>_<metric>``, a metric of the first split that has it, or ``rise``; by default the loss of the first
