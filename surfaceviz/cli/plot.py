@@ -96,7 +96,6 @@ Frames = Annotated[
 @app.command(epilog="Example: surfaceviz plot plain.h5 skip.h5 --kind surface --clip 10 -o both.pdf")
 def plot(
     files: Files,
-    output: Output = None,
     kind: KindOption = DEFAULTS.kind,
     levels: Levels = DEFAULTS.levels,
     *,
@@ -109,6 +108,7 @@ def plot(
     camera: Camera = DEFAULTS.camera,
     animate: Animate = None,
     frames: Frames = None,
+    output: Output = None,
     debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces next to each other with one set of levels."""
