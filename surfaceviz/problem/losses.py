@@ -197,7 +197,7 @@ def _first_largest(logits: Tensor) -> Tensor:
     """Return the argmax over the first axis, 15 times faster than torch's on a CPU; C, at most 255, where it's NaN."""
     count = len(logits)
     from_last = torch.arange(count, 0, -1, dtype=torch.uint8, device=logits.device)[:, None]  # the first is the largest
-    return count - ((logits == logits.amax(0)).view(torch.uint8) * from_last).amax(0)
+    return count - ((logits == logits.amax(0)).to(torch.uint8) * from_last).amax(0)
 
 
 def targets_are_classes(outputs: Any, targets: Any) -> bool:
