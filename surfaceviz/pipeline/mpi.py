@@ -165,7 +165,7 @@ def _refuse_workers(job: MpiJob, workers: int | None) -> None:
 
 
 def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
-    """Return whether a rank has the same bits as this one; raise `ProblemError` if it differs by more than rounding."""
+    """Return whether a rank has the same bits as this one; refuse one that differs by more than rounding."""
     for what, own in mine.contents.items():
         other = theirs.contents.get(what, "none")
         if other != own:
@@ -177,7 +177,7 @@ def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
         if not within_rounding({metric: value}, {metric: theirs.centre.get(metric, math.nan)}):
             other_value = theirs.centre.get(metric, math.nan)
             raise ProblemError(
-                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 has {value:.9g}; run the same code on all ranks"
+                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 {value:.9g}; run the same code on all ranks"
             )
     if not within_rounding({"norms": mine.norms}, {"norms": theirs.norms}):
         raise ProblemError(

@@ -353,7 +353,7 @@ def test_a_map_of_other_settings_is_refused_and_kept() -> None:
     _cut()
     _map("a.h5", (3, 2))
     with pytest.raises(
-        StoreError, match=r"holds another map \(rtol is 0.01 there, 0.001 here\), which is kept; --over"
+        StoreError, match=r"holds another map \(rtol is 0.01 there, 0.001 here\), which is kept; replace it by --over"
     ):
         _map("a.h5", (3, 2), rtol=1e-3)
     with pytest.raises(StoreError, match="holds another map \\(of 3 x 2 points\\)"):
@@ -511,7 +511,7 @@ BAD = [
     (["a.h5", "--at=2,0"], 1, "point (2, 0) is off the slice: alpha is 2, its range -1 .. 1"),
     (["a.h5", "--at=0"], 1, "point (0) has 1 coordinates, the slice 2"),
     (["a.h5", "--at=zero"], 2, "at 'zero': expected A,B such as 0.5,-1"),
-    (["a.h5", "--map=3"], 1, "map 3 has 1 axes, the slice 2"),
+    (["a.h5", "--map=3"], 1, "map 3 has 1 axes, but the slice has 2"),
     (["a.h5", "--map=3x3"], 2, "map '3x3': expected P:Q such as 11:11"),
     (["a.h5", "--map=0:3"], 2, "map: expected numbers of at least 1, got 0:3"),
     (["a.h5", "--top=80", "--bottom=10"], 1, "90 eigenvalues are asked for, of a matrix over 83 parameters (all)"),
@@ -521,14 +521,18 @@ BAD = [
     (["a.h5", "--memory=1K"], 1, "there are for graphs; give more --memory"),
     (["a.h5", "--memory=20K", "--batch=23"], 1, "the graph of a batch of 23 samples takes"),
     (["a.h5", "--memory=lots"], 2, "memory 'lots': expected a size such as 4G or 500M"),
-    (["a.h5", "--weights=w.pt"], 2, "a.h5 holds a slice, with its weights and place; leave weights, output and lr out"),
+    (
+        ["a.h5", "--weights=w.pt"],
+        2,
+        "a.h5 holds a slice with its own weights and gets the results; leave out weights, output and lr",
+    ),
     (["a.h5", "--memory=inf"], 2, "memory 'inf': expected a size such as 4G or 500M"),
     (["a.h5", "--rtol=0"], 2, "rtol must lie between 0 and 1, got 0"),
     (["a.h5", "--weight-decay=nan"], 2, "weight decay: expected a number of at least 0, got nan"),
     (["a.h5", "--density", "--steps=83", "--memory=50K"], 1, "83 vectors over 83 parameters take 0.1 MB"),
     (["mine.py:ignored"], 1, "the weights of all samples are 0"),
     (["missing.h5"], 1, "missing.h5: no such file"),
-    (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice: give its file in the problem's place"),
+    (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice; give its file instead of the problem"),
     (
         ["mine.py:once"],
         1,

@@ -399,4 +399,4 @@ def test_curvature_of_an_imported_slice_is_refused(capsys: pytest.CaptureFixture
     _write("s.h5", x, y, train_loss=_filled(x, y, _loss))
     assert cli.run(["import", "s.h5"]) == 0
     assert cli.run(["hessian", "s-imported.h5", "--problem", "mine.py:problem"]) == 1
-    assert "was imported from s.h5, which says neither of what network" in capsys.readouterr().err
+    assert "was imported from s.h5, which names neither the network nor" in capsys.readouterr().err
