@@ -195,7 +195,7 @@ def test_a_file_of_another_network_is_told_by_its_first_tensor() -> None:
     wrong = [*arrays]
     wrong[4] = np.zeros((3, 99))
     refused(wrong, r"tensor 4 of xdirection has shape \(3, 99\), fc.weight \(3, 144\) in the model, by the order of p")
-    refused(arrays[:3], "xdirection has 3 tensors, the model 6 parameters and 9 entries in its state_dict..: of anoth")
+    refused(arrays[:3], "xdirection has 3 tensors, the model 6 parameters and 9 entries in its state_dict..; the file")
     refused([*arrays[:5], np.full(3, np.nan)], "d.h5: xdirection holds NaN or inf for fc.bias")
     refused([0 * array for array in arrays], "d.h5: xdirection is 0 in all tensors that may move; give another file")
     turned = [arrays[1], arrays[0], *arrays[2:]]

@@ -564,7 +564,7 @@ def test_bad_input_gets_one_line_and_nothing_is_lost(
 def test_a_slice_of_live_objects_asks_for_its_problem() -> None:
     oracles.run_slice(dense.named_problem("mlp"), [(-1, 1, 3)], output="live.h5")
     with pytest.raises(
-        ProblemError, match="live.h5 was cut of live objects, by surfaceviz.slice, and does not name its"
+        ProblemError, match="live.h5 was computed from live objects, by surfaceviz.slice, and does not name its"
     ):
         _hessian("live.h5")
     assert _hessian("live.h5", problem=dense.named_problem("mlp")).dimension == 83

@@ -65,6 +65,7 @@ def compute_spectra(
     targets: HessianTargets,
     request: HessianRequest,
     missing: Sequence[tuple[int, SpectrumSpec]],
+    *,
     workers: WorkerSpec,
     memory: MemoryBudget,
     reporter: Reporter,
