@@ -169,7 +169,7 @@ def test_the_slices_own_curvature_is_its_second_differences() -> None:
     assert np.isnan(off_grid.differences).all()
 
 
-@pytest.mark.parametrize("options", [{"workers": 2}, {"batch": 4}, {"batch": 1, "workers": 2}])
+@pytest.mark.parametrize("options", [{"workers": 2}, {"batch_size": 4}, {"batch_size": 1, "workers": 2}])
 def test_workers_and_batches_change_nothing_but_rounding(options: dict[str, int]) -> None:
     _cut()
     more: dict[str, Any] = {"density": True, "by_layer": True, "steps": 10, "rtol": 1e-8}
@@ -516,10 +516,10 @@ BAD = [
     (["a.h5", "--map=0:3"], 2, "map: expected numbers of at least 1, got 0:3"),
     (["a.h5", "--top=80", "--bottom=10"], 1, "90 eigenvalues are asked for, of a matrix over 83 parameters (all)"),
     (["a.h5", "--top=0", "--bottom=0"], 2, "top and bottom are both 0"),
-    (["a.h5", "--parameters=nothing"], 1, "parameters 'nothing' names none of 0.bias, 0.weight"),
+    (["a.h5", "--parameters=nothing"], 1, "parameters 'nothing' matches none of 0.bias, 0.weight"),
     (["a.h5", "--split=nowhere"], 1, "no split 'nowhere' in a.h5; it has train"),
-    (["a.h5", "--memory=1K"], 1, "there are for graphs; give more --memory"),
-    (["a.h5", "--memory=20K", "--batch=23"], 1, "the graph of a batch of 23 samples takes"),
+    (["a.h5", "--memory=1K"], 1, "available for graphs; give more --memory"),
+    (["a.h5", "--memory=20K", "--batch=23"], 1, "the graph of a batch of 23 samples needs"),
     (["a.h5", "--memory=lots"], 2, "memory 'lots': expected a size such as 4G or 500M"),
     (
         ["a.h5", "--weights=w.pt"],
@@ -529,7 +529,7 @@ BAD = [
     (["a.h5", "--memory=inf"], 2, "memory 'inf': expected a size such as 4G or 500M"),
     (["a.h5", "--rtol=0"], 2, "rtol must lie between 0 and 1, got 0"),
     (["a.h5", "--weight-decay=nan"], 2, "weight decay: expected a number of at least 0, got nan"),
-    (["a.h5", "--density", "--steps=83", "--memory=50K"], 1, "83 vectors over 83 parameters take 0.1 MB"),
+    (["a.h5", "--density", "--steps=83", "--memory=50K"], 1, "83 vectors over 83 parameters need 0.1 MB"),
     (["mine.py:ignored"], 1, "the weights of all samples are 0"),
     (["missing.h5"], 1, "missing.h5: no such file"),
     (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice; give its file instead of the problem"),
