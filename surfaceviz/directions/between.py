@@ -39,7 +39,7 @@ def directions_between(
     if len(others) == 1:
         directions, places, default = [line(theta, others[0], names[0])], [(1.0,)], LINE
     else:
-        directions, places = plane(theta, others[0], others[1], parameters, (names[0], names[1]))
+        directions, places = plane(theta, others[0], others[1], parameters, sources=(names[0], names[1]))
         default = tuple(axes_around(places, _POINTS, margin=_MARGIN))
     return DirectionSet(
         directions=directions,

@@ -46,7 +46,7 @@ def build_directions(
         case FromLoss():
             made = _from_loss(spec, minimum, axes or PLANE, kept)
         case FromFile():
-            made = _from_file(spec, minimum, axes, kept, say)
+            made = _from_file(spec, minimum, axes, kept, say=say)
         case Toward():
             read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
             made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
@@ -72,7 +72,7 @@ def _from_loss(spec: FromLoss, minimum: Minimum, axes: Axes, kept: Path | None) 
     return DirectionSet(directions=directions, axes=axes, moving=moves)
 
 
-def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path | None, say: Say) -> DirectionSet:
+def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path | None, *, say: Say) -> DirectionSet:
     count = None if axes is None else len(axes)
     directions = _kept_directions(kept, count or 0) or directions_of_file(
         Path(spec.path), minimum.problem.model, minimum.theta, count=count, say=say

@@ -82,7 +82,9 @@ def directions_of_file(
     if count is not None and len(found) < count:
         raise DirectionError(f"{path} has {len(found)} direction, but {count} axes are given; give one --axis")
     moves = [name for name, named in named_tensors(model).items() if named.is_parameter]
-    return [_direction(path, name, tensors, theta, moves) for name, tensors in zip(_AXES, found[:count], strict=False)]
+    return [
+        _direction(path, name, tensors, theta, moves=moves) for name, tensors in zip(_AXES, found[:count], strict=False)
+    ]
 
 
 def _read_slice_file(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, NDArray[Any]]]:
@@ -152,7 +154,7 @@ def _count_agreeing(entries: Sequence[TensorEntry], shapes: Sequence[Shape]) -> 
 
 
 def _direction(
-    path: Path, axis: str, arrays: Mapping[str, NDArray[Any]], theta: Mapping[str, Tensor], moves: Sequence[str]
+    path: Path, axis: str, arrays: Mapping[str, NDArray[Any]], theta: Mapping[str, Tensor], *, moves: Sequence[str]
 ) -> Direction:
     tensors = {}
     for name in sorted(arrays):

@@ -60,7 +60,7 @@ def factors(d: Tensor, w: Tensor, filters: Filters, how: str) -> Factors:
     return (_lengths(w, filters) if how == "filter" else torch.ones_like(length)) / length
 
 
-def scaled(d: Tensor, w: Tensor, filters: Filters, how: str, by: Factors) -> Tensor:
+def scaled(d: Tensor, w: Tensor, filters: Filters, how: str, *, by: Factors) -> Tensor:
     """Return ``d`` times ``by`` (and times ``w`` for ``weight``) in ``w``'s dtype; in place if ``d`` has that dtype.
 
     Products are taken in float64 and rounded once.

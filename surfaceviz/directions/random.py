@@ -57,8 +57,8 @@ class Regenerated(Mapping[str, Tensor]):
         filters: Mapping[str, Filters],
         moving: Sequence[str],
         spec: Random,
-        axis: int,
         *,
+        axis: int,
         hold: bool = False,
     ) -> None:
         self._theta, self._filters, self._spec, self._axis = theta, filters, spec, axis
@@ -83,7 +83,7 @@ class Regenerated(Mapping[str, Tensor]):
             return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
         d = noise(self._spec.seed, self._axis, name, w.shape)
         by = self._factors[name] if name in self._factors else factors(d, w, filters, how)
-        return scaled(d, w, filters, how, by), by
+        return scaled(d, w, filters, how, by=by), by
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._factors:
@@ -124,12 +124,12 @@ def random_directions(
     Raises:
         DirectionError: no tensor moves, because all are gains or have norm 0.
     """
-    made = [Regenerated(theta, filters, moving, spec, axis, hold=not regenerate) for axis in range(count)]
+    made = [Regenerated(theta, filters, moving, spec, axis=axis, hold=not regenerate) for axis in range(count)]
     rule = {name: _rule(name, filters[name], moving, spec) for name in filters}
     directions = []
     for axis, lazy in enumerate(made):
         if spec.orthogonal and axis:
-            tensors: Tensors = _orthogonal_to(made[0].held, lazy.held, theta, filters, spec)
+            tensors: Tensors = _orthogonal_to(made[0].held, lazy.held, theta, filters=filters, spec=spec)
             sha256 = fingerprint(tensors)
         else:
             tensors, sha256 = lazy if regenerate else lazy.held, lazy.sha256
@@ -146,19 +146,19 @@ def random_directions(
 
 
 def _orthogonal_to(
-    delta: Tensors, eta: Tensors, theta: Tensors, filters: Mapping[str, Filters], spec: Random
+    delta: Tensors, eta: Tensors, theta: Tensors, *, filters: Mapping[str, Filters], spec: Random
 ) -> dict[str, Tensor]:
     """Return ``eta`` made orthogonal to ``delta``, one tensor at a time, as float64 takes twice the memory."""
     made = {}
     for name, e in eta.items():
         d = delta[name] if name in delta else torch.zeros_like(e)
-        rest = _orthogonal(e.double(), d.double(), theta[name], filters[name], spec)
+        rest = _orthogonal(e.double(), d.double(), theta[name], filters[name], spec=spec)
         if rest.any():
             made[name] = rest.to(theta[name].dtype)
     return made
 
 
-def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random) -> Tensor:
+def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, *, spec: Random) -> Tensor:
     """Return ``e`` without its part along ``d``, filter by filter, its norms restored."""
     square = filters.dot(d, d)
     rest = e - filters.scaled(d, torch.where(square > 0, filters.dot(e, d) / square, 0.0))
@@ -167,7 +167,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, spec: Random)
     if filters.is_gain or spec.normalise in ("weight", "none"):
         return rest
     rest, w = rest.contiguous(), w.double()
-    return scaled(rest, w, filters, spec.normalise, factors(rest, w, filters, spec.normalise))
+    return scaled(rest, w, filters, spec.normalise, by=factors(rest, w, filters, spec.normalise))
 
 
 def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> str:
@@ -210,7 +210,7 @@ def line(theta: Tensors, other: Tensors, source: str) -> Direction:
 
 
 def plane(
-    theta: Tensors, first: Tensors, second: Tensors, parameters: Sequence[str], sources: tuple[str, str]
+    theta: Tensors, first: Tensors, second: Tensors, parameters: Sequence[str], *, sources: tuple[str, str]
 ) -> tuple[list[Direction], list[tuple[float, float]]]:
     """Return the plane through three models, and the coordinates of ``first`` and ``second`` in it.
 

@@ -165,19 +165,20 @@ def _refuse_workers(job: MpiJob, workers: int | None) -> None:
 
 
 def _same_bits(name: str, mine: Fingerprint, theirs: Fingerprint) -> bool:
-    """Return whether a rank has the same bits as this one; raise `ProblemError` if it differs by more than rounding."""
+    """Return whether a rank has the same bits as this one; refuse one that differs by more than rounding."""
     for what, own in mine.contents.items():
         other = theirs.contents.get(what, "none")
         if other != own:
             raise ProblemError(
-                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all ranks must make the same call "
-                "and read the same files"
+                f"{name} has other {what} than rank 0 ({other[:12]}, not {own[:12]}); all ranks must make the same "
+                "call and read the same files"
             )
     for metric, value in mine.centre.items():
         if not within_rounding({metric: value}, {metric: theirs.centre.get(metric, math.nan)}):
             other_value = theirs.centre.get(metric, math.nan)
             raise ProblemError(
-                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 has {value:.9g}; run the same code on all ranks"
+                f"{name} has {metric} {other_value:.9g} at the centre, rank 0 {value:.9g}; run the same code "
+                "on all ranks"
             )
     if not within_rounding({"norms": mine.norms}, {"norms": theirs.norms}):
         raise ProblemError(

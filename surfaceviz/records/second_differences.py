@@ -30,7 +30,8 @@ def second_difference(x: FloatArray, y: FloatArray, i: int) -> float:
     if not 0 < i < len(x) - 1:
         return math.nan
     before, after = x[i] - x[i - 1], x[i + 1] - x[i]
-    return float(2 * ((y[i + 1] - y[i]) / after - (y[i] - y[i - 1]) / before) / (before + after))
+    with np.errstate(invalid="ignore"):  # inf - inf, where the loss diverges, is NaN
+        return float(2 * ((y[i + 1] - y[i]) / after - (y[i] - y[i - 1]) / before) / (before + after))
 
 
 def axis_second_differences(surface: Slice, name: str, place: Sequence[float]) -> FloatArray:

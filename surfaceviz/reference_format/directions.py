@@ -42,7 +42,7 @@ def direction_shapes(path: str | Path) -> list[list[Shape]]:
 
 def _shapes(path: Path, group: h5py.Group, name: str) -> list[Shape]:
     if not isinstance(group, h5py.Group) or set(group) != {str(i) for i in range(len(group))} or not len(group):
-        raise SchemaError(f'{path}: {name} is no group of the data sets "0", "1", ...')
+        raise SchemaError(f'{path}: {name} is not a group of the data sets "0", "1", ...')
     return [check_numbers(path, group, str(i)) for i in range(len(group))]
 
 

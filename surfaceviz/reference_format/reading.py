@@ -124,7 +124,7 @@ def _eigenvalues(path: Path, file: h5py.File, axes: tuple[FloatArray, ...]) -> H
 
 
 def _centre(axes: Sequence[FloatArray], values: Mapping[str, FloatArray]) -> dict[str, float]:
-    """Return the values at 0; none where that is no point of the grid, or missing."""
+    """Return the values at the origin; an empty mapping if the grid does not contain it or it is missing."""
     place = tuple(int(np.argmin(np.abs(axis))) for axis in axes)
     if any(abs(axis[i]) > _NEAR * float(np.ptp(axis)) for axis, i in zip(axes, place, strict=True)):
         return {}

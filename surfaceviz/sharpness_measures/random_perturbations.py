@@ -86,7 +86,7 @@ def _direction(objective: Objective, theta: Theta, seed: int, axis: int) -> Tens
     """Return the filter-normalised direction of a slice's axis of that number, (P,) float64."""
     layout = objective.layout
     weights = {name: theta[name].cpu() for name in layout.names}
-    held = Regenerated(weights, objective.filters, layout.names, Random(seed=seed), axis, hold=True).held
+    held = Regenerated(weights, objective.filters, layout.names, Random(seed=seed), axis=axis, hold=True).held
     return layout.flat([held.get(name, torch.zeros_like(weights[name])) for name in layout.names])
 
 

@@ -119,7 +119,7 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     if not differing and not same_directions and not _directions_within_rounding(first, name):
         differing = ["its directions are others, by sha256, or may be: they are not kept in the files"]
     if differing:
-        raise MergeError(f"{name} is no part of the same slice ({'; '.join(differing[:4])})")
+        raise MergeError(f"{name} is not a part of the same slice ({'; '.join(differing[:4])})")
     how = sorted(key for key in _ROUNDING_KEYS if a.get(key) != b.get(key))
     if not how and not (same_directions and like.centre == part.centre):
         how.append("kind of machine")
@@ -160,7 +160,7 @@ def _refuse_disagreement(
 
 
 def _missing(parts: Sequence[Part], whole: Slice) -> str:
-    """Return what is said of missing points: which shard was not given, and whose file is not complete."""
+    """Return the words on missing points: which shard was not given, and whose file is not complete."""
     missing = int(np.count_nonzero(whole.origin == MISSING))
     shards = [str(part.provenance.get("shard", "none")) for _, part in parts]
     count = next((int(shard.partition("/")[2]) for shard in shards if "/" in shard), 0)

@@ -188,7 +188,7 @@ def _prepare() -> None:
 
 
 BAD = [
-    (["resnet20-digits", "--data", "x"], 1, "resnet20-digits has its data in scikit-learn: leave --data out"),
+    (["resnet20-digits", "--data", "x"], 1, "resnet20-digits has its data in scikit-learn; leave out --data"),
     (["mine.py:problem", "-o", "x.png"], 2, "x.png: the output is an HDF5 file, its picture is drawn beside it"),
     (["mine.py:problem", "--axis=-1:1:inf"], 2, "NUM is inf, expected a whole number"),
     (["mine.py:problem", "--axis=-1:1:1e13"], 2, "expected at most 100000 points"),
@@ -201,9 +201,9 @@ BAD = [
     (["mine.py:broken"], 1, "mine.py:broken raised RuntimeError: no data here (mine.py, line "),
     (["mine.py:number"], 1, "mine.py:number returned int; expected a surfaceviz.Problem"),
     (["mine.py:empty"], 1, "split test is empty"),
-    (["mine.py:problem", "--data", "x"], 1, "takes no argument named data, so --data x has nowhere to go"),
+    (["mine.py:problem", "--data", "x"], 1, "takes no argument named data, so it can't use --data x"),
     (["mine.py:problem", "--weights", "short.safetensors"], 1, "doesn't fit the model: fc.bias is missing"),
-    (["mine.py:problem", "--weights", "nan.safetensors"], 1, "the weights hold NaN or inf, in fc.weight"),
+    (["mine.py:problem", "--weights", "nan.safetensors"], 1, "the weights hold NaN or inf in fc.weight"),
     (["mine.py:problem", "--weights", "unsafe.pt"], 1, "which can't be read without running code"),
     (["mine.py:problem", "--axis=-1:1:1"], 2, "NUM is 1, expected at least 2 points"),
     (["mine.py:problem", "--axis=1:1:5"], 2, "MIN must be below MAX"),
@@ -223,7 +223,7 @@ BAD = [
         "got orthogonal; directions toward models have no such option",
     ),
     (["mine.py:problem", "--toward=none.pt"], 1, "none.pt: no such file of weights"),
-    (["mine.py:problem", "-o", "no/where.h5"], 1, "no/where.h5: there is no folder"),
+    (["mine.py:problem", "-o", "no/where.h5"], 1, "no/where.h5: the folder "),
     (["mine.py:problem", "-o", "text.h5"], 1, "text.h5: no whole HDF5 file"),
     (["mine.py:problem", "-o", "cut.h5"], 1, "cut.h5: no whole HDF5 file"),
     (["mine.py:problem", "--no-such-option"], 2, "No such option: --no-such-option"),

@@ -177,7 +177,7 @@ def test_the_directions_of_a_slice_are_taken_from_its_file() -> None:
     along = oracles.run_slice(oracles.net_problem(), AXES, directions="random.h5", **EAGER)
     _assert_equal_bits(along, surface)
     oracles.run_slice(oracles.net_problem(), [(-1, 1, 3)], output="anew.h5", regenerate=True, **EAGER)
-    with pytest.raises(DirectionError, match="anew.h5 keeps no directions .over 64 MB, or regenerated."):
+    with pytest.raises(DirectionError, match="anew.h5 stores no directions .they were over 64 MB, or regenerated."):
         oracles.run_slice(oracles.net_problem(), directions="anew.h5")
     model, x, y = oracles.regression()
     with pytest.raises(DirectionError, match="random.h5: conv.weight, of shape .4, 1, 3, 3., is not in the model"):
@@ -195,7 +195,7 @@ def test_a_file_of_another_network_is_told_by_its_first_tensor() -> None:
     wrong = [*arrays]
     wrong[4] = np.zeros((3, 99))
     refused(wrong, r"tensor 4 of xdirection has shape \(3, 99\), fc.weight \(3, 144\) in the model, by the order of p")
-    refused(arrays[:3], "xdirection has 3 tensors, the model 6 parameters and 9 entries in its state_dict..: of anoth")
+    refused(arrays[:3], "xdirection has 3 tensors, the model 6 parameters and 9 entries in its state_dict..; the file")
     refused([*arrays[:5], np.full(3, np.nan)], "d.h5: xdirection holds NaN or inf for fc.bias")
     refused([0 * array for array in arrays], "d.h5: xdirection is 0 in all tensors that may move; give another file")
     turned = [arrays[1], arrays[0], *arrays[2:]]

@@ -253,7 +253,7 @@ def test_names_that_collide_without_wrappers_are_refused() -> None:
 def test_a_plane_holds_its_three_models_and_has_one_unit() -> None:
     zero, one, two = ({k: v.double() for k, v in checkpoints.read_state(oracles.net(i)).items()} for i in range(3))
     parameters = list(filters_of(oracles.net()))
-    (u, v), places = random.plane(zero, one, two, parameters, ("one", "two"))
+    (u, v), places = random.plane(zero, one, two, parameters, sources=("one", "two"))
     for place, model in zip(places, (one, two), strict=True):
         for name, w in zero.items():
             if w.is_floating_point() and w.dtype == torch.float64 and name in u.tensors:
@@ -264,7 +264,7 @@ def test_a_plane_holds_its_three_models_and_has_one_unit() -> None:
     assert flat[0] @ flat[1] == pytest.approx(0, abs=1e-9)
     halfway = {k: (w + two[k]) / 2 if w.is_floating_point() else w for k, w in zero.items()}
     with pytest.raises(DirectionError, match="lie on one line"):
-        random.plane(zero, halfway, two, parameters, ("half", "two"))
+        random.plane(zero, halfway, two, parameters, sources=("half", "two"))
 
 
 def test_a_problem_unwraps_its_model() -> None:

@@ -44,7 +44,7 @@ def test_a_problem_that_can_not_be_sent_stays_in_one_process(monkeypatch: pytest
 def test_devices_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers: 2 devices take one process each, got 3"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cpu", workers=3)
-    with pytest.raises(ProblemError, match="devices cpu,meta: values are the same bits on devices of one kind"):
+    with pytest.raises(ProblemError, match="devices cpu,meta: values have the same bits only on devices of one kind"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,meta")
     with pytest.raises(ProblemError, match="device 'cuda:7' is not available"):
         oracles.run_slice(oracles.net_problem(), AXES, device="cpu,cuda:7")

@@ -169,7 +169,7 @@ def test_the_slices_own_curvature_is_its_second_differences() -> None:
     assert np.isnan(off_grid.differences).all()
 
 
-@pytest.mark.parametrize("options", [{"workers": 2}, {"batch": 4}, {"batch": 1, "workers": 2}])
+@pytest.mark.parametrize("options", [{"workers": 2}, {"batch_size": 4}, {"batch_size": 1, "workers": 2}])
 def test_workers_and_batches_change_nothing_but_rounding(options: dict[str, int]) -> None:
     _cut()
     more: dict[str, Any] = {"density": True, "by_layer": True, "steps": 10, "rtol": 1e-8}
@@ -356,7 +356,7 @@ def test_a_map_of_other_settings_is_refused_and_kept() -> None:
     _cut()
     _map("a.h5", (3, 2))
     with pytest.raises(
-        StoreError, match=r"holds another map \(rtol is 0.01 there, 0.001 here\), which is kept; --over"
+        StoreError, match=r"holds another map \(rtol is 0.01 there, 0.001 here\), which is kept; replace it by --over"
     ):
         _map("a.h5", (3, 2), rtol=1e-3)
     with pytest.raises(StoreError, match="holds another map \\(of 3 x 2 points\\)"):
@@ -514,24 +514,28 @@ BAD = [
     (["a.h5", "--at=2,0"], 1, "point (2, 0) is off the slice: alpha is 2, its range -1 .. 1"),
     (["a.h5", "--at=0"], 1, "point (0) has 1 coordinates, the slice 2"),
     (["a.h5", "--at=zero"], 2, "at 'zero': expected A,B such as 0.5,-1"),
-    (["a.h5", "--map=3"], 1, "map 3 has 1 axes, the slice 2"),
+    (["a.h5", "--map=3"], 1, "map 3 has 1 axes, but the slice has 2"),
     (["a.h5", "--map=3x3"], 2, "map '3x3': expected P:Q such as 11:11"),
     (["a.h5", "--map=0:3"], 2, "map: expected numbers of at least 1, got 0:3"),
     (["a.h5", "--top=80", "--bottom=10"], 1, "90 eigenvalues are asked for, of a matrix over 83 parameters (all)"),
     (["a.h5", "--top=0", "--bottom=0"], 2, "top and bottom are both 0"),
     (["a.h5", "--parameters=nothing"], 1, "parameters 'nothing' matches none of 0.bias, 0.weight"),
     (["a.h5", "--split=nowhere"], 1, "no split 'nowhere' in a.h5; it has train"),
-    (["a.h5", "--memory=1K"], 1, "MB are available for graphs; give more --memory"),
+    (["a.h5", "--memory=1K"], 1, "available for graphs; give more --memory"),
     (["a.h5", "--memory=20K", "--batch=23"], 1, "the graph of a batch of 23 samples needs"),
     (["a.h5", "--memory=lots"], 2, "memory 'lots': expected a size such as 4G or 500M"),
-    (["a.h5", "--weights=w.pt"], 2, "a.h5 holds a slice, with its weights and place; leave weights, output and lr out"),
+    (
+        ["a.h5", "--weights=w.pt"],
+        2,
+        "a.h5 holds a slice with its own weights and gets the results; leave out weights, output and lr",
+    ),
     (["a.h5", "--memory=inf"], 2, "memory 'inf': expected a size such as 4G or 500M"),
     (["a.h5", "--rtol=0"], 2, "rtol must lie between 0 and 1, got 0"),
     (["a.h5", "--weight-decay=nan"], 2, "weight decay: expected a number of at least 0, got nan"),
     (["a.h5", "--density", "--steps=83", "--memory=50K"], 1, "83 vectors over 83 parameters need 0.1 MB"),
     (["mine.py:ignored"], 1, "the weights of all samples are 0"),
     (["missing.h5"], 1, "missing.h5: no such file"),
-    (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice: give its file in the problem's place"),
+    (["mine.py:mlp", "--at=0,0"], 2, "points and maps lie on a slice; give its file instead of the problem"),
     (
         ["mine.py:once"],
         1,
@@ -563,7 +567,7 @@ def test_bad_input_gets_one_line_and_nothing_is_lost(
 def test_a_slice_of_live_objects_asks_for_its_problem() -> None:
     oracles.run_slice(dense.named_problem("mlp"), [(-1, 1, 3)], output="live.h5")
     with pytest.raises(
-        ProblemError, match="live.h5 was cut of live objects, by surfaceviz.slice, and does not name its"
+        ProblemError, match="live.h5 was computed from live objects, by surfaceviz.slice, and does not name its"
     ):
         _hessian("live.h5")
     assert _hessian("live.h5", problem=dense.named_problem("mlp")).dimension == 83

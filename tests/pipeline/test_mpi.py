@@ -208,7 +208,7 @@ def test_an_interrupt_of_the_launcher_ends_the_job(
     [
         ("other weights", "rank 1 on .* has other weights than rank 0"),
         ("other data", "rank 1 on .* has other data than rank 0"),
-        ("other code", "rank 1 on .* has train_loss .* at the centre, rank 0 .*: not the same code"),
+        ("other code", "rank 1 on .* has train_loss .* at the centre, rank 0 .*; run the same code"),
         ("unbuilt", "rank 1 on .*: mine.py:problem raised OSError: no such disk"),
     ],
 )
@@ -319,7 +319,7 @@ def test_a_usage_error_is_printed_once() -> None:
     assert _own_lines(errors) == "surfaceviz: a slice has 1 or 2 axes, got 3"
     code, _, errors = launchers.finish(_start("openmpi", 2, "--workers=3"))
     assert code == 2
-    assert re.match("surfaceviz: workers: each of the 2 ranks is one; leave workers out", _own_lines(errors))
+    assert re.match("surfaceviz: workers: each of the 2 ranks is one worker; leave out workers", _own_lines(errors))
 
 
 LOST = """

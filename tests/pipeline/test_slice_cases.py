@@ -235,7 +235,7 @@ def test_nan_weights_and_a_nan_centre_stop_the_run() -> None:
     model = oracles.net()
     with torch.no_grad():
         model.fc.weight[0, 0] = math.nan
-    with pytest.raises(CheckpointError, match="the weights hold NaN or inf, in fc.weight"):
+    with pytest.raises(CheckpointError, match="the weights hold NaN or inf in fc.weight"):
         oracles.run_slice(Problem(model, oracles.images(), "cross_entropy"), [(-1, 1, 3)])
     x, y = oracles.images()
     x[3] = math.nan
@@ -278,7 +278,7 @@ def test_metrics_of_ones_own_and_problems_that_can_not_be(tmp_path: Path) -> Non
         oracles.run_slice(
             Problem(oracles.net(), oracles.images(), measure=lambda _m, _b: {"los": (1, 1)}), [(-1, 1, 3)]
         )
-    with pytest.raises(ProblemError, match="a split and metric make the name 'train_a/b'"):
+    with pytest.raises(ProblemError, match="a split and a metric give 'train_a/b'"):
         oracles.run_slice(
             Problem(oracles.net(), oracles.images(), "cross_entropy", metrics={"a/b": worst}), [(-1, 1, 3)]
         )

@@ -60,7 +60,9 @@ def test_a_subset_does_and_audits_are_on_all_samples(full: Slice) -> None:
     surface = oracles.run_slice(_regression(), AXES, **AUTO, reporter=recorder)
     subset = surface.provenance["subset"]
     assert 1000 < int(subset) < 0.8 * SAMPLES
-    assert any(line.startswith(f"samples: {subset} of {SAMPLES}, off by under a third of") for line in recorder.said)
+    assert any(
+        line.startswith(f"samples: {subset} of {SAMPLES}, with an RMS error under a third of") for line in recorder.said
+    )
     for name in ("train_loss", "test_loss"):
         assert np.mean(_errors(surface, full, name) > 0.05) < 0.05
     assert surface.centre == pytest.approx(full.centre, rel=1e-6)
@@ -135,7 +137,7 @@ def test_a_subset_that_fails_its_audit_is_given_up(moment: int | None, monkeypat
     surface = oracles.run_slice(_regression(), AXES, **AUTO, output="a.h5", reporter=recorder)
     assert moment == 90 or any("does not pass an audit" in line for line in recorder.said)
     assert surface.provenance["subset"] == "all"
-    assert str(surface.provenance["samples_reason"]).startswith("all: a subset did not stand up")
+    assert str(surface.provenance["samples_reason"]).startswith("all: a subset did not pass an audit")
     np.testing.assert_array_equal(surface.origin, expected.origin)
     for name, array in expected.values.items():
         np.testing.assert_array_equal(surface.values[name], array)
@@ -184,7 +186,7 @@ def test_few_samples_are_all_taken() -> None:
     surface = oracles.run_slice(Problem(model, (x, y), "mse"), AXES, tol=0.05, samples="auto", reporter=recorder)
     assert surface.provenance["subset"] == "all"
     assert surface.provenance["samples_reason"] == (
-        "all 37: fewer would save nothing, or be off by over a third of 0.05"
+        "all 37: fewer would save no time, or give an error over a third of 0.05"
     )
     assert np.any(surface.origin == INTERPOLATED)
 
@@ -238,4 +240,4 @@ def test_given_batches_stay_as_they_are() -> None:
         return {"loss": (model(batch[0]).square().sum(), 1.0)}
 
     surface = oracles.run_slice(Problem(oracles.net(), batches, measure=measure), AXES, tol=0.05, samples="auto")
-    assert surface.provenance["samples_reason"] == "all 50: batches stay as they are given"
+    assert surface.provenance["samples_reason"] == "all 50: the batches are given and are not divided"

@@ -353,9 +353,9 @@ def test_a_broken_or_hostile_file_is_refused_in_a_line(
     ("make", "message"),
     [
         (lambda file: file.create_group("other"), "HDF5, but no direction file of the reference code .it has other"),
-        (lambda file: file.create_group("xdirection/1"), 'xdirection is no group of the data sets "0", "1"'),
+        (lambda file: file.create_group("xdirection/1"), 'xdirection is not a group of the data sets "0", "1"'),
         (lambda file: file.create_group("xdirection/0"), "xdirection/0 is a group, expected numbers"),
-        (lambda file: file.create_dataset("xdirection", data=1.0), "xdirection is no group of the data sets"),
+        (lambda file: file.create_dataset("xdirection", data=1.0), "xdirection is not a group of the data sets"),
         (lambda file: file.create_dataset("xdirection/0", data=b"w"), "xdirection/0 holds object, expected numbers"),
         (
             lambda file: file.create_dataset("xdirection/0", (10**9,), "f8", chunks=(1000,)),
@@ -399,4 +399,4 @@ def test_curvature_of_an_imported_slice_is_refused(capsys: pytest.CaptureFixture
     _write("s.h5", x, y, train_loss=_filled(x, y, _loss))
     assert cli.run(["import", "s.h5"]) == 0
     assert cli.run(["hessian", "s-imported.h5", "--problem", "mine.py:problem"]) == 1
-    assert "was imported from s.h5, which says neither of what network" in capsys.readouterr().err
+    assert "was imported from s.h5, which names neither the network nor" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_thinning_keeps_the_ends_the_centre_and_the_minimum_and_says_so(shape: t
         assert {0, len(axis) - 1, int(np.argmin(np.abs(axis))), low} <= set(kept.tolist())
         assert len(kept) <= (2000 if len(shape) == 1 else 150) + 3
     whole, less = " x ".join(map(str, shape)), " x ".join(str(len(kept)) for kept in shown.kept)
-    assert f"{whole} points, of which {less} are shown: every" in shown.words
+    assert f"{whole} points; the page shows {less}: every" in shown.words
     loss = series(one(surface), "train", "loss")
     np.testing.assert_allclose(unpacked(loss["values"]), surface.values["train_loss"][np.ix_(*shown.kept)], rtol=1e-6)
 

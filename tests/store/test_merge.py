@@ -97,10 +97,10 @@ def test_parts_of_another_slice_are_refused() -> None:
     ):
         given: Any = {"axes": PLANE, "shard": "2/3", **EAGER, **options}
         oracles.run_slice(oracles.net_problem(), output="other.h5", overwrite=True, **given)
-        with pytest.raises(MergeError, match=f"other.h5 is no part of the same slice .*{words}"):
+        with pytest.raises(MergeError, match=f"other.h5 is not a part of the same slice .*{words}"):
             surfaceviz.merge(names[0], "other.h5", names[2])
     oracles.run_slice(oracles.net_problem(seed=1), PLANE, output="weights.h5", shard="2/3", **EAGER)
-    with pytest.raises(MergeError, match=r"weights.h5 is no part of the same slice \(weights_sha256 is"):
+    with pytest.raises(MergeError, match=r"weights.h5 is not a part of the same slice \(weights_sha256 is"):
         surfaceviz.merge(names[0], "weights.h5", names[2])
 
 
@@ -142,7 +142,7 @@ def test_parts_along_other_directions_are_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(random, "noise", lambda seed, *rest: noise(seed + 1, *rest))
     oracles.run_slice(oracles.net_problem(), PLANE, output=names[1], shard="2/3", overwrite=True, **EAGER)
     with pytest.raises(
-        MergeError, match=r"part-2.h5 is no part of the same slice \(its directions are others, by sha256"
+        MergeError, match=r"part-2.h5 is not a part of the same slice \(its directions are others, by sha256"
     ):
         surfaceviz.merge(*names)
     monkeypatch.setattr(random, "noise", lambda *given: noise(*given) * (1 + 1e-7))  # another CPU's rounding

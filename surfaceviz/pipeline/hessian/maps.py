@@ -117,7 +117,7 @@ def map_provenance(request: HessianRequest, targets: HessianTargets) -> dict[str
 
 
 def map_batch_size(
-    found: HessianMap, targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, first: int
+    found: HessianMap, targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, *, first: int
 ) -> int:
     """Return the batch size of a map in all processes: the request's, else the stored one, else a measured one."""
     known = found.provenance.get("batch")

@@ -23,7 +23,7 @@ def targets_of(request: HessianRequest, say: Callable[[str], None], local: int) 
         return checkpoint_targets(request, say, local)
     surface = store.read(request.file)
     places = [*points_of(request, surface), *_grid_points(axes_of(request, surface))]
-    return slice_targets(request, surface, places, say, local)
+    return slice_targets(request, surface, places, say, local=local)
 
 
 def points_of(request: HessianRequest, surface: Slice) -> tuple[tuple[float, ...], ...]:

@@ -124,7 +124,7 @@ def _result(request: HessianRequest, ranks: Ranks, command: str) -> HessianResul
 
 
 def _compute_spectra(
-    request: HessianRequest, targets: HessianTargets, missing: Missing, ranks: Ranks, spectrum_store: SpectrumStore
+    request: HessianRequest, targets: HessianTargets, missing: Missing, spectrum_store: SpectrumStore, *, ranks: Ranks
 ) -> None:
     """Compute the spectra of the missing points and store each."""
     if not missing:
@@ -139,7 +139,7 @@ def _compute_spectra(
     with sharing_spectra(ranks):
         memory = divide_memory(targets, request, bases=1, processes=processes_here(ranks, spec))
         for done, record in enumerate(
-            compute_spectra(targets, request, missing, spec, memory, ranks.reporter), start=1
+            compute_spectra(targets, request, missing, workers=spec, memory=memory, reporter=ranks.reporter), start=1
         ):
             spectrum_store.put(record)
             ranks.reporter.advance(done, len(missing), done)
@@ -155,12 +155,13 @@ def _slice_result(request: HessianRequest, path: Path, ranks: Ranks) -> HessianR
         spectrum_store.drop(keys)
     missing = _missing_points(request, spectrum_store, keys)
     with borrowed(targets.problem.model, targets.device):
-        _compute_spectra(request, targets, missing, ranks, spectrum_store)
+        _compute_spectra(request, targets, missing, spectrum_store, ranks=ranks)
         fresh = len(missing)
         if axes:
             found = _map_to_fill(request, targets, spectrum_store.surface, axes)
             spectrum_store.surface = replace(spectrum_store.surface, hessian_map=found)
-            fresh += _fill_map(request, targets, found, missing_rows(found, len(points)), ranks, spectrum_store)
+            rows = missing_rows(found, len(points))
+            fresh += _fill_map(request, targets, found, rows, spectrum_store=spectrum_store, ranks=ranks)
     return HessianResult(
         spectra=_stored_spectra(request, spectrum_store, keys), path=path, fresh=fresh,
         hessian_map=spectrum_store.surface.hessian_map if axes else None,
@@ -193,8 +194,9 @@ def _fill_map(
     targets: HessianTargets,
     found: HessianMap,
     rows: Sequence[MapRow],
-    ranks: Ranks,
+    *,
     spectrum_store: SliceSpectrumStore,
+    ranks: Ranks,
 ) -> int:
     """Evaluate the missing rows of a map and return their number."""
     if not rows:
@@ -206,7 +208,7 @@ def _fill_map(
     before = done
     if before:
         ranks.reporter.say(f"resuming from {done} of the map's {total} points")
-    batch = map_batch_size(found, targets, request, memory, rows[0].numbers[0])
+    batch = map_batch_size(found, targets, request, memory, first=rows[0].numbers[0])
     found = replace(found, provenance={**found.provenance, "batch": batch})
     spectrum_store.surface = replace(spectrum_store.surface, hessian_map=found)
     request = replace(request, batch_size=batch)
@@ -231,7 +233,7 @@ def _problem_result(request: HessianRequest, ranks: Ranks, command: str) -> Hess
         spectrum_store = TrainingSpectrumStore(output, provenance, keys, overwrite=request.overwrite)
         missing = _missing_points(request, spectrum_store, keys)
         with borrowed(targets.problem.model, targets.device):
-            _compute_spectra(request, targets, missing, ranks, spectrum_store)
+            _compute_spectra(request, targets, missing, spectrum_store, ranks=ranks)
     return HessianResult(
         spectra=_stored_spectra(request, spectrum_store, keys), hessian_map=None, path=output, fresh=len(missing)
     )

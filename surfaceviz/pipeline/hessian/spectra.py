@@ -65,6 +65,7 @@ def compute_spectra(
     targets: HessianTargets,
     request: HessianRequest,
     missing: Sequence[tuple[int, SpectrumSpec]],
+    *,
     workers: WorkerSpec,
     memory: MemoryBudget,
     reporter: Reporter,
@@ -76,15 +77,15 @@ def compute_spectra(
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
-            if words := describe_kinks(targets, number):
-                site.fields["notes"] = (f"there is no Hessian in the strict sense: {words} at a kink or tie exactly",)
-                reporter.warn(site.fields["notes"][0])
+            if note := kink_warning(targets, number):
+                site.fields["notes"] = (note,)
+                reporter.warn(note)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
             yield record
 
 
-def describe_kinks(targets: HessianTargets, number: int) -> str:
-    """Return, in words, the inputs exactly at a kink of a rectifier or a tie of a pooling; usually empty."""
+def kink_warning(targets: HessianTargets, number: int) -> str:
+    """Return a warning if inputs lie exactly at a kink of a rectifier or at a tie of a pooling, else ""."""
     state, sum_losses = targets.state(number), loss_sums(targets.problem)
     names = [targets.own_names[name] for name in targets.layout.names]
 
@@ -93,4 +94,5 @@ def describe_kinks(targets: HessianTargets, number: int) -> str:
             sum_losses({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
     with error_context("the loss"):
-        return count_kinks([state[name] for name in names], run).words
+        words = count_kinks([state[name] for name in names], run).words
+    return f"there is no Hessian in the strict sense: {words} at a kink or tie exactly" if words else ""

@@ -90,7 +90,7 @@ class HessianTargets:
 
 
 def slice_targets(
-    request: HessianRequest, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, local: int
+    request: HessianRequest, surface: Slice, places: Sequence[tuple[float, ...]], say: Say, *, local: int
 ) -> HessianTargets:
     """Return the targets on a slice. Its plan is built again and compared with the file.
 

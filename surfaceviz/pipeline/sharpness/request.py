@@ -74,4 +74,4 @@ class SharpnessRequest:
         if not self.points:
             raise ValueError("nothing to measure; name a slice's file or a problem")
         if self.json is not None and not self.json.absolute().parent.is_dir():
-            raise StoreError(f"{self.json}: there is no folder {self.json.absolute().parent}; make it first")
+            raise StoreError(f"{self.json}: the folder {self.json.absolute().parent} does not exist; create it first")

@@ -13,7 +13,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import MemoryBudget, describe_kinks
+from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_warning
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.functional import borrowed, coupling_norms
@@ -64,7 +64,7 @@ def _at(
     seed: int,
     rescale: bool,
 ) -> Sharpness:
-    """Return the sharpness at a target point, in float64 whatever the dtype of the targets."""
+    """Return the sharpness at a target point, in float64 for any dtype of the targets."""
     for line in _caveats(targets, number, request.batch_size or _BATCH):
         reporter.warn(f"{label.name}: {line}")
     problem, device = targets.problem, targets.device
@@ -83,8 +83,8 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
-    if words := describe_kinks(targets, number):
-        yield f"there is no Hessian in the strict sense: {words} at a kink or tie exactly"
+    if note := kink_warning(targets, number):
+        yield note
     if norms := coupling_norms(targets.problem.model):
         yield (
             f"{len(norms)} batch norms keep no running statistics: the loss depends on how samples fall into batches "

@@ -25,8 +25,8 @@ def chunks(
     indices: NDArray[np.intp],
     origin: NDArray[np.uint8],
     size: int,
-    group: int = 1,
     *,
+    group: int = 1,
     whole: bool = False,
 ) -> list[Chunk]:
     """Return the points among ``indices`` that are not evaluated yet, in chunks of ``size``.

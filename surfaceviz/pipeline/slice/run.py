@@ -113,7 +113,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
             if _is_complete(plan, before):
                 return _already_complete(plan, before, ranks.reporter)
         notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre)
-        slice_run = _prepare_run(plan, points, notes, before, ranks)
+        slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
         fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter))
     for line in diagnostics.slice_warnings(plan, slice_run.buffer.surface()):
         ranks.reporter.warn(line)
@@ -144,7 +144,7 @@ def _already_complete(plan: Plan, before: Slice, reporter: Reporter) -> SliceRes
 
 
 def _prepare_run(
-    plan: Plan, points: PointEvaluator, provenance: Attributes, before: Slice | None, ranks: Ranks
+    plan: Plan, points: PointEvaluator, provenance: Attributes, before: Slice | None, *, ranks: Ranks
 ) -> _SliceRun:
     """Return the run of a plan: its buffer, snapshots, workers and live plot."""
     for line in diagnostics.centre_warnings(plan, points.engine, points.centre.first):
@@ -224,7 +224,7 @@ class _SliceRun:
     def _round(self, batch: PointBatch, run: RunChunks[Chunk, PointValues], schedule: Schedule) -> None:
         size = chunk_size(self._points.seconds, len(batch.indices), self._workers.count)
         buffer, group = self.buffer, self._points.group
-        for done in run(chunks(buffer.axes, batch.indices, buffer.origin, size, group, whole=batch.whole)):
+        for done in run(chunks(buffer.axes, batch.indices, buffer.origin, size, group=group, whole=batch.whole)):
             known = self._done
             self.buffer.put(done.chunk.indices, done.result)
             self._store_note(done.result.note)

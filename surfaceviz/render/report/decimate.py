@@ -45,7 +45,7 @@ def decimate(surface: Slice) -> Decimated:
     whole, shown = (" x ".join(map(str, sizes)) for sizes in (surface.shape, map(len, kept)))
     rate = " by ".join("every one" if step == 1 else f"every {ordinal(step)}" for step in dict.fromkeys(steps))
     more = "the ends, the centre and the lowest loss" + ("" if surface.ndim == 1 else ", each with its row and column")
-    return Decimated(kept, f"{whole} points, of which {shown} are shown: {rate}, and {more}")
+    return Decimated(kept, f"{whole} points; the page shows {shown}: {rate}, and {more}")
 
 
 def every_kth(count: int, step: int, also: tuple[int, ...] = ()) -> NDArray[np.intp]:

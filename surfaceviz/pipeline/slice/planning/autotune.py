@@ -86,12 +86,12 @@ def _with_range(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     """Return the plan with one symmetric range for all ``auto`` axes: the widest that any half axis needs."""
     evaluator = Evaluator(plan.reference, EngineConfig())
     name = f"{plan.splits[0].name}_loss"
-    asked = plan.request.axes
-    assert asked is not None
+    requested = plan.request.axes
+    assert requested is not None
     reaches: list[float] = []
-    for k, axis in enumerate(asked):
+    for k, axis in enumerate(requested):
         for sign in () if axis.has_range else (1.0, -1.0):
-            unit = tuple(sign if i == k else 0.0 for i in range(len(asked)))
+            unit = tuple(sign if i == k else 0.0 for i in range(len(requested)))
 
             def risen(reach: float, unit: tuple[float, ...] = unit) -> bool:
                 loss = evaluator([tuple(reach * x for x in unit)]).first[name]
@@ -104,7 +104,7 @@ def _with_range(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     else:
         reporter.warn(f"{name} does not rise to {levels[name]:.4g} up to {_LARGEST:g}; using the range -1 .. 1")
     notes["range_level"] = levels[name]
-    found = tuple(axis.with_range(reach) for axis in asked)
+    found = tuple(axis.with_range(reach) for axis in requested)
     return replace(plan, axes=found)
 
 

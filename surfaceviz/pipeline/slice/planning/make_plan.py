@@ -42,8 +42,8 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     output = _output(name, request)
     before = _resumed_provenance(output, request.destination)
     device, usual = device_of(request.device, place), evaluate.default_dtype(problem.model)
-    asked = None if request.dtype == AUTO and before else request.dtype
-    dtype = asked or str(before.get("dtype", usual))
+    requested = None if request.dtype == AUTO and before else request.dtype
+    dtype = requested or str(before.get("dtype", usual))
     theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
     splits = [problem.load(split, samples=request.limit) for split in dict.fromkeys(request.splits or problem.splits)]
     minimum = Minimum(

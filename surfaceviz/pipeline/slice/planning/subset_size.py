@@ -72,15 +72,15 @@ def enough_samples(shares: FloatArray, losses: FloatArray, measure: ErrorMetric,
         return n
     shares, losses = shares[finite], losses[finite]
     random = np.random.Generator(np.random.Philox(key=_SEED))
-    draws = np.array([_errors(shares, losses, measure, random.permutation(n), sizes) for _ in range(_DRAWS)])
+    draws = np.array([_errors(shares, losses, measure, random.permutation(n), sizes=sizes) for _ in range(_DRAWS)])
     typical = np.sqrt(np.mean(draws**2, axis=(0, 1)))
-    own = np.sqrt(np.mean(_errors(shares, losses, measure, subset_order(n), sizes) ** 2, axis=0))
+    own = np.sqrt(np.mean(_errors(shares, losses, measure, subset_order(n), sizes=sizes) ** 2, axis=0))
     enough = np.flatnonzero(np.maximum(typical, own) <= limit)
     return int(sizes[enough[0]]) if enough.size else n
 
 
 def _errors(
-    shares: FloatArray, losses: FloatArray, measure: ErrorMetric, samples: NDArray[np.intp], sizes: NDArray[np.intp]
+    shares: FloatArray, losses: FloatArray, measure: ErrorMetric, samples: NDArray[np.intp], *, sizes: NDArray[np.intp]
 ) -> FloatArray:
     """Return the errors (k, sizes) of the first of ``samples``."""
     n = len(samples)
