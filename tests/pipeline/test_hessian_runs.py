@@ -574,7 +574,7 @@ def test_a_slice_of_live_objects_asks_for_its_problem() -> None:
     changed = dense.named_problem("mlp")
     with torch.no_grad():
         next(changed.model.parameters()).add_(1)
-    with pytest.raises(StoreError, match="live.h5 was cut around other weights"):
+    with pytest.raises(StoreError, match="live.h5 was computed with other weights"):
         _hessian("live.h5", problem=changed)
 
 

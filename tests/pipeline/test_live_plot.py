@@ -19,6 +19,7 @@ from surfaceviz.pipeline.slice import live_plot
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.records import Slice, coarse_first, coarsened, finished_level
 from surfaceviz.records.lattice import levels
+from surfaceviz.render import figure
 
 
 def test_levels_are_lattices_of_ever_half_the_spacing() -> None:
@@ -82,9 +83,9 @@ class _Clock:
 
 def test_watching_takes_less_than_two_per_cent_whatever_a_picture_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Clock(monkeypatch)
-    monkeypatch.setattr(render, "draw", lambda _surfaces: None)
+    monkeypatch.setattr(figure, "draw", lambda _surfaces: None)
     for seconds in (0.1, 1.0, 30.0):
-        monkeypatch.setattr(render, "save", clock.drawing(seconds))
+        monkeypatch.setattr(figure, "save", clock.drawing(seconds))
         begun, watching = clock.now, live_plot.LivePlot(Path("a.png"), pytest.fail)
         pictures = 0
         for k in range(4_000):
@@ -100,7 +101,7 @@ def test_watching_takes_less_than_two_per_cent_whatever_a_picture_takes(monkeypa
 
 def test_nothing_is_drawn_twice_nor_before_there_is_something(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Clock(monkeypatch)
-    monkeypatch.setattr(render, "save", clock.drawing(0.01))
+    monkeypatch.setattr(figure, "save", clock.drawing(0.01))
     watching = live_plot.LivePlot(Path("a.png"), pytest.fail)
     for level, drawn in ((None, False), (0, True), (0, False), (1, True)):
         clock.now += 1000

@@ -115,7 +115,7 @@ def test_a_slice_without_a_centre_is_told_drawn_and_exported(
     x = x + 0.01
     _write("s$x$^.h5", x, y, train_loss=_filled(x, y, _loss))
     assert cli.run(["import", "s$x$^.h5"]) == 0
-    assert "centre: none, as (0, 0) is no point" in capsys.readouterr().out
+    assert "centre: none, as (0, 0) is not a point" in capsys.readouterr().out
     for command in (["info"], ["plot", "-o", "a.png"], ["export", "--to", "vts"], ["export", "--to", "reference"]):
         assert cli.run([command[0], "s$x$^-imported.h5", *command[1:]]) == 0
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")

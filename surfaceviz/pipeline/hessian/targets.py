@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_scales, 
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
 from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.hessian.training_steps import steps_of
 from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.coverage import Coverage
@@ -286,17 +286,3 @@ def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:
     """Return the names of the parameters that are not frozen; all names if all are frozen."""
     named = named_tensors(problem.model)
     return [name for name in filters if named[name].tensor.requires_grad] or list(filters)
-
-
-def steps_of(weights: Sequence[str]) -> list[float]:
-    """Return the training steps in the files' names, such as ``step-400`` or ``epoch_7``; else 0, 1, 2, ...
-
-    >>> steps_of(["run/step-0400.pt", "step_500-seed1.pt"]), steps_of(["step-1.pt", "final.pt"])
-    ([400.0, 500.0], [0.0, 1.0])
-    """
-    stems = [Path(given.rpartition(":")[0] or given).stem for given in weights]
-    found = [
-        re.search(r"(?:step|epoch|iter|iteration|ckpt|checkpoint)s?[-_=]?(\d+)", stem, re.IGNORECASE) for stem in stems
-    ]
-    steps = [float(match.group(1)) for match in found if match]
-    return steps if len(set(steps)) == len(stems) else [float(i) for i in range(len(stems))]
