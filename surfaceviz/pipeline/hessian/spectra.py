@@ -85,11 +85,7 @@ def compute_spectra(
 
 
 def kink_warning(targets: HessianTargets, number: int) -> str:
-<<<<<<< HEAD
-    """Return a warning if inputs lie exactly at a kink of a rectifier or at a tie of a pooling, else ""."""
-=======
     """Return a warning if inputs lie exactly at a kink of a rectifier or a tie of a pooling; else an empty string."""
->>>>>>> pipe
     state, sum_losses = targets.state(number), loss_sums(targets.problem)
     names = [targets.own_names[name] for name in targets.layout.names]
 
