@@ -154,6 +154,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
         unit_direction(
             "eigenvector", _with_sign(found.vectors[k].double()), loss.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
+            eigenvalue=float(found.eigenvalues[k]),
         )
         for k in reversed(range(len(found.eigenvalues)))
     ]  # fmt: skip
@@ -164,9 +165,13 @@ def _with_sign(vector: Tensor) -> Tensor:
     return vector if vector[vector.abs().argmax()] > 0 else -vector
 
 
-def unit_direction(kind: str, vector: Tensor, layout: ParameterLayout, source: str) -> Direction:
+def unit_direction(
+    kind: str, vector: Tensor, layout: ParameterLayout, source: str, *, eigenvalue: float | None = None
+) -> Direction:
     """Return a direction along a unit vector (P,), with its record; tensors that are 0 are absent."""
     tensors = {n: part.clone() for n, part in zip(layout.names, layout.split(vector.cpu()), strict=True) if part.any()}
-    return Direction(
-        Record(kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source), tensors
-    )
+    record = Record(
+        kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source,
+        eigenvalue=eigenvalue,
+    )  # fmt: skip
+    return Direction(record, tensors)

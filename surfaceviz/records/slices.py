@@ -31,14 +31,16 @@ class DirectionRecord:
     """The description of a direction; its tensors are not part of the record.
 
     Attributes:
-        kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``ascent`` or ``file``.
+        kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``gradient difference``,
+            ``ascent`` or ``file``.
         sha256: fingerprint of the tensors, hexadecimal.
         rule: canonical tensor name -> how it was normalised, in words.
         seed: of a random direction.
         normalise: of a random direction, a name of `definitions`: filter, layer, ...
         ignore: of a random direction, ``biasbn`` or ``none``.
-        source: of a difference, the weights that it leads to; of an eigenvector its eigenvalue and residual; of an
+        source: of a difference, the weights that it leads to; of an eigenvector its residual, in words; of an
             ascent what it reached; of a file its name.
+        eigenvalue: of an eigenvector.
         layout: all tensors of the model, in the order of its state dict, tied ones once for each place: what files
             that number tensors go by.
     """
@@ -50,6 +52,7 @@ class DirectionRecord:
     normalise: str | None = None
     ignore: str | None = None
     source: str | None = None
+    eigenvalue: float | None = None
     layout: tuple[TensorEntry, ...] = ()
 
 

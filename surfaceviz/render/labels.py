@@ -39,13 +39,17 @@ def _words(direction: DirectionRecord, only: str) -> str:
         how = "" if direction.normalise == "none" else f", {direction.normalise}-normalised"
         return f"random direction{only}{how}"
     if direction.kind == "eigenvector":
-        value = (direction.source or "").partition(",")[0].removeprefix("eigenvalue ")
-        return f"eigenvector, $\\lambda$ = {float(value):.3g}"
+        value = direction.eigenvalue
+        return "eigenvector" if value is None else f"eigenvector, $\\lambda$ = {value:.3g}"
     if direction.kind in ("gradient", "ascent"):
         return direction.kind
     if direction.kind == "file":
         return f"direction of {plain(direction.source or 'a file', _AXIS)}"
-    return f"toward {plain(direction.source, _LINE)}" if direction.source else direction.kind
+    if direction.kind == "difference" and direction.source:
+        return f"toward {plain(direction.source, _LINE)}"
+    return (
+        f"{direction.kind}, {plain(direction.source.partition(',')[0], _LINE)}" if direction.source else direction.kind
+    )
 
 
 def plain(text: str, most: int = _TITLE) -> str:

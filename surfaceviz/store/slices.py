@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +83,13 @@ def _encode_slice(group: h5py.Group, surface: Slice) -> None:
         group.attrs[f"centre_{name}"] = centre
 
 
+def _direction(group: h5py.Group) -> DirectionRecord:
+    """Return a direction's record; files of version 0.1 have an eigenvalue only in the words of ``source``."""
+    record = decode_fields(group, DirectionRecord)
+    found = re.match(r"eigenvalue (\S+),", record.source or "")
+    return record if record.eigenvalue is not None or found is None else replace(record, eigenvalue=float(found[1]))
+
+
 def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord], tensors: Sequence[Arrays]) -> None:
     small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
     for number, direction in enumerate(directions):
@@ -120,7 +129,7 @@ def read(path: str | Path) -> Slice:
             values=_in_order(arrays, str(file.attrs.get("splits", ""))),
             origin=origin,
             centre=_in_order(_centre(group), str(file.attrs.get("splits", ""))),
-            directions=tuple(decode_fields(each, DirectionRecord) for each in _direction_groups(file)),
+            directions=tuple(_direction(group) for group in _direction_groups(file)),
             stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
             rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
             marks=_marks(file["points"]) if "points" in file else (),

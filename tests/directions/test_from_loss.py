@@ -47,6 +47,7 @@ def test_eigenvectors_are_the_dense_hessians_and_a_unit_is_a_distance(
         second = (line[3] - 2 * line[2] + line[1]) / h**2
         assert second == pytest.approx(values[i], abs=1e-4 * np.abs(values).max())
         assert surface.directions[k].kind == "eigenvector"
+        assert surface.directions[k].eigenvalue == pytest.approx(values[i], rel=1e-4)
         assert f"eigenvalue {values[i]:.4g}"[:13] in (surface.directions[k].source or "")
 
 

@@ -39,7 +39,7 @@ def test_the_direction_is_the_difference_of_two_labels_gradients() -> None:
     model, (x, y), minimum = _minimum()
     first, second = sorted(set(y.tolist()))[:2]
     made = _build(f"{first},{second}", minimum)
-    assert [direction.record.kind for direction in made] == ["gradient", "random"]
+    assert [direction.record.kind for direction in made] == ["gradient difference", "random"]
     names = [name for name, _ in model.named_parameters()]
     gradients = []
     for label in (first, second):

@@ -244,5 +244,5 @@ def test_labels_say_where_directions_come_from_without_formulas() -> None:
         "alpha (random direction, filter-normalised)",
         "beta (random direction, filter-normalised)",
     ]
-    along = replace(RANDOM, kind="eigenvector", source="eigenvalue 3.25, residual 1e-3")
+    along = replace(RANDOM, kind="eigenvector", eigenvalue=3.25)
     assert one(replace(bowl(), directions=(along, along)))["labels"][0] == "alpha (eigenvector, lambda = 3.25)"

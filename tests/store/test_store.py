@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -229,3 +230,13 @@ def test_large_directions_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     store.write(Path("a.h5"), _surface(), [{"w": np.zeros(3)}, {"w": np.zeros(3)}])
     assert store.read_directions("a.h5") == [{}, {}]
     assert math.isnan(store.read("a.h5").values["train_loss"][0, 0])
+
+
+def test_an_eigenvalue_in_words_is_read_from_files_of_version_0_1(tmp_path: Path) -> None:
+    record = DirectionRecord(kind="eigenvector", sha256="", rule={}, source="eigenvalue -2.5e-3, residual 1e-6")
+    line = Slice(
+        axes=(np.linspace(0, 1, 2),), values={"train_loss": np.ones(2)}, origin=np.ones(2, np.uint8), centre={},
+        directions=(record, replace(record, eigenvalue=4.0)),
+    )  # fmt: skip
+    store.write(tmp_path / "a.h5", line)
+    assert [direction.eigenvalue for direction in store.read(tmp_path / "a.h5").directions] == [-2.5e-3, 4.0]
