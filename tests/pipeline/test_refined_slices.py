@@ -221,7 +221,7 @@ def test_bf16_stands_still_at_a_small_range_and_auto_refuses_it_there() -> None:
 
 
 def test_a_line_toward_another_model_has_no_range_to_be_found() -> None:
-    with pytest.raises(ValueError, match="axis auto looks for a range around one minimum"):
+    with pytest.raises(ValueError, match="axis auto finds a range around one minimum"):
         oracles.run_slice(_mlp(), ["auto:5"], toward="b.pt")
 
 

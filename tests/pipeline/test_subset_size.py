@@ -225,7 +225,7 @@ def test_a_subset_is_the_one_that_loading_gives() -> None:
 
 
 def test_auto_without_a_tolerance_and_other_words_are_refused() -> None:
-    with pytest.raises(ValueError, match="samples auto takes as few as a tolerance bears; give tol as well"):
+    with pytest.raises(ValueError, match="samples auto takes as few as a tolerance permits; give tol as well"):
         oracles.run_slice(_regression(), AXES, samples="auto")
     with pytest.raises(ValueError, match="samples auto refers losses to one minimum; with toward"):
         oracles.run_slice(_regression(), None, samples="auto", tol=0.05, toward="b.pt")
