@@ -508,6 +508,6 @@ def test_hostile_names_are_harmless_text(browser: Browser) -> None:
 
 def test_a_large_grid_is_thinned_and_says_so(browser: Browser) -> None:
     with opened(browser, bowl((1001, 1001))) as (page, _):
-        assert "1001 x 1001 points, of which 14" in page.inner_text(".caption")
+        assert "1001 x 1001 points; the page shows 14" in page.inner_text(".caption")
         assert "every 7th" in page.inner_text(".caption")
         assert len(trace(page, ".solid", "surface")["x"]) < 160
