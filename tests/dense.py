@@ -100,8 +100,8 @@ class Bench:
         self.layout: ParameterLayout = parameter_layout(theta, filters, list(filters), parameters)
         self.sums = [
             ShardedHvp(
-                problem, SampleShare(k, shares).of(split), self.layout, own_names,
-                lambda _number: {own_names[name]: tensor for name, tensor in theta.items()},
+                problem, SampleShare(k, shares).of(split), self.layout, own_names=own_names,
+                states=lambda _number: {own_names[name]: tensor for name, tensor in theta.items()},
                 operator=operator, memory=memory, batch=batch,
             )
             for k in range(shares)

@@ -14,6 +14,7 @@ from surfaceviz.pipeline.hessian.request import HessianRequest
 
 if TYPE_CHECKING:
     from surfaceviz.pipeline.hessian.run import HessianResult
+    from surfaceviz.records import HessianMap
 
 _DEFAULT = defaults_of(HessianRequest.of)
 
@@ -74,20 +75,24 @@ def hessian(
 
 
 def _print(result: HessianResult) -> None:
-    import numpy as np
-
     from surfaceviz.records import describe_spectrum
 
     for spectrum in result.spectra:
         typer.echo()
         for label, text in describe_spectrum(spectrum):
             typer.echo(f"{label:<11} {text}".rstrip())
-    found = result.hessian_map
-    if found is not None:
-        ratio = found.ratio[np.isfinite(found.ratio)]
-        typer.echo(
-            f"map         {' x '.join(map(str, found.origin.shape))} points, {int(found.products.sum())} products"
-            + (f"; {found.unconverged} NOT CONVERGED" if found.unconverged else "")
-            + (f"; |lambda_min / lambda_max| {ratio.min():.3g} .. {ratio.max():.3g}" if ratio.size else "")
-        )
+    if result.hessian_map is not None:
+        typer.echo(_map_line(result.hessian_map))
     typer.echo(f"{'file':<11} {result.path}" + ("" if result.fresh else ", nothing to recompute"))
+
+
+def _map_line(found: HessianMap) -> str:
+    """Return a line on a Hessian map."""
+    import numpy as np
+
+    ratio = found.ratio[np.isfinite(found.ratio)]
+    return (
+        f"map         {' x '.join(map(str, found.origin.shape))} points, {int(found.products.sum())} products"
+        + (f"; {found.unconverged} NOT CONVERGED" if found.unconverged else "")
+        + (f"; |lambda_min / lambda_max| {ratio.min():.3g} .. {ratio.max():.3g}" if ratio.size else "")
+    )

@@ -111,7 +111,7 @@ class LossNearTheta:
         dtype = evaluate.DTYPES[minimum.dtype]
         split = minimum.split.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
         memory = int(_MEMORY_SHARE * available_memory())
-        sums = ShardedHvp(minimum.problem, split, layout, own_names, self._state, memory=memory)
+        sums = ShardedHvp(minimum.problem, split, layout, own_names=own_names, states=self._state, memory=memory)
         self.operator = Operator(lambda message: [sums(message)], layout, dtype)
 
     def _state(self, _number: int) -> dict[str, Tensor]:

@@ -76,7 +76,8 @@ class Objective:
     def operator(self, theta: Theta) -> Operator:
         """Return the Hessian at ``theta`` as an operator; every point number means ``theta``."""
         sums = ShardedHvp(
-            self.problem, self.split, self.layout, self.own_names, lambda _number: self._state(theta),
+            self.problem, self.split, self.layout, own_names=self.own_names,
+            states=lambda _number: self._state(theta),
             memory=self.memory, batch=self.batch,
         )  # fmt: skip
         return Operator(lambda message: [sums(message)], self.layout, torch.float64)

@@ -145,6 +145,10 @@ class HessianRequest:
             raise ValueError(f"learning rate: expected a positive number, got {self.learning_rate:g}")
         if any(count < 1 for count in self.grid):
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
+        self._check_target()
+
+    def _check_target(self) -> None:
+        """Refuse options that belong to the other kind of target: a slice's file, or a problem."""
         if self.file is None and (self.at or self.grid):
             raise ValueError("points and maps lie on a slice; give its file instead of the problem")
         if self.file is not None and (self.weights or self.output or self.learning_rate):

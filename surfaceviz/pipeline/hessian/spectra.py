@@ -48,7 +48,7 @@ class MemoryBudget:
 def build_hvp(targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, share: SampleShare) -> ShardedHvp:
     """Return the Hessian-vector product on a process's share of the samples."""
     return ShardedHvp(
-        targets.problem, share.of(targets.split), targets.layout, targets.own_names, targets.state,
+        targets.problem, share.of(targets.split), targets.layout, own_names=targets.own_names, states=targets.state,
         operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
     )  # fmt: skip
 

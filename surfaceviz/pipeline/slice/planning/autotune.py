@@ -145,12 +145,8 @@ def _with_subset(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter
         places = _sample_points(plan, _SUBSET_POINTS, whole_grid=True)
         needed = smallest_subset(evaluator, places, levels, counts, tolerance=tolerance)
         reason = f"fewer would save no time, or give an error over a third of {tolerance:g}"
-    if needed is None:
-        notes["samples_reason"] = f"all {largest}: {reason}"
-    else:
-        notes["samples_reason"] = (
-            f"{needed} of {largest}, with an RMS error under a third of {tolerance:g}; audits take all"
-        )
+    enough = f"{needed} of {largest}, with an RMS error under a third of {tolerance:g}; audits take all"
+    notes["samples_reason"] = f"all {largest}: {reason}" if needed is None else enough
     reporter.say(f"samples: {notes['samples_reason']}")
     return replace(plan, subset=needed)
 
