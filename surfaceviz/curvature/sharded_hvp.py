@@ -147,7 +147,7 @@ class ShardedHvp:
 
     def _add(self, total: Rows, graph: BatchGraph, vectors: Sequence[Sequence[Tensor]]) -> None:
         for i, vector in enumerate(vectors):
-            total[i] += self._layout.flat(graph.product(vector)).cpu().numpy()
+            total[i] += self._layout.flat(graph.product(vector)).detach().cpu().numpy()
 
     def _graph(self, batch: Any) -> BatchGraph:
         return self._build(self._state, self._names, batch)

@@ -17,7 +17,7 @@ def batch_norm_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict
     >>> batch_norm_arguments(["x", "mean", "var"], {"eps": 1e-3})["eps"]
     0.001
     """
-    return _BATCH_NORM_DEFAULTS | dict(zip(_BATCH_NORM_NAMES, args, strict=False)) | dict(kwargs)
+    return {**_BATCH_NORM_DEFAULTS, **dict(zip(_BATCH_NORM_NAMES, args, strict=False)), **kwargs}
 
 
 def convolution_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,4 +26,4 @@ def convolution_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dic
     >>> convolution_arguments(["x", "w"], {"padding": 2})["padding"]
     2
     """
-    return _CONVOLUTION_DEFAULTS | dict(zip(_CONVOLUTION_NAMES, args, strict=False)) | dict(kwargs)
+    return {**_CONVOLUTION_DEFAULTS, **dict(zip(_CONVOLUTION_NAMES, args, strict=False)), **kwargs}

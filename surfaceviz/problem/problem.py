@@ -229,7 +229,7 @@ class Problem:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
         if targets_are_classes(outputs, targets):
             measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
-        return measured | {key: metric(outputs, targets) for key, metric in self._metrics.items()}
+        return {**measured, **{key: metric(outputs, targets) for key, metric in self._metrics.items()}}
 
 
 def _refuse_ambiguous(splits: Iterable[str]) -> None:
@@ -252,10 +252,10 @@ def _check_samples(name: str, value: Measured) -> None:
 def _parts(batch: Any) -> tuple[Any, Any]:
     """Return (inputs, targets) of a batch: its last element, or the dict entry that labels go by."""
     if isinstance(batch, Mapping):
-        key = next((key for key in _TARGET_KEYS if key in batch), None)
-        if key is None:
+        keys = [key for key in _TARGET_KEYS if key in batch]
+        if not keys:
             raise ProblemError(f"a dict batch has {sorted(batch)}; expected targets under one of {_TARGET_KEYS}")
-        return {k: v for k, v in batch.items() if k != key}, batch[key]
+        return {key: value for key, value in batch.items() if key != keys[0]}, batch[keys[0]]
     if isinstance(batch, tuple) and len(batch) > 1:
         return (batch[0] if len(batch) == 2 else batch[:-1]), batch[-1]  # noqa: PLR2004  (inputs, targets)
     raise ProblemError(
@@ -266,8 +266,7 @@ def _parts(batch: Any) -> tuple[Any, Any]:
 
 def _rejoined(inputs: Any, targets: Any) -> Any:
     if isinstance(inputs, Mapping):
-        key = next(key for key in _TARGET_KEYS if key in inputs)
-        return {**inputs, key: targets}
+        return {**inputs, next(key for key in _TARGET_KEYS if key in inputs): targets}
     return (*inputs[:-1], targets)
 
 

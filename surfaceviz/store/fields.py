@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, TensorEntry
 from surfaceviz.store.files import python_scalar, read_dataset
@@ -96,7 +97,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _is_array(hint: Any) -> bool:
-    return get_origin(_without_none(hint)) is np.ndarray
+    return get_origin(_without_none(hint)) in (np.ndarray, NDArray)  # NDArray itself from NumPy 2.5 on
 
 
 def _codec(name: str, hint: Any) -> _Codec:
