@@ -29,7 +29,7 @@ PictureSize = Literal["auto", "column", "page", "slide"]
 Of = Annotated[
     str | None,
     typer.Option(
-        metavar="METRIC", rich_help_panel=CONTENT, help="loss, rise, accuracy, another, or SPLIT_METRIC [the loss]."
+        metavar="METRIC", rich_help_panel=CONTENT, help="loss, rise, accuracy, another, or SPLIT_METRIC; the loss by default."
     ),
 ]
 Clip = Annotated[
