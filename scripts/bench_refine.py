@@ -35,7 +35,7 @@ from torch import nn
 
 import surfaceviz
 from surfaceviz.records import FloatArray, Slice
-from surfaceviz.refine import ErrorMetric, RefinementGoal, RefinementResult, refinement
+from surfaceviz.refine import LossError, RefinementGoal, RefinementResult, refinement
 from surfaceviz.reporting import QuietReporter
 from surfaceviz.zoo.datasets import idx_folder
 from surfaceviz.zoo.training import Recipe, train
@@ -103,7 +103,7 @@ def errors(full: Slice, result: RefinementResult, levels: dict[str, float], step
     worst: FloatArray = np.zeros(0)
     for name, level in levels.items():
         truth = full.values[name][::step, ::step].reshape(-1)
-        measure = ErrorMetric.of(truth[result.evaluated], level=level, centre=full.centre[name])
+        measure = LossError.of(truth[result.evaluated], level=level, centre=full.centre[name])
         rest = np.setdiff1d(np.arange(truth.size), result.evaluated)
         clipped = np.minimum(truth[rest], level)
         guess = np.minimum(result.filled[name].reshape(-1)[rest], level)
@@ -203,7 +203,7 @@ def samples(tolerance: float = 0.05, points: int = 51) -> tuple[dict[str, Any], 
     seconds = [each[1] for each in (few, on_all, full)]
     truth, surface = full[0].values["train_loss"].ravel(), few[0]
     level = max(10 * surface.centre["train_loss"], float(np.log(CLASSES)))
-    measure = ErrorMetric.of(truth, level=level, centre=surface.centre["train_loss"])
+    measure = LossError.of(truth, level=level, centre=surface.centre["train_loss"])
     off = measure.error(surface.values["train_loss"].ravel(), truth)
     figures: dict[str, Any] = {
         "samples": surface.provenance["subset"], "of": problem.load("train").count,

@@ -43,6 +43,7 @@ def slice(  # noqa: A001  the field's word for a cut
     engine: str | None = _DEFAULT.engine,
     batch_size: int | None = _DEFAULT.batch_size,
     tol: float | None = _DEFAULT.tol,
+    level: float | None = _DEFAULT.level,
     shard: str | None = _DEFAULT.shard,
     overwrite: bool = _DEFAULT.overwrite,
     watch: bool = _DEFAULT.watch,
@@ -88,6 +89,9 @@ def slice(  # noqa: A001  the field's word for a cut
         engine: eager, folded, compiled or vmapped; None measures which finishes first.
         batch_size: samples in a batch, at most; None measures that as well.
         tol: relative error up to which points may be interpolated, audited; None evaluates all points.
+        level: loss above which nothing is resolved, by ``tol`` and in pictures; by default the larger of that of a
+            guess and ten times the centre's, of a custom loss ten times the median rise of the lowest quarter of a
+            coarse lattice.
         shard: ``"I/N"``: evaluate the I-th of N parts of the grid, into a file that `merge` joins with the others.
         overwrite: whether to start again, whatever the output holds.
         watch: whether to draw the picture next to the output again as levels are completed.

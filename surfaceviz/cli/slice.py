@@ -46,6 +46,7 @@ def slice(  # noqa: A001  the name of the command
         ),
     ] = _DEFAULT.reach,
     tol: options.Tol = _DEFAULT.tol,
+    level: options.Level = _DEFAULT.level,
     shard: options.Shard = _DEFAULT.shard,
     weights: options.Weights = _DEFAULT.weights,
     data: common.Data = _DEFAULT.data,

@@ -34,6 +34,7 @@ def attributes_of(request: Request) -> Attributes:
         "axes": " ".join(map(str, request.axes)) if request.axes else _NONE,
         "shard": _or_none(coverage.shard),
         "tolerance": _NONE if coverage.tolerance is None else coverage.tolerance,
+        "level": _NONE if coverage.level is None else coverage.level,
         "splits": ",".join(request.splits),
         "samples": "all" if samples is None else samples,
         **({"subset": request.subset or "all"} if samples == "auto" else {}),
@@ -57,7 +58,7 @@ def request_from(attributes: Mapping[str, Any]) -> Request:
     if names.get("problem") is None:
         raise ProblemError("the file does not name its problem")
     axes, shard = str(attributes["axes"]), str(attributes.get("shard", _NONE))
-    tolerance = attributes.get("tolerance", _NONE)
+    tolerance, level = (attributes.get(name, _NONE) for name in ("tolerance", "level"))
     return Request(
         problem=names["problem"],
         axes=None if axes == _NONE else tuple(map(parse_axis, axes.split())),
@@ -67,6 +68,7 @@ def request_from(attributes: Mapping[str, Any]) -> Request:
         coverage=Coverage(
             tolerance=None if tolerance == _NONE else float(tolerance),
             shard=None if shard == _NONE else Shard.parse(shard),
+            level=None if level == _NONE else float(level),
         ),
         splits=tuple(filter(None, str(attributes["splits"]).split(","))),
         samples=_samples_from(attributes["samples"]),

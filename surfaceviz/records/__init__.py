@@ -1,28 +1,25 @@
 """Results as frozen numpy records: the contents of files and pictures."""
 
-from surfaceviz.records.arrays import FloatArray
+from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
+from surfaceviz.records.describe_slice import describe, describe_audit
 from surfaceviz.records.describe_spectrum import describe_spectrum, negative_words
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
-    AXIS_NAMES,
     CLAIMED_SHARE,
-    EVALUATED,
-    INTERPOLATED,
-    MISSING,
+    CLAIMED_SHARE_ABOVE,
     Audit,
     DirectionRecord,
     Mark,
     Slice,
     TensorEntry,
-    describe,
-    describe_audit,
 )
 from surfaceviz.records.trajectory import Trajectory
 
 __all__ = [
     "AXIS_NAMES",
     "CLAIMED_SHARE",
+    "CLAIMED_SHARE_ABOVE",
     "EVALUATED",
     "INTERPOLATED",
     "MISSING",

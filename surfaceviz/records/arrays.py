@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
+AXIS_NAMES = ("alpha", "beta")
 FloatArray: TypeAlias = NDArray[np.float64]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from surfaceviz.records.arrays import FloatArray
-from surfaceviz.records.slices import EVALUATED, Slice
+from surfaceviz.records.arrays import EVALUATED, FloatArray
+from surfaceviz.records.slices import Slice
 
 _SAME_POINT = 1e-9  # distance, as a share of the range, up to which a point counts as a grid point
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records.arrays import FloatArray, html_table
+from surfaceviz.records.arrays import EVALUATED, INTERPOLATED, FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
+from surfaceviz.records.describe_slice import describe
 from surfaceviz.records.trajectory import Trajectory
 
-MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
-AXIS_NAMES = ("alpha", "beta")
 CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
+CLAIMED_SHARE_ABOVE = 0.20  # of those above the level that may lie below it: likewise
 
 
 class TensorEntry(NamedTuple):
@@ -69,14 +69,21 @@ class Mark:
 class Audit:
     """The error of the interpolated points, estimated at fresh random ones.
 
+    Points whose interpolated loss is at most its level are judged by their values, losses by their relative error and
+    accuracies by the absolute one; points above the level only by whether they are above.
+
     Attributes:
         tolerance: the largest error allowed.
-        count: the number of points taken; 0 where nothing is left to interpolate.
-        over: the number of them over the tolerance in any of the losses.
-        share_upper95: the bound on the share over the tolerance among the points that stay interpolated, with 95%
-            confidence for all audits of the run together.
+        count: the number of points taken below the level; 0 where none is left to interpolate there.
+        over: the number of them over the tolerance in any of the losses and metrics.
+        share_upper95: the bound on the share over the tolerance among the points that stay interpolated below the
+            level, with 95% confidence for all audits of the run together.
         worst: the largest error seen; infinite where a point had diverged.
         confidence: of this audit only, 1 - 0.05 / 2^j for the j-th.
+        above_count: the number of points taken above the level. Files written before the level was stored have None:
+            their other fields are of all points, and values above the level were not judged.
+        above_over: the number of them that lie below the level by more than the tolerance.
+        above_share_upper95: the bound on the share of such points, with 95% confidence for all audits together.
     """
 
     tolerance: float
@@ -85,11 +92,14 @@ class Audit:
     share_upper95: float
     worst: float
     confidence: float
+    above_count: int | None = None
+    above_over: int | None = None
+    above_share_upper95: float | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether at most 10% are over, by the bound."""
-        return self.share_upper95 <= CLAIMED_SHARE
+        """Whether at most 10% are over below the level, and at most 20% above it lie below, by the bounds."""
+        return self.share_upper95 <= CLAIMED_SHARE and (self.above_share_upper95 or 0.0) <= CLAIMED_SHARE_ABOVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +170,30 @@ class Slice:
         return noted.split(",") if noted else [k.removesuffix("_loss") for k in self.values if k.endswith("_loss")]
 
     @property
+    def levels(self) -> dict[str, float]:
+        """Name of each loss -> its level, above which nothing is resolved; empty in files that don't have it."""
+        suffix = "_level"
+        return {
+            key.removesuffix(suffix): float(value)
+            for key, value in self.provenance.items()
+            if key.endswith(f"loss{suffix}")
+        }
+
+    def loss_of(self, name: str) -> str:
+        """Return the name of the loss of the split that a metric is of; the name itself where there is none."""
+        splits = sorted(self.splits, key=len, reverse=True)  # a split's name may begin with another's
+        split = next((split for split in splits if name.startswith(f"{split}_")), None)
+        return name if split is None else f"{split}_loss"
+
+    def unresolved(self, name: str) -> NDArray[np.bool_]:
+        """Return where a metric is interpolated and its loss above the level: of values there no more is known."""
+        loss = self.loss_of(name)
+        if loss not in self.levels or loss not in self.values:
+            return np.zeros(self.shape, np.bool_)
+        above: NDArray[np.bool_] = (self.origin == INTERPOLATED) & (self.values[loss] > self.levels[loss])
+        return above
+
+    @property
     def unaudited(self) -> bool:
         """Whether there are interpolated points that no audit has checked yet."""
         return self.audit is None and self.done > self.evaluated
@@ -175,71 +209,3 @@ class Slice:
 
     def _repr_html_(self) -> str:
         return html_table(describe(self))
-
-
-def describe(surface: Slice) -> list[tuple[str, str]]:
-    """Return the contents of a slice as (label, text) rows, for `info` and for notebooks.
-
-    >>> import numpy as np
-    >>> line = Slice(axes=(np.array([0.0, 1.0]),), values={"train_loss": np.array([1.0, 2.0])},
-    ...              origin=np.array([1, 1], np.uint8), centre={"train_loss": 1.0})
-    >>> describe(line)[0]
-    ('grid', '2 points: alpha 0 .. 1; 2 done')
-    """
-    ranges = ", ".join(
-        f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
-    )
-    shape = " x ".join(map(str, surface.shape))
-    done = f"{surface.done} done" if surface.complete else f"{surface.done} of {surface.origin.size} done"
-    if surface.evaluated < surface.done:
-        done = f"{surface.evaluated} evaluated, {surface.done - surface.evaluated} interpolated"
-    shard = str(surface.provenance.get("shard", "none"))
-    part = "" if shard == "none" else f" (part {shard})"
-    rows = [("grid", f"{shape} points: {ranges}; {done}{part}")]
-    if surface.audit is not None:
-        rows.append(("audit", describe_audit(surface.audit)))
-    if surface.unaudited:
-        rows.append(("audit", "none yet: the run is not finished, and what is interpolated may be far off"))
-    rows += [("centre", f"{name} {value:.6g}") for name, value in surface.centre.items()]
-    for name, array in surface.values.items():
-        finite = array[np.isfinite(array)]
-        bounds = f"{finite.min():.6g} .. {finite.max():.6g}" if finite.size else "no finite value"
-        diverged = int(np.count_nonzero((surface.origin > 0) & ~np.isfinite(array)))
-        rows.append((name, bounds + (f", {diverged} diverged" if diverged else "")))
-    for axis, direction in zip(AXIS_NAMES, surface.directions, strict=False):
-        rows.append((f"direction {axis}", _describe_direction(direction)))
-    for mark in surface.marks:
-        where = ", ".join(f"{x:.4g}" for x in mark.coordinates)
-        rows.append(
-            (
-                "mark",
-                f"{mark.name} at ({where}): " + ", ".join(f"{k} {v:.6g}" for k, v in mark.values.items()),
-            )
-        )
-    rows += [("spectrum", f"{spectrum!r}"[1:-1]) for spectrum in surface.spectra]
-    if surface.hessian_map is not None:
-        measured = int(np.count_nonzero(surface.hessian_map.origin))
-        rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
-    if surface.trajectory is not None:
-        rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
-    rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
-    return rows
-
-
-def describe_audit(audit: Audit) -> str:
-    """Return the result of an audit, in words."""
-    if audit.count == 0:
-        return "every point was evaluated"
-    return (
-        f"{audit.over} of {audit.count} fresh points over {audit.tolerance:g}: with 95% confidence at most "
-        f"{audit.share_upper95:.1%} of the interpolated ones are; worst of the {audit.count}: {audit.worst:.2g}"
-    )
-
-
-def _describe_direction(direction: DirectionRecord) -> str:
-    parts = [direction.kind]
-    if direction.source is not None:
-        parts.append(f"to {direction.source}" if direction.kind == "difference" else direction.source)
-    if direction.seed is not None:
-        parts.append(f"seed {direction.seed}, normalise {direction.normalise}, ignore {direction.ignore}")
-    return ", ".join(parts) + (f", sha256 {direction.sha256[:12]}" if direction.sha256 else "")

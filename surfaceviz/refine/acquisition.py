@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from surfaceviz.records import FloatArray
-from surfaceviz.refine.error_metric import ErrorMetric
+from surfaceviz.refine.error_metrics import ErrorMetric
 from surfaceviz.refine.interpolant import IntArray
 
 # Ours, tuned on surfaces of two ResNet-20 and a dozen of an MLP (ranges 0.1 to 3, tolerances 0.02 and 0.05).
@@ -26,10 +26,10 @@ _NEAR_DIVERGED = 1.5
 _TINY = 1e-100  # keeps quotients finite
 
 
-def start(axes: Sequence[FloatArray]) -> IntArray:
+def coarse_lattice(axes: Sequence[FloatArray]) -> IntArray:
     """Return the first points, flat and sorted: a coarse lattice with the corners, and the point nearest to 0.
 
-    >>> start([np.linspace(-1, 1, 4), np.linspace(-1, 1, 101)]).size
+    >>> coarse_lattice([np.linspace(-1, 1, 4), np.linspace(-1, 1, 101)]).size
     20
     """
     shape = [len(axis) for axis in axes]
@@ -45,25 +45,23 @@ def round_size(evaluated: int) -> int:
 
 
 def scores(
-    metrics: Sequence[ErrorMetric], guesses: Sequence[FloatArray], spread: FloatArray, tolerance: float
+    metric: ErrorMetric, guess: FloatArray, spread: FloatArray, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return the acquisition score of each point (Q,), and the probability that its error is over the tolerance (Q,).
 
-    The score is the standard error ``spread`` (Q, S) divided by the deviation that the tolerance allows, both in the
-    metric's transformed variable. The probability assumes normal errors. The largest of the S losses counts. Ours.
+    The score is the standard error divided by the deviation that the tolerance allows, both in the metric's transformed
+    variable. The probability assumes normal errors. Ours.
 
     Args:
-        metrics: the error metric of each of the S losses.
-        guesses: the interpolated values, S arrays of shape (Q,).
-        spread: the standard errors, (Q, S).
+        metric: the error metric of a quantity.
+        guess: its interpolated values, (Q,).
+        spread: their standard errors, (Q,).
         tolerance: the largest error allowed.
     """
-    score, exceedance = np.zeros((2, len(spread)))
-    for metric, guess, sigma in zip(metrics, guesses, np.maximum(spread, _TINY).T, strict=True):
-        below, above = metric.allowance(guess, tolerance)
-        score = np.maximum(score, sigma / np.maximum(np.minimum(below, above), _TINY))
-        exceedance = np.maximum(exceedance, ndtr(-below / sigma) + ndtr(-above / sigma))
-    return score, exceedance
+    below, above = metric.allowance(guess, tolerance)
+    sigma = np.maximum(spread, _TINY)
+    score = sigma / np.maximum(np.minimum(below, above), _TINY)
+    return score, ndtr(-below / sigma) + ndtr(-above / sigma)
 
 
 def nearest(points: FloatArray, rest: IntArray, known: IntArray) -> FloatArray:

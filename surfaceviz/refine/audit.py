@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import beta, hypergeom
 
-from surfaceviz.records import CLAIMED_SHARE, Audit, FloatArray
+from surfaceviz.records import CLAIMED_SHARE, CLAIMED_SHARE_ABOVE, Audit, FloatArray
 from surfaceviz.refine.interpolant import IntArray
 
 # The errors of all audits of a run add up to this, whenever it stops: audit j = 1, 2, ... takes 0.05 / 2^j.
 _ALPHA = 0.05
 # An audit is as large as it must be to pass with one point over (54 points at first). With two allowed it takes 70
 # and passes more often, with none 36 and less often; at a true share of 1-2% one costs the fewest points on average.
+# Above the level, where an error is a low place that nobody saw, the same holds for another share (26 points).
 _ALLOWED = (1, 0)
+_CLAIMED = (CLAIMED_SHARE, CLAIMED_SHARE_ABOVE)
+_SECOND_KIND = 2**32  # between the random keys of the two kinds of points
 
 
 def significance(number: int) -> float:
@@ -20,17 +25,59 @@ def significance(number: int) -> float:
     return float(_ALPHA * 0.5**number)
 
 
-def assess(errors: FloatArray, left: int, *, tolerance: float, number: int) -> Audit:
-    """Return the audit ``number`` from the largest error of each point taken, (n,), when ``left`` stay interpolated."""
-    over, alpha = int(np.count_nonzero(errors > tolerance)), significance(number)
-    bound = upper_bound(over, len(errors), left, alpha)
+@dataclass(frozen=True, slots=True)
+class AuditPoints:
+    """The points of an audit.
+
+    Attributes:
+        below: flat indices drawn among the points whose interpolated loss is at most its level, sorted.
+        above: likewise, among the others.
+        left: how many of each kind stay interpolated.
+    """
+
+    below: IntArray
+    above: IntArray
+    left: tuple[int, int]
+
+    @property
+    def indices(self) -> IntArray:
+        """All points, sorted."""
+        return np.union1d(self.below, self.above)
+
+
+NO_POINTS = AuditPoints(np.empty(0, np.intp), np.empty(0, np.intp), (0, 0))
+
+
+def draw(below: IntArray, above: IntArray, *, seed: int, number: int) -> AuditPoints:
+    """Return the points of audit ``number``; they depend on nothing but the arguments.
+
+    Below the level an audit is of values; above it, of the statement that the loss is above. Each kind has its own
+    points and its own bound, so that many easy points of one kind can't outvote the other.
+    """
+    alpha = significance(number)
+    kinds = [
+        _drawn(among, size(among.size, alpha, kind), (seed, number + kind * _SECOND_KIND))
+        for kind, among in enumerate((below, above))
+    ]
+    return AuditPoints(kinds[0], kinds[1], (below.size - kinds[0].size, above.size - kinds[1].size))
+
+
+def assess(points: AuditPoints, errors: FloatArray, *, tolerance: float, number: int) -> Audit:
+    """Return the audit ``number`` from the largest error of each of its points, in the order of their indices, (n,)."""
+    is_below = np.isin(points.indices, points.below)
+    over = [int(np.count_nonzero(errors[kind] > tolerance)) for kind in (is_below, ~is_below)]
+    counts, alpha = (points.below.size, points.above.size), significance(number)
+    bounds = [upper_bound(*those, alpha) for those in zip(over, counts, points.left, strict=True)]
     return Audit(
         tolerance=tolerance,
-        count=len(errors),
-        over=over,
-        share_upper95=bound,
-        worst=float(errors.max(initial=0.0)),
+        count=counts[0],
+        over=over[0],
+        share_upper95=bounds[0],
+        worst=float(errors[is_below].max(initial=0.0)),
         confidence=1.0 - alpha,
+        above_count=counts[1],
+        above_over=over[1],
+        above_share_upper95=bounds[1],
     )
 
 
@@ -59,34 +106,37 @@ def upper_bound(over: int, count: int, left: int, alpha: float) -> float:
     return max(endless, (low - over) / left)
 
 
-def size(left: int, number: int) -> int:
-    """Return how many of ``left`` interpolated points audit ``number`` takes; all where more than half would be needed.
+def size(left: int, alpha: float, kind: int = 0) -> int:
+    """Return how many of ``left`` interpolated points an audit takes; all where more than half would be needed.
 
-    >>> size(2000, 1), size(50, 1)
-    (54, 50)
+    Args:
+        left: the number of points.
+        alpha: the error allowed.
+        kind: 0 for points below the level, 1 for those above.
+
+    >>> size(2000, 0.025), size(50, 0.025), size(2000, 0.025, kind=1)
+    (54, 50, 26)
     """
-    alpha = significance(number)
-    for allowed in _ALLOWED:
-        count = _smallest(allowed, left, alpha)
+    for over in _ALLOWED:
+        count = _smallest(over, left, alpha, _CLAIMED[kind])
         if count is not None:
             return count
     return left
 
 
-def _smallest(allowed: int, left: int, alpha: float) -> int | None:
+def _smallest(allowed: int, left: int, alpha: float, claimed: float) -> int | None:
     """Return the fewest points that pass with ``allowed`` over; None where that's more than half of ``left``."""
     low, high = allowed + 1, left // 2
-    if high < low or upper_bound(allowed, high, left - high, alpha) > CLAIMED_SHARE:
+    if high < low or upper_bound(allowed, high, left - high, alpha) > claimed:
         return None
     while low < high:
         middle = (low + high) // 2
-        enough = upper_bound(allowed, middle, left - middle, alpha) <= CLAIMED_SHARE
+        enough = upper_bound(allowed, middle, left - middle, alpha) <= claimed
         low, high = (low, middle) if enough else (middle + 1, high)
     return low
 
 
-def draw(among: IntArray, *, seed: int, number: int) -> IntArray:
-    """Return the points of audit ``number``, sorted; they depend on nothing but the arguments."""
+def _drawn(among: IntArray, count: int, key: tuple[int, int]) -> IntArray:
     # Raw bits of a counter-based generator: the same in every version of numpy.
-    bits = np.random.Philox(key=np.array([seed, number], np.uint64)).random_raw(len(among))
-    return np.sort(among[np.argsort(bits, kind="stable")[: size(len(among), number)]])
+    bits = np.random.Philox(key=np.array(key, np.uint64)).random_raw(len(among))
+    return np.sort(among[np.argsort(bits, kind="stable")[:count]])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records import Audit, FloatArray
+from surfaceviz.records import CLAIMED_SHARE, CLAIMED_SHARE_ABOVE, Audit, FloatArray
 from surfaceviz.refine import acquisition
 from surfaceviz.refine import audit as auditing
-from surfaceviz.refine.error_metric import ErrorMetric, RefinementGoal
+from surfaceviz.refine.error_metrics import ErrorMetric, RefinementGoal
 from surfaceviz.refine.interpolant import IntArray, scaled_points
 from surfaceviz.refine.predictions import EvaluatedPoints, Predictions, error_metrics, predict_rest, with_values
 
@@ -31,7 +31,8 @@ class RefinementRound:
     Attributes:
         indices: (k,) flat, C order, sorted; each point is requested once.
         purpose: ``start``, ``refine``, ``audit`` or ``rest`` (so few are left that all are evaluated).
-        filled: name of each loss -> the grid, finite but for diverged points that were evaluated; None at the start.
+        filled: name of each loss and other metric -> the grid, finite but for diverged points that were evaluated; None
+            at the start. A metric without a value at some point with a finite loss is not among them.
         estimate: the share over the tolerance among points not evaluated, as estimated; 1 at the start.
     """
 
@@ -46,13 +47,13 @@ class RefinementResult:
     """The result of a refinement.
 
     Attributes:
-        filled: name of each loss -> the grid; the evaluated points' own losses, the others interpolated.
+        filled: name of each loss and other metric -> the grid; the evaluated points' own values, the others
+            interpolated.
         evaluated: (n,) flat indices of the points evaluated, sorted.
-        fitted: (<= n,) those of them that the interpolant goes through, below the level: all but the last audit's, and
-            no diverged ones.
+        fitted: (<= n,) those of them that the interpolant goes through: all but the last audit's, and no diverged ones.
         audit: the last audit, which passed; of no points where nothing is left to interpolate.
         failed: the audits before it: too many points over the tolerance, or one that had diverged.
-        metrics: name of each loss -> its error metric, from all evaluated points.
+        metrics: the same names -> its error metric, from all evaluated points.
     """
 
     filled: Mapping[str, FloatArray]
@@ -68,12 +69,12 @@ def refinement(
 ) -> Generator[RefinementRound, Mapping[str, FloatArray], RefinementResult]:
     """Yield rounds of points to evaluate until an audit shows that the others are within the tolerance.
 
-    The caller sends name -> losses (k,) at the indices of each round, in their order. The requested points depend only
-    on the arguments and on the losses sent, so a run resumes by sending the stored losses again. After a passed audit
-    the interpolant stays the audited one; only values above the level, which the audit does not judge, are updated.
+    The caller sends name -> values (k,) at the indices of each round, in their order. The requested points depend only
+    on the arguments and on the values sent, so a run resumes by sending the stored values again. After a passed audit
+    the interpolant stays the audited one.
 
     Raises:
-        ValueError: there are not one or two axes, an axis has fewer than 2 points, or losses have another shape.
+        ValueError: there are not one or two axes, an axis has fewer than 2 points, or values have another shape.
 
     >>> goal = RefinementGoal(tolerance=0.05, levels={"loss": 4.0}, centre={"loss": 0.0})
     >>> rounds = refinement([np.linspace(-1, 1, 101)], goal)
@@ -82,7 +83,7 @@ def refinement(
     """
     if len(axes) not in (1, 2) or min(len(axis) for axis in axes) < 2:  # noqa: PLR2004
         raise ValueError(f"got axes of {[len(a) for a in axes]} points; expected one or two axes of at least 2 points")
-    first = acquisition.start(axes)
+    first = acquisition.coarse_lattice(axes)
     known = EvaluatedPoints(
         first, _checked((yield RefinementRound(indices=first, purpose="start", filled=None, estimate=1.0)), first, goal)
     )
@@ -92,33 +93,28 @@ def refinement(
     while (predictions := predict_rest(axes, goal, known)).rest.size:
         estimate = _estimate(predictions, last)
         ready = refined and not predictions.forced.any() and _audit_is_worthwhile(estimate, last, len(failed))
-        asked = (
-            auditing.draw(predictions.rest, seed=goal.seed, number=len(failed) + 1)
-            if ready
-            else _next_points(axes, known, predictions)
-        )
-        purpose = "refine" if not ready else "rest" if asked.size == predictions.rest.size else "audit"
+        number = len(failed) + 1
+        drawn = _draw_audit(predictions, goal, number) if ready else None
+        asked = drawn.indices if drawn else _next_points(axes, known, predictions)
+        purpose = "refine" if drawn is None else "rest" if asked.size == predictions.rest.size else "audit"
         answer = _checked(
             (yield RefinementRound(indices=asked, purpose=purpose, filled=predictions.filled, estimate=estimate)),
             asked,
             goal,
         )
         fitted, known = known, known.plus(asked, answer)
-        errors = _errors(error_metrics(goal, known), predictions.filled, asked, answer)
-        if purpose == "audit":
-            left = predictions.rest.size - asked.size
-            report = auditing.assess(errors, left, tolerance=goal.tolerance, number=len(failed) + 1)
+        errors = predictions.errors(error_metrics(goal, known), asked, answer)
+        if drawn is not None and purpose == "audit":
+            report = auditing.assess(drawn, errors, tolerance=goal.tolerance, number=number)
             # A diverged point fails an audit, so that its neighbours are evaluated.
-            if report.passed and np.isfinite(report.worst):
-                filled = _with_new_values_above_level(
-                    with_values(predictions.filled, asked, answer), predict_rest(axes, goal, known).filled, goal
-                )
+            if report.passed and np.isfinite(errors).all():
+                filled = with_values(predictions.filled, asked, answer)
                 return _refined(goal, known, fitted, filled, report=report, failed=failed)
             failed.append(report)
         else:
             last = [*last, _RoundOutcome.among(errors > goal.tolerance, predictions.exceedance_at(asked))][-_MEMORY:]
         refined = purpose != "audit"
-    nothing = auditing.assess(np.empty(0), 0, tolerance=goal.tolerance, number=len(failed) + 1)
+    nothing = auditing.assess(auditing.NO_POINTS, np.empty(0), tolerance=goal.tolerance, number=len(failed) + 1)
     return _refined(goal, known, known, predictions.filled, report=nothing, failed=failed)
 
 
@@ -136,21 +132,29 @@ class _RoundOutcome:
 
 
 def _checked(answer: Mapping[str, FloatArray], asked: IntArray, goal: RefinementGoal) -> dict[str, FloatArray]:
-    """Return the losses that were sent, as float64."""
-    values = {name: np.asarray(answer[name], np.float64) for name in goal.levels if name in answer}
+    """Return the values that were sent, as float64."""
+    values = {name: np.asarray(answer[name], np.float64) for name in goal.names if name in answer}
     shapes = {name: array.shape for name, array in values.items()}
-    if shapes != dict.fromkeys(goal.levels, asked.shape):
-        raise ValueError(f"got losses of shapes {shapes}; expected {asked.shape} for each of {sorted(goal.levels)}")
+    if shapes != dict.fromkeys(goal.names, asked.shape):
+        raise ValueError(f"got values of shapes {shapes}; expected {asked.shape} for each of {sorted(goal.names)}")
     return values
 
 
-def _estimate(predictions: Predictions, last: Sequence[_RoundOutcome]) -> float:
-    """Return the expected share of points over the tolerance.
+def _draw_audit(predictions: Predictions, goal: RefinementGoal, number: int) -> auditing.AuditPoints:
+    below, above = (predictions.rest[kind] for kind in (predictions.below, ~predictions.below))
+    return auditing.draw(below, above, seed=goal.seed, number=number)
 
-    It is the mean exceedance probability, times (points over + 1) / (expected points over + 1) of the last rounds.
+
+def _estimate(predictions: Predictions, last: Sequence[_RoundOutcome]) -> float:
+    """Return the expected share of points over the tolerance below the level; or half of that above it, if it is more.
+
+    Half, because an audit claims twice the share there. A share is the mean exceedance probability, times
+    (points over + 1) / (expected points over + 1) of the last rounds.
     """
     over, expected = sum(h.over for h in last), sum(h.expected for h in last)
-    return float(predictions.exceedance.mean()) * (over + 1) / (expected + 1)
+    kinds = ((predictions.below, 1.0), (~predictions.below, CLAIMED_SHARE / CLAIMED_SHARE_ABOVE))
+    shares = [weight * float(predictions.exceedance[kind].mean()) for kind, weight in kinds if kind.any()]
+    return max(shares) * (over + 1) / (expected + 1)
 
 
 def _audit_is_worthwhile(estimate: float, last: Sequence[_RoundOutcome], failures: int) -> bool:
@@ -172,30 +176,6 @@ def _next_points(axes: Sequence[FloatArray], known: EvaluatedPoints, predictions
     return np.sort(predictions.rest[np.concatenate([chosen, others[more]])])
 
 
-def _errors(
-    metrics: Mapping[str, ErrorMetric],
-    filled: Mapping[str, FloatArray],
-    asked: IntArray,
-    truth: Mapping[str, FloatArray],
-) -> FloatArray:
-    """Return the error of each requested point, the largest over the losses (k,)."""
-    errors = [m.error(filled[name].ravel()[asked], truth[name]) for name, m in metrics.items()]
-    worst: FloatArray = np.maximum.reduce(errors)
-    return worst
-
-
-def _with_new_values_above_level(
-    filled: Mapping[str, FloatArray], again: Mapping[str, FloatArray], goal: RefinementGoal
-) -> dict[str, FloatArray]:
-    """Return the audited grids, with the new interpolant's values wherever both are above the level.
-
-    All values above the level count as equal, so the audited errors do not change. Without this update the audit's own
-    points, which the audited interpolant does not go through, would stick out in a picture.
-    """
-    above = {name: (filled[name] > level) & (again[name] > level) for name, level in goal.levels.items()}
-    return {name: np.where(above[name], again[name], array) for name, array in filled.items()}
-
-
 def _refined(
     goal: RefinementGoal,
     known: EvaluatedPoints,
@@ -205,7 +185,7 @@ def _refined(
     report: Audit,
     failed: Sequence[Audit],
 ) -> RefinementResult:
-    through = fitted.indices[fitted.finite]
+    through = fitted.indices[fitted.finite(goal)]
     return RefinementResult(
         filled=filled,
         evaluated=known.indices,

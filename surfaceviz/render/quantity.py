@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.render.labels import plain
@@ -23,6 +24,8 @@ class Quantity:
         values: (n_alpha[, n_beta]).
         centre: the value at theta; NaN where it is not known.
         is_loss: whether ``levels`` auto may choose a log scale.
+        level: of a loss, above which nothing is resolved; None where none is known.
+        unresolved: where it is interpolated and its split's loss above the level, (n_alpha[, n_beta]).
     """
 
     name: str
@@ -30,6 +33,14 @@ class Quantity:
     values: FloatArray
     centre: float
     is_loss: bool
+    level: float | None = None
+    unresolved: NDArray[np.bool_]
+
+    def hidden(self, clip: float | None) -> NDArray[np.bool_]:
+        """Return where nothing may be drawn: what is not resolved, unless it lies above the clip, which is marked."""
+        if clip is not None and self.is_loss:
+            return self.unresolved & (self.values <= clip)
+        return self.unresolved
 
 
 def quantity(surface: Slice, of: str | None = None) -> Quantity:
@@ -49,17 +60,17 @@ def quantity(surface: Slice, of: str | None = None) -> Quantity:
         if name in surface.values:
             is_loss = name.endswith("loss")
             centre = surface.centre.get(name, np.nan)
-            return Quantity(name=name, label=_words(name), values=surface.values[name], centre=centre, is_loss=is_loss)
+            return Quantity(
+                name=name, label=_words(name), values=surface.values[name], centre=centre, is_loss=is_loss,
+                level=surface.levels.get(name), unresolved=surface.unresolved(name),
+            )  # fmt: skip
         loss = f"{name.removesuffix(_RISE)}loss"
         if name.endswith(f"_{_RISE}") and loss in surface.values and loss in surface.centre:
-            centre = surface.centre[loss]
+            centre, level = surface.centre[loss], surface.levels.get(loss)
             return Quantity(
-                name=name,
-                label=f"rise of {_words(loss)}",
-                values=surface.values[loss] - centre,
-                centre=0.0,
-                is_loss=True,
-            )
+                name=name, label=f"rise of {_words(loss)}", values=surface.values[loss] - centre, centre=0.0,
+                is_loss=True, level=None if level is None else level - centre, unresolved=surface.unresolved(loss),
+            )  # fmt: skip
     raise ValueError(f"no {of!r} in {surface.title or 'the slice'}; it has {', '.join(surface.values)}")
 
 

@@ -20,6 +20,7 @@ PATH_MAP = "YlOrRd"  # of a trajectory's distance, on top of `MAP`, whose blues 
 INK, MARK = "#1a1a1a", "#D55E00"
 MISSING = "#e6e6e6"
 DIVERGED = "#bdbdbd"
+UNRESOLVED = "#f0f0f0"
 
 _POINT = 9.0  # the size of the font, in points, that all other lengths were chosen for
 _DPI = 200

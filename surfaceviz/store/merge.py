@@ -30,7 +30,7 @@ _RUN_KEYS = {
     "rounding",
     "made_from",
 }
-_RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared
+_RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
 # Provenance by which values differ within rounding.
 _ROUNDING_KEYS = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
 
@@ -105,7 +105,7 @@ def _copied(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     """Return a note where two parts differ within rounding; refuse where they are of other slices."""
     a, b = like.provenance, part.provenance
-    keys = sorted((a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS)
+    keys = sorted(k for k in (a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS if not k.endswith("_loss_level"))
     differing = [
         f"{k} is {_short(b.get(k))} there, {_short(a.get(k))} in {first}" for k in keys if a.get(k) != b.get(k)
     ]

@@ -12,6 +12,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -195,12 +196,12 @@ def test_the_range_found_is_where_the_loss_rises_to_the_level(scale: float) -> N
 
 def test_the_level_is_that_of_a_guess_or_ten_times_the_centre() -> None:
     surface = oracles.run_slice(_mlp(), ["auto:5", "auto:5"])
-    assert surface.provenance["range_level"] == pytest.approx(max(np.log(3), 10 * surface.centre["train_loss"]))
+    assert surface.levels["train_loss"] == pytest.approx(max(np.log(3), 10 * surface.centre["train_loss"]))
     model, x, y = oracles.regression()
     problem = Problem(model, (x, y), "mse")
     surface = oracles.run_slice(problem, ["auto:5"])
     mean = float((y - y.mean(0)).square().mean())
-    assert surface.provenance["range_level"] == pytest.approx(max(mean, 10 * surface.centre["train_loss"]))
+    assert surface.levels["train_loss"] == pytest.approx(max(mean, 10 * surface.centre["train_loss"]))
 
 
 def test_a_loss_that_never_rises_gets_a_line_and_the_usual_range() -> None:
@@ -234,3 +235,89 @@ def test_errors_of_a_refined_run_are_those_of_any_other() -> None:
         oracles.run_slice(_counting(fail), AXES, output="a.h5", **FIXED)
     assert store.read("a.h5").evaluated > 30
     assert not Path("a.h5.lock").exists()
+
+
+def _deep_plain() -> Problem:
+    """Return a deep network without skip connections, most of whose plane lies above the level."""
+    x, y = load_digits(return_X_y=True)
+    inputs, targets = torch.tensor(x[:400] / 16, dtype=torch.float32), torch.tensor(y[:400])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12)
+        layers: list[nn.Module] = [nn.Linear(64, 24), nn.ReLU()]
+        for _ in range(10):
+            layers += [nn.Linear(24, 24), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(24, 10))
+    optimiser = torch.optim.Adam(model.parameters(), 0.003)
+    for _ in range(300):
+        optimiser.zero_grad()
+        functional.cross_entropy(model(inputs), targets).backward()
+        optimiser.step()
+    return Problem(model, (inputs, targets), "cross_entropy", name="plain")
+
+
+@pytest.mark.parametrize("tolerance", [0.02, 0.05])
+@pytest.mark.parametrize("reach", [1.2, 0.4])
+def test_what_is_drawn_as_known_is_within_the_tolerance_though_most_lies_above_the_level(
+    tolerance: float, reach: float
+) -> None:
+    axes, problem = [(-reach, reach, 41)] * 2, _deep_plain()
+    full = oracles.run_slice(problem, axes, seed=2)
+    refined = oracles.run_slice(problem, axes, seed=2, tol=tolerance)
+    level = max(10 * full.centre["train_loss"], np.log(10))
+    assert refined.levels == full.levels == {"train_loss": pytest.approx(level)}
+    truth, guess = full.values["train_loss"], refined.values["train_loss"]
+    assert np.mean(truth > level) > 0.6
+    known = refined.origin == EVALUATED
+    drawn = (refined.origin == INTERPOLATED) & (guess <= level)
+    np.testing.assert_array_equal(refined.unresolved("train_loss"), (refined.origin == INTERPOLATED) & (guess > level))
+    low = min(truth[known].min(), full.centre["train_loss"])
+    floor = 0.05 * np.median(np.minimum(truth[known], level) - low)
+    error = np.abs(np.minimum(truth, level) - guess) / np.maximum(np.minimum(truth, level) - low, floor)
+    accuracy = np.abs(full.values["train_accuracy"] - refined.values["train_accuracy"])
+    assert np.sum(((error > tolerance) | (accuracy > tolerance))[drawn]) <= 0.1 * drawn.sum()
+    assert np.sum((truth < level / (1 + tolerance))[refined.unresolved("train_loss")]) <= 0.2 * (guess > level).sum()
+    rows = dict(describe(refined))
+    assert rows["level"].startswith(f"train_loss {level:.4g}: ")
+    if refined.unresolved("train_loss").any():
+        assert "not resolved" in rows["level"]
+        assert "above the level" in rows["audit"]
+
+
+def test_a_metric_that_can_not_be_interpolated_is_left_empty() -> None:
+    def sometimes(outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.where(functional.cross_entropy(outputs, targets) > 1.2, torch.nan, 1.0)
+
+    problem = Problem(_mlp().model, _mlp().sources, "cross_entropy", metrics={"odd": sometimes})
+    refined = oracles.run_slice(problem, AXES, tol=0.05)
+    rest = refined.origin == INTERPOLATED
+    assert 0 < np.isnan(refined.values["train_odd"][~rest]).sum() < np.sum(~rest)
+    assert np.isnan(refined.values["train_odd"][rest]).all()
+    assert f"{rest.sum()} left empty" in dict(describe(refined))["train_odd"]
+    assert np.isfinite(refined.values["train_loss"]).all()
+
+
+def test_the_level_that_the_user_gives_is_that_of_file_and_refinement() -> None:
+    refined = oracles.run_slice(_mlp(), AXES, tol=0.05, level=1.5, output="a.h5")
+    assert refined.levels == {"train_loss": 1.5, "test_loss": 1.5}
+    assert store.read("a.h5").levels == refined.levels
+    with pytest.raises(StoreError, match="level is 1.5 there, none here"):
+        oracles.run_slice(_mlp(), AXES, tol=0.05, output="a.h5")
+    with pytest.raises(ProblemError, match=r"level 0.01 is not above the train loss at the centre"):
+        oracles.run_slice(_mlp(), AXES, level=0.01)
+
+
+def test_the_level_of_a_custom_loss_is_that_of_the_low_part_of_a_coarse_lattice() -> None:
+    def measure(model: nn.Module, batch: Any) -> dict[str, PerSample]:
+        each = functional.cross_entropy(model(batch[0]).double(), batch[1], reduction="none")
+        return {"loss": PerSample(each, torch.ones_like(each))}
+
+    full = oracles.run_slice(_mlp(measure), AXES)
+    refined = oracles.run_slice(_mlp(measure), AXES, tol=0.05)
+    i, j = (np.linspace(0, n - 1, 5).round().astype(int) for n in full.shape)
+    middle = [int(np.argmin(np.abs(axis))) for axis in full.axes]
+    lattice = np.append(full.values["train_loss"][np.ix_(i, j)].ravel(), full.values["train_loss"][tuple(middle)])
+    lattice = lattice[:-1] if middle[0] in i and middle[1] in j else lattice
+    low = min(lattice.min(), full.centre["train_loss"])
+    expected = low + 10 * np.median(np.sort(lattice)[: round(len(lattice) / 4)] - low)
+    assert full.levels["train_loss"] == pytest.approx(expected)
+    assert refined.levels == full.levels

@@ -20,7 +20,7 @@ from surfaceviz.pipeline.slice.planning.subset_size import enough_samples
 from surfaceviz.problem import data
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import EVALUATED, INTERPOLATED, FloatArray, Slice
-from surfaceviz.refine import ErrorMetric
+from surfaceviz.refine import LossError
 
 SAMPLES = 20_000
 AXES = [(-1, 1, 41), (-1, 1, 31)]
@@ -46,7 +46,7 @@ def _errors(surface: Slice, full: Slice, name: str) -> FloatArray:
     """Return the errors of all points, by the definition."""
     z, guess = full.values[name], surface.values[name]
     level = max(10 * full.centre[name], float(_regression_variance(name)))
-    measure = ErrorMetric.of(z.ravel(), level=level, centre=full.centre[name])
+    measure = LossError.of(z.ravel(), level=level, centre=full.centre[name])
     return measure.error(guess, z)
 
 
@@ -69,7 +69,9 @@ def test_a_subset_does_and_audits_are_on_all_samples(full: Slice) -> None:
     exact = surface.values["train_loss"] == full.values["train_loss"]
     known = surface.origin == EVALUATED
     assert surface.audit is not None
-    assert np.count_nonzero(exact & known) == surface.audit.count + 1  # the audit's points, and the centre
+    assert (
+        np.count_nonzero(exact & known) == surface.audit.count + (surface.audit.above_count or 0) + 1
+    )  # the audit's points, and the centre
     small = surface.values["test_loss"] == full.values["test_loss"]  # a split that has fewer is taken whole
     np.testing.assert_array_equal(small[known], True)
 
@@ -150,7 +152,9 @@ def test_of_a_point_on_a_subset_the_rise_has_a_standard_error() -> None:
     known = surface.origin == EVALUATED
     assert np.all(np.isfinite(surface.rise_stderr["train_loss"][known]))
     assert surface.audit is not None
-    assert np.count_nonzero(np.isfinite(surface.stderr["train_loss"])) == surface.audit.count
+    assert np.count_nonzero(np.isfinite(surface.stderr["train_loss"])) == surface.audit.count + (
+        surface.audit.above_count or 0
+    )
 
 
 def test_samples_that_depend_on_their_batch_are_all_taken() -> None:
@@ -199,7 +203,7 @@ def test_enough_is_what_the_variance_of_a_mean_says(limit: float) -> None:
     losses = np.linspace(1.0, 2.0, 12)
     shares = random.standard_normal((12, n)) * spread * losses[:, None] / n
     shares -= shares.mean(1, keepdims=True)
-    measure = ErrorMetric(level=100.0, minimum=0.0, floor=0.01)
+    measure = LossError(level=100.0, minimum=0.0, floor=0.01)
     variance = (spread / limit) ** 2
     expected = n * variance / (n + variance)
     assert expected * 0.7 < enough_samples(shares, losses, measure, limit) < expected * 1.6
@@ -210,7 +214,7 @@ def test_a_heavy_tail_takes_more() -> None:
     shares = np.zeros((12, n))
     shares[:, ::5000] = 1.0 / 10  # ten samples are all of it
     shares -= shares.mean(1, keepdims=True)
-    measure = ErrorMetric(level=100.0, minimum=0.0, floor=0.01)
+    measure = LossError(level=100.0, minimum=0.0, floor=0.01)
     assert enough_samples(shares, np.ones(12), measure, 0.05) > 0.9 * n
 
 

@@ -451,7 +451,7 @@ def test_path_marks_and_holes_lie_where_they_belong(browser: Browser) -> None:
         assert trace(page, ".flat", "trajectory")["x"] == path["x"]
         assert trace(page, ".flat", "marks")["hovertext"][1].startswith("other.pt")
         holes = array(trace(page, ".flat", "holes")["z"])
-        assert (holes[0, 0], holes[4, 8], np.isfinite(holes).sum()) == (1, 0, 2)
+        assert (holes[0, 0], holes[4, 8], np.isfinite(holes).sum()) == (2, 1, 2)
         z = array(trace(page, ".solid", "surface")["z"])
         assert np.isnan([z[0, 0], z[4, 8]]).all()
         texts = trace(page, ".flat", "values")["hovertext"]

@@ -101,6 +101,14 @@ Tol = Annotated[
         rich_help_panel=GRID,
     ),
 ]
+Level = Annotated[
+    float | None,
+    typer.Option(
+        help="Loss above which nothing is resolved, by --tol and in pictures [default: that of a guess, or ten times "
+        "the centre's if it is more].",
+        rich_help_panel=GRID,
+    ),
+]
 Shard = Annotated[
     str | None,
     typer.Option(metavar="I/N", help="Part of the grid to evaluate: the I-th of N, for merge.", rich_help_panel=GRID),

@@ -24,8 +24,9 @@ from surfaceviz.pipeline.provenance import Attributes
 from surfaceviz.pipeline.slice import diagnostics
 from surfaceviz.pipeline.slice.chunks import Chunk, chunks
 from surfaceviz.pipeline.slice.handshake import ChosenSettings, fingerprint_of
+from surfaceviz.pipeline.slice.levels import level_attributes, loss_levels
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_path
-from surfaceviz.pipeline.slice.planning.autotune import choose_settings, loss_levels
+from surfaceviz.pipeline.slice.planning.autotune import choose_settings
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import compare_centres, provenance, refuse_other_run
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, reference_centre, worker_factory
@@ -102,7 +103,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
         for line in diagnostics.fixed_tensor_lines(plan):
             ranks.reporter.say(line)
         rounding = ranks.compare(fingerprint_of(plan, centre))
-        levels = loss_levels(plan, centre)
+        levels = loss_levels(plan, centre, before)
         plan, evaluator, notes = _choose_settings(plan, before, levels, ranks)
         stack.enter_context(allow_tf32(plan.dtype, plan.device))
         ranks.tell(ChosenSettings.of(plan))  # now, so that all ranks build their evaluators at the same time
@@ -112,7 +113,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
             rounding = compare_centres(plan, before, points.centre.first, ranks.reporter) or rounding
             if _is_complete(plan, before):
                 return _already_complete(plan, before, ranks.reporter)
-        notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre)
+        notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre) | level_attributes(levels)
         slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
         fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter))
     for line in diagnostics.slice_warnings(plan, slice_run.buffer.surface()):

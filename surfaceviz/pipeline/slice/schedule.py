@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from surfaceviz.pipeline.slice.levels import Levels, add_lattice_levels
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
 from surfaceviz.records import FloatArray, describe_audit, finished_level
-from surfaceviz.refine import RefinementGoal, RefinementResult, fill, refinement
+from surfaceviz.refine import JudgedMetric, RefinementGoal, RefinementResult, coarse_lattice, refinement
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import deferred_signals
 
@@ -45,13 +46,14 @@ class Schedule(Protocol):
 class FullSchedule:
     """Evaluates every point, or those of a shard."""
 
-    def __init__(self, points: Indices, buffer: SliceBuffer) -> None:
-        self._points, self._buffer = points, buffer
+    def __init__(self, points: Indices, buffer: SliceBuffer, levels: Levels) -> None:
+        self._points, self._buffer, self._levels = points, buffer, levels
         self.total: int | None = len(points)
 
     def rounds(self) -> Iterator[PointBatch]:
         """Yield the points, once."""
         yield PointBatch(self._points)
+        add_lattice_levels(self._buffer, self._levels)
 
     def interpolate(self) -> None:
         """Do nothing: nothing is interpolated."""
@@ -70,14 +72,18 @@ class RefinementSchedule:
     points are removed, and the refinement restarts on all samples.
     """
 
-    def __init__(self, buffer: SliceBuffer, goal: RefinementGoal, reporter: Reporter, *, subset: bool) -> None:
-        self._buffer, self._goal, self._reporter, self._subset = buffer, goal, reporter, subset
+    def __init__(self, plan: Plan, buffer: SliceBuffer, levels: Levels, reporter: Reporter) -> None:
+        self._buffer, self._levels, self._reporter = buffer, levels, reporter
+        self._tolerance, self._subset = plan.request.coverage.error, plan.subset is not None
+        self._samples = {split.name: split.count for split in plan.splits}
         self.total: int | None = None
         self._known: list[Indices] = []  # indices of the evaluated rounds
         self._interpolant: Mapping[str, FloatArray] | None = None
 
     def rounds(self) -> Iterator[PointBatch]:
         """Yield the points of each round; at the end the buffer holds the whole surface."""
+        yield PointBatch(coarse_lattice(self._buffer.axes))
+        add_lattice_levels(self._buffer, self._levels)
         if self._subset:
             yield from self._refinement_rounds(on_subset=True)
             if self._buffer.audit is not None:
@@ -87,7 +93,7 @@ class RefinementSchedule:
 
     def _refinement_rounds(self, *, on_subset: bool) -> Iterator[PointBatch]:
         """Yield the rounds of one refinement. On a subset the buffer gets an audit only if one passes."""
-        rounds = refinement(self._buffer.axes, self._goal)
+        rounds = refinement(self._buffer.axes, self._goal())
         request, audits = next(rounds), 0
         while True:
             self._interpolant = request.filled
@@ -95,7 +101,7 @@ class RefinementSchedule:
             self._known.append(request.indices)
             values, audited = self._buffer.at(request.indices), request.purpose == "audit"
             try:
-                request = rounds.send({name: values[name] for name in self._goal.levels})
+                request = rounds.send(values)
             except StopIteration as stop:
                 if not on_subset or stop.value.audit.count:
                     self._finish(stop.value)
@@ -107,6 +113,20 @@ class RefinementSchedule:
                 self._reporter.say(
                     f"audit {audits}: too many interpolated points are outside the tolerance; refining further"
                 )
+
+    def _goal(self) -> RefinementGoal:
+        losses = sorted(self._levels, key=len, reverse=True)  # a split's name may begin with another's
+        metrics = {}
+        for name in (name for name in self._buffer.centre if name not in self._levels):
+            split = next(loss.removesuffix("_loss") for loss in losses if name.startswith(loss.removesuffix("loss")))
+            step = 1 / self._samples[split] if name == f"{split}_accuracy" else 0.0
+            metrics[name] = JudgedMetric(f"{split}_loss", step)
+        return RefinementGoal(
+            tolerance=self._tolerance,
+            levels=self._levels,
+            centre={loss: self._buffer.centre[loss] for loss in self._levels},
+            metrics=metrics,
+        )
 
     def _drop_subset(self) -> None:
         with deferred_signals():  # the provenance and the points must change together
@@ -132,11 +152,10 @@ class RefinementSchedule:
         self._reporter.say(f"audit: {describe_audit(refined.audit)}")
 
     def _interpolate(self, filled: Mapping[str, FloatArray], known: Indices) -> None:
-        values = self._buffer.at(known)
-        others = {name: array for name, array in values.items() if name not in filled}
         # An interpolated loss below all evaluated ones is an artefact, so it is clipped to the lowest evaluated loss.
-        losses = {name: np.fmax(array, np.fmin.reduce(values[name])) for name, array in filled.items()}
-        self._buffer.interpolate({**losses, **fill(self._buffer.axes, known, others)})
+        values, empty = self._buffer.at(known), np.full(self._buffer.origin.shape, np.nan)
+        clipped = {name: np.fmax(array, np.fmin.reduce(values[name])) for name, array in filled.items()}
+        self._buffer.interpolate({name: clipped.get(name, empty) for name in values})
 
 
 def own_points(plan: Plan) -> Indices:
@@ -144,15 +163,8 @@ def own_points(plan: Plan) -> Indices:
     return plan.request.coverage.points([axis.count for axis in plan.axes])
 
 
-def schedule_of(plan: Plan, buffer: SliceBuffer, levels: Mapping[str, float], reporter: Reporter) -> Schedule:
+def schedule_of(plan: Plan, buffer: SliceBuffer, levels: Levels, reporter: Reporter) -> Schedule:
     """Return the schedule of a plan."""
-    coverage = plan.request.coverage
-    if coverage.complete:
-        return FullSchedule(own_points(plan), buffer)
-    centre = {name: buffer.centre[name] for name in levels}
-    return RefinementSchedule(
-        buffer,
-        RefinementGoal(tolerance=coverage.error, levels=dict(levels), centre=centre),
-        reporter,
-        subset=plan.subset is not None,
-    )
+    if plan.request.coverage.complete:
+        return FullSchedule(own_points(plan), buffer, levels)
+    return RefinementSchedule(plan, buffer, levels, reporter)

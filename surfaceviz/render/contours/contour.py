@@ -16,7 +16,7 @@ from surfaceviz.records import EVALUATED, FloatArray, Slice
 from surfaceviz.render import style
 from surfaceviz.render.contours.cell_edges import edges
 from surfaceviz.render.contours.levels import Levels
-from surfaceviz.render.contours.missing import draw_clipped, draw_missing
+from surfaceviz.render.contours.missing import draw_clipped, draw_decades, draw_missing
 from surfaceviz.render.contours.path import draw_marks
 from surfaceviz.render.contours.smooth import refine_grid
 from surfaceviz.render.curves.line_labels import label_positions
@@ -56,9 +56,10 @@ def draw_contour(
         ink: the colour of all lines, drawn without bands: for a surface over a Hessian map.
     """
     kind = "heat" if min(surface.shape) < 2 and not ink else "lines" if ink else kind  # noqa: PLR2004
-    own = levels.transform(np.where(np.isfinite(shown.values), shown.values, np.nan))
+    drawn_at = np.isfinite(shown.values) & ~shown.hidden(levels.clip)
+    own = levels.transform(np.where(drawn_at, shown.values, np.nan))
     axes, z = refine_grid(surface.axes, own) if kind != "heat" else (surface.axes, own)
-    draw_missing(ax, surface, shown.values, axes, covered=z)
+    draw_missing(ax, surface, shown, axes, covered=z, clip=levels.clip)
     if kind == "heat":
         drawn: Any = ax.pcolormesh(*map(edges, axes), z.T, cmap=style.MAP, norm=levels.norm(), rasterized=True)
     elif kind == "filled":
@@ -66,6 +67,8 @@ def draw_contour(
     elif min(surface.shape) > 1:
         _draw_lines(ax, axes, z, levels, ink=ink)
     draw_clipped(ax, axes, z, levels, colour="#999999" if kind == "lines" else "white", cells=kind == "heat")
+    if kind == "filled" and levels.clip == shown.level and not shown.unresolved.any():
+        draw_decades(ax, axes, z, levels)
     if points:
         _draw_points(ax, surface)
     draw_marks(ax, surface)

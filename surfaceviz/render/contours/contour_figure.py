@@ -74,12 +74,26 @@ def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], opt
 
 
 def levels_of(shown: Sequence[Quantity], options: PlotOptions) -> Levels:
-    """Return the levels of a quantity; ``levels`` auto chooses a log scale only for a loss."""
+    """Return the levels of a quantity; ``levels`` auto chooses a log scale only for a loss, and clips at its level."""
     scale = "linear" if options.levels == "auto" and not shown[0].is_loss else options.levels
-    arrays = [what.values for what in shown]
-    levels = choose_levels(arrays, scale, options.clip)
+    arrays = [np.where(what.hidden(options.clip), np.nan, what.values) for what in shown]
+    clip = options.clip
+    if options.levels == "auto" and clip is None and shown[0].is_loss:
+        clip = _clip_at_level(shown)
+        arrays = [what.values for what in shown]
+    levels = choose_levels(arrays, scale, clip)
     is_share = shown[0].name.endswith("accuracy") and all(np.nanmax(array, initial=0) <= 1 for array in arrays)
     return replace(levels, values=np.unique(np.minimum(levels.values, 1.0))) if is_share else levels
+
+
+def _clip_at_level(shown: Sequence[Quantity]) -> float | None:
+    """Return the highest level of losses, if some values lie above it and some below."""
+    levels = [what.level for what in shown if what.level is not None and np.isfinite(what.level)]
+    finite = np.concatenate([what.values[np.isfinite(what.values)] for what in shown])
+    if len(levels) < len(shown) or not finite.size:
+        return None
+    level = max(levels)
+    return level if float(finite.min()) < level < float(finite.max()) else None
 
 
 def _bar_ends(mappable: ScalarMappable, levels: Levels) -> dict[str, Any]:
@@ -126,7 +140,7 @@ def _draw_legend(
 ) -> None:
     """Draw a legend of everything on the panels besides lines, bands and theta."""
     bare = options.kind == "lines" or options.map is not None
-    entries = missing_legend(surfaces, [what.values for what in shown], levels, bare=bare)
+    entries = missing_legend(surfaces, shown, levels, bare=bare)
     if options.map is not None:
         entries.append(Line2D([], [], color=style.INK, linewidth=scaled(0.7), label=f"lines: {shown[0].label}"))
     if options.points:

@@ -42,6 +42,7 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
             colour = style.COLOURS[(i if len(surfaces) > 1 else j) % len(style.COLOURS)]
             own = f"{plain(surface.title)}, " if len(surfaces) > 1 else ""
             y = np.where(np.isfinite(surface.values[name]), surface.values[name], np.nan)
+            y = _without_unresolved(ax, surface, name, y, colour)
             ax.plot(
                 surface.axes[0], y, color=colour, linestyle=styles[j % len(styles)],
                 linewidth=scaled(1.0) if faint else None, alpha=0.8 if faint else 1.0,
@@ -50,6 +51,19 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
             _draw_lone(ax, surface.axes[0], y, colour)
             if not faint:
                 _draw_centre(ax, surface, name, colour)
+
+
+def _without_unresolved(ax: Axes, surface: Slice, name: str, y: FloatArray, colour: str) -> FloatArray:
+    """Draw what is interpolated above the level of the loss as thin dots, and return the other values."""
+    hidden = surface.unresolved(name)
+    if not hidden.any():
+        return y
+    beside = hidden | np.append(hidden[1:], False) | np.append(False, hidden[:-1])
+    label = "above the level: interpolated, not resolved"
+    ax.plot(
+        surface.axes[0], np.where(beside, y, np.nan), ":", color=colour, linewidth=scaled(0.7), alpha=0.6, label=label
+    )
+    return np.where(hidden, np.nan, y)
 
 
 def _draw_lone(ax: Axes, x: FloatArray, y: FloatArray, colour: str) -> None:

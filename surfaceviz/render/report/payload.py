@@ -51,6 +51,7 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
             "lines": style.COLOURS[:-1],  # black is invisible on a dark page
             "missing": style.MISSING,
             "diverged": style.DIVERGED,
+            "unresolved": style.UNRESOLVED,
         },
     }
 
@@ -90,11 +91,17 @@ def _series(surface: Slice, shown: Decimated) -> list[Json]:
         split, metric = _parted(surface, name)
         errors = {"stderr": surface.stderr.get(name), "rise_stderr": surface.rise_stderr.get(name)}
         centre = surface.centre.get(name, math.nan)
-        found.append(_one(split, metric, shown, values, centre=centre, errors=errors))
+        hidden, level = surface.unresolved(name), surface.levels.get(name, math.nan)
+        veil = {
+            "level": json_number(level),
+            "unresolved": encode_array(shown.of(hidden).astype(np.uint8)) if hidden.any() else None,
+        }
+        found.append({**_one(split, metric, shown, values, centre=centre, errors=errors), **veil})
         if metric == "loss" and math.isfinite(centre):
             # subtracted here, in double precision
             rise = {"stderr": errors["rise_stderr"], "rise_stderr": None}
-            found.append(_one(split, "rise of the loss", shown, values - centre, centre=0.0, errors=rise, derived=True))
+            one = _one(split, "rise of the loss", shown, values - centre, centre=0.0, errors=rise, derived=True)
+            found.append({**one, **veil, "level": json_number(level - centre)})
     return found
 
 

@@ -85,7 +85,7 @@ def make_scene(surface: Slice, shown: Quantity, levels: Levels, *, first: int = 
     """
     if min(surface.shape) < 2:  # noqa: PLR2004
         raise ValueError(f"a surface needs 2 x 2 points, got {' x '.join(map(str, surface.shape))}; use --kind heat")
-    finite = np.where(np.isfinite(shown.values), shown.values, np.nan)
+    finite = np.where(np.isfinite(shown.values) & ~shown.hidden(levels.clip), shown.values, np.nan)
     z = levels.transform(finite)
     axes, z = _every_few(surface.axes, z) if coarse else refine_grid(surface.axes, z)
     ranges = tuple((float(axis[0]), float(axis[-1])) for axis in axes)

@@ -15,7 +15,7 @@ from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import FloatArray
-from surfaceviz.refine import ErrorMetric
+from surfaceviz.refine import LossError
 from surfaceviz.reporting import Reporter
 
 Notes = dict[str, str | int | float]
@@ -25,7 +25,6 @@ _DTYPE_POINTS = 6  # points at which dtypes are compared
 _SUBSET_POINTS = 12  # points at which subsets of the samples are compared
 MOVING_SHARE = 0.9  # smallest share of the weights that must change from one grid point to the next
 _REDUCED = {"cpu": ("bf16",), "cuda": ("tf32", "bf16")}
-_RISE = 10.0  # loss level of a range, in multiples of the centre's loss, if a guess has a lower loss
 _SMALLEST, _LARGEST = 2.0**-14, 2.0**10  # bounds of the search for a range
 _BISECTIONS = 3  # in the logarithm: a range is exact to 9%
 
@@ -36,7 +35,7 @@ def choose_settings(
     """Return the plan with all choices made, its evaluator if one was built, and notes for the file."""
     notes: Notes = {}
     if plan.request.open_range:
-        plan = _with_range(plan, levels, notes, reporter)
+        plan = _with_range(plan, levels, reporter)
     if plan.request.samples == "auto" and plan.subset is None:
         plan = _with_subset(plan, levels, notes, reporter)
     if plan.dtype == "auto":
@@ -58,31 +57,7 @@ def build_requested_engine(plan: Plan) -> SelectedEngine | None:
         return _select_engine(plan, 1)
 
 
-def loss_levels(plan: Plan, centre: Mapping[str, float]) -> dict[str, float]:
-    """Return, for each loss, the level above which differences do not matter in a picture.
-
-    The larger of ten times the centre's loss and the loss of a uniform guess or of the mean prediction. A custom loss
-    has no such guess: its level is the centre's loss plus nine times its absolute value (1 for a centre of 0). Ours.
-    """
-    if not needs_levels(plan):
-        return {}
-    levels = {}
-    context = plan.reference
-    for split in context.splits:
-        name = f"{split.name}_loss"
-        guess = evaluate.uninformed_loss(context, split)
-        at = centre[name]
-        risen = at + (_RISE - 1) * abs(at) if at else 1.0
-        levels[name] = risen if guess is None else max(_RISE * at, guess)
-    return levels
-
-
-def needs_levels(plan: Plan) -> bool:
-    """Return whether a choice or a refinement depends on the levels of the losses."""
-    return plan.request.open_range or plan.dtype == "auto" or not plan.request.coverage.complete
-
-
-def _with_range(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter: Reporter) -> Plan:
+def _with_range(plan: Plan, levels: Mapping[str, float], reporter: Reporter) -> Plan:
     """Return the plan with one symmetric range for all ``auto`` axes: the widest that any half axis needs."""
     evaluator = Evaluator(plan.reference, EngineConfig())
     name = f"{plan.splits[0].name}_loss"
@@ -103,7 +78,6 @@ def _with_range(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
         reporter.say(f"range: {-reach:g} .. {reach:g}, over which {name} rises to {levels[name]:.4g}")
     else:
         reporter.warn(f"{name} does not rise to {levels[name]:.4g} up to {_LARGEST:g}; using the range -1 .. 1")
-    notes["range_level"] = levels[name]
     found = tuple(axis.with_range(reach) for axis in requested)
     return replace(plan, axes=found)
 
@@ -225,7 +199,7 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
 
 
 def _error(exact: FloatArray, other: FloatArray, level: float) -> float:
-    measure = ErrorMetric.of(exact, level=level, centre=float(exact[-1]))
+    measure = LossError.of(exact, level=level, centre=float(exact[-1]))
     return float(np.nan_to_num(measure.error(other, exact), nan=np.inf).max())
 
 

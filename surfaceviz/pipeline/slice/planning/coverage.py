@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,13 +48,17 @@ class Coverage:
     Attributes:
         tolerance: relative error up to which points may be interpolated; None evaluates every point.
         shard: the part of the grid that this run evaluates; None for all of it.
+        level: loss above which nothing is resolved; None for that of a guess, or ten times the centre's.
     """
 
     tolerance: float | None = None
     shard: Shard | None = None
+    level: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that the tolerance lies between 0 and 1 and is not combined with a shard."""
+        """Check the tolerance and the level; a tolerance is not combined with a shard."""
+        if self.level is not None and not isfinite(self.level):
+            raise ValueError(f"level: expected a loss, got {self.level:g}")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tol must lie between 0 and 1 (0.05 is five per cent), got {self.tolerance:g}")
         if self.tolerance is not None and self.shard is not None:

@@ -19,13 +19,16 @@ from surfaceviz.records import Slice
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
 from surfaceviz.reporting import Reporter
 
+# Attributes that files of earlier versions lack, and what they stand for there.
+_BEFORE: Attributes = {"level": "none"}
+
 
 def refuse_other_run(plan: Plan, before: Slice) -> None:
     """Raise `StoreError` if a file holds another run; the message names the differences and a free file name."""
     differing = [
-        f"{key} is {_short(before.provenance.get(key))} there, {_short(value)} here"
+        f"{key} is {_short(kept)} there, {_short(value)} here"
         for key, value in plan.identity.items()
-        if before.provenance.get(key) != value
+        if (kept := before.provenance.get(key, _BEFORE.get(key))) != value
     ]
     if not differing and not same_directions(plan, before, plan.output):
         differing = ["its directions differ from those of this request"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from surfaceviz.evaluate import Evaluator
 from surfaceviz.problem.data import subset_order
 from surfaceviz.records import FloatArray
-from surfaceviz.refine import ErrorMetric
+from surfaceviz.refine import ErrorMetric, LossError, MetricError
 
 # Ours.
 SHARE_OF_TOLERANCE = 1 / 3
@@ -31,7 +31,8 @@ def smallest_subset(
     """Return the number of samples of each split that is enough; None if nearly all are needed.
 
     At the given points the rise of a loss on a subset, L_S - L_S(0), is compared with the rise on all samples, whose
-    values are known one by one. The error (see `ErrorMetric`), in the root mean square over the points, must stay
+    values are known one by one; that of an accuracy likewise. The error (see `LossError`; absolute for an accuracy), in
+    the root mean square over the points, must stay
     under a third of the tolerance, both for the nested, seeded subset of the run and for random subsets of its size.
     These are drawn from all samples, because losses are heavy-tailed. Audits on all samples check the result.
 
@@ -45,13 +46,17 @@ def smallest_subset(
     centre = evaluator.centre().first
     points = [evaluator.with_sample_deviations(place) for place in places]
     needed = 0
-    for name, level in levels.items():
+    for name in (name for loss in levels for name in (loss, f"{loss.removesuffix('loss')}accuracy") if name in centre):
         shares = [shares[name] for _, shares in points if name in shares]
         if len(shares) < len(points):
             return None  # no value for each sample
-        losses = np.array([values.first[name] for values, _ in points])
-        measure = ErrorMetric.of(losses, level=level, centre=centre[name])
-        enough = enough_samples(np.array(shares), losses, measure, SHARE_OF_TOLERANCE * tolerance)
+        values = np.array([values.first[name] for values, _ in points])
+        measure = (
+            LossError.of(values, level=levels[name], centre=centre[name])
+            if name in levels
+            else MetricError(scale=1.0, low=0.0, high=1.0)
+        )
+        enough = enough_samples(np.array(shares), values, measure, SHARE_OF_TOLERANCE * tolerance)
         needed = max(needed, enough)
     return needed if needed < _WORTH * max(counts.values()) else None
 

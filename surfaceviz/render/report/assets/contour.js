@@ -78,13 +78,14 @@ function pointsTrace(file) {
   };
 }
 
-// Why there is no value: missing points light grey, diverged ones darker.
+// Why there is no value: unresolved points nearly white, missing ones light grey, diverged ones darker.
 function holesTrace(file, series) {
-  const kind = (value, k) => (file.origin[k] === MISSING ? 0 : Number.isFinite(value) ? null : 1);
+  const reasons = { [MISSING]: 1, [EVALUATED]: 2, [INTERPOLATED]: 0 };
+  const kind = (value, k) => (Number.isFinite(value) ? null : reasons[file.origin[k]]);
   const z = reversedRows(series.values, file.rows, file.columns, kind);
   if (!z.some((row) => row.some((x) => x !== null))) return null;
-  const grey = [[0, data.colours.missing], [1, data.colours.diverged]];
-  return { ...gridTrace(file), type: "heatmap", meta: "holes", z, zmin: 0, zmax: 1, colorscale: grey, showscale: false };
+  const grey = [[0, data.colours.unresolved], [0.5, data.colours.missing], [1, data.colours.diverged]];
+  return { ...gridTrace(file), type: "heatmap", meta: "holes", z, zmin: 0, zmax: 2, colorscale: grey, showscale: false };
 }
 
 const gridTrace = (file) => ({ x: file.axes[0], y: file.axes[1], hovertext: hoverTexts(file), hoverinfo: "text" });

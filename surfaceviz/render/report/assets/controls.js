@@ -69,7 +69,7 @@ function clipFromSlider(scale) {
 function choose(changes) {
   Object.assign(state, changes);
   if ("split" in changes) fillMetrics();
-  if ("split" in changes || "metric" in changes) state.clip = null;
+  if ("split" in changes || "metric" in changes) state.clip = levelOfScale();
   state.log = chooseLog();
   return draw();
 }

@@ -5,6 +5,7 @@ const data = JSON.parse(byId("payload").textContent);
 const isSurface = data.ndim === 2;
 const ARRAYS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array };
 const MISSING = 0;
+const EVALUATED = 1;
 const INTERPOLATED = 2;
 
 function unpack(packed) {
@@ -15,11 +16,20 @@ function unpack(packed) {
   return new ARRAYS[packed.dtype](bytes.buffer);
 }
 
+// What is interpolated above the level of the loss has no value here: of it no more is known.
+function resolvedValues(series, unresolved) {
+  const values = unpack(series.values);
+  unresolved?.forEach((hidden, k) => { if (hidden) values[k] = NaN; });
+  return values;
+}
+
 function decodeSeries(series) {
+  const unresolved = unpack(series.unresolved);
   return {
     ...series,
     centre: series.centre ?? NaN,
-    values: unpack(series.values),
+    unresolved,
+    values: resolvedValues(series, unresolved),
     stderr: unpack(series.stderr),
     riseStderr: unpack(series.rise_stderr),
   };

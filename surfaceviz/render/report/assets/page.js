@@ -29,13 +29,14 @@ function checkScenes() {
 function caption(file) {
   const series = seriesOf(file);
   if (series === null) return `no ${state.split} ${titleOfMetric()} in this file`;
-  const [bad, none] = [diverged(file, series), missing(file)];
+  const [bad, none, hidden] = [diverged(file, series), missing(file), unresolved(file, series)];
   return [
     named(series),
     file.thinned,
     file.unaudited ? "unfinished, not audited" : "",
     bad ? `grey: ${plural(bad, "point")} diverged` : "",
     none ? `light grey: ${plural(none, "point")} missing` : "",
+    hidden ? `palest: ${plural(hidden, "point")} not resolved, the loss lies above its level` : "",
     file.marks.length ? "diamonds: marked models" : "",
     file.trajectory ? "orange line: the training's path" : "",
   ].filter(Boolean).join("; ");
@@ -198,6 +199,7 @@ function start() {
   checkScenes();
   listen();
   for (const query of [DARK, NARROW]) query.addEventListener("change", draw);
+  state.clip = levelOfScale();
   state.log = chooseLog();
   return draw();
 }

@@ -18,10 +18,19 @@ function extent() {
   return { low, high, positive };
 }
 
+// Where colours and heights end unasked: at the highest level of the losses, if there are values on both sides.
+function levelOfScale() {
+  const levels = files.map((file) => seriesOf(file)?.level ?? Infinity);
+  const { low, high } = extent();
+  const level = Math.max(...levels);
+  return Number.isFinite(level) && low < level && level < high ? level : null;
+}
+
 const isWide = ({ low, high }) => low > 0 && high > WIDE * low;
 
 function chooseLog() {
-  const found = extent();
+  const { low, high, positive } = extent();
+  const found = { low, high: Math.min(high, state.clip ?? high), positive };
   const loss = files.some((file) => seriesOf(file)?.loss);
   return Number.isFinite(found.positive) && (state.logAsked ? state.log : loss && isWide(found));
 }

@@ -17,6 +17,8 @@ const error = (array, k) => (array !== null && Number.isFinite(array[k]) ? ` \u0
 function reading(file, series, k) {
   const value = series.values[k];
   if (file.origin[k] === MISSING) return "missing";
+  if (series.unresolved?.[k]) return "not resolved: the loss lies above its level";
+  if (!Number.isFinite(value) && file.origin[k] === INTERPOLATED) return "left empty";
   if (!Number.isFinite(value)) return `diverged (${shown(value)})`;
   return shown(value) + error(series.stderr, k);
 }
@@ -46,13 +48,17 @@ function hoverTexts(file) {
 function diverged(file, series) {
   let count = 0;
   for (let k = 0; k < series.values.length; k += 1) {
-    if (file.origin[k] !== MISSING && !Number.isFinite(series.values[k])) count += 1;
+    if (file.origin[k] === EVALUATED && !Number.isFinite(series.values[k])) count += 1;
   }
   return count;
 }
 
 function missing(file) {
   return file.origin.reduce((count, origin) => count + (origin === MISSING), 0);
+}
+
+function unresolved(file, series) {
+  return series.values.reduce((count, value, k) => count + (file.origin[k] === INTERPOLATED && !Number.isFinite(value)), 0);
 }
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;

@@ -1,12 +1,14 @@
-"""The error metric of an interpolated loss, the goal of a refinement, and a variable whose differences are errors."""
+"""Errors of interpolated losses and metrics, the goal of a refinement, variables whose differences are errors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surfaceviz.records import FloatArray
 
@@ -18,14 +20,26 @@ _BEND = 1.0
 _LARGEST = math.log(np.finfo(np.float64).max) - 1.0  # exp of it doesn't overflow
 
 
+class JudgedMetric(NamedTuple):
+    """How an interpolated metric other than a loss is judged: where the ``loss`` of its split is at most its level.
+
+    An accuracy is judged by its absolute error, with at least two of its ``step``, that of one sample; other metrics,
+    of step 0, by the error as a share of their spread.
+    """
+
+    loss: str
+    step: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefinementGoal:
     """The goal of a refinement.
 
     Attributes:
         tolerance: the error that at most 10% of the interpolated points may pass, 0 < tolerance < 1.
-        levels: name of each loss -> the level above which all its values are alike.
+        levels: name of each loss -> the level above which it is not resolved: all its values are alike.
         centre: the same names -> the loss at theta itself.
+        metrics: name of each other metric to be interpolated -> how it is judged.
         seed: of the audits.
 
     Raises:
@@ -35,6 +49,7 @@ class RefinementGoal:
     tolerance: float
     levels: Mapping[str, float]
     centre: Mapping[str, float]
+    metrics: Mapping[str, JudgedMetric] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -42,12 +57,87 @@ class RefinementGoal:
             raise ValueError(f"tolerance {self.tolerance}: expected a share between 0 and 1, such as 0.05")
         if not self.levels or set(self.levels) != set(self.centre):
             raise ValueError(f"levels {sorted(self.levels)}, centre {sorted(self.centre)}: expected the same losses")
+        losses = {metric.loss for metric in self.metrics.values()}
+        if not losses <= set(self.levels):
+            raise ValueError(f"metrics of {sorted(losses)}: expected losses of {sorted(self.levels)}")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed}: expected 0 or more")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all values that the refinement is sent: losses, then other metrics."""
+        return (*self.levels, *self.metrics)
+
+
+class ErrorMetric(Protocol):
+    """The error of one interpolated quantity, and a variable u whose differences are approximately errors."""
+
+    def error(self, guess: FloatArray, truth: FloatArray) -> FloatArray:
+        """Return the error of each guess; infinite where the truth diverged."""
+
+    def transform(self, values: FloatArray) -> FloatArray:
+        """Return u."""
+
+    def inverse_transform(self, u: FloatArray, highest: float) -> FloatArray:
+        """Return the values of u; ``highest`` is the largest u evaluated."""
+
+    def allowance(self, guess: FloatArray, tolerance: float) -> tuple[FloatArray, FloatArray]:
+        """Return how far u may truly lie below and above the u of each guess, both >= 0, for an error <= tolerance."""
+
 
 @dataclass(frozen=True, slots=True)
-class ErrorMetric:
+class MetricError:
+    """The error of a metric other than a loss: `|z_hat - z| / scale`.
+
+    Attributes:
+        scale: 1 for an accuracy, whose tolerance is absolute, or what makes it two samples; for others the spread of
+            the values where the loss is at most its level.
+        low: the smallest value evaluated.
+        high: the largest.
+    """
+
+    scale: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: FloatArray, judged: NDArray[np.bool_], least: float = 0.0) -> MetricError:
+        """Return the error of a metric from its finite values.
+
+        Args:
+            values: at the evaluated points, (n,).
+            judged: where the loss is at most its level, (n,).
+            least: of an accuracy, two samples' share in units of the tolerance; 0 for other metrics.
+
+        >>> MetricError.of(np.array([0.25, 0.75, 0.9]), np.array([True, True, False])).scale
+        0.5
+        """
+        low, high = float(values.min()), float(values.max())
+        if least:
+            return cls(max(1.0, least), low, high)
+        spread = float(np.ptp(values[judged])) if judged.any() else high - low
+        return cls(max(spread, _LEAST * max(1.0, abs(low), abs(high))), low, high)
+
+    def error(self, guess: FloatArray, truth: FloatArray) -> FloatArray:
+        """Return the error of each guess; infinite where the truth diverged."""
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isfinite(truth), np.abs(guess - truth) / self.scale, np.inf)
+
+    def transform(self, values: FloatArray) -> FloatArray:
+        """Return u = z / scale."""
+        return np.asarray(values / self.scale)
+
+    def inverse_transform(self, u: FloatArray, highest: float) -> FloatArray:  # noqa: ARG002  the range is known
+        """Return z(u), clipped to the range of what was evaluated."""
+        return np.clip(u * self.scale, self.low, self.high)
+
+    def allowance(self, guess: FloatArray, tolerance: float) -> tuple[FloatArray, FloatArray]:
+        """Return the tolerance, below and above."""
+        return np.full(len(guess), tolerance), np.full(len(guess), tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class LossError:
     """The error of one loss: `|clip(z_hat) - clip(z)| / max(clip(z) - z_min, floor)`, clip(z) = min(z, level).
 
     Attributes:
@@ -61,11 +151,11 @@ class ErrorMetric:
     floor: float
 
     @classmethod
-    def of(cls, values: FloatArray, *, level: float, centre: float) -> ErrorMetric:
+    def of(cls, values: FloatArray, *, level: float, centre: float) -> LossError:
         """Return the metric that evaluated ``values`` (n,) and the centre's loss L0 make; diverged ones don't count.
 
-        >>> ErrorMetric.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
-        ErrorMetric(level=5.0, minimum=1.0, floor=0.1)
+        >>> LossError.of(np.array([1.0, 3.0, 9.0]), level=5.0, centre=1.0)
+        LossError(level=5.0, minimum=1.0, floor=0.1)
         """
         finite = values[np.isfinite(values)]
         known = [z for z in (centre, *finite.tolist()) if math.isfinite(z)] or [0.0]
