@@ -101,6 +101,8 @@ class EvaluationContext:
 
 def uninformed_loss(context: EvaluationContext, split: DataSplit) -> float | None:
     """Return the loss of a uniform guess or of the mean prediction on a split; None where neither is defined."""
+    if len(split.given) == 1 and isinstance(split.given[0], tuple | dict):  # all samples in one batch
+        split = replace(split, rows=split.given[0], given=())
     if not context.problem.has_loss or split.given:
         return None
     with torch.no_grad():

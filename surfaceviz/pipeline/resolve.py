@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +17,12 @@ from torch import Tensor
 
 from surfaceviz.errors import CheckpointError, ProblemError, user_code_location
 from surfaceviz.evaluate.precision import to_master_dtype
+from surfaceviz.execute.resources import available_memory
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints
+from surfaceviz.problem.coupling import as_one_batch_where_coupled
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import catalogue
 
@@ -133,6 +137,24 @@ def _available(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ProblemError(f"device {name!r} is not available: {str(error).splitlines()[0]}") from error
     return device
+
+
+def load_splits(
+    problem: Problem, names: Sequence[str], theta: Mapping[str, Tensor], say: Callable[[str], None], *,
+    samples: int | None = None,
+) -> list[DataSplit]:  # fmt: skip
+    """Return the data of splits, as one batch each where the loss or a metric is no mean over samples.
+
+    Raises:
+        ProblemError: see `Problem.load` and `as_one_batch_where_coupled`.
+    """
+    splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
+    own = {name: named.own_name for name, named in named_tensors(problem.model).items()}
+    state = {own[name]: tensor for name, tensor in theta.items()}
+    splits, lines = as_one_batch_where_coupled(problem, splits, state, memory=available_memory())
+    for line in lines:
+        say(line)
+    return splits
 
 
 def read_theta(problem: Problem, weights: str | None, dtype: str, say: Callable[[str], None]) -> dict[str, Tensor]:

@@ -50,6 +50,44 @@ _ELEMENTWISE = (
 )
 
 
+# torch's functions that are those losses, and the two that are means by weight.
+_FUNCTIONS: dict[Any, type[nn.Module]] = {
+    functional.cross_entropy: nn.CrossEntropyLoss,
+    functional.nll_loss: nn.NLLLoss,
+    functional.mse_loss: nn.MSELoss,
+    functional.l1_loss: nn.L1Loss,
+    functional.smooth_l1_loss: nn.SmoothL1Loss,
+    functional.huber_loss: nn.HuberLoss,
+    functional.binary_cross_entropy: nn.BCELoss,
+    functional.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    functional.poisson_nll_loss: nn.PoissonNLLLoss,
+    functional.soft_margin_loss: nn.SoftMarginLoss,
+}
+_KNOWN = tuple(_FUNCTIONS.values())
+
+
+def known_loss(loss: LossLike) -> nn.Module | None:
+    """Return the loss of torch that a loss is, also as a subclass with the same forward, a function or a partial of it.
+
+    >>> known_loss(partial(functional.cross_entropy, ignore_index=-1)).ignore_index
+    -1
+    """
+    if isinstance(loss, nn.Module):
+        kind = known_kind(loss)
+        return None if kind is None else loss
+    function, given = (loss.func, loss.keywords) if isinstance(loss, partial) and not loss.args else (loss, {})
+    kind = _FUNCTIONS.get(function) if callable(function) else None
+    try:
+        return None if kind is None or given.get("reduction", "mean") == "none" else kind(**given)
+    except TypeError:  # a word that the module does not have
+        return None
+
+
+def known_kind(loss: nn.Module) -> type[nn.Module] | None:
+    """Return the class of torch whose loss a module is."""
+    return next((kind for kind in _KNOWN if isinstance(loss, kind) and type(loss).forward is kind.forward), None)
+
+
 def loss_measure(loss: LossLike) -> Measure:
     """Return the function (outputs, targets) -> sums of a loss.
 
@@ -67,22 +105,24 @@ def loss_measure(loss: LossLike) -> Measure:
         return _BY_NAME[loss]
     if not callable(loss):
         raise ValueError(f"a loss is a name or a callable on (outputs, targets), not {type(loss).__name__}")  # noqa: TRY004
+    loss = known_loss(loss) or loss
+    kind = known_kind(loss) if isinstance(loss, nn.Module) else None
     reduction = getattr(loss, "reduction", "mean")
-    if isinstance(loss, nn.Module) and type(loss).__module__.startswith("torch.") and reduction != "mean":
+    if isinstance(loss, nn.Module) and (kind or type(loss).__module__.startswith("torch.")) and reduction != "mean":
         raise ValueError(
             f"{type(loss).__name__} has reduction={reduction!r}; a split's loss is a mean: use reduction='mean', "
             "or give measure="
         )
-    if type(loss) is nn.CrossEntropyLoss:
+    if isinstance(loss, nn.CrossEntropyLoss) and kind:
         return partial(
             cross_entropy,
             class_weights=loss.weight,
             ignore_index=loss.ignore_index,
             label_smoothing=loss.label_smoothing,
         )
-    if type(loss) is nn.NLLLoss:
+    if isinstance(loss, nn.NLLLoss) and kind:
         return partial(_negative_log_likelihood, class_weights=loss.weight, ignore_index=loss.ignore_index)
-    if type(loss) in _ELEMENTWISE:
+    if kind in _ELEMENTWISE:
         each: Any = copy.deepcopy(loss)
         each.reduction = "none"
         return partial(_elementwise, loss=each)

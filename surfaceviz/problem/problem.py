@@ -16,6 +16,8 @@ from surfaceviz.problem.losses import (
     Measured,
     PerSample,
     accuracy,
+    known_kind,
+    known_loss,
     loss_measure,
     metric_measure,
     targets_are_classes,
@@ -101,9 +103,11 @@ class Problem:
         self.rules = dict(rules or {})
         self.name = name
         self._loss = None if loss is None else loss_measure(loss)
-        self._guess = _GUESSES.get(loss if isinstance(loss, str) else type(loss))
+        known = None if loss is None or isinstance(loss, str) else known_loss(loss)
+        self._guess = _GUESSES.get(loss if isinstance(loss, str) else None if known is None else known_kind(known))
+        self._is_known = isinstance(loss, str) or known is not None
         self._shifts = loss == "next_token"
-        self._ignore_index = getattr(loss, "ignore_index", -100)
+        self._ignore_index = getattr(known, "ignore_index", -100)
         if "loss" in (metrics or {}):
             raise ValueError("a metric can't be called 'loss'; that is the loss")
         self._metrics = {key: metric_measure(metric) for key, metric in (metrics or {}).items()}
@@ -114,6 +118,11 @@ class Problem:
     def splits(self) -> list[str]:
         """The names of the splits, in order."""
         return list(self.sources)
+
+    @property
+    def is_mean_over_samples(self) -> bool:
+        """Whether the loss is known to be a mean over samples, and there is no metric besides the accuracy."""
+        return self._is_known and not self._metrics
 
     @property
     def keeps_batches(self) -> bool:

@@ -19,7 +19,7 @@ from surfaceviz.evaluate import EvaluationContext, Perturber
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.training_steps import steps_of
 from surfaceviz.pipeline.provenance import request_from, with_problem
-from surfaceviz.pipeline.resolve import device_of, read_theta, resolve
+from surfaceviz.pipeline.resolve import device_of, load_splits, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.coverage import Coverage
 from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.planning.plan import Plan
@@ -158,13 +158,13 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
     dtype = request.dtype or evaluate.default_dtype(problem.model)
     device = device_of(request.device, local)
     filters = filters_of(problem.model, problem.rules)
-    split = problem.load(request.split or problem.splits[0])
     own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
 
     def theta(weights: str | None) -> dict[str, Tensor]:
         return read_theta(problem, weights, dtype, say)
 
     first = theta(request.weights[0] if request.weights else None)
+    (split,) = load_splits(problem, [request.split or problem.splits[0]], first, say)
     layout = parameter_layout(first, filters, _trainable(problem, filters), request.spectrum.parameters)
     points, steps = [], steps_of(request.weights)
     for number, weights in enumerate(request.weights or (None,)):

@@ -14,7 +14,7 @@ from surfaceviz.directions.specs import Axes, FromFile, Toward
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.options import AUTO
-from surfaceviz.pipeline.resolve import device_of, file_name, read_theta, resolve
+from surfaceviz.pipeline.resolve import device_of, file_name, load_splits, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.problem.data import DataSplit
@@ -45,7 +45,7 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     requested = None if request.dtype == AUTO and before else request.dtype
     dtype = requested or str(before.get("dtype", usual))
     theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
-    splits = [problem.load(split, samples=request.limit) for split in dict.fromkeys(request.splits or problem.splits)]
+    splits = load_splits(problem, request.splits or problem.splits, theta, say, samples=request.limit)
     minimum = Minimum(
         problem=problem, theta=theta, filters=filters_of(problem.model, problem.rules), split=splits[0], dtype=usual,
         device=device,
