@@ -36,8 +36,9 @@ def sharpness(
     """Return the sharpness of a minimum by every measure, and which measures survive a change of scale.
 
     All values are computed in float64. One set of measures costs about 170 passes over the samples, 60 forward and
-    backward, and 30 to 100 products with the Hessian. Searches cost 1,300 passes and 20 forward and backward for each
-    start; they run in float32 where that is close enough. Each possible kind of rescaling costs as much again.
+    backward, and 30 to 100 products with the Hessian. Searches cost some 1,500 passes, and 20 forward and backward for
+    each start (of seven more than ``starts``); they run in float32 where that is close enough. Each possible kind of
+    rescaling costs as much again.
 
     Args:
         target: a `Problem`, its name as on the command line, or a slice's file, for its theta.

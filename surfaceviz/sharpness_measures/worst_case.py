@@ -26,7 +26,7 @@ from surfaceviz.signals import raise_if_interrupted
 
 _PAPER = 10  # iterations of L-BFGS-B in the paper
 _BATCH_SAMPLES = 16  # single samples of a batch that are tried as starts; ours
-_NOT_FINITE = "the loss is not finite everywhere in the box; the highest finite value"
+_NOT_FINITE = "the loss is not finite at every point that was tried; the highest finite value"
 
 
 def phi_in_boxes(
@@ -107,7 +107,7 @@ def m_sharpness(
     Source: Foret et al., arXiv 2010.01412, section 4.2 and equation 2; rho = 0.05 is its default, m = 128 its
     usual batch on one device. The ascents are ours.
     """
-    rises, steps, weights = [], [], []
+    rises, steps, weights, finite = [], [], [], True
     spec = replace(search_spec, samples=min(search_spec.samples, _BATCH_SAMPLES))
     for chunk in objective.chunks(m):
         raise_if_interrupted()
@@ -118,7 +118,9 @@ def m_sharpness(
         search(region, [step, *(u.to(zero) for u in sphere_starts(len(zero), spec))], to_sphere, spec)
         rises.append(region.best - region.loss)
         weights.append(region.weight)
-    note = "" if len(rises) > 1 else "one batch, so that there is no standard error"
+        finite = finite and region.finite
+    remarks = {"one batch, so that there is no standard error": len(rises) == 1, _NOT_FINITE: not finite}
+    note = "; ".join(words for words, true in remarks.items() if true)
     each = (np.array(rises), True), (np.array(steps), False)
     high, sam = (mean_over(draws, np.array(weights), note, at_least=bound) for draws, bound in each)
     return high, sam

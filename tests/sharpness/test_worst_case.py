@@ -194,6 +194,22 @@ def test_m_sharpness_at_an_exact_minimum_is_half_the_largest_eigenvalue(seed: in
     assert found.at_least
 
 
+def test_a_loss_that_is_not_finite_nearby_is_told() -> None:
+    class Wall(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.w.square() / (self.w < 9e-4)).sum().expand(len(x))  # infinite from 9e-4 on
+
+    data = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    objective, theta = _objective(Problem(Wall(), data, lambda outputs, _targets: outputs))
+    for found in (phi(objective, theta, SPEC)[0], m_sharpness(objective, theta, SPEC)[0]):
+        assert "the loss is not finite at every point that was tried" in found.note
+        assert math.isfinite(found.value)
+
+
 # What is told
 
 

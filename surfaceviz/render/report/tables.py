@@ -116,6 +116,8 @@ def crossing(x: FloatArray, rise: FloatArray) -> tuple[float, bool]:
 
     >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.05, 0.25]))
     (1.25, True)
+    >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.05, np.inf]))
+    (1.0, False)
     """
     beyond = np.flatnonzero(~(rise <= _RISE))
     if not len(beyond):
