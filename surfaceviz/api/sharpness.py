@@ -27,14 +27,18 @@ def sharpness(
     memory: int | str | None = _DEFAULT.memory,
     device: str = _DEFAULT.device,
     seed: int = _DEFAULT.seed,
+    starts: int = _DEFAULT.starts,
+    iterations: int = _DEFAULT.iterations,
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
     reporter: Reporter | None = None,
 ) -> Sharpness:
     """Return the sharpness of a minimum by every measure, and which measures survive a change of scale.
 
-    All is computed in float64. One set of measures costs about 150 passes over the samples, 25 forward and backward,
-    and 30 to 100 products with the Hessian; each of the four kinds of rescaling that is possible costs as much again.
+    All values are computed in float64. One set of measures costs about 170 passes over the samples, 60 forward and
+    backward, and 30 to 100 products with the Hessian. Searches cost some 1,500 passes, and 20 forward and backward for
+    each start (of seven more than ``starts``); they run in float32 where that is close enough. Each possible kind of
+    rescaling costs as much again.
 
     Args:
         target: a `Problem`, its name as on the command line, or a slice's file, for its theta.
@@ -46,7 +50,9 @@ def sharpness(
         batch_size: samples in a batch; by default 128.
         memory: bytes for graphs and vectors, also as ``"4G"``; by default half of the free memory.
         device: as torch names it; ``auto`` takes a GPU where there is one.
-        seed: seed of directions, probes and factors.
+        seed: seed of directions, probes, starts and factors.
+        starts: random starts of each search for the worst case (phi and m-sharpness).
+        iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
         reporter: takes what happens; by default warnings go to `warnings`.

@@ -13,7 +13,7 @@ from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 
 _DEFAULT = defaults_of(SharpnessRequest.of)
-_RESCALING = "Rescaling"
+_RESCALING, _SEARCH = "Rescaling", "Worst case"
 
 
 @app.command(
@@ -37,8 +37,15 @@ def sharpness(
     ] = _DEFAULT.rescale_all,
     *,
     seed: Annotated[
-        int, typer.Option(help="Seed of directions, probes and factors.", rich_help_panel=_RESCALING)
+        int, typer.Option(help="Seed of directions, probes, starts and factors.", rich_help_panel=_RESCALING)
     ] = _DEFAULT.seed,
+    starts: Annotated[
+        int,
+        typer.Option(help="Random starts of each search for the worst case.", rich_help_panel=_SEARCH),
+    ] = _DEFAULT.starts,
+    iterations: Annotated[
+        int, typer.Option(help="Largest number of steps from each start.", rich_help_panel=_SEARCH)
+    ] = _DEFAULT.iterations,
     weights: options.Checkpoints = _DEFAULT.weights,
     problem: options.SliceProblem = _DEFAULT.problem,
     data: options.Data = _DEFAULT.data,
@@ -59,8 +66,9 @@ def sharpness(
 ) -> None:
     """Measure how sharp minima are, by every usual measure, and which measures survive rescaling.
 
-    Layers, neurons and batch norms are rescaled so that the function stays the same, which is verified; a measure that
-    changes then depends on the scale of the parameters, not on the function. All is computed in float64.
+    Layers, neurons and batch norms are rescaled so that the outputs on all samples stay the same, which is verified; a
+    measure that changes then depends on the scale of the parameters, not on the function alone. All values are computed
+    in float64.
     """
     request = SharpnessRequest.of(**options_for(SharpnessRequest.of, context.params))
     from surfaceviz.cli.progress import Terminal

@@ -1,6 +1,6 @@
 """Sharpness measures of the literature, and whether they survive rescalings that keep the function."""
 
-from surfaceviz.sharpness_measures.all_measures import CheckpointLabel, measure_sharpness
+from surfaceviz.sharpness_measures.all_measures import CheckpointLabel, SharpnessSpec, measure_sharpness
 from surfaceviz.sharpness_measures.measurements import Change, Measurement
 from surfaceviz.sharpness_measures.objective import Objective
 from surfaceviz.sharpness_measures.record import CAUTION, RescalingEffect, Sharpness
@@ -19,6 +19,7 @@ __all__ = [
     "Rescaling",
     "RescalingEffect",
     "Sharpness",
+    "SharpnessSpec",
     "changes_table",
     "measure_sharpness",
     "measurements_table",

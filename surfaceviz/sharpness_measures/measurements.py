@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from surfaceviz.records import FloatArray
 
 _SAME = 0.01  # of a value: a smaller change counts as none; ours
-_ERRORS = 2.0  # standard errors: a smaller change is within error; ours
+_LEVEL = 0.975  # of Student's t: a change inside the two-sided 95% interval is within error; ours
 _MEDIAN = 0.93  # quartile range to standard error of the median of normal draws: 1.2533 / 1.349
 
 
@@ -25,6 +26,8 @@ class Measurement:
         weights: weights of the samples of a mean, (n,); None if equal.
         exhaustive: whether the samples are all parts of a whole, so that a change has no error.
         note: a remark for the user.
+        at_least: whether the value is a lower bound, the highest that a search found.
+        reach: how far was looked, for a distance; an infinite value means that it is over it.
     """
 
     value: float
@@ -33,6 +36,13 @@ class Measurement:
     weights: FloatArray | None = None
     exhaustive: bool = False
     note: str = ""
+    at_least: bool = False
+    reach: float | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of independent draws or parts."""
+        return 0 if self.draws is None else len(self.draws)
 
     @property
     def quartiles(self) -> tuple[float, float] | None:
@@ -49,8 +59,8 @@ class Change:
 
     Attributes:
         after: the measurement at the rescaled weights.
-        factor: value after / value before.
-        stderr: standard error of the factor, over the same draws before and after; 0 without draws.
+        factor: value after / value before; NaN if it is not known.
+        stderr: standard error of the factor, over the same draws before and after; 0 without draws, NaN if not known.
     """
 
     after: Measurement
@@ -58,51 +68,68 @@ class Change:
     stderr: float
 
     @property
+    def error(self) -> float:
+        """Half of the 95% interval of the factor, by Student's t over the draws.
+
+        >>> round(Change(Measurement(value=1.0, draws=np.arange(10.0)), 1.0, 0.1).error, 3)
+        0.226
+        """
+        return float(stdtrit(max(self.after.count - 1, 1), _LEVEL)) * self.stderr if self.stderr else 0.0
+
+    @property
     def verdict(self) -> str:
-        """``survives``: changed by less than 1%; ``within error``: by less than two standard errors; else ``changes``.
+        """``survives``: the change and its error are below 1%; ``within error``: no change is seen; else ``changes``.
+
+        ``not known`` if the value before or after, or the error, is not.
 
         Source: ours.
 
-        >>> after = Measurement(value=1.05)
-        >>> Change(after, 1.05, 0.03).verdict, Change(after, 1.05, 0.0).verdict
-        ('within error', 'changes')
+        >>> after = Measurement(value=1.05, draws=np.arange(10.0))
+        >>> Change(after, 1.05, 0.03).verdict, Change(after, 1.05, 0.0).verdict, Change(after, 1.0, 0.001).verdict
+        ('within error', 'changes', 'survives')
         """
-        if abs(self.factor - 1) < _SAME:
+        change = abs(self.factor - 1)
+        if math.isnan(change + self.error):
+            return "not known"
+        if change + self.error < _SAME:
             return "survives"
-        return "within error" if abs(self.factor - 1) < _ERRORS * self.stderr else "changes"
+        return "within error" if change < self.error else "changes"
 
     @property
     def survives(self) -> bool:
-        """Whether the change is below 1% or within its error."""
-        return self.verdict != "changes"
+        """Whether no change is seen: it is below 1% or within its error."""
+        return self.verdict in ("survives", "within error")
 
 
-def mean_of(draws: FloatArray) -> Measurement:
+def mean_of(draws: FloatArray, note: str = "") -> Measurement:
     """Return the mean of draws (n,).
 
     >>> mean_of(np.array([1.0, 3.0])).stderr
     1.0
     """
-    return Measurement(value=float(np.mean(draws)), stderr=error_of(draws), draws=draws)
+    return Measurement(value=float(np.mean(draws)), stderr=error_of(draws), draws=draws, note=note)
 
 
-def mean_over(parts: FloatArray, weights: FloatArray, note: str = "") -> Measurement:
+def mean_over(parts: FloatArray, weights: FloatArray, note: str = "", *, at_least: bool = False) -> Measurement:
     """Return the weighted mean of all parts (n,), which are not random draws."""
     mean = float(np.average(parts, weights=weights))
     error = error_of(parts, weights)
-    return Measurement(value=mean, stderr=error, draws=parts, weights=weights, exhaustive=True, note=note)
+    return Measurement(
+        value=mean, stderr=error, draws=parts, weights=weights, exhaustive=True, note=note, at_least=at_least
+    )
 
 
-def median_of(draws: FloatArray, note: str = "") -> Measurement:
+def median_of(draws: FloatArray, note: str = "", *, reach: float | None = None) -> Measurement:
     """Return the median of draws (n, 2), which may be infinite."""
-    return Measurement(value=float(np.median(draws)), stderr=error_of(draws), draws=draws, note=note)
+    return Measurement(value=float(np.median(draws)), stderr=error_of(draws), draws=draws, note=note, reach=reach)
 
 
 def error_of(draws: FloatArray, weights: FloatArray | None = None) -> float:
     """Return the standard error of the mean or median of draws; NaN from one draw, or if a draw is infinite.
 
     For a weighted mean of v_i it is sqrt(n / (n - 1) sum w_i^2 (v_i - mean)^2) / sum w_i. For a median it is 0.93 times
-    the interquartile range over sqrt(n), as for normal draws; the two signs of a direction count as one draw.
+    the interquartile range over sqrt(n), as for normal draws; the two signs of a direction count as one draw,
+    which makes it an upper estimate where they are not alike.
     """
     count = len(draws)
     if count < 2 or not np.isfinite(draws).all():  # noqa: PLR2004
@@ -118,15 +145,16 @@ def change_of(before: Measurement, after: Measurement) -> Change:
     """Return the change of a measurement.
 
     The factor is F = after / before. If both use the same draws, its error is that of after - F before, draw by draw,
-    over before. Otherwise both relative errors add in quadrature.
+    over before. Otherwise both relative errors add in quadrature. It is not known of a value that is NaN, and of two
+    distances that are over the reach.
     """
-    if before.value == after.value:
-        return Change(after, 1.0, 0.0)
+    if math.isnan(before.value + after.value) or (math.isinf(before.value) and math.isinf(after.value)):
+        return Change(after, math.nan, 0.0)
     if before.value == 0 or not math.isfinite(before.value):
-        return Change(after, math.inf if before.value == 0 else 0.0, 0.0)
+        factor = 0.0 if before.value else 1.0 if after.value == 0 else math.inf
+        return Change(after, factor, 0.0)
     factor = after.value / before.value
-    error = _residual_error(before, after, factor) / abs(before.value)
-    return Change(after, factor, error if math.isfinite(error) else 0.0)
+    return Change(after, factor, _residual_error(before, after, factor) / abs(before.value))
 
 
 def _residual_error(before: Measurement, after: Measurement, factor: float) -> float:
@@ -134,6 +162,8 @@ def _residual_error(before: Measurement, after: Measurement, factor: float) -> f
         return 0.0
     if before.draws is None or after.draws is None:
         return math.hypot(factor * (before.stderr or 0.0), after.stderr or 0.0)
-    if not (np.isfinite(before.draws).all() and np.isfinite(after.draws).all()):
+    finite = np.isfinite(before.draws)
+    if (finite != np.isfinite(after.draws)).any():
         return math.nan
-    return error_of(after.draws - factor * before.draws, before.weights)
+    rows = finite.reshape(len(finite), -1).all(1)  # those over the reach before and after tell nothing
+    return error_of(after.draws[rows] - factor * before.draws[rows], before.weights)

@@ -1,4 +1,4 @@
-"""The mean loss of some samples as a function of the weights, in float64."""
+"""The mean loss of some samples as a function of the weights, in float64, or in float32 for a search."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_scales
+from surfaceviz.errors import ProblemError
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
+from surfaceviz.problem.functional import DataPass, State, error_context, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
@@ -21,6 +22,7 @@ from surfaceviz.pytree import leaves
 Theta = Mapping[str, Tensor]  # canonical name -> weights and buffers, float64, on the device
 
 _GRAPHS = 2**30
+_CLOSE = 1e-3  # error of a loss in float32 that a search can bear; ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Objective:
         device: the device of the computation.
         batch: largest number of samples in a batch.
         memory: bytes for graphs that are differentiated twice.
+        dtype: the number format of the passes; weights are given in float64 and cast.
     """
 
     problem: Problem
@@ -46,6 +49,7 @@ class Objective:
     device: torch.device
     batch: int
     memory: int = _GRAPHS
+    dtype: torch.dtype = torch.float64
 
     def loss(self, theta: Theta) -> float:
         """Return the mean loss; costs one forward pass."""
@@ -53,12 +57,12 @@ class Objective:
 
     def gradient(self, theta: Theta) -> tuple[float, float, Tensor]:
         """Return the mean loss, its total weight and its gradient (P,); costs one forward and backward pass."""
-        parts = [theta[name].detach().requires_grad_() for name in self.layout.names]
+        parts = [theta[name].detach().to(self.dtype).requires_grad_() for name in self.layout.names]
         state = self._state({**theta, **dict(zip(self.layout.names, parts, strict=True))})
         measure, loss, weight = loss_sums(self.problem), 0.0, 0.0
         gradient = torch.zeros(self.layout.dimension, dtype=torch.float64, device=self.device)
         for batch in self._batches:
-            with torch.enable_grad():
+            with error_context(f"differentiating the loss of split {self.split.name}"), torch.enable_grad():
                 total, count = measure(state, batch)
                 gradients = torch.autograd.grad(total, parts, materialize_grads=True, allow_unused=True)
             loss, weight = loss + float(total.detach()), weight + count
@@ -81,6 +85,21 @@ class Objective:
             memory=self.memory, batch=self.batch,
         )  # fmt: skip
         return Operator(lambda message: [sums(message)], self.layout, torch.float64)
+
+    def in_float32(self, theta: Theta) -> Objective:
+        """Return the objective in float32, for a search whose results are evaluated again in float64.
+
+        It is the objective itself where float32 fails, or where its loss at ``theta`` is off by more than 1e-3,
+        absolute or relative. Costs two passes. Source of the tolerance: ours.
+        """
+        split = self.split.mapped(lambda tree: self.problem.cast(tree, torch.float32, self.device))
+        single = replace(self, split=split, dtype=torch.float32)
+        try:
+            found = single.loss(theta)
+        except ProblemError:  # constants in float64 inside the model
+            return self
+        here = self.loss(theta)
+        return single if abs(found - here) <= _CLOSE * max(1.0, abs(here)) else self
 
     def chunks(self, size: int) -> list[Objective]:
         """Return one objective for each ``size`` consecutive samples, or for each batch that the user gave."""
@@ -124,4 +143,5 @@ class Objective:
     def _state(self, theta: Theta) -> State:
         """Return the state by names in the model; buffers are copies, because a model may write to them."""
         known = set(self.layout.names)
-        return {self.own_names[n]: t if n in known else t.clone() for n, t in theta.items()}
+        cast = {n: t.to(self.dtype) if t.is_floating_point() else t for n, t in theta.items()}
+        return {self.own_names[n]: t if n in known or t is not theta[n] else t.clone() for n, t in cast.items()}

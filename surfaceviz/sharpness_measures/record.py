@@ -51,6 +51,8 @@ class Sharpness:
         gradient_norm: norm of that loss's gradient.
         dimension: the number of parameters.
         seed: seed of all random numbers.
+        starts: random starts of each search for the worst case.
+        iterations: largest number of steps from each start.
         measurements: by the keys of `MEASURES`: lambda_max, trace, lambda_max_normalised, ...
         rescalings: effects of each kind of rescaling; () if none was requested.
     """
@@ -63,6 +65,8 @@ class Sharpness:
     gradient_norm: float
     dimension: int
     seed: int
+    starts: int
+    iterations: int
     measurements: Mapping[str, Measurement]
     rescalings: tuple[RescalingEffect, ...] = ()
 
@@ -76,11 +80,23 @@ class Sharpness:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values; a number that is not finite becomes None."""
-        own = ("name", "problem", "split", "samples", "loss", "gradient_norm", "dimension", "seed")
+        own = (
+            "name",
+            "problem",
+            "split",
+            "samples",
+            "loss",
+            "gradient_norm",
+            "dimension",
+            "seed",
+            "starts",
+            "iterations",
+        )
         return {
             **{key: _number(getattr(self, key)) for key in own},
             "figures": {
-                key: {"title": MEASURES[key].title, **_measurement(each)} for key, each in self.measurements.items()
+                key: {"title": MEASURES[key].title, "basis": MEASURES[key].basis, **_measurement(each)}
+                for key, each in self.measurements.items()
             },
             "rescalings": {each.kind: _effect(each) for each in self.rescalings},
         }
@@ -104,7 +120,7 @@ def _measurement(each: Measurement) -> dict[str, Any]:
     return {
         "value": _number(each.value), "stderr": _number(each.stderr),
         "quartiles": None if each.quartiles is None else [_number(x) for x in each.quartiles],
-        "draws": draws, "note": each.note,
+        "draws": draws, "note": each.note, "at_least": each.at_least, "reach": each.reach,
     }  # fmt: skip
 
 

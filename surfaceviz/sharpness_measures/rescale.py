@@ -80,26 +80,28 @@ class _Trial:
         self.objective, self.theta = objective, theta
         self._first_batch = objective.first_batch()
 
-    def kept(self, changes: Iterable[tuple[list[int], Callable[[Theta], Theta]]]) -> tuple[Theta, int, float]:
+    def kept(self, changes: Iterable[tuple[list[int], Callable[[Theta], Theta]]]) -> tuple[Theta, int, float | None]:
         """Return the weights after all accepted changes, their number, and the smallest error of a rejected one.
 
-        A change that leaves all weights equal (because they are 0) is rejected.
+        A change that leaves all weights equal (because they are 0) is none; if there is no other, the error is None.
 
         Args:
             changes: the modules that each change needs exclusively, and its function.
         """
-        theta, count, nearest = self.theta, 0, float("inf")
-        taken: set[int] = set()
+        theta, count, taken = self.theta, 0, set[int]()
+        nearest: float | None = None
         for modules, change in changes:
             if taken & set(modules):
                 continue
             changed = change(theta)
+            if all(torch.equal(changed[name], tensor) for name, tensor in theta.items()):
+                continue
             error = self._first_batch.deviation(self.theta, changed)
-            if error < _SAME and any(not torch.equal(changed[name], tensor) for name, tensor in theta.items()):
+            if error < _SAME:
                 theta, count = changed, count + 1
                 taken |= set(modules)
             else:
-                nearest = min(nearest, error)
+                nearest = error if nearest is None else min(nearest, error)
         return theta, count, nearest
 
     def verified(self, kind: str, theta: Theta, words: str) -> Rescaling:
@@ -123,13 +125,17 @@ def _paired(trial: _Trial, kind: str, found: list[LayerPair], factors: Callable[
 
     theta, count, nearest = trial.kept((alone(pair), change(pair)) for pair in found)
     if not count:
-        return Rescaling(
-            kind=kind, words=f"no pair of {_all(found)} layers keeps the outputs; the nearest is off by {nearest:.1g}"
-        )
+        return Rescaling(kind=kind, words=_refusal(f"no pair of {_all(found)} layers keeps the outputs", nearest))
     by = f"{_FACTOR:g}" if kind == "layer" else f"factors in [1/{_FACTOR:g}, {_FACTOR:g}], one a channel"
     return trial.verified(
         kind, theta, f"{_pairs(count)} of layers, the first times {by}, the second divided by it: the same outputs"
     )
+
+
+def _refusal(words: str, nearest: float | None) -> str:
+    if nearest is None:
+        return "all weights that could be scaled are 0"
+    return f"{words}; the nearest is off by {nearest:.1g}"
 
 
 def _all(found: list[LayerPair]) -> str:
@@ -152,9 +158,7 @@ def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
     changes = (([id(a.module), id(b.module)], _grown(a, b)) for a, b in found)
     theta, count, nearest = trial.kept(changes)
     if not count:
-        return Rescaling(
-            kind="batch norm", words=f"none of {len(found)} keeps the outputs; the nearest is off by {nearest:.1g}"
-        )
+        return Rescaling(kind="batch norm", words=_refusal(f"none of {len(found)} keeps the outputs", nearest))
     words = (
         f"{count} layer{'s' if count > 1 else ''} before batch norms times {_FACTOR:g}, running statistics "
         "to match: the same outputs"

@@ -11,11 +11,13 @@ from surfaceviz.sharpness_measures.registry import MEASURES
 
 _GAP = "  "
 _ROUNDING = 1e-9  # of a value: a smaller error counts as none
-_RULE = "survives: changes by less than 1%; within error: by less than two standard errors of the change"
-_LEGEND = (
-    "H: the Hessian; DHD: the same scaled to filters, D = ||w_i|| / sqrt(n_i), as filter-normalised slices show it",
-    "+-: the standard error over random vectors (traces), batches (m-sharpness), draws (rise), directions (width)",
+_RULE = (
+    "survives: changes by less than 1%, error included; within error: no change is seen, 1 is inside the factor's 95% "
+    "interval (Student's t, for normal draws); not known: a value or the error is not"
 )
+_H = "H: the Hessian; DHD: the same scaled to filters, D = ||w_i|| / sqrt(n_i), as filter-normalised slices show it"
+_DRAWS = {"trace": "random vectors (traces)", "m_sharpness": "batches (m-sharpness, SAM's step)",
+          "expected_rise": "pairs of draws (rise)", "width": "directions (width, an upper estimate)"}  # fmt: skip
 
 
 def measurements_table(found: Sequence[Sharpness]) -> list[str]:
@@ -31,7 +33,25 @@ def measurements_table(found: Sequence[Sharpness]) -> list[str]:
         for key, measurement in each.measurements.items()
         if measurement.note
     ]
-    return [*_aligned(rows), *_LEGEND, *notes]
+    return [*_aligned(rows), _H, _error_line(found), *_bases(found), *notes]
+
+
+def _error_line(found: Sequence[Sharpness]) -> str:
+    """Return the meaning of '+-', with the numbers of draws that it is estimated from."""
+    counts = {key: sorted({each[key].count for each in found} - {0, 1}) for key in _DRAWS}
+    parts = [f"{' or '.join(map(str, counts[key]))} {words}" for key, words in _DRAWS.items() if counts[key]]
+    return f"+-: one standard error, estimated from {', '.join(parts)}"
+
+
+def _bases(found: Sequence[Sharpness]) -> list[str]:
+    """Return what values rest on, a line for each basis, with the titles of its measures."""
+    titles: dict[str, list[str]] = {}
+    for measure in MEASURES.values():
+        if measure.basis:
+            titles.setdefault(measure.basis, []).append(measure.title)
+    efforts = sorted({(each.starts, each.iterations) for each in found})
+    words = " or ".join(f"{starts} random starts, with up to {steps} steps from each" for starts, steps in efforts)
+    return [f"basis of {'; '.join(each)}: {basis.format(starts=words)}" for basis, each in titles.items()]
 
 
 def changes_table(found: Sharpness) -> list[str]:
@@ -57,7 +77,8 @@ def _cell(each: RescalingEffect, key: str) -> str:
 def _footnote(each: RescalingEffect) -> str:
     if not each.possible:
         return f"{each.kind}: not possible here: {each.words}"
-    return f"{each.kind}: {each.words}; verified, {f'to {each.deviation:.1g}' if each.deviation else 'exact'}"
+    error = f"equal to {each.deviation:.1g} of the largest" if each.deviation else "equal bit for bit"
+    return f"{each.kind}: {each.words}; verified on all samples: {error}"
 
 
 def measurement_text(measurement: Measurement) -> str:
@@ -65,13 +86,18 @@ def measurement_text(measurement: Measurement) -> str:
 
     >>> measurement_text(Measurement(value=12.3456, stderr=0.0234)), measurement_text(Measurement(value=0.25))
     ('12.35 +- 0.023', '0.25')
-    >>> measurement_text(Measurement(value=math.inf))
-    'not up to 1024'
+    >>> measurement_text(Measurement(value=math.inf, reach=1024.0)), measurement_text(Measurement(value=math.inf))
+    ('over 1024', 'inf')
+    >>> measurement_text(Measurement(value=0.25, at_least=True)), measurement_text(Measurement(value=math.nan))
+    ('>= 0.25', 'not known')
     """
-    if math.isinf(measurement.value):
-        return "not up to 1024"
+    if math.isnan(measurement.value):
+        return "not known"
+    if math.isinf(measurement.value) and measurement.reach is not None:
+        return f"over {measurement.reach:g}"
     known = measurement.stderr is not None and measurement.stderr > _ROUNDING * abs(measurement.value)
-    return f"{measurement.value:.4g}" + (f" +- {measurement.stderr:.2g}" if known else "")
+    value = f"{'>= ' if measurement.at_least else ''}{measurement.value:.4g}"
+    return value + (f" +- {measurement.stderr:.2g}" if known else "")
 
 
 def change_text(change: Change) -> str:
@@ -81,10 +107,16 @@ def change_text(change: Change) -> str:
     >>> change_text(Change(after, 4.0, 0.0)), change_text(Change(after, 1.0, 0.0))
     ('changes x4', 'survives')
     >>> change_text(Change(after, 1.05, 0.04)), change_text(Change(Measurement(value=math.inf), math.inf, 0.0))
-    ('within error, x1.05 +- 0.04', 'changes to not up to 1024')
+    ('within error, x1.05 +- 0.04', 'changes to inf')
+    >>> change_text(Change(after, math.nan, 0.0)), change_text(Change(after, 0.9, math.nan))
+    ('not known', 'not known, x0.9 without its error')
     """
     if change.verdict == "survives":
         return "survives"
+    if math.isnan(change.factor):
+        return "not known"
+    if math.isnan(change.stderr):
+        return f"not known, x{change.factor:.3g} without its error"
     if not math.isfinite(change.factor) or change.factor == 0:
         return f"changes to {measurement_text(change.after)}"
     by = f"x{change.factor:.3g}" + (f" +- {change.stderr:.1g}" if change.stderr else "")

@@ -18,7 +18,14 @@ from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.sharpness_measures import CAUTION, CheckpointLabel, Objective, Sharpness, measure_sharpness
+from surfaceviz.sharpness_measures import (
+    CAUTION,
+    CheckpointLabel,
+    Objective,
+    Sharpness,
+    SharpnessSpec,
+    measure_sharpness,
+)
 from surfaceviz.signals import interruptible
 
 _BATCH = 128  # samples in a batch: the same as for m-sharpness, whose graph must fit into memory anyway
@@ -45,10 +52,9 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
                     rescale = request.rescaled is None or len(found) < request.rescaled
                     found.append(
                         _at(
-                            targets, number, hessian_request, label, reporter=reporter, seed=request.seed,
-                            rescale=rescale,
+                            targets, number, hessian_request, label, reporter=reporter, request=request, rescale=rescale
                         )
-                    )  # fmt: skip
+                    )
     if request.json is not None:
         _write(request.json, found)
     return tuple(found)
@@ -57,28 +63,29 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
 def _at(
     targets: HessianTargets,
     number: int,
-    request: HessianRequest,
+    options: HessianRequest,
     label: CheckpointLabel,
     *,
     reporter: Reporter,
-    seed: int,
+    request: SharpnessRequest,
     rescale: bool,
 ) -> Sharpness:
     """Return the sharpness at a target point, in float64 for any dtype of the targets."""
-    for line in _caveats(targets, number, request.batch_size or _BATCH):
+    for line in _caveats(targets, number, options.batch_size or _BATCH):
         reporter.warn(f"{label.name}: {line}")
     problem, device = targets.problem, targets.device
-    memory = MemoryBudget.of(request.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
+    memory = MemoryBudget.of(options.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
     objective = Objective(
         problem=problem, split=targets.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)),
         layout=targets.layout, filters=targets.filters, own_names=targets.own_names, device=device,
-        batch=request.batch_size or _BATCH, memory=memory.graphs,
+        batch=options.batch_size or _BATCH, memory=memory.graphs,
     )  # fmt: skip
     weights = targets.points[number].make()
     theta = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    return measure_sharpness(
-        objective, theta, label, seed=seed, vectors=memory.vectors, rescale=rescale, say=reporter.say
+    spec = SharpnessSpec(
+        seed=request.seed, vectors=memory.vectors, starts=request.starts, iterations=request.iterations
     )
+    return measure_sharpness(objective, theta, label, spec=spec, rescale=rescale, say=reporter.say)
 
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:

@@ -16,7 +16,10 @@ _ZERO = 1e-9  # of an axis's length: a coordinate below it is the centre's
 _UNKNOWN = "-"
 NOTES = (
     "-: the file does not tell. Curvatures and widths along an axis are in units of the slice's directions.",
-    "The loss is the data's alone, without weight decay: trained weights are usually no critical point of it.",
+    "A width ends where points of the grid first show the rise, linear between them; what is between is not seen.",
+    "Interpolated points count for widths as evaluated ones do.",
+    "\N{PLUS-MINUS SIGN}: one standard error over random vectors.",
+    "The loss is the data's alone, without weight decay: trained weights are usually not a critical point of it.",
     "Sharpness often fails to predict generalisation, whichever measure is taken (arXiv 2302.07011).",
 )
 
@@ -106,12 +109,15 @@ def _width(x: FloatArray, rise: FloatArray, i: int) -> str:
 
 
 def crossing(x: FloatArray, rise: FloatArray) -> tuple[float, bool]:
-    """Return where a rise first passes its limit on the way from x[0], and whether it does before the slice ends.
+    """Return where a rise first passes its limit on the way from x[0], and whether that is known.
 
-    NaN where a missing point comes first; at a point that diverged it is the one before.
+    NaN where a missing point comes first. At a point that diverged, it is not known how far before it the limit is
+    passed: the rise does so beyond the point before.
 
     >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.05, 0.25]))
     (1.25, True)
+    >>> crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.05, np.inf]))
+    (1.0, False)
     """
     beyond = np.flatnonzero(~(rise <= _RISE))
     if not len(beyond):
@@ -119,7 +125,9 @@ def crossing(x: FloatArray, rise: FloatArray) -> tuple[float, bool]:
     k = int(beyond[0])
     if k == 0 or math.isnan(rise[k]):
         return math.nan, False
-    share = 0.0 if math.isinf(rise[k]) else (_RISE - rise[k - 1]) / (rise[k] - rise[k - 1])
+    if math.isinf(rise[k]):
+        return float(x[k - 1]), False
+    share = (_RISE - rise[k - 1]) / (rise[k] - rise[k - 1])
     return float(x[k - 1] + share * (x[k] - x[k - 1])), True
 
 
