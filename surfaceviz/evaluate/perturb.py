@@ -65,6 +65,34 @@ class Perturber:
         return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype)
 
 
+class Float64Perturber(Perturber):
+    """Computes the weights of a point in float64, from theta and directions in their own dtype, which stay as they are.
+
+    Args:
+        like: computes them in its dtype.
+        theta: canonical name -> weights and buffers, all of them.
+    """
+
+    def __init__(self, like: Perturber, theta: Mapping[str, Tensor]) -> None:
+        self.names, self.dtype, self.device = like.names, "float64", like.device
+        self.moving, self.theta, self.directions = like.moving, like.theta, like.directions
+        self._given = theta
+        self._tensors: dict[str, Tensor] = {}
+
+    def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
+        """Return the state at a point, by the model's own names; the next call overwrites it."""
+        self._tensors = self._tensors or {name: self.cast(tensor).clone() for name, tensor in self._given.items()}
+        for name, tensor in self._given.items():
+            self._tensors[name].copy_(tensor)
+        for coordinate, direction in zip(coordinates, self.directions, strict=True):
+            for name in direction if coordinate else ():
+                self._tensors[name].add_(self.cast(direction[name]), alpha=coordinate)
+        for name in self.moving:
+            if name.endswith("running_var"):
+                self._tensors[name].clamp_(min=0)
+        return {self.names[name]: tensor for name, tensor in self._tensors.items()}
+
+
 class _WorkingTensors:
     """The working tensors of a perturber."""
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import DataPass, State, borrowed, coupling_norms
+from surfaceviz.problem.functional import DataPass, State, borrowed, coupling_norms, eager, measure_batches
+from surfaceviz.problem.losses import PerSample
 from surfaceviz.problem.problem import Problem
 
 _SAMPLES = 2048  # of a split, at most, on which batch sizes are compared; ours
@@ -65,6 +66,8 @@ def as_one_batch_where_coupled(
         return list(splits), []
     device = next(iter(state.values())).device if state else torch.device("cpu")
     with borrowed(problem.model, device):
+        if all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
+            return list(splits), []
         found = next((c for split in splits if not split.given for c in [_coupling(problem, split, state)] if c), None)
         if found is None:
             return list(splits), []
@@ -72,6 +75,14 @@ def as_one_batch_where_coupled(
             _refuse_too_large(problem, split, state, memory, found)
     one = [split if split.given else replace(split, rows=None, given=(split.rows,)) for split in splits]
     return one, [f"{found}; each split is one batch (a loss with one value for each sample would be faster)"]
+
+
+def _has_values_of_samples(problem: Problem, split: DataSplit, state: State) -> bool:
+    """Return whether the loss and all metrics give one value for each sample, so that nothing is left to compare."""
+    part = split.head(_PROBED).mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
+    copied = {name: tensor.clone() for name, tensor in state.items()}
+    parts = measure_batches(eager(problem), split.name, part.batches(part.count), copied)
+    return all(isinstance(each, PerSample) for values in parts.values() for each in values)
 
 
 def _coupling(problem: Problem, split: DataSplit, state: State) -> Coupling | None:

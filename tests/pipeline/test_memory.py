@@ -130,4 +130,4 @@ def test_a_run_keeps_to_that_too() -> None:
     before = _held()
     problem = Problem(model, (torch.randn(4, 48, 4, 4), torch.zeros(4, dtype=torch.long)), witness)
     oracles.run_slice(problem, [(-1, 1, 3), (-1, 1, 3)], engine="eager")
-    assert before < witness.most <= before + 4.25 * weights
+    assert before < witness.most <= before + 6.5 * weights  # 2 of them for a set in float64, during its check

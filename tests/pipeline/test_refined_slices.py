@@ -214,7 +214,7 @@ def test_a_loss_that_never_rises_gets_a_line_and_the_usual_range() -> None:
 
 def test_bf16_stands_still_at_a_small_range_and_auto_refuses_it_there() -> None:
     recorder = oracles.Recorder()
-    surface = oracles.run_slice(_mlp(), [(-0.001, 0.001, 21)], dtype="auto", reporter=recorder)
+    surface = oracles.run_slice(_mlp(), [(-0.01, 0.01, 201)], dtype="auto", reporter=recorder)
     assert surface.provenance["dtype"] == "float32"
     assert any("bf16: only" in line and "change from point to point" in line for line in recorder.said)
     oracles.run_slice(_mlp(), [(-0.001, 0.001, 21)], dtype="bf16", reporter=recorder)

@@ -78,7 +78,7 @@ def level_of_lattice(losses: FloatArray, centre: float) -> float:
     6.0
     """
     finite = np.sort(losses[np.isfinite(losses)])
-    low = min(centre, *finite[:1])
+    low = min([centre, *finite[:1].tolist()])
     part = finite[: max(1, round(_LOW_PART * len(finite)))]
     rise = float(np.median(part) - low) if part.size else 0.0
     return low + _RISE * rise if rise > 0 else float("inf")

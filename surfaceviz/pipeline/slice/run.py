@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from surfaceviz.pipeline.mpi import Ranks
 from surfaceviz.pipeline.provenance import Attributes
 from surfaceviz.pipeline.slice import diagnostics
 from surfaceviz.pipeline.slice.chunks import Chunk, chunks
+from surfaceviz.pipeline.slice.float64_check import kept_check, report_precision
 from surfaceviz.pipeline.slice.handshake import ChosenSettings, fingerprint_of
 from surfaceviz.pipeline.slice.levels import level_attributes, loss_levels
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_path
@@ -113,9 +114,12 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
             rounding = compare_centres(plan, before, points.centre.first, ranks.reporter) or rounding
             if _is_complete(plan, before):
                 return _already_complete(plan, before, ranks.reporter)
-        notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre) | level_attributes(levels)
+        notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre)
+        notes |= level_attributes(levels) | kept_check(before)
         slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
-        fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter))
+        expected = points.seconds * plan.request.coverage.expected_points(len(own_points(plan))) / _processes(ranks)
+        check = partial(report_precision, plan, slice_run.buffer, levels, expected, ranks.reporter)
+        fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter), check)
     for line in diagnostics.slice_warnings(plan, slice_run.buffer.surface()):
         ranks.reporter.warn(line)
     return SliceResult(
@@ -130,11 +134,14 @@ def _choose_settings(
     """Return the plan with all choices made, its evaluator if one was built, and notes for the file."""
     if before is not None:
         return plan, None, {}
-    processes = (ranks.workers or cores()) if ranks.spec is None else ranks.spec.count
-    plan, evaluator, notes = choose_settings(plan, levels, processes, ranks.reporter)
+    plan, evaluator, notes = choose_settings(plan, levels, _processes(ranks), ranks.reporter)
     if plan.dtype != plan.usual_dtype:
         plan.drop_reference()
     return plan, evaluator, notes
+
+
+def _processes(ranks: Ranks) -> int:
+    return (ranks.workers or cores()) if ranks.spec is None else ranks.spec.count
 
 
 def _already_complete(plan: Plan, before: Slice, reporter: Reporter) -> SliceResult:
@@ -202,12 +209,13 @@ class _SliceRun:
         self._before, self._begun = float(buffer.provenance["seconds"]), time.monotonic()
         self._fresh = 0
 
-    def fill(self, schedule: Schedule) -> int:
-        """Return the number of points evaluated."""
+    def fill(self, schedule: Schedule, check: Callable[[], None]) -> int:
+        """Return the number of points evaluated; ``check`` is called before the first, and may be interrupted too."""
         self._save()  # an error in writing shows before the work
         try:
             with map_unordered(worker_factory(self._plan, self._points, self._workers), self._workers) as run:
                 self._advance(schedule)
+                check()
                 for batch in schedule.rounds():
                     self._round(batch, run, schedule)
             self._save()

@@ -11,6 +11,7 @@ import numpy as np
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
+from surfaceviz.pipeline.slice.float64_check import precision_contexts
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
 from surfaceviz.problem.functional import coupling_norms
@@ -171,11 +172,21 @@ def _sample_points(plan: Plan, count: int, *, whole_grid: bool = False) -> list[
 
 
 def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter: Reporter) -> Plan:
-    """Return the plan in the fastest dtype that resolves the grid, with an error under a tenth of the tolerance."""
+    """Return the plan in the fastest dtype that resolves the grid, with an error under a tenth of the tolerance.
+
+    Errors are against float64, which is taken where the model's own dtype is not good enough.
+    """
     usual = plan.usual_dtype
     places = [*_sample_points(plan, _DTYPE_POINTS), (0.0,) * len(plan.axes)]
-    exact = Evaluator(plan.context(usual), EngineConfig())(places).values
+    own, exact = (
+        Evaluator(each, EngineConfig())(places).values for each in precision_contexts(replace(plan, dtype=usual))
+    )
     limit = _SHARE_OF_TOLERANCE * plan.request.coverage.error
+    error = max(_error(exact[name], own[name], levels[name]) for name in levels)
+    if error > limit:
+        notes["dtype_reason"] = f"{usual}: an error of {error:.2g}, over {limit:.2g}"
+        reporter.say(f"dtype: float64 ({notes['dtype_reason']})")
+        return replace(plan, dtype="float64")
     taken, why = usual, []
     reduced = _REDUCED.get(plan.device.type, ())
     for dtype in ("float32", *reduced) if usual == "float64" else reduced:

@@ -162,12 +162,15 @@ class Plan:
         def on_device(split: DataSplit) -> DataSplit:
             return split.mapped(lambda tree: self.problem.cast(tree, evaluate.DTYPES[dtype], self.device))
 
-        names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         return EvaluationContext(
             problem=self.problem,
-            perturb=Perturber(
-                names, self.theta, [direction.tensors for direction in self.directions], dtype, device=self.device
-            ),
+            perturb=self.perturber(dtype),
             splits=[on_device(split if subset is None else split.subset(subset)) for split in self.splits],
             calibration=None if self.calibration is None else on_device(self.calibration),
         )
+
+    def perturber(self, dtype: str) -> Perturber:
+        """Return what computes the weights of a point in a dtype, a key of `evaluate.DTYPES`."""
+        names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
+        directions = [direction.tensors for direction in self.directions]
+        return Perturber(names, self.theta, directions, dtype, device=self.device)
