@@ -1,6 +1,6 @@
 """Second derivatives at a point: matrix-vector products, extreme eigenvalues, densities, traces, the kind of point."""
 
-from surfaceviz.curvature.critical_points import PointEvidence, classify_point
+from surfaceviz.curvature.critical_points import PointEvidence, SamplingError, classify_point, sampling_error
 from surfaceviz.curvature.flat_parameters import ParameterLayout, filter_scales, parameter_layout
 from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
@@ -26,6 +26,7 @@ __all__ = [
     "ParameterLayout",
     "PointEvidence",
     "SampleShare",
+    "SamplingError",
     "SetPoint",
     "ShardedHvp",
     "SpectrumPoint",
@@ -38,6 +39,7 @@ __all__ = [
     "loss_gradient_at",
     "min_basis_size",
     "parameter_layout",
+    "sampling_error",
     "spectrum",
     "spectrum_matvec",
     "start_vectors",

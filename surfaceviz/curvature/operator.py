@@ -13,7 +13,7 @@ from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.krylov import Matvec
-from surfaceviz.curvature.sharded_hvp import ApplyMatrix, PointSums, SetPoint
+from surfaceviz.curvature.sharded_hvp import ApplyMatrix, DisplacedGradient, PointSums, SetPoint
 from surfaceviz.errors import ProblemError
 
 Broadcast = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that holds a share of the samples
@@ -61,6 +61,13 @@ class Operator:
             raise ProblemError(
                 "the weights of all samples are 0 (all targets are ignored?), so the mean loss is not defined"
             )
+        return self._mean(answers)
+
+    def displaced(self, vector: Tensor) -> LossGradient:
+        """Return loss and gradient at the current point plus a vector (P,); products stay those of the point."""
+        return self._mean(self._broadcast(DisplacedGradient(vector.double().cpu().numpy())))
+
+    def _mean(self, answers: Sequence[PointSums]) -> LossGradient:
         gradient = np.sum([answer.gradient for answer in answers], axis=0) / self._weight
         return LossGradient(math.fsum(answer.loss for answer in answers) / self._weight, torch.from_numpy(gradient))
 

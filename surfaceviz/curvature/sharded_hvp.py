@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
-from surfaceviz.curvature.hvp import BatchGraph, GraphBuilder, SavedTensorBytes, graph_builder
+from surfaceviz.curvature.hvp import BatchGraph, SavedTensorBytes, graph_builder, summed_gradient
 from surfaceviz.errors import MemoryShortError
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, raise_if_written, tensor_versions
@@ -42,12 +42,22 @@ class ApplyMatrix:
 
 
 @dataclass(frozen=True, slots=True)
+class DisplacedGradient:
+    """A message: loss and gradient at the current point plus a vector (P,); the matrix stays that of the point."""
+
+    vector: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class PointSums:
-    """The answer to `SetPoint`: loss, weight and gradient (P,), summed over a share of the samples."""
+    """The answer to `SetPoint` and `DisplacedGradient`: loss, weight and gradient (P,), summed over a share."""
 
     loss: float
     weight: float
     gradient: Rows
+
+
+MESSAGES = (SetPoint, ApplyMatrix, DisplacedGradient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class SampleShare:
 
 
 class ShardedHvp:
-    """Derivatives of the loss summed over a share of the samples; answers `SetPoint` and `ApplyMatrix`.
+    """Derivatives of the loss summed over a share of the samples; answers `MESSAGES`.
 
     Args:
         problem: its model is borrowed.
@@ -96,7 +106,7 @@ class ShardedHvp:
         memory: int,
         batch: int | None = None,
     ) -> None:
-        self._build: GraphBuilder = graph_builder(problem, operator)
+        self._problem, self._build = problem, graph_builder(problem, operator)
         self._split, self._layout, self._states = split, layout, states
         self._names = [own_names[name] for name in layout.names]
         self._memory, self._batch = memory, batch
@@ -108,8 +118,10 @@ class ShardedHvp:
         self._inputs = leaves(split.rows) if split.rows is not None else [x for b in split.given for x in leaves(b)]
         self._versions = tensor_versions(self._inputs)
 
-    def __call__(self, message: SetPoint | ApplyMatrix) -> PointSums | Rows:
+    def __call__(self, message: SetPoint | ApplyMatrix | DisplacedGradient) -> PointSums | Rows:
         """Return the answer to a message."""
+        if isinstance(message, DisplacedGradient):
+            return self.displaced(message.vector)
         return self.set_point(message.number) if isinstance(message, SetPoint) else self.multiply(message.rows)
 
     def set_point(self, number: int) -> PointSums:
@@ -132,6 +144,20 @@ class ShardedHvp:
             else:
                 self._rebuilt.append(batch)
         raise_if_written(self._versions, self._inputs)
+        return PointSums(loss, weight, gradient)
+
+    def displaced(self, vector: Rows) -> PointSums:
+        """Return loss and gradient at the current point plus a vector (P,)."""
+        loss = weight = 0.0
+        gradient = np.zeros(self._layout.dimension)
+        moved = {}
+        for name, part in zip(self._names, self._layout.split(torch.as_tensor(vector)), strict=True):
+            tensor = self._state[name]
+            moved[name] = tensor.double().add(part.to(tensor.device)).to(tensor.dtype)
+        for batch in self._split.batches(self.batch_size) if self._split.count else ():
+            summed, w, parts = summed_gradient(self._problem, {**self._state, **moved}, self._names, batch)
+            loss, weight = loss + summed, weight + w
+            gradient += self._layout.flat(parts).double().cpu().numpy()
         return PointSums(loss, weight, gradient)
 
     def multiply(self, rows: Rows) -> Rows:

@@ -19,6 +19,7 @@ from surfaceviz.curvature import (
     spectrum,
 )
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
+from surfaceviz.pipeline.hessian.gradient_error import gradient_error, with_gradient_error
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import error_context, loss_sums
@@ -77,15 +78,23 @@ def compute_spectra(
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
-            if note := kink_warning(targets, number):
+            if kinks := kinks_at(targets, number):
+                note = kink_note(kinks)
                 site.fields["notes"] = (note,)
                 reporter.warn(note)
+            error = gradient_error(targets, number)
+            site = replace(site, kinks=kinks, gradient_terms=error.terms if error else 0.0)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
-            yield record
+            yield with_gradient_error(record, error)
 
 
-def kink_warning(targets: HessianTargets, number: int) -> str:
-    """Return a warning if inputs lie exactly at a kink of a rectifier or a tie of a pooling; else an empty string."""
+def kink_note(kinks: str) -> str:
+    """Return the warning about kinks."""
+    return f"there may be no Hessian in the strict sense: {kinks} at a kink or tie exactly"
+
+
+def kinks_at(targets: HessianTargets, number: int) -> str:
+    """Return the operators whose inputs lie exactly at a kink or tie, in words; '' if there are none."""
     state, sum_losses = targets.state(number), loss_sums(targets.problem)
     names = [targets.own_names[name] for name in targets.layout.names]
 
@@ -94,5 +103,4 @@ def kink_warning(targets: HessianTargets, number: int) -> str:
             sum_losses({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
     with error_context("the loss"):
-        words = count_kinks([state[name] for name in names], run).words
-    return f"there is no Hessian in the strict sense: {words} at a kink or tie exactly" if words else ""
+        return count_kinks([state[name] for name in names], run).words
