@@ -141,7 +141,8 @@ def _slope_words(evidence: PointEvidence) -> str:
     """Return a text on a gradient that is not 0."""
     text = f"the gradient has norm {evidence.gradient_norm:.3g}"
     if not evidence.complete or evidence.operator == "ggn":
-        return f"{text}, over {_partial_tolerance(evidence):.2g} (rounding, or a Newton step of {STEP:g} ||theta||)"
+        scale = f"(rounding, or a Newton step of {STEP:g} max(1, ||theta||))"
+        return f"{text}, over {_partial_tolerance(evidence):.2g} {scale}"
     flat = ~evidence.signed & ~(np.abs(evidence.slopes) <= evidence.rounding)
     if flat.any():
         slope = float(np.linalg.norm(evidence.slopes[flat]))

@@ -102,9 +102,11 @@ class PointJudge:
     def _check(self) -> OneSidedCheck:
         eps = torch.finfo(self.operator.dtype).eps
         scale = max(1.0, float(torch.linalg.vector_norm(self.point.theta)))
+        # A small loss may be the difference of large terms; the curvature tells of their size.
+        terms = abs(self.here.loss) + self.found.norm * self._scale() ** 2
         return OneSidedCheck(
             at=self.operator.displaced, here=self.here, scale=scale, noise=self._noise(),
-            loss_noise=_ROUNDINGS * eps * abs(self.here.loss), eps=eps,
+            loss_noise=_ROUNDINGS * eps * terms, eps=eps,
         )  # fmt: skip
 
     def _directions(self, evidence: PointEvidence, *, decided: bool) -> list[ProbeDirection]:
