@@ -1,11 +1,12 @@
 """Second derivatives at a point: matrix-vector products, extreme eigenvalues, densities, traces, the kind of point."""
 
-from surfaceviz.curvature.critical_points import PointEvidence, SamplingError, classify_point, sampling_error
+from surfaceviz.curvature.critical_points import PointEvidence, classify_point
 from surfaceviz.curvature.flat_parameters import ParameterLayout, filter_scales, parameter_layout
 from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.curvature.nonsmooth import count_kinks
 from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.sampling_error import SamplingError, random_groups, sampling_error
 from surfaceviz.curvature.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.spectrum import (
     MAX_BASIS_SIZE,
@@ -39,6 +40,7 @@ __all__ = [
     "loss_gradient_at",
     "min_basis_size",
     "parameter_layout",
+    "random_groups",
     "sampling_error",
     "spectrum",
     "spectrum_matvec",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.hvp import OPERATORS
@@ -100,7 +103,7 @@ class SpectrumPoint:
         directions: directions of the slice, rows (ndim, P) float64; None off a slice.
         fields: further fields of the record: place, split, samples, step, source, differences, notes.
         kinks: the operators at a kink or tie, in words; '' if there are none.
-        gradient_terms: mean norm of the gradients of samples, or of groups of samples; 0 if unknown.
+        groups: indices of random groups of samples, for the sampling error of the gradient; () for none.
         judged: whether one-sided differences decide on the kind; else eigenvalues and gradient alone.
     """
 
@@ -111,5 +114,5 @@ class SpectrumPoint:
     directions: Tensor | None
     fields: dict[str, Any]
     kinks: str = ""
-    gradient_terms: float = 0.0
+    groups: Sequence[NDArray[np.int64]] = ()
     judged: bool = True

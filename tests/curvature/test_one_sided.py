@@ -214,7 +214,7 @@ def test_scaled_coordinates_give_the_same_kind(normalised: bool) -> None:
 
         def forward(self, ones: Tensor) -> Tensor:
             w = self.weight - torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
-            return (w.square().sum() + w[0, 0] * w[0, 1] - (float(w[0, 0].abs()) if self.kinked else 0)) * ones
+            return (w.square().sum() + w[0, 0] * w[0, 1] - (float(w[0, 0].detach().abs()) if self.kinked else 0)) * ones
 
     model, ones = Matrix(), torch.ones(2, dtype=torch.float64)
     problem = Problem(model, (ones, ones), lambda y, _: y)

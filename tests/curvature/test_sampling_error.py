@@ -11,7 +11,7 @@ from torch.nn import functional
 import surfaceviz
 from surfaceviz import store
 from surfaceviz.curvature import sampling_error
-from surfaceviz.curvature.critical_points.sampling_error import GroupGradient
+from surfaceviz.curvature.sampling_error import GroupGradient
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Spectrum, describe_spectrum
 

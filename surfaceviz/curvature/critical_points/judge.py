@@ -14,12 +14,14 @@ from surfaceviz.curvature.critical_points.classify import INCONCLUSIVE, NOT_CRIT
 from surfaceviz.curvature.critical_points.one_sided import OneSidedCheck, ProbeDirection, gradient_jump
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs
 from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.sampling_error import SamplingError
 from surfaceviz.curvature.spectrum_spec import SpectrumPoint, SpectrumSpec
 
 _ROUNDINGS = 4  # units in the last place of the terms of a gradient; ours
 _EIGENVECTORS = 64  # at most so many directions of differences are eigenvectors; ours
 _AXES = 16  # parameters up to which the coordinate axes are directions of differences as well; ours
 _RANDOM = 4  # random directions; ours
+_AGREES = 1e-3  # of the gradient: the largest difference of two sums over the samples; ours
 NOT_SMOOTH = "not smooth here"
 
 
@@ -33,6 +35,7 @@ class PointJudge:
         spec: the quantities that were computed.
         here: loss and gradient.
         found: the eigenpairs, of D A D if the spec says so.
+        error: the sampling error of the gradient, if known.
     """
 
     operator: Operator
@@ -40,6 +43,7 @@ class PointJudge:
     spec: SpectrumSpec
     here: LossGradient
     found: ExtremeEigenpairs
+    error: SamplingError | None
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the record on the kind of the point and on its gradient."""
@@ -48,7 +52,18 @@ class PointJudge:
         if self.point.judged:
             kind, reason = self._judged(evidence, kind, reason)
         fields = {"kind": kind, "reason": reason, "gradient_norm": evidence.gradient_norm}
-        return fields | (self._newton(evidence) if self.point.judged and evidence.gradient_norm else {})
+        fields |= self._newton(evidence) if self.point.judged and evidence.gradient_norm else {}
+        return fields | self._sampling()
+
+    def _sampling(self) -> dict[str, Any]:
+        """Return the sampling error, if the groups' gradients sum to the gradient: the loss is a mean over samples."""
+        if self.error is None:
+            return {}
+        norm = float(torch.linalg.vector_norm(self.here.gradient))
+        away = float(torch.linalg.vector_norm(self.error.gradient - self.here.gradient))
+        if not away <= _AGREES * (norm + self.error.stderr):
+            return {}
+        return {"gradient_stderr": self.error.stderr, "gradient_groups": self.error.groups}
 
     def evidence(self) -> PointEvidence:
         """Return the numbers that decide, in the coordinates of the matrix."""
@@ -74,7 +89,7 @@ class PointJudge:
 
     def _noise(self) -> float:
         """Return a bound on the rounding of the gradient: of its terms, and of theta."""
-        terms = max(self.point.gradient_terms, float(torch.linalg.vector_norm(self.here.gradient)))
+        terms = max(self.error.terms if self.error else 0.0, float(torch.linalg.vector_norm(self.here.gradient)))
         return _ROUNDINGS * torch.finfo(self.operator.dtype).eps * (terms + self.found.norm * self._scale())
 
     def _judged(self, evidence: PointEvidence, kind: str, reason: str) -> tuple[str, str]:
@@ -168,4 +183,5 @@ def judge_point(
     operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, here: LossGradient, found: ExtremeEigenpairs
 ) -> dict[str, Any]:
     """Return the kind of a point, the reason, and what is known of its gradient, as fields of a record."""
-    return PointJudge(operator=operator, point=point, spec=spec, here=here, found=found).fields()
+    error = operator.sampling_error(point.groups)
+    return PointJudge(operator=operator, point=point, spec=spec, here=here, found=found, error=error).fields()

@@ -16,10 +16,10 @@ from surfaceviz.curvature import (
     SpectrumSpec,
     count_kinks,
     min_basis_size,
+    random_groups,
     spectrum,
 )
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
-from surfaceviz.pipeline.hessian.gradient_error import gradient_error, with_gradient_error
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import error_context, loss_sums
@@ -50,7 +50,7 @@ def build_hvp(targets: HessianTargets, request: HessianRequest, memory: MemoryBu
     """Return the Hessian-vector product on a process's share of the samples."""
     return ShardedHvp(
         targets.problem, share.of(targets.split), targets.layout, own_names=targets.own_names, states=targets.state,
-        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
+        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size, share=share,
     )  # fmt: skip
 
 
@@ -82,10 +82,11 @@ def compute_spectra(
                 note = kink_note(kinks)
                 site.fields["notes"] = (note,)
                 reporter.warn(note)
-            error = gradient_error(targets, number)
-            site = replace(site, kinks=kinks, gradient_terms=error.terms if error else 0.0)
+            given = targets.split.given
+            groups = random_groups(len(given) or targets.split.count, single=bool(given))
+            site = replace(site, kinks=kinks, groups=groups)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
-            yield with_gradient_error(record, error)
+            yield record
 
 
 def kink_note(kinks: str) -> str:

@@ -7,8 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+_GROUPS = 16  # the result is off by some 18% if one direction varies, by less if many do; ours
 
 
 class GroupGradient(NamedTuple):
@@ -34,6 +38,12 @@ class SamplingError:
     groups: int
     terms: float
     gradient: Tensor
+
+
+def random_groups(count: int, *, single: bool) -> list[NDArray[np.int64]]:
+    """Return indices of ``count`` samples in random groups; one sample in each if there are few, or if ``single``."""
+    order = np.random.default_rng(0).permutation(count).astype(np.int64)
+    return np.array_split(order, count if single else min(_GROUPS, count))
 
 
 def sampling_error(groups: Iterable[GroupGradient]) -> SamplingError | None:
