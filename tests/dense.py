@@ -109,7 +109,7 @@ class Bench:
         self.operator = Operator(self._each, self.layout, torch.float64)
         flat = self.layout.of(theta)
         self.point = SpectrumPoint(
-            number=0, loss_scale=1.0, all_parameters=True, theta=flat,
+            number=0, all_parameters=True, theta=flat,
             filter_scales=filter_scales(theta, filters, self.layout), directions=None, fields={"place": ()},
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.curvature.nonsmooth import count_kinks
 from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.sampling_error import SamplingError, random_groups, sampling_error
 from surfaceviz.curvature.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.spectrum import (
     MAX_BASIS_SIZE,
@@ -26,6 +27,7 @@ __all__ = [
     "ParameterLayout",
     "PointEvidence",
     "SampleShare",
+    "SamplingError",
     "SetPoint",
     "ShardedHvp",
     "SpectrumPoint",
@@ -38,6 +40,8 @@ __all__ = [
     "loss_gradient_at",
     "min_basis_size",
     "parameter_layout",
+    "random_groups",
+    "sampling_error",
     "spectrum",
     "spectrum_matvec",
     "start_vectors",

@@ -92,6 +92,18 @@ def graph_builder(problem: Problem, operator: str) -> GraphBuilder:
     return build
 
 
+def summed_gradient(
+    problem: Problem, state: State, names: Sequence[str], batch: Any
+) -> tuple[float, float, list[Tensor]]:
+    """Return loss and weight summed over a batch, and the gradient of that loss; without a graph for products."""
+    leaves = [state[name].detach().clone().requires_grad_() for name in names]
+    swapped = {**{k: t.detach() for k, t in state.items()}, **dict(zip(names, leaves, strict=True))}
+    with torch.enable_grad(), _translate_errors(), twice_differentiable():
+        total, weight = loss_sums(problem)(swapped, batch)
+        gradient = torch.autograd.grad(total, leaves, materialize_grads=True, allow_unused=True)
+    return float(total.detach()), weight, list(gradient)
+
+
 class _HessianGraph:
     """H v by a second backward pass through the gradient. Source: Pearlmutter, Neural Comp. 6 (1994)."""
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.krylov import Matvec
-from surfaceviz.curvature.sharded_hvp import ApplyMatrix, PointSums, SetPoint
+from surfaceviz.curvature.sampling_error import GroupGradient, SamplingError, sampling_error
+from surfaceviz.curvature.sharded_hvp import ApplyMatrix, DisplacedGradient, GroupSums, PointSums, SetPoint
 from surfaceviz.errors import ProblemError
 
 Broadcast = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that holds a share of the samples
@@ -61,6 +63,23 @@ class Operator:
             raise ProblemError(
                 "the weights of all samples are 0 (all targets are ignored?), so the mean loss is not defined"
             )
+        return self._mean(answers)
+
+    def displaced(self, vector: Tensor) -> LossGradient:
+        """Return loss and gradient at the current point plus a vector (P,); products stay those of the point."""
+        return self._mean(self._broadcast(DisplacedGradient(vector.double().cpu().numpy())))
+
+    def sampling_error(self, groups: Sequence[NDArray[np.int64]]) -> SamplingError | None:
+        """Return the sampling error of the gradient at the current point from random groups of samples."""
+        count = sum(map(len, groups))
+        return sampling_error(self._group_gradient(group, count) for group in groups)
+
+    def _group_gradient(self, group: NDArray[np.int64], count: int) -> GroupGradient:
+        answers: Sequence[PointSums] = self._broadcast(GroupSums(group, count))
+        gradient = np.sum([answer.gradient for answer in answers], axis=0)
+        return GroupGradient(torch.from_numpy(gradient), math.fsum(answer.weight for answer in answers), len(group))
+
+    def _mean(self, answers: Sequence[PointSums]) -> LossGradient:
         gradient = np.sum([answer.gradient for answer in answers], axis=0) / self._weight
         return LossGradient(math.fsum(answer.loss for answer in answers) / self._weight, torch.from_numpy(gradient))
 

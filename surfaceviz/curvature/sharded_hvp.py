@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
-from surfaceviz.curvature.hvp import BatchGraph, GraphBuilder, SavedTensorBytes, graph_builder
+from surfaceviz.curvature.hvp import BatchGraph, SavedTensorBytes, graph_builder, summed_gradient
 from surfaceviz.errors import MemoryShortError
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, raise_if_written, tensor_versions
@@ -23,6 +23,7 @@ from surfaceviz.pytree import leaves, map_tensors
 Rows: TypeAlias = NDArray[Any]
 
 _SIZES = (128, 512, 2048)  # batch sizes to try; ours
+_GROUP_BATCH = 128  # most samples of a group in one pass; ours
 _TIMED = 0.1  # seconds of products to time a batch size; ours
 _TRANSIENT = 1.0  # memory of one product, relative to the graph of a batch
 
@@ -42,12 +43,35 @@ class ApplyMatrix:
 
 
 @dataclass(frozen=True, slots=True)
+class DisplacedGradient:
+    """A message: loss and gradient at the current point plus a vector (P,); the matrix stays that of the point."""
+
+    vector: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class PointSums:
-    """The answer to `SetPoint`: loss, weight and gradient (P,), summed over a share of the samples."""
+    """The answer to `SetPoint` and `DisplacedGradient`: loss, weight and gradient (P,), summed over a share."""
 
     loss: float
     weight: float
     gradient: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """A message: gradient at the current point, summed over some samples.
+
+    Attributes:
+        samples: their indices among all samples, or the indices of batches that the user gave.
+        count: the number of all samples.
+    """
+
+    samples: NDArray[np.int64]
+    count: int
+
+
+MESSAGES = (SetPoint, ApplyMatrix, DisplacedGradient, GroupSums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +90,19 @@ class SampleShare:
         rows = map_tensors(lambda tensor: tensor[start:stop], split.rows)
         return DataSplit(name=split.name, count=stop - start, sha256=split.sha256, rows=rows)
 
+    def batches(self, mine: DataSplit, group: GroupSums, size: int) -> Iterator[Any]:
+        """Yield batches of a group, of at most ``size`` samples, that are in this share, whose split is ``mine``."""
+        if mine.given:
+            yield from (mine.given[i // self.count] for i in group.samples if i % self.count == self.number)
+            return
+        start = group.count * self.number // self.count
+        own = group.samples[(group.samples >= start) & (group.samples < start + mine.count)] - start
+        for part in torch.from_numpy(own).split(min(size, _GROUP_BATCH)) if len(own) else ():
+            yield map_tensors(lambda rows, part=part: rows[part.to(rows.device)], mine.rows)  # type: ignore[misc]
+
 
 class ShardedHvp:
-    """Derivatives of the loss summed over a share of the samples; answers `SetPoint` and `ApplyMatrix`.
+    """Derivatives of the loss summed over a share of the samples; answers `MESSAGES`.
 
     Args:
         problem: its model is borrowed.
@@ -79,6 +113,7 @@ class ShardedHvp:
         operator: ``hessian`` or ``ggn``.
         memory: bytes for graphs.
         batch: samples in a batch; None chooses it by timing.
+        share: which share this is, for `GroupSums`; all samples by default.
 
     Attributes:
         batch_size: samples in a batch; 0 until it is chosen.
@@ -95,11 +130,12 @@ class ShardedHvp:
         operator: str = "hessian",
         memory: int,
         batch: int | None = None,
+        share: SampleShare | None = None,
     ) -> None:
-        self._build: GraphBuilder = graph_builder(problem, operator)
+        self._problem, self._build = problem, graph_builder(problem, operator)
         self._split, self._layout, self._states = split, layout, states
         self._names = [own_names[name] for name in layout.names]
-        self._memory, self._batch = memory, batch
+        self._memory, self._batch, self._share = memory, batch, share or SampleShare()
         self.batch_size = 0
         self._bytes = 1  # of the graph of a batch, once measured
         self._state: State = {}
@@ -108,8 +144,12 @@ class ShardedHvp:
         self._inputs = leaves(split.rows) if split.rows is not None else [x for b in split.given for x in leaves(b)]
         self._versions = tensor_versions(self._inputs)
 
-    def __call__(self, message: SetPoint | ApplyMatrix) -> PointSums | Rows:
+    def __call__(self, message: SetPoint | ApplyMatrix | DisplacedGradient | GroupSums) -> PointSums | Rows:
         """Return the answer to a message."""
+        if isinstance(message, GroupSums):
+            return self._gradient(self._state, self._share.batches(self._split, message, self.batch_size))
+        if isinstance(message, DisplacedGradient):
+            return self.displaced(message.vector)
         return self.set_point(message.number) if isinstance(message, SetPoint) else self.multiply(message.rows)
 
     def set_point(self, number: int) -> PointSums:
@@ -132,6 +172,24 @@ class ShardedHvp:
             else:
                 self._rebuilt.append(batch)
         raise_if_written(self._versions, self._inputs)
+        return PointSums(loss, weight, gradient)
+
+    def displaced(self, vector: Rows) -> PointSums:
+        """Return loss and gradient at the current point plus a vector (P,)."""
+        moved = {}
+        for name, part in zip(self._names, self._layout.split(torch.as_tensor(vector)), strict=True):
+            tensor = self._state[name]
+            moved[name] = tensor.double().add(part.to(tensor.device)).to(tensor.dtype)
+        batches = self._split.batches(self.batch_size) if self._split.count else ()
+        return self._gradient({**self._state, **moved}, batches)
+
+    def _gradient(self, state: State, batches: Iterable[Any]) -> PointSums:
+        loss = weight = 0.0
+        gradient = np.zeros(self._layout.dimension)
+        for batch in batches:
+            summed, w, parts = summed_gradient(self._problem, state, self._names, batch)
+            loss, weight = loss + summed, weight + w
+            gradient += self._layout.flat(parts).double().cpu().numpy()
         return PointSums(loss, weight, gradient)
 
     def multiply(self, rows: Rows) -> Rows:

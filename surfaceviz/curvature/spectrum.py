@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.critical_points import ZERO, PointEvidence, classify_point
+from surfaceviz.curvature.critical_points import judge_point
 from surfaceviz.curvature.density import negative_bounds, negative_share, quadrature, rademacher
 from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
@@ -19,6 +19,7 @@ from surfaceviz.curvature.trace import HutchinsonTraces
 from surfaceviz.errors import MemoryShortError, NotFiniteError
 from surfaceviz.records import Density, FloatArray, Layers, Spectrum
 
+ZERO = 1e-6  # of ||H||: a smaller eigenvalue counts as 0 in the share of negative ones
 MAX_BASIS_SIZE = 256  # basis vectors; more would cost more than the products that they save; ours
 
 
@@ -56,27 +57,15 @@ def spectrum(
         fields |= _by_probes(matvec, operator, point, spec, found=found)
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g}")
     fields |= _along(operator, point, here, spec)
-    evidence = _evidence(point, spec, here, found)
-    kind, reason = classify_point(evidence)
+    fields |= judge_point(operator, point, spec, here=here, found=found)
     bottom = 0 if found.complete else spec.counts(operator.layout.dimension)[1]
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
         dimension=operator.layout.dimension, bottom=bottom, norm=found.norm, loss=here.loss,
-        gradient_norm=evidence.gradient_norm, kind=kind, reason=reason, operator=spec.operator,
-        parameters=spec.parameters, normalised=spec.normalised, rtol=spec.rtol, seed=spec.seed,
+        operator=spec.operator, parameters=spec.parameters, normalised=spec.normalised, rtol=spec.rtol, seed=spec.seed,
         products=operator.products - products_before, block=spec.block, beyond=found.beyond,
         dtype=str(operator.dtype).removeprefix("torch."), **fields,
     ), found  # fmt: skip
-
-
-def _evidence(point: SpectrumPoint, spec: SpectrumSpec, here: LossGradient, found: ExtremeEigenpairs) -> PointEvidence:
-    return PointEvidence(
-        gradient_norm=float(torch.linalg.vector_norm(here.gradient)),
-        loss_scale=point.loss_scale or abs(here.loss) or 1.0,
-        theta_norm=max(1.0, float(torch.linalg.vector_norm(point.theta))),
-        eigenvalues=found.eigenvalues.numpy(), norm=found.norm, complete=found.complete, products=found.products,
-        operator=spec.operator, subset="" if point.all_parameters else spec.parameters,
-    )  # fmt: skip
 
 
 def loss_gradient_at(operator: Operator, point: SpectrumPoint) -> LossGradient:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.hvp import OPERATORS
@@ -94,18 +97,22 @@ class SpectrumPoint:
 
     Attributes:
         number: the operator's number for the point.
-        loss_scale: loss of a guess, for the gradient's tolerance; 0 if there is none.
         all_parameters: whether the matrix is over all parameters that training changes.
         theta: the weights, (P,) float64.
         filter_scales: the diagonal of D, (P,) float64.
         directions: directions of the slice, rows (ndim, P) float64; None off a slice.
         fields: further fields of the record: place, split, samples, step, source, differences, notes.
+        kinks: the operators at a kink or tie, in words; '' if there are none.
+        groups: indices of random groups of samples, for the sampling error of the gradient; () for none.
+        judged: whether one-sided differences decide on the kind; else eigenvalues and gradient alone.
     """
 
     number: int
-    loss_scale: float
     all_parameters: bool
     theta: Tensor
     filter_scales: Tensor
     directions: Tensor | None
     fields: dict[str, Any]
+    kinks: str = ""
+    groups: Sequence[NDArray[np.int64]] = ()
+    judged: bool = True

@@ -3,7 +3,7 @@
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.describe_slice import describe, describe_audit
-from surfaceviz.records.describe_spectrum import describe_spectrum, negative_words
+from surfaceviz.records.describe_spectrum import describe_spectrum, gradient_rows, negative_words
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -41,5 +41,6 @@ __all__ = [
     "describe_audit",
     "describe_spectrum",
     "finished_level",
+    "gradient_rows",
     "negative_words",
 ]  # fmt: skip

@@ -61,7 +61,7 @@ class Spectrum:
         norm: ||H||, the largest |eigenvalue| found.
         loss: the loss at the point.
         gradient_norm: norm of the loss's gradient in the same parameters, also for D H D.
-        kind: the kind of the point: ``local minimum``, ``saddle``, ``not a critical point``, ...
+        kind: the kind of the point: ``local minimum``, ``saddle``, ``not a critical point``, ``not smooth here``, ...
         reason: the reason for the kind, a sentence.
         split: the split of the loss.
         samples: number of samples of the loss.
@@ -93,6 +93,12 @@ class Spectrum:
         block: number of start vectors.
         beyond: largest distance of an eigenvalue outside the found range, with 99% probability over start vectors.
         notes: warnings about the values.
+        gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace.
+        gradient_groups: number of random groups of samples that it comes from.
+        gradient_curvature: g'Ag / |g|^2 of the gradient g and the matrix A without normalisation.
+        newton_decrement: g'A^-1 g on the positive eigenpairs; half of it is how much Newton's step lowers the loss.
+        newton_pairs: number of these pairs.
+        newton_left_out: share of the gradient's norm that is orthogonal to them.
     """
 
     eigenvalues: FloatArray
@@ -139,6 +145,12 @@ class Spectrum:
     notes: tuple[str, ...] = ()
     effective_rank: float | None = None
     effective_rank_stderr: float | None = None
+    gradient_stderr: float | None = None
+    gradient_groups: int | None = None
+    gradient_curvature: float | None = None
+    newton_decrement: float | None = None
+    newton_pairs: int | None = None
+    newton_left_out: float | None = None
 
     @property
     def lambda_max(self) -> float:

@@ -19,6 +19,7 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
     rows = [("point", s.where), ("matrix", matrix), ("kind", s.kind), ("", s.reason)]
     rows += [("eigenvalue", _eigenvalue(s, k)) for k in range(len(s.eigenvalues) - 1, -1, -1)]
     rows.append(("gradient", f"norm {s.gradient_norm:.4g} of the loss {s.loss:.6g}"))
+    rows += gradient_rows(s)
     if s.decayed_gradient_norm is not None:
         part = f"whose own is {s.decay_norm:.4g}"
         rows.append(("", f"norm {s.decayed_gradient_norm:.4g} with weight decay {s.weight_decay:g}, {part}"))
@@ -36,6 +37,25 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
     if not s.whole:
         rows.append(("beyond", f"no eigenvalue lies more than {s.beyond:.3g} outside of these, with 99% probability"))
     rows.append(("cost", f"{s.products} products"))
+    return rows
+
+
+def gradient_rows(s: Spectrum) -> list[tuple[str, str]]:
+    """Return rows on the gradient beside its sampling error and the curvature."""
+    rows, letter = [], "H" if s.operator == "hessian" else "G"
+    if s.gradient_stderr is not None and s.gradient_groups is not None:
+        of = "each sample" if s.gradient_groups == s.samples else f"{s.gradient_groups} groups of samples"
+        times = f": the norm is {s.gradient_norm / s.gradient_stderr:.2g} times that" if s.gradient_stderr else ""
+        rows.append(("", f"standard error over samples {s.gradient_stderr:.2g}, from {of}{times}"))
+    if s.gradient_curvature is not None:
+        fall = s.gradient_norm**2 / (2 * s.gradient_curvature) if s.gradient_curvature > 0 else np.inf
+        lower = f": the quadratic model falls by {fall:.2g} along it" if np.isfinite(fall) else ""
+        rows.append(("", f"curvature along the gradient, g'{letter}g / |g|^2, {s.gradient_curvature:.5g}{lower}"))
+    if s.newton_decrement is not None and s.newton_pairs:
+        share = f", {s.newton_decrement / abs(s.loss):.2g} of the loss" if s.loss else ""
+        left_out = f"{s.newton_left_out:.0%} of the gradient's norm left out"
+        pairs = f"on {s.newton_pairs} positive eigenvalues, {left_out}"
+        rows.append(("newton", f"decrement g'{letter}^-1 g {s.newton_decrement:.3g}{share}; {pairs}"))
     return rows
 
 

@@ -29,7 +29,7 @@ def measure_hessian(objective: Objective, theta: Theta, *, seed: int, vectors: i
     """
     flat, scales = objective.layout.of(theta).cpu(), objective.scales(theta)
     point = SpectrumPoint(
-        number=0, loss_scale=1.0, all_parameters=True, theta=flat, filter_scales=scales, directions=None,
+        number=0, judged=False, all_parameters=True, theta=flat, filter_scales=scales, directions=None,
         fields={"place": ()},
     )  # fmt: skip
     operator = objective.operator(theta)

@@ -112,7 +112,7 @@ def test_auto_goes_wider_where_float32_has_no_digits_left() -> None:
     problem = Problem(_net(), (_inputs(), _classes()), "cross_entropy")
     surface = oracles.run_slice(problem, [(-1e-7, 1e-7, 21)], dtype="auto", reporter=recorder)
     assert surface.provenance["dtype"] == "float64"
-    assert any(line.startswith("dtype: float64 (float32: an error of") for line in recorder.said)
+    assert any(line.startswith("dtype: float64 (float32: ") for line in recorder.said)
     kept = oracles.run_slice(oracles.net_problem(), [(-1, 1, 21)], dtype="auto")
     assert kept.provenance["dtype"] != "float64"
 

@@ -166,7 +166,7 @@ def test_a_finished_file_is_left_alone_and_another_runs_is_refused() -> None:
     for options, what in (
         ({"seed": 1}, "seed is 0 there, 1 here"),
         ({"normalise": "layer"}, "normalise is filter there, layer here"),
-        ({"dtype": "float64"}, "dtype is float32 there, float64 here"),
+        ({"dtype": "float32"}, "dtype is float64 there, float32 here"),
         ({"samples": 4}, "data_sha256 is .* there, .* here; samples is all there, 4 here"),
         ({"axes": AXES[:1]}, "axes is -1:1:7 0:1:5 there, -1:1:7 here"),
         ({"orthogonal": True}, "orthogonal is 0 there, 1 here"),

@@ -15,7 +15,7 @@ import numpy as np
 import surfaceviz.lock
 from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
-from surfaceviz.curvature.sharded_hvp import ApplyMatrix, SetPoint
+from surfaceviz.curvature.sharded_hvp import MESSAGES
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.hessian.maps import (
@@ -96,7 +96,7 @@ def _follow(worker: MpiWorker, job: MpiJob, request: HessianRequest) -> None:
     def multiply(_order: ShareSpectra) -> Any:
         memory = divide_memory(targets, request, bases=1, processes=job.local_size)
         sums = build_hvp(targets, request, memory, SampleShare(job.rank, job.size))
-        message = worker.answer_messages(sums, (SetPoint, ApplyMatrix))
+        message = worker.answer_messages(sums, MESSAGES)
         return None if isinstance(message, EndSpectra) else message
 
     def evaluate_rows(order: ShareMap) -> None:

@@ -16,6 +16,7 @@ from surfaceviz.curvature import (
     SpectrumSpec,
     count_kinks,
     min_basis_size,
+    random_groups,
     spectrum,
 )
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
@@ -49,7 +50,7 @@ def build_hvp(targets: HessianTargets, request: HessianRequest, memory: MemoryBu
     """Return the Hessian-vector product on a process's share of the samples."""
     return ShardedHvp(
         targets.problem, share.of(targets.split), targets.layout, own_names=targets.own_names, states=targets.state,
-        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size,
+        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size, share=share,
     )  # fmt: skip
 
 
@@ -77,15 +78,24 @@ def compute_spectra(
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
-            if note := kink_warning(targets, number):
+            if kinks := kinks_at(targets, number):
+                note = kink_note(kinks)
                 site.fields["notes"] = (note,)
                 reporter.warn(note)
+            given = targets.split.given
+            groups = random_groups(len(given) or targets.split.count, single=bool(given))
+            site = replace(site, kinks=kinks, groups=groups)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
             yield record
 
 
-def kink_warning(targets: HessianTargets, number: int) -> str:
-    """Return a warning if inputs lie exactly at a kink of a rectifier or a tie of a pooling; else an empty string."""
+def kink_note(kinks: str) -> str:
+    """Return the warning about kinks."""
+    return f"there may be no Hessian in the strict sense: {kinks} at a kink or tie exactly"
+
+
+def kinks_at(targets: HessianTargets, number: int) -> str:
+    """Return the operators whose inputs lie exactly at a kink or tie, in words; '' if there are none."""
     state, sum_losses = targets.state(number), loss_sums(targets.problem)
     names = [targets.own_names[name] for name in targets.layout.names]
 
@@ -94,5 +104,4 @@ def kink_warning(targets: HessianTargets, number: int) -> str:
             sum_losses({**state, **dict(zip(names, leaves, strict=True))}, batch)
 
     with error_context("the loss"):
-        words = count_kinks([state[name] for name in names], run).words
-    return f"there is no Hessian in the strict sense: {words} at a kink or tie exactly" if words else ""
+        return count_kinks([state[name] for name in names], run).words

@@ -26,7 +26,7 @@ from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import same_directions
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import State, borrowed, error_context, recalibrate
+from surfaceviz.problem.functional import State, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
@@ -54,7 +54,6 @@ class HessianTargets:
         points: the points, by number.
         directions: of the slice, rows (ndim, P) float64; None for checkpoints, or if one moves tensors that the matrix
             does not cover.
-        scale: loss of an uninformed guess, with which gradients are compared; 0 if there is none.
         all_parameters: whether the matrix covers all parameters that are not frozen.
         identity: fingerprints that all processes must share.
     """
@@ -69,7 +68,6 @@ class HessianTargets:
     split: DataSplit
     points: Sequence[TargetPoint]
     directions: Tensor | None
-    scale: float
     all_parameters: bool
     identity: Mapping[str, str]
 
@@ -82,7 +80,7 @@ class HessianTargets:
         theta = self.points[number].make()
         common = {"split": self.split.name, "samples": self.split.count}
         return SpectrumPoint(
-            number=number, loss_scale=self.scale, all_parameters=self.all_parameters,
+            number=number, all_parameters=self.all_parameters,
             theta=self.layout.of(theta).double().cpu(),
             filter_scales=filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
             directions=self.directions, fields={**common, **self.points[number].fields},
@@ -194,19 +192,15 @@ def _targets(
     layout: ParameterLayout,
     directions: Tensor | None,
 ) -> HessianTargets:
-    """Return the targets with the samples on the device, the loss of a guess, and the fingerprints."""
+    """Return the targets with the samples on the device and the fingerprints."""
     problem, perturb = context.problem, context.perturb
     samples = split if request.samples is None else split.subset(request.samples)
     on_device = samples.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
-    with borrowed(problem.model, perturb.device), error_context("the loss of a guess"):
-        guess = evaluate.uninformed_loss(
-            EvaluationContext(problem=problem, perturb=perturb, splits=[on_device]), on_device
-        )
     weights = [fingerprint(perturb.cast_theta), *(str(point.fields.get("weights_sha256", "")) for point in points)]
     return HessianTargets(
         problem=problem, name=name, filters=filters, layout=layout, own_names=perturb.names,
         dtype=evaluate.DTYPES[perturb.dtype], device=perturb.device, split=on_device, points=points,
-        directions=directions, scale=guess or 0.0,
+        directions=directions,
         all_parameters=set(layout.names) >= set(_trainable(problem, filters)),
         identity={"weights": ", ".join(weights), "data": split.sha256, "request": request.words},
     )  # fmt: skip

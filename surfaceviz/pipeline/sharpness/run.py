@@ -13,7 +13,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_warning
+from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.functional import borrowed, coupling_norms
@@ -90,8 +90,8 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
-    if note := kink_warning(targets, number):
-        yield note
+    if kinks := kinks_at(targets, number):
+        yield kink_note(kinks)
     if norms := coupling_norms(targets.problem.model):
         yield (
             f"{len(norms)} batch norms keep no running statistics: the loss depends on how samples fall into batches "

@@ -116,6 +116,11 @@ def report_precision(
         reporter.warn(line)
 
 
+def shows(run: FloatArray, exact: FloatArray, level: float) -> bool:
+    """Return whether the error of values (n,), the centre's first, shows in a picture or in their first digits."""
+    return bool(_Comparison.of(run, exact, level).warnings("", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """Errors of one loss; in ``value``, ``rise`` and ``span`` values above the level are taken as equal.

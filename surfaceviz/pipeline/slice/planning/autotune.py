@@ -11,7 +11,7 @@ import numpy as np
 
 from surfaceviz import evaluate
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
-from surfaceviz.pipeline.slice.float64_check import precision_contexts
+from surfaceviz.pipeline.slice.float64_check import precision_contexts, shows
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
 from surfaceviz.problem.functional import coupling_norms
@@ -183,8 +183,11 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     )
     limit = _SHARE_OF_TOLERANCE * plan.request.coverage.error
     error = max(_error(exact[name], own[name], levels[name]) for name in levels)
-    if error > limit:
-        notes["dtype_reason"] = f"{usual}: an error of {error:.2g}, over {limit:.2g}"
+    rounding = any(shows(np.roll(own[name], 1), np.roll(exact[name], 1), level) for name, level in levels.items())
+    if error > limit or rounding:
+        notes["dtype_reason"] = (
+            f"{usual}: an error of {error:.2g}, over {limit:.2g}" if error > limit else f"{usual}: rounding shows"
+        )
         reporter.say(f"dtype: float64 ({notes['dtype_reason']})")
         return replace(plan, dtype="float64")
     taken, why = usual, []
