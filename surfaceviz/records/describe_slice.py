@@ -72,7 +72,7 @@ def _describe_level(surface: Slice, name: str) -> str:
 
 def _describe_values(surface: Slice, name: str) -> str:
     """Return the range of a metric, without what is not resolved, and how many points have no value."""
-    array = np.where(surface.unresolved(name), np.nan, surface.values[name])
+    array = surface.resolved(name)
     finite = array[np.isfinite(array)]
     bounds = f"{finite.min():.6g} .. {finite.max():.6g}" if finite.size else "no finite value"
     bare = ~np.isfinite(surface.values[name])

@@ -193,6 +193,10 @@ class Slice:
         above: NDArray[np.bool_] = (self.origin == INTERPOLATED) & (self.values[loss] > self.levels[loss])
         return above
 
+    def resolved(self, name: str) -> FloatArray:
+        """Return the values of a metric, NaN where it is not resolved."""
+        return np.where(self.unresolved(name), np.nan, self.values[name])
+
     @property
     def unaudited(self) -> bool:
         """Whether there are interpolated points that no audit has checked yet."""

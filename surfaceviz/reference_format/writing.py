@@ -27,8 +27,9 @@ Tensors = Sequence[Mapping[str, NDArray[Any]]]
 def write_reference(surface: Slice, path: str | Path, tensors: Tensors = ()) -> list[Path]:
     """Write a slice as the reference code does, and return the files: the surface first, then those next to it.
 
-    Interpolated points are written like evaluated ones; of metrics, those that its files have. Where any direction
-    moves a buffer, directions are in the order of ``state_dict()``, else of ``parameters()``.
+    Interpolated points are written like evaluated ones, those that are not resolved as missing; of metrics, those that
+    its files have. Where any direction moves a buffer, directions are in the order of ``state_dict()``, else of
+    ``parameters()``.
 
     Args:
         surface: the slice.
@@ -78,7 +79,8 @@ def _metrics(surface: Slice) -> dict[str, FloatArray]:
 
 
 def _filled(surface: Slice, name: str, scale: float) -> FloatArray:
-    array, there = surface.values[name] * scale, surface.origin != MISSING
+    there = (surface.origin != MISSING) & ~surface.unresolved(name)
+    array = surface.values[name] * scale
     if clash := int(np.count_nonzero(array[there] == BLANK)):
         raise ValueError(f"{name} is {BLANK / scale:g} at {clash} points, which the reference code takes for missing")
     return _numbered(np.where(there, array, BLANK))

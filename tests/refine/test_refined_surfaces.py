@@ -41,29 +41,29 @@ class Known:
 
 
 def _rough(x: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.05 + x**2 + 2 * y**2 + 0.6 * np.sin(5 * x) ** 2 * np.cos(4 * y + x) ** 2
+    return np.asarray(0.05 + x**2 + 2 * y**2 + 0.6 * np.sin(5 * x) ** 2 * np.cos(4 * y + x) ** 2)
 
 
 def _ravine(x: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.01 + 0.3 * x**2 + 60 * (y - 0.4 * x**2) ** 2
+    return np.asarray(0.01 + 0.3 * x**2 + 60 * (y - 0.4 * x**2) ** 2)
 
 
 def _cliff(x: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.02 + x**2 + y**2 + 1e3 / (1 + np.exp(-60 * (x + 0.5 * y - 0.6)))
+    return np.asarray(0.02 + x**2 + y**2 + 1e3 / (1 + np.exp(-60 * (x + 0.5 * y - 0.6))))
 
 
 def _wall(x: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.01 + 2 * (x**2 + y**2) + np.exp(np.minimum(14 * (x**2 + y**2) ** 2, 400))
+    return np.asarray(0.01 + 2 * (x**2 + y**2) + np.exp(np.minimum(14 * (x**2 + y**2) ** 2, 400)))
 
 
 def _pockets(x: FloatArray, y: FloatArray) -> FloatArray:
     wall = 3 + 20 * (x**2 + y**2)
     pocket = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / 0.02) for a, b in ((0.6, 0.5), (-0.7, 0.4), (0.2, -0.8)))
-    return 0.1 + wall * (1 - 0.97 * np.minimum(1, pocket + np.exp(-(x**2 + y**2) / 0.05)))
+    return np.asarray(0.1 + wall * (1 - 0.97 * np.minimum(1, pocket + np.exp(-(x**2 + y**2) / 0.05))))
 
 
 def _kinked(x: FloatArray, y: FloatArray) -> FloatArray:
-    return 0.05 + np.maximum(np.abs(x + 0.3 * y), 2 * np.abs(y)) + np.maximum(0, x - 0.5) * 4
+    return np.asarray(0.05 + np.maximum(np.abs(x + 0.3 * y), 2 * np.abs(y)) + np.maximum(0, x - 0.5) * 4)
 
 
 FORMULAS: list[Callable[[FloatArray, FloatArray], FloatArray]] = [_rough, _ravine, _cliff, _wall, _pockets, _kinked]

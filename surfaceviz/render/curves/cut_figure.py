@@ -107,7 +107,10 @@ def draw_cuts(
 
 
 def _cuts(surface: Slice, what: Quantity, name: str) -> dict[str, Cut]:
-    found = {label: cut_along(surface, what.values, direction) for label, direction in _LINES.items()}
+    found = {
+        label: cut_along(surface, np.where(what.unresolved, np.nan, what.values), direction)
+        for label, direction in _LINES.items()
+    }
     kept = {label: cut for label, cut in found.items() if cut is not None}
     if not kept:
         raise ValueError(f"{name}: no axis or diagonal through theta has two finite grid points; use --kind filled")

@@ -15,7 +15,7 @@ from surfaceviz.render import style
 from surfaceviz.render.contours.levels import choose_levels
 from surfaceviz.render.export.options import ExportOptions
 from surfaceviz.render.labels import has_equal_units
-from surfaceviz.render.quantity import quantity
+from surfaceviz.render.quantity import Quantity, quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,9 @@ def height_field(surface: Slice, options: ExportOptions) -> HeightField:
     Raises:
         ValueError: no such metric, no finite value, or a logarithm of values that are none above 0.
     """
-    clip = options.clip
     drawn = quantity(surface, options.of)
-    values = np.where(np.isfinite(drawn.values), drawn.values, np.nan)
+    clip = _clip(drawn, options.clip)
+    values = np.where(np.isfinite(drawn.values) & ~drawn.hidden(clip), drawn.values, np.nan)
     if clip is not None and not (values < clip).any():
         raise ValueError(f"clip: nothing lies below {clip:g}; the least value is {np.nanmin(values):.4g}")
     if clip is not None:
@@ -77,13 +77,23 @@ def height_field(surface: Slice, options: ExportOptions) -> HeightField:
     )  # fmt: skip
 
 
+def _clip(drawn: Quantity, given: float | None) -> float | None:
+    """Return where the height ends: at the level of a loss, if what lies above is interpolated and not resolved."""
+    if drawn.level is None or not drawn.unresolved.any():
+        return given
+    return drawn.level if given is None else min(given, drawn.level)
+
+
 def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
-    """Return the arrays over the grid by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors."""
+    """Return the arrays over the grid by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors.
+
+    Values that are not resolved are NaN.
+    """
     coordinates = np.meshgrid(*surface.axes, indexing="ij")
     return {
         **dict(zip(AXIS_NAMES, coordinates, strict=False)),
         "origin": surface.origin,
-        **surface.values,
+        **{name: surface.resolved(name) for name in surface.values},
         **{f"{name}_stderr": array for name, array in surface.stderr.items()},
         **{f"{name}_rise_stderr": array for name, array in surface.rise_stderr.items()},
     }
