@@ -29,7 +29,9 @@ PictureSize = Literal["auto", "column", "page", "slide"]
 Of = Annotated[
     str | None,
     typer.Option(
-        metavar="METRIC", rich_help_panel=CONTENT, help="loss, rise, accuracy, another, or SPLIT_METRIC; the loss by default."
+        metavar="METRIC",
+        rich_help_panel=CONTENT,
+        help="loss, rise, accuracy, another, or SPLIT_METRIC; the loss by default.",
     ),
 ]
 Clip = Annotated[

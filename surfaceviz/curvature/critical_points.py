@@ -26,6 +26,7 @@ class PointEvidence:
         products: number of matrix-vector products used.
         operator: ``hessian`` or ``ggn``.
         subset: the pattern of the parameters, if these are not all.
+        sought_below: whether the smallest eigenvalues were looked for.
     """
 
     gradient_norm: float
@@ -37,6 +38,7 @@ class PointEvidence:
     products: int
     operator: str = "hessian"
     subset: str = ""
+    sought_below: bool = True
 
 
 def classify_point(evidence: PointEvidence) -> tuple[str, str]:
@@ -102,4 +104,6 @@ def _signs(evidence: PointEvidence) -> str:
         return f"the curvature has both signs ({evidence.eigenvalues[0]:.3g} and {evidence.eigenvalues[-1]:.3g})"
     if negative:
         return f"there is negative curvature ({evidence.eigenvalues[0]:.3g}), and no positive was found"
+    if not evidence.sought_below:
+        return "negative curvature was not looked for"
     return f"no negative curvature was found in {evidence.products} products, which does not prove that there is none"

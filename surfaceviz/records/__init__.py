@@ -2,7 +2,7 @@
 
 from surfaceviz.records.arrays import FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
-from surfaceviz.records.describe_spectrum import describe_spectrum, negative_words
+from surfaceviz.records.describe_spectrum import describe_spectrum, negative_words, student_factor, trace_words
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     AXIS_NAMES,
@@ -45,4 +45,6 @@ __all__ = [
     "describe_spectrum",
     "finished_level",
     "negative_words",
+    "student_factor",
+    "trace_words",
 ]  # fmt: skip

@@ -220,6 +220,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     if surface.hessian_map is not None:
         measured = int(np.count_nonzero(surface.hessian_map.origin))
         rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
+        rows.append(("", surface.hessian_map.beyond_words))
     if surface.trajectory is not None:
         rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items()]
