@@ -108,7 +108,7 @@ def _outside(rows: Tensor, vectors: Tensor) -> Tensor:
 class _Deflated:
     """The matvec of the restriction B of a matrix to the complement of some vectors.
 
-    The vectors get an eigenvalue inside the spectrum of B, the Rayleigh quotient of the first vector that is multiplied.
+    The vectors get an eigenvalue inside the spectrum of B: the Rayleigh quotient of the first multiplied vector.
     If it were outside, rounding would bring the vectors back.
     """
 
