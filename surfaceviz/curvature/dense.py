@@ -16,6 +16,7 @@ from surfaceviz.records.convergence import has_converged
 
 DENSE_VECTORS = 6  # matrices of P x P float64 numbers that the computation holds at a time, at most
 _ROWS = 16  # products at a time
+_LEAST, _NOISE = 8.0, 4.0  # times eps ||A||, and times the asymmetry over sqrt(P)
 _RTOL = 1e-9  # of eigenvectors that the Lanczos method finds in the matrix
 _BASIS = 256  # vectors for that
 
@@ -28,8 +29,8 @@ class DenseSpectrum:
         matrix: float64 (P, P).
         values: float64 (P,), ascending.
         vectors: unit rows, float64 (P, P); None if few are needed.
-        zero: |eigenvalues| up to this are 0 within rounding: `zero_threshold`, or the norm of the matrix's asymmetry,
-            which only rounding makes, if that is larger.
+        zero: |eigenvalues| up to this are 0 within rounding: the largest of 8 eps ||A||, the rounding of a float64
+            decomposition, and twice the norm of errors as large as the matrix's asymmetry, which only rounding makes.
     """
 
     matrix: Tensor
@@ -104,5 +105,7 @@ def dense_spectrum(
     asymmetry = float(torch.linalg.matrix_norm(matrix - matrix.T))
     matrix = (matrix + matrix.T) / 2
     values, columns = torch.linalg.eigh(matrix) if with_vectors else (torch.linalg.eigvalsh(matrix), None)
-    zero = max(zero_threshold(float(values.abs().max()), dimension, dtype), asymmetry)
+    norm = float(values.abs().max())
+    seen = _NOISE * asymmetry / math.sqrt(dimension)  # independent errors of this Frobenius norm have such a norm
+    zero = max(zero_threshold(norm, dimension, torch.float64), _LEAST * torch.finfo(dtype).eps * norm, seen)
     return DenseSpectrum(matrix, values, None if columns is None else columns.T, zero)

@@ -110,6 +110,8 @@ def _completeness_rows(s: Spectrum) -> list[tuple[str, str]]:
     """Return rows on the eigenvalues that may be missing."""
     if s.whole:
         return [("complete", f"these are all {s.dimension} eigenvalues")]
+    if s.density is not None and s.density.nodes.shape == (1, s.dimension):
+        return [("complete", f"all {s.dimension} eigenvalues were computed; these are those at the requested ends")]
     sides = [word for word, count in (("above", s.top), ("below", s.bottom)) if count]
     unsought = "" if len(sides) == 2 else f"; the {'smallest' if s.top else 'largest'} were not looked for"  # noqa: PLR2004
     above, below = s.listed_above, s.listed_below
