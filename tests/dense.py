@@ -18,6 +18,7 @@ from surfaceviz.curvature import (
     SampleShare,
     ShardedHvp,
     SpectrumPoint,
+    filter_numbers,
     filter_scales,
     parameter_layout,
 )
@@ -110,7 +111,8 @@ class Bench:
         flat = self.layout.of(theta)
         self.point = SpectrumPoint(
             number=0, all_parameters=True, theta=flat,
-            filter_scales=filter_scales(theta, filters, self.layout), directions=None, fields={"place": ()},
+            filter_scales=filter_scales(theta, filters, self.layout),
+            filter_numbers=filter_numbers(theta, filters, self.layout), directions=None, fields={"place": ()},
         )  # fmt: skip
 
     def _each(self, message: Any) -> list[Any]:

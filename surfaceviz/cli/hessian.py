@@ -83,6 +83,7 @@ def _print(result: HessianResult) -> None:
             typer.echo(f"{label:<11} {text}".rstrip())
     if result.hessian_map is not None:
         typer.echo(_map_line(result.hessian_map))
+        typer.echo(f"{'':<11} {result.hessian_map.beyond_words}")
     typer.echo(f"{'file':<11} {result.path}" + ("" if result.fresh else ", nothing to recompute"))
 
 

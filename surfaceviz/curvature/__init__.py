@@ -1,7 +1,13 @@
 """Second derivatives at a point: matrix-vector products, extreme eigenvalues, densities, traces, the kind of point."""
 
 from surfaceviz.curvature.critical_points import PointEvidence, classify_point
-from surfaceviz.curvature.flat_parameters import ParameterLayout, filter_scales, parameter_layout
+from surfaceviz.curvature.dense import DENSE_VECTORS
+from surfaceviz.curvature.flat_parameters import (
+    ParameterLayout,
+    filter_numbers,
+    filter_scales,
+    parameter_layout,
+)
 from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.curvature.nonsmooth import count_kinks
@@ -9,16 +15,16 @@ from surfaceviz.curvature.operator import LossGradient, Operator
 from surfaceviz.curvature.sampling_error import SamplingError, random_groups, sampling_error
 from surfaceviz.curvature.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.spectrum import (
-    MAX_BASIS_SIZE,
     eigenpairs,
     loss_gradient_at,
     spectrum,
     spectrum_matvec,
     start_vectors,
 )
-from surfaceviz.curvature.spectrum_spec import SpectrumPoint, SpectrumSpec
+from surfaceviz.curvature.spectrum_spec import MAX_BASIS_SIZE, SpectrumPoint, SpectrumSpec
 
 __all__ = [
+    "DENSE_VECTORS",
     "MAX_BASIS_SIZE",
     "OPERATORS",
     "ExtremeEigenpairs",
@@ -36,6 +42,7 @@ __all__ = [
     "count_kinks",
     "eigenpairs",
     "extreme_eigenpairs",
+    "filter_numbers",
     "filter_scales",
     "loss_gradient_at",
     "min_basis_size",

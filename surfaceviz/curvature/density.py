@@ -18,11 +18,17 @@ class QuadratureRules:
         nodes: float64 (b, steps), NaN after the end of an exhausted Krylov space.
         weights: float64 (b, steps), rows that sum to 1.
         products: A z for each probe z, (b, P).
+        diagonal: of the tridiagonal matrices, float64 (b, steps).
+        off_diagonal: likewise; the last one of each is the length of the next direction, 0 at the end of the space.
+        lengths: number of nodes of each.
     """
 
     nodes: Tensor
     weights: Tensor
     products: Tensor
+    diagonal: Tensor
+    off_diagonal: Tensor
+    lengths: list[int]
 
 
 def rademacher(count: int, dimension: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
@@ -68,7 +74,7 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> QuadratureRules:
             off_diagonal[i, j] = float(torch.linalg.vector_norm(new))
             norm = float(torch.hypot(diagonal[i], off_diagonal[i]).max())
             if off_diagonal[i, j] <= BREAKDOWN * torch.finfo(w.dtype).eps * norm:
-                ends[i] = j + 1
+                ends[i], off_diagonal[i, j] = j + 1, 0.0
                 q[i] = 0
             else:
                 q[i] = new / off_diagonal[i, j]
@@ -76,8 +82,9 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> QuadratureRules:
             break
     rules = [_rule(diagonal[i, : ends[i]], off_diagonal[i, : ends[i] - 1], steps) for i in range(count)]
     return QuadratureRules(
-        torch.stack([nodes for nodes, _ in rules]), torch.stack([weights for _, weights in rules]), products
-    )
+        torch.stack([nodes for nodes, _ in rules]), torch.stack([weights for _, weights in rules]), products,
+        diagonal, off_diagonal, ends,
+    )  # fmt: skip
 
 
 def _rule(diagonal: Tensor, off_diagonal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -88,26 +95,3 @@ def _rule(diagonal: Tensor, off_diagonal: Tensor, steps: int) -> tuple[Tensor, T
     weights = torch.zeros(steps, dtype=torch.float64)
     nodes[: len(values)], weights[: len(values)] = values, vectors[0].square()
     return nodes, weights
-
-
-def negative_bounds(nodes: Tensor, weights: Tensor, tolerance: float) -> tuple[float, float]:
-    """Return a lower and an upper bound of the share of eigenvalues below -``tolerance``, means over probes.
-
-    By the inequalities of Chebyshev, Markov and Stieltjes the mass of a probe's measure below a point between two nodes
-    is at least the total weight of the nodes before the lower one, and at most that up to the upper one.
-    """
-    low, high = [], []
-    for t, w in zip(nodes, weights, strict=True):
-        total = torch.cat([torch.zeros(1, dtype=w.dtype), w.cumsum(0)])  # NaN nodes are last, of weight 0
-        below = int((t < -tolerance).sum())
-        low.append(float(total[max(below - 1, 0)]))
-        high.append(float(total[min(below + 1, len(w))]))
-    return sum(low) / len(low), sum(high) / len(high)
-
-
-def negative_share(nodes: Tensor, weights: Tensor, tolerance: float) -> tuple[float, float]:
-    """Return the share of eigenvalues below -``tolerance`` and its standard error over probes (NaN for one)."""
-    shares = torch.where(nodes < -tolerance, weights, 0.0).sum(1)
-    if len(shares) < 2:  # noqa: PLR2004
-        return float(shares.mean()), float("nan")
-    return float(shares.mean()), float(shares.std() / len(shares) ** 0.5)

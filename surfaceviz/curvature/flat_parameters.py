@@ -100,3 +100,18 @@ def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], l
         norms = each.dot(w, w).sqrt() * math.sqrt(each.count / max(w.numel(), 1))
         parts.append(norms.expand(each.shape).reshape(-1))
     return torch.cat(parts)
+
+
+def filter_numbers(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], layout: ParameterLayout) -> Tensor:
+    """Return the number of each entry's filter, int64 (P,); each tensor of gains counts as one filter."""
+    parts, first = [], 0
+    for name in layout.names:
+        w, each = theta[name].double(), filters[name]
+        if each.is_gain:
+            numbers = torch.zeros(w.numel(), dtype=torch.int64)
+        else:
+            shape = each.dot(w, w).shape
+            numbers = torch.arange(shape.numel()).view(shape).expand(each.shape).reshape(-1)
+        parts.append(first + numbers)
+        first += int(numbers.max()) + 1 if len(numbers) else 0
+    return torch.cat(parts)

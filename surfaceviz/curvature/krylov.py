@@ -28,7 +28,7 @@ Matvec = Callable[[Tensor], Tensor]  # rows of vectors (b, P) -> their products 
 
 # Ours.
 BREAKDOWN = 64.0  # times the rounding of ||A||: a shorter new direction counts as 0
-_ROUNDING = 32.0  # times the rounding of ||A||: the error of products and sums, and so of each residual
+ROUNDING = 32.0  # times the rounding of ||A||: the error of products and sums, and so of each residual
 _BLOCK = 2**20  # columns to rotate at a time
 
 
@@ -63,6 +63,9 @@ class KrylovBasis:
         dimension: P.
         unseen: number of start vectors that are not multiplied yet.
         products: number of products so far.
+        degree: number of products before the first restart: from one start vector, the dimension of its Krylov space.
+        invariant: whether that Krylov space was exhausted.
+        lowest, highest: the extreme Ritz values of all times.
     """
 
     def __init__(self, matvec: Matvec, start: Tensor, capacity: int, generator: torch.Generator) -> None:
@@ -73,6 +76,8 @@ class KrylovBasis:
         self._coupling = torch.zeros((len(self._pending), capacity), dtype=torch.float64)  # G
         self._norm = 0.0
         self.size, self.unseen, self.products = 0, len(self._pending), 0
+        self.degree, self.invariant, self._restarted = 0, False, False
+        self.lowest, self.highest = math.inf, -math.inf
 
     @property
     def exhausted(self) -> bool:
@@ -88,14 +93,19 @@ class KrylovBasis:
         """Return all Ritz pairs."""
         values, columns = torch.linalg.eigh(self._projected[: self.size, : self.size])
         self._norm = float(values.abs().max())
+        self.lowest, self.highest = min(self.lowest, float(values[0])), max(self.highest, float(values[-1]))
         residuals = torch.linalg.vector_norm(self._coupling[:, : self.size] @ columns, dim=0)
-        rounding = _ROUNDING * torch.finfo(self._basis.dtype).eps * self._norm
+        rounding = ROUNDING * torch.finfo(self._basis.dtype).eps * self._norm
         residuals = torch.hypot(residuals, torch.tensor(rounding, dtype=torch.float64))
         return RitzPairs(values=values, rows=columns.T, residuals=residuals, rounding=rounding)
 
     def vectors(self, ritz: RitzPairs, indices: Tensor) -> Tensor:
         """Return some Ritz vectors, unit rows (k, P)."""
         return ritz.rows[indices].to(self._basis) @ self._basis[: self.size]
+
+    def remainders(self, ritz: RitzPairs, indices: Tensor) -> Tensor:
+        """Return A y - t y for some Ritz pairs (t, y), rows (k, P), without a product."""
+        return (ritz.rows[indices] @ self._coupling[:, : self.size].T).to(self._basis) @ self._pending
 
     def aim_at_residual(self, ritz: RitzPairs, index: int) -> None:
         """Rotate the pending directions so that the first lies along the residual of a Ritz pair."""
@@ -109,6 +119,7 @@ class KrylovBasis:
         rest, row = self._pending[1:], self.size
         self._basis[row] = self._pending[0]
         self.size, self.unseen, self.products = row + 1, max(self.unseen - 1, 0), self.products + 1
+        self.degree += not self._restarted
         w = require_finite(self._matvec(self._pending[:1]))[0].clone()
         self._norm = max(self._norm, float(torch.linalg.vector_norm(w)))
         along, across = torch.zeros(self.size, dtype=torch.float64), torch.zeros(len(rest), dtype=torch.float64)
@@ -124,6 +135,7 @@ class KrylovBasis:
             self._pending, self._coupling = torch.cat([rest, w[None] / length]), coupling
         else:
             self._pending, self._coupling = rest, coupling[:-1]
+        self.invariant |= self.exhausted and not self._restarted
 
     def shrink(self, ritz: RitzPairs, kept: Tensor) -> None:
         """Replace the basis by some of its Ritz vectors."""
@@ -133,7 +145,7 @@ class KrylovBasis:
         self._coupling[:, count:] = 0
         self._projected.zero_()
         self._projected[:count, :count] = torch.diag(ritz.values[kept])
-        self.size = count
+        self.size, self._restarted = count, True
 
     def restart_randomly(self) -> None:
         """Add a random pending direction orthogonal to an exhausted space."""
@@ -143,6 +155,7 @@ class KrylovBasis:
             _orthogonalise(q, self._basis[: self.size])
         self._pending = (q / torch.linalg.vector_norm(q))[None]
         self._coupling = torch.zeros((1, self.capacity), dtype=torch.float64)
+        self._restarted = True
 
 
 def require_finite(products: Tensor) -> Tensor:

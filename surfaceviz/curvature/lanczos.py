@@ -15,15 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature.bounds.random_start import missed_distance, missed_fraction
 from surfaceviz.curvature.krylov import KrylovBasis, Matvec, RitzPairs
+from surfaceviz.records.convergence import has_converged
 
 # Ours.
 _FEWEST = 15  # products before any eigenvalue may converge; small residuals can be transient before
 _FEWEST_ZERO = 30  # products before an eigenvalue may count as 0 within its residual
 _STEADY = 0.15  # of the products: for so long an eigenvalue must have stayed within its tolerance
 _AT_ROUNDING = 1.1  # times the rounding: more products do not reduce such a residual
-_CHANCE = 0.01  # probability that an eigenvalue lies further beyond the ends than `_beyond`
-_MOST = 1000  # products by default
+CHANCE = 0.01  # probability that one of the two ends lies further out than `_beyond`
+_MOST, _MOST_EACH = 1000, 8  # products by default: the first number, or the second for each eigenvalue if that is more
 _KEPT = 0.4  # of the capacity, after a restart
 _NEAR_ZERO = 1e-3  # of ||A||: the smallest scale that a residual is compared with when the next vector is chosen
 
@@ -36,11 +38,15 @@ class ExtremeEigenpairs:
         eigenvalues: float64 (k,).
         vectors: unit rows (k, P).
         residuals: ||A v - lambda v||, float64 (k,).
-        converged: bool (k,).
+        converged: bool (k,); see `has_converged`.
         norm: the largest |Ritz value|, which approaches ||A|| from below.
         products: number of matrix-vector products.
         complete: whether these are all eigenvalues of the matrix.
-        beyond: the largest distance of an eigenvalue outside the found range, with 99% probability over start vectors.
+        beyond: the largest distance of an eigenvalue outside the range of all Ritz values, with 99% probability over
+            the random part of the start; infinite where nothing is known, as for a block of start vectors.
+        remainders: A v - lambda v, rows (k, P); empty if ``complete``.
+        listed_below, listed_above: all eigenvalues outside this interval are among these, each with all its copies,
+            with 99% probability; infinite where nothing is known.
     """
 
     eigenvalues: Tensor
@@ -51,6 +57,9 @@ class ExtremeEigenpairs:
     products: int
     complete: bool
     beyond: float
+    remainders: Tensor
+    listed_below: float = -math.inf
+    listed_above: float = math.inf
 
 
 def min_basis_size(top: int, bottom: int, starts: int = 1) -> int:
@@ -66,13 +75,14 @@ def extreme_eigenpairs(
     bottom: int,
     rtol: float = 1e-3,
     capacity: int = 256,
-    max_products: int = _MOST,
+    max_products: int | None = None,
     generator: torch.Generator | None = None,
+    random_part: float = 1.0,
 ) -> ExtremeEigenpairs:
     """Return the ``top`` largest and ``bottom`` smallest eigenvalues of a symmetric matrix.
 
-    An eigenvalue has converged when its residual is at most ``rtol`` |lambda|, or ``rtol`` ||A|| where |lambda| is
-    less than that. After ``max_products`` products the search stops, and unconverged eigenvalues are marked.
+    The search stops when all of them have converged, see `has_converged`, and have been steady for some products. After
+    ``max_products`` products the search stops, and unconverged eigenvalues are marked.
 
     Args:
         matvec: multiplies rows of vectors.
@@ -83,8 +93,9 @@ def extreme_eigenpairs(
         bottom: number of smallest eigenvalues.
         rtol: relative tolerance of the residual.
         capacity: largest number of basis vectors; a smaller one needs more products.
-        max_products: largest number of products.
+        max_products: largest number of products; by default 1000, or 8 for each eigenvalue if that is more.
         generator: random numbers for new directions when a Krylov space is exhausted.
+        random_part: norm of the random part of a single start vector over the norm of the whole; 0 if it is not random.
 
     Raises:
         ValueError: more eigenvalues than the matrix has, or too small a capacity.
@@ -100,12 +111,13 @@ def extreme_eigenpairs(
         )
     search = KrylovBasis(matvec, start, capacity, generator or torch.Generator().manual_seed(0))
     criterion = _Criterion(top=top, bottom=bottom, rtol=rtol, dimension=dimension)
+    most = max(_MOST, _MOST_EACH * (top + bottom)) if max_products is None else max_products
     copies, history = _MultiplicityCheck(), _RitzHistory()
     while True:
         if criterion.due(search) or search.products >= copies.next_check:
             ritz = search.ritz()
             selection = criterion.select(ritz, search.products, history)
-            if search.products >= max_products or _finished(search, copies, ritz, selection):
+            if search.products >= most or _finished(search, copies, ritz, selection):
                 break
             _redirect(search, ritz, selection)
         search.step()
@@ -114,24 +126,23 @@ def extreme_eigenpairs(
     return ExtremeEigenpairs(
         eigenvalues=ritz.values[indices], vectors=search.vectors(ritz, indices), residuals=ritz.residuals[indices],
         converged=converged, norm=selection.norm, products=search.products, complete=search.complete,
-        beyond=_beyond(ritz, search),
+        beyond=_beyond(search, ritz, random_part if len(start) == 1 else 0.0),
+        remainders=search.remainders(ritz, indices[:0] if search.complete else indices),
     )  # fmt: skip
 
 
-def _beyond(ritz: RitzPairs, search: KrylovBasis) -> float:
-    """Return how far outside the Ritz values eigenvalues may lie, with 99% probability.
+def _beyond(search: KrylovBasis, ritz: RitzPairs, random_part: float) -> float:
+    """Return how far outside the Ritz values eigenvalues may lie, with 99% probability for both ends together.
 
-    After k products from a random start, an end of the spectrum is missed by more than e of its width with a
-    probability of at most 1.648 sqrt(P) exp(-sqrt(e) (2k - 1)).
-
-    Source: Kuczynski & Wozniakowski, SIAM J. Matrix Anal. Appl. 13 (1992), theorem 4.2; we assume, without
-    proof, that restarts keep the bound.
+    Restarts keep the extreme Ritz vectors, so that the bound of the products before the first one holds. Half of the
+    probability of an error is left for `find_missed`, whose bound is the smaller one where it is known.
     """
     if search.complete:
         return 0.0
-    fraction = (math.log(1.648 * math.sqrt(search.dimension) / _CHANCE) / (2 * search.products - 1)) ** 2
-    width = float(ritz.values[-1] - ritz.values[0])
-    return fraction * width / (1 - 2 * fraction) if fraction < 0.5 else math.inf  # noqa: PLR2004  of the true width
+    if search.invariant and random_part:
+        return ritz.rounding
+    fraction = missed_fraction(search.degree, search.dimension, CHANCE / 4, random_part)
+    return missed_distance(fraction, search.highest - search.lowest)
 
 
 def _finished(search: KrylovBasis, copies: _MultiplicityCheck, ritz: RitzPairs, selection: _Selection) -> bool:
@@ -149,7 +160,7 @@ def _redirect(search: KrylovBasis, ritz: RitzPairs, selection: _Selection) -> No
         _shrink_if_full(search, ritz, selection)
         search.restart_randomly()
         return
-    if not selection.converged.all():
+    if not (selection.converged & selection.steady).all():
         search.aim_at_residual(ritz, selection.worst(ritz))
     _shrink_if_full(search, ritz, selection)
 
@@ -206,6 +217,7 @@ class _Selection:
 
     indices: Tensor
     converged: Tensor  # bool, one for each index
+    steady: Tensor  # likewise
     norm: float
     tolerance: float  # of the residual of an eigenvalue near 0
     complete: bool  # whether there are as many values as requested
@@ -213,12 +225,12 @@ class _Selection:
 
     @property
     def all_converged(self) -> bool:
-        """Whether all requested values exist and have converged."""
-        return self.complete and bool(self.converged.all())
+        """Whether all requested values exist, have converged and are steady."""
+        return self.complete and bool((self.converged & self.steady).all())
 
     def worst(self, ritz: RitzPairs) -> int:
         """Return the index of the requested Ritz pair that is farthest from convergence."""
-        open_ = self.indices[~self.converged]
+        open_ = self.indices[~(self.converged & self.steady)]
         scale = ritz.values[open_].abs().clamp(min=_NEAR_ZERO * self.norm)
         return int(open_[int((ritz.residuals[open_] / scale).argmax())])
 
@@ -248,15 +260,18 @@ class _Criterion:
         indices = torch.tensor([*low, *high], dtype=torch.int64)
         values, residuals = ritz.values[indices].abs(), ritz.residuals[indices]
         norm = float(ritz.values.abs().max())
+        converged = torch.from_numpy(has_converged(values.numpy(), residuals.numpy(), rtol=self.rtol, norm=norm))
         drift = history.drift(ritz.values[indices], products)
-        converged = (residuals <= self.rtol * values) & (drift <= self.rtol * values)
+        # Residuals can be transient: a value must not have moved for some products either.
+        steady = (residuals <= self.rtol * values) & (drift <= self.rtol * values)
         if products >= _FEWEST_ZERO:
-            near = values <= self.rtol * norm
-            converged |= near & (residuals <= self.rtol * norm) & (drift <= self.rtol * norm)
+            steady |= (values <= self.rtol * norm) & (drift <= self.rtol * norm)
         if products < _FEWEST:
-            converged = torch.zeros_like(converged)
+            steady = torch.zeros_like(steady)
         complete = len(indices) == self.top + self.bottom
-        stuck = complete and products >= _FEWEST and bool((residuals[~converged] <= _AT_ROUNDING * ritz.rounding).all())
+        open_ = ~(converged & steady)
+        stuck = complete and products >= _FEWEST and bool((residuals[open_] <= _AT_ROUNDING * ritz.rounding).all())
         return _Selection(
-            indices=indices, converged=converged, norm=norm, tolerance=self.rtol * norm, complete=complete, stuck=stuck
-        )
+            indices=indices, converged=converged, steady=steady, norm=norm, tolerance=self.rtol * norm,
+            complete=complete, stuck=stuck,
+        )  # fmt: skip

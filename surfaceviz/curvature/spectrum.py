@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature.bounds.missed import find_missed
 from surfaceviz.curvature.critical_points import judge_point
-from surfaceviz.curvature.density import negative_bounds, negative_share, quadrature, rademacher
+from surfaceviz.curvature.dense import DENSE_VECTORS, DenseSpectrum, dense_spectrum
 from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.probe_estimates import estimates_by_probes, exact_values
 from surfaceviz.curvature.spectrum_spec import SpectrumPoint, SpectrumSpec
-from surfaceviz.curvature.trace import HutchinsonTraces
-from surfaceviz.errors import MemoryShortError, NotFiniteError
-from surfaceviz.records import Density, FloatArray, Layers, Spectrum
-
-ZERO = 1e-6  # of ||H||: a smaller eigenvalue counts as 0 in the share of negative ones
-MAX_BASIS_SIZE = 256  # basis vectors; more would cost more than the products that they save; ours
+from surfaceviz.errors import NotFiniteError
+from surfaceviz.records import FloatArray, Spectrum
 
 
 def spectrum(
@@ -49,23 +48,82 @@ def spectrum(
     products_before = operator.products
     here = loss_gradient_at(operator, point)
     matvec = spectrum_matvec(operator, point, spec)
-    found = eigenpairs(matvec, operator, spec, start)
+    top, bottom = spec.counts(operator.layout.dimension)
+    whole = _whole(matvec, operator, spec)
+    found = _found(matvec, operator, spec, start, whole=whole)
     low, high = float(found.eigenvalues[0]), float(found.eigenvalues[-1])
     say(f"eigenvalues: {low:.5g} .. {high:.5g}, {found.products} products")
-    fields = dict(point.fields)
+    fields = {**point.fields, "notes": (*point.fields.get("notes", ()), *_notes(found, top + bottom))}
     if spec.density or spec.trace or spec.by_layer:
-        fields |= _by_probes(matvec, operator, point, spec, found=found)
-        say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g}")
+        if whole is None:
+            fields |= estimates_by_probes(matvec, operator, point, spec, found=found)
+        else:
+            fields |= exact_values(operator, point, spec, whole)
+        say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g} (standard error)")
     fields |= _along(operator, point, here, spec)
-    fields |= judge_point(operator, point, spec, here=here, found=found)
-    bottom = 0 if found.complete else spec.counts(operator.layout.dimension)[1]
+    fields |= judge_point(
+        operator, point, spec, here=here, found=found, counts=None if whole is None else whole.counts()
+    )
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
-        dimension=operator.layout.dimension, bottom=bottom, norm=found.norm, loss=here.loss,
+        dimension=operator.layout.dimension, bottom=0 if found.complete else bottom, norm=found.norm, loss=here.loss,
         operator=spec.operator, parameters=spec.parameters, normalised=spec.normalised, rtol=spec.rtol, seed=spec.seed,
-        products=operator.products - products_before, block=spec.block, beyond=found.beyond,
+        products=operator.products - products_before, block=spec.block, beyond=_beyond(found, top, bottom),
+        listed_below=_finite(found.listed_below), listed_above=_finite(found.listed_above),
         dtype=str(operator.dtype).removeprefix("torch."), **fields,
     ), found  # fmt: skip
+
+
+def _whole(matvec: Matvec, operator: Operator, spec: SpectrumSpec) -> DenseSpectrum | None:
+    """Return the whole matrix with all eigenvalues if the spec asks for it and memory permits it."""
+    dimension = operator.layout.dimension
+    if not spec.is_dense(dimension) or 8 * DENSE_VECTORS * dimension**2 > spec.memory:
+        return None
+    return dense_spectrum(
+        matvec, dimension, operator.dtype, with_vectors=2 * sum(spec.counts(dimension)) >= dimension,
+        seconds=spec.dense_seconds(dimension),
+    )  # fmt: skip
+
+
+def _found(
+    matvec: Matvec, operator: Operator, spec: SpectrumSpec, start: Tensor | None, *, whole: DenseSpectrum | None
+) -> ExtremeEigenpairs:
+    """Return the eigenpairs that a spec asks for, with all copies that a short second search finds."""
+    top, bottom = spec.counts(operator.layout.dimension)
+    if whole is not None:
+        return whole.eigenpairs(top, bottom, spec.rtol, operator.dtype)
+    found = eigenpairs(matvec, operator, spec, start, random_part=1.0 if start is None else 0.0)
+    capacity = spec.basis_capacity(operator.layout.dimension, operator.dtype, 0)
+    return find_missed(
+        matvec, found, top=top, bottom=bottom, rtol=spec.rtol, capacity=capacity, generator=spec.generator(5)
+    )
+
+
+def _beyond(found: ExtremeEigenpairs, top: int, bottom: int) -> float:
+    """Return how far an eigenvalue may lie outside the found range, at the ends that were looked for."""
+    low, high = float(found.eigenvalues[0]), float(found.eigenvalues[-1])
+    error = float(torch.linalg.vector_norm(found.residuals))
+    outside = max(
+        max(found.listed_above - high, error) if top else 0.0, max(low - found.listed_below, error) if bottom else 0.0
+    )
+    return 0.0 if found.complete else min(found.beyond, outside)
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def _notes(found: ExtremeEigenpairs, asked: int) -> tuple[str, ...]:
+    """Return a note if eigenvalues are missing or have not converged, or none."""
+    missing, open_ = asked - len(found.eigenvalues), int((~found.converged).sum())
+    if not missing and not open_:
+        return ()
+    short = f"only {len(found.eigenvalues)} of {asked} eigenvalues were found, and " if missing else ""
+    note = (
+        f"{short}{open_} of {len(found.eigenvalues)} eigenvalues have not converged in {found.products} products: ask "
+        "for fewer eigenvalues, or a larger --rtol, or for at least half of all, which are then computed at once"
+    )
+    return (note,)
 
 
 def loss_gradient_at(operator: Operator, point: SpectrumPoint) -> LossGradient:
@@ -88,9 +146,9 @@ def spectrum_matvec(operator: Operator, point: SpectrumPoint, spec: SpectrumSpec
 
 
 def eigenpairs(
-    matvec: Matvec, operator: Operator, spec: SpectrumSpec, start: Tensor | None = None
+    matvec: Matvec, operator: Operator, spec: SpectrumSpec, start: Tensor | None = None, *, random_part: float = 1.0
 ) -> ExtremeEigenpairs:
-    """Return the eigenpairs that a spec asks for.
+    """Return the eigenpairs that a spec asks for; see `extreme_eigenpairs` for ``random_part``.
 
     Raises:
         MemoryShortError: too little memory for the basis.
@@ -99,90 +157,15 @@ def eigenpairs(
     top, bottom = spec.counts(dimension)
     first = start_vectors(spec, dimension, operator.dtype) if start is None else start.to(operator.dtype)
     return extreme_eigenpairs(
-        matvec, first, top=top, bottom=bottom, rtol=spec.rtol, generator=_generator(spec, 1),
-        capacity=_basis_capacity(dimension, operator.dtype, spec.memory, min_basis_size(top, bottom, len(first))),
+        matvec, first, top=top, bottom=bottom, rtol=spec.rtol, generator=spec.generator(1), random_part=random_part,
+        capacity=spec.basis_capacity(dimension, operator.dtype, min_basis_size(top, bottom, len(first))),
     )  # fmt: skip
 
 
 def start_vectors(spec: SpectrumSpec, dimension: int, dtype: torch.dtype) -> Tensor:
     """Return the seeded random start vectors, rows (block, P)."""
     count = min(spec.block, dimension)
-    return torch.randn((count, dimension), generator=_generator(spec, 0), dtype=torch.float64).to(dtype)
-
-
-def _generator(spec: SpectrumSpec, stream: int) -> torch.Generator:
-    return torch.Generator().manual_seed((1_000_003 * spec.seed + stream) % 2**63)
-
-
-def _basis_capacity(dimension: int, dtype: torch.dtype, memory: int, least: int) -> int:
-    """Return the number of basis vectors that fit into memory, at most `MAX_BASIS_SIZE` unless more are needed.
-
-    Raises:
-        MemoryShortError: fewer than ``least`` fit.
-    """
-    each, least = dimension * torch.finfo(dtype).bits // 8, min(least, dimension)
-    if memory // each < least:
-        raise MemoryShortError(
-            f"{least} vectors over {dimension} parameters need {least * each / 2**20:,.1f} MB, but only "
-            f"{memory / 2**20:,.1f} MB are available for vectors; give more --memory, or fewer eigenvalues or steps"
-        )
-    return min(max(MAX_BASIS_SIZE, least), memory // each)
-
-
-def _by_probes(
-    matvec: Matvec, operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, found: ExtremeEigenpairs
-) -> dict[str, Any]:
-    """Return trace, expected curvature, density and layers, all from the same probes."""
-    layout, rules = operator.layout, []
-    if spec.density:
-        _basis_capacity(layout.dimension, operator.dtype, spec.memory, min(spec.steps, layout.dimension))
-    traces = HutchinsonTraces(found.eigenvalues, found.vectors)
-    generator = _generator(spec, 2)
-    for _ in range(spec.probes):
-        probe = rademacher(1, layout.dimension, generator, operator.dtype)
-        if spec.density:
-            rule = quadrature(matvec, probe, spec.steps)
-            rules.append(rule)
-            traces.add(probe[0], rule.products[0])
-        else:
-            traces.add(probe[0], matvec(probe)[0])
-    trace = traces.trace()
-    fields: dict[str, Any] = {"trace": trace.mean, "trace_stderr": trace.stderr, "probes": spec.probes}
-    if (rank := traces.effective_rank()) is not None:
-        fields |= {"effective_rank": rank.mean, "effective_rank_stderr": rank.stderr}
-    if spec.operator == "hessian" and spec.parameters in ("all", "weights"):
-        # The expected curvature along a random filter-normalised direction is tr DHD, the trace if D H D is the matrix.
-        expected = trace if spec.normalised else traces.trace(point.filter_scales.square())
-        fields |= {"expected": expected.mean, "expected_stderr": expected.stderr}
-    if rules:
-        nodes, weights = torch.cat([rule.nodes for rule in rules]), torch.cat([rule.weights for rule in rules])
-        share, error = negative_share(nodes, weights, ZERO * found.norm)
-        fields |= {"negative_share": share, "negative_share_stderr": error}
-        fields["negative_bounds"] = np.array(negative_bounds(nodes, weights, ZERO * found.norm))
-        fields["density"] = Density(nodes.numpy(), weights.numpy())
-    if spec.by_layer:
-        fields["layers"] = _layers(operator, point, spec, traces)
-    return fields
-
-
-def _layers(operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, traces: HutchinsonTraces) -> Layers:
-    """Return trace and top eigenvalue of each tensor's diagonal block."""
-    layout, rows = operator.layout, []
-    for name, entries in layout.slices().items():
-        trace, size = traces.block_trace(entries), entries.stop - entries.start
-        block, d = operator.block(entries), point.filter_scales[entries].to(operator.dtype)
-        scaled: Matvec = (lambda v, block=block, d=d: d * block(d * v)) if spec.normalised else block  # type: ignore[misc]
-        first = torch.randn((1, size), generator=_generator(spec, 3), dtype=torch.float64).to(operator.dtype)
-        capacity = _basis_capacity(size, operator.dtype, spec.memory, min_basis_size(1, 0))
-        found = extreme_eigenpairs(
-            scaled, first, top=1, bottom=0, rtol=spec.rtol, capacity=capacity, generator=_generator(spec, 4)
-        )
-        rows.append((name, size, trace.mean, trace.stderr, float(found.eigenvalues[-1]), float(found.residuals[-1])))
-    names, sizes, *columns = zip(*rows, strict=True)
-    means, stderr, top, residual = (np.array(column, dtype=np.float64) for column in columns)
-    return Layers(
-        names=names, sizes=np.array(sizes, dtype=np.int64), trace=means, trace_stderr=stderr, top=top, residual=residual
-    )
+    return torch.randn((count, dimension), generator=spec.generator(0), dtype=torch.float64).to(dtype)
 
 
 def _along(operator: Operator, point: SpectrumPoint, here: LossGradient, spec: SpectrumSpec) -> dict[str, Any]:

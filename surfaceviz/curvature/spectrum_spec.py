@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.hvp import OPERATORS
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import MemoryShortError, ProblemError
 
+MAX_BASIS_SIZE = 256  # basis vectors; more would cost more than the products that they save; ours
 _SMALL = 64  # parameters up to which all eigenvalues are computed, which proves the kind of a point; ours
+# Ours. All eigenvalues make a density exact. Their products are at most this multiple of the density's own; where they
+# are more than these, they may take so many seconds.
+_WORTH, _WORTH_SECONDS = 8, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,38 @@ class SpectrumSpec:
         top = min(5, dimension - (self.bottom or 0)) if self.top is None else self.top
         return top, min(1, dimension - top) if self.bottom is None else self.bottom
 
+    def is_dense(self, dimension: int) -> bool:
+        """Return whether to compute the whole matrix: for most of its eigenvalues, or for an exact density."""
+        return self.needs_most(dimension) or (self.density and dimension <= _WORTH * self.probes * self.steps)
+
+    def needs_most(self, dimension: int) -> bool:
+        """Return whether at least half of the eigenvalues are requested, and the matrix is not tiny."""
+        return dimension > _SMALL and 2 * sum(self.counts(dimension)) >= dimension
+
+    def dense_seconds(self, dimension: int) -> float:
+        """Return the seconds that the products of the whole matrix may take; infinite if no other way has fewer."""
+        cheap = self.needs_most(dimension) or dimension <= self.probes * self.steps
+        return math.inf if cheap else _WORTH_SECONDS
+
+    def generator(self, stream: int) -> torch.Generator:
+        """Return the random numbers of one purpose."""
+        return torch.Generator().manual_seed((1_000_003 * self.seed + stream) % 2**63)
+
+    def basis_capacity(self, dimension: int, dtype: torch.dtype, least: int) -> int:
+        """Return the number of basis vectors that fit into memory, at most `MAX_BASIS_SIZE` unless more are needed.
+
+        Raises:
+            MemoryShortError: fewer than ``least`` fit.
+        """
+        each, least = dimension * torch.finfo(dtype).bits // 8, min(least, dimension)
+        if self.memory // each < least:
+            raise MemoryShortError(
+                f"{least} vectors over {dimension} parameters need {least * each / 2**20:,.1f} MB, but only "
+                f"{self.memory / 2**20:,.1f} MB are available for vectors; give more --memory, or fewer eigenvalues or "
+                "steps"
+            )
+        return min(max(MAX_BASIS_SIZE, least), self.memory // each)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpectrumPoint:
@@ -100,6 +137,7 @@ class SpectrumPoint:
         all_parameters: whether the matrix is over all parameters that training changes.
         theta: the weights, (P,) float64.
         filter_scales: the diagonal of D, (P,) float64.
+        filter_numbers: the number of each entry's filter, int64 (P,); None if it is not known.
         directions: directions of the slice, rows (ndim, P) float64; None off a slice.
         fields: further fields of the record: place, split, samples, step, source, differences, notes.
         kinks: the operators at a kink or tie, in words; '' if there are none.
@@ -116,3 +154,4 @@ class SpectrumPoint:
     kinks: str = ""
     groups: Sequence[NDArray[np.int64]] = ()
     judged: bool = True
+    filter_numbers: Tensor | None = None

@@ -80,6 +80,24 @@ class HutchinsonTraces:
         return _mean_estimate(samples, float(self._control_mean[entries].sum()))
 
 
+def random_directions(scales: Tensor, numbers: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return random filter-normalised directions, rows (count, P) float64: on each filter, noise of the filter's norm.
+
+    Source: Li et al., arXiv 1712.09913, section 4.
+
+    Args:
+        scales: the diagonal of D, (P,): ||w_i|| / sqrt(n_i) on each filter.
+        numbers: the number of each entry's filter, int64 (P,).
+        count: how many.
+        generator: random numbers.
+    """
+    noise = torch.randn((count, len(scales)), generator=generator, dtype=torch.float64)
+    sums = torch.zeros((count, int(numbers.max()) + 1), dtype=torch.float64)
+    sums.index_add_(1, numbers, noise.square())
+    sizes = torch.bincount(numbers, minlength=sums.shape[1]).double()
+    return scales * noise * (sizes / sums).sqrt()[:, numbers]
+
+
 def _mean_estimate(samples: Tensor, control_mean: float) -> ProbeEstimate:
     count = len(samples)
     stderr = float(samples.std()) / math.sqrt(count) if count > 1 else math.nan

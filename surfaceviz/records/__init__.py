@@ -3,7 +3,13 @@
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.describe_slice import describe, describe_audit
-from surfaceviz.records.describe_spectrum import describe_spectrum, gradient_rows, negative_words
+from surfaceviz.records.describe_spectrum import (
+    describe_spectrum,
+    gradient_rows,
+    negative_words,
+    student_factor,
+    trace_words,
+)
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -43,4 +49,6 @@ __all__ = [
     "finished_level",
     "gradient_rows",
     "negative_words",
+    "student_factor",
+    "trace_words",
 ]  # fmt: skip

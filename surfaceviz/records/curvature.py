@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records.arrays import FloatArray, html_table
+from surfaceviz.records.convergence import has_converged
 from surfaceviz.records.describe_spectrum import describe_spectrum
 
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """A spectral density from stochastic Lanczos quadrature: one rule for each probe, unsmoothed.
+    """A spectral density, unsmoothed: a quadrature rule for each probe, or all eigenvalues with equal weights.
 
     Attributes:
-        nodes: shape (probes, steps); NaN after the end of an exhausted Krylov space.
-        weights: shape (probes, steps); rows sum to 1, and a weight without a node is 0.
+        nodes: shape (probes, steps); NaN after the end of an exhausted Krylov space. Shape (1, P): all eigenvalues.
+        weights: the same shape; rows sum to 1, and a weight without a node is 0.
     """
 
     nodes: FloatArray
@@ -54,7 +55,7 @@ class Spectrum:
         eigenvalues: the largest and smallest ones, or all, ascending, (k,).
         residuals: ||H v - lambda v|| for each unit vector v, (k,).
         converged: whether the residual is at most ``rtol`` |lambda|, or ``rtol`` ||H|| where |lambda| is less than
-            that (then lambda is 0 within the residual), (k,).
+            that, (k,).
         place: coordinates of the point on its slice, (ndim,); empty off a slice.
         dimension: the number of parameters P.
         bottom: number of eigenvalues from the bottom; the others are from the top.
@@ -74,12 +75,18 @@ class Spectrum:
         trace, trace_stderr: Hutchinson's estimate and its standard error over ``probes``.
         probes: the number of random vectors.
         effective_rank, effective_rank_stderr: tr(H)^2 / tr(H^2) from the same probes, and its standard error.
-        negative_share, negative_share_stderr: share of eigenvalues below -1e-6 ||H||, from the density's nodes, and its
-            standard error over probes.
-        negative_bounds: lower and upper bound of that share, (2,), from the weights that the nodes leave open near 0.
+        negative_share: share of eigenvalues below -``zero_threshold``: counted where the density holds all eigenvalues,
+            else the middle of ``negative_bounds``.
+        negative_share_stderr: 0 where the share is counted, else a quarter of the width of ``negative_bounds``.
+        negative_bounds: a 95% bracket of that share, (2,).
+        zero_share: share of eigenvalues within ``zero_threshold`` of 0, where all of them are known.
+        zero_threshold: |eigenvalue| up to which rounding can't tell an eigenvalue from 0; None in older files,
+            whose share and error were those of quadrature nodes, and had no known confidence.
         density: the spectral density.
         layers: the curvature of each tensor.
         expected, expected_stderr: expected curvature along a random filter-normalised direction, tr DHD.
+        expected_spread, expected_directions: standard deviation of the curvature along single random directions, and
+            the number of drawn directions that it is from.
         along: the Hessian in slice coordinates, (ndim, ndim).
         slope: the gradient in slice coordinates, (ndim,).
         differences: second differences of the slice's values along each axis, (ndim,); NaN if undefined.
@@ -91,7 +98,10 @@ class Spectrum:
         weights_sha256: fingerprint of the weights.
         dtype: dtype of the computation.
         block: number of start vectors.
-        beyond: largest distance of an eigenvalue outside the found range, with 99% probability over start vectors.
+        beyond: largest distance of an eigenvalue outside the found range, at the ends that were looked for, with 99%
+            probability over start vectors; infinite where nothing is known.
+        listed_below, listed_above: all eigenvalues outside this interval are among those found, with all their copies,
+            with 99% probability over start vectors; None where that was not checked.
         notes: warnings about the values.
         gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace.
         gradient_groups: number of random groups of samples that it comes from.
@@ -151,6 +161,12 @@ class Spectrum:
     newton_decrement: float | None = None
     newton_pairs: int | None = None
     newton_left_out: float | None = None
+    zero_share: float | None = None
+    zero_threshold: float | None = None
+    expected_spread: float | None = None
+    expected_directions: int | None = None
+    listed_below: float | None = None
+    listed_above: float | None = None
 
     @property
     def lambda_max(self) -> float:
@@ -182,10 +198,14 @@ class Spectrum:
             return "theta"
         return f"({', '.join(f'{x:g}' for x in self.place)})"
 
+    @property
+    def top(self) -> int:
+        """The number of eigenvalues that were looked for at the top."""
+        return len(self.eigenvalues) - (0 if self.whole else self.bottom)
+
     def is_zero(self, k: int) -> bool:
-        """Return whether the k-th eigenvalue is 0 within its residual: converged relative to ||H||, not to itself."""
-        value, residual = abs(float(self.eigenvalues[k])), float(self.residuals[k])
-        return bool(self.converged[k]) and (residual > self.rtol * value or value == 0)
+        """Return whether the residual of the k-th eigenvalue can't tell it from 0."""
+        return abs(float(self.eigenvalues[k])) <= float(self.residuals[k])
 
     def __repr__(self) -> str:
         ends = f"{self.eigenvalues[0]:.4g} .. {self.eigenvalues[-1]:.4g}"
@@ -206,6 +226,8 @@ class HessianMap:
         gradient_norm: likewise.
         products: matrix-vector products of each point, likewise, int64.
         origin: uint8, 0 missing, 1 evaluated.
+        beyond: largest distance of an eigenvalue outside lambda_min .. lambda_max, at each point with 99% probability
+            over its random start vector, likewise; infinite where nothing is known, None in older files.
         provenance: split, samples, operator, parameters, normalised, rtol, seed, start.
     """
 
@@ -218,6 +240,7 @@ class HessianMap:
     products: NDArray[np.int64]
     origin: NDArray[np.uint8]
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    beyond: FloatArray | None = None
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.origin.shape))
@@ -230,11 +253,26 @@ class HessianMap:
 
     @property
     def unconverged(self) -> int:
-        """The number of points where an eigenvalue has not converged: to ``rtol`` of itself, or of ||H|| near 0."""
+        """The number of points where an eigenvalue has not converged; see `has_converged`."""
         rtol, norm = float(self.provenance.get("rtol", 0)), np.maximum(np.abs(self.lambda_max), np.abs(self.lambda_min))
         pairs = ((self.lambda_max, self.residual_max), (self.lambda_min, self.residual_min))
-        open_ = [r > rtol * np.where(np.abs(v) <= rtol * norm, norm, np.abs(v)) for v, r in pairs]
-        return int(np.count_nonzero(open_[0] | open_[1]))
+        done = [has_converged(values, residuals, rtol=rtol, norm=norm) for values, residuals in pairs]
+        return int(np.count_nonzero(~(done[0] & done[1]) & np.isfinite(norm)))
+
+    @property
+    def beyond_words(self) -> str:
+        """How far outside the two eigenvalues others may lie, as text."""
+        if self.beyond is None:
+            return "how far outside of these eigenvalues lie is not known"
+        width = self.lambda_max - self.lambda_min
+        known = np.isfinite(self.beyond) & (width > 0)
+        if not known.any():
+            return "how far outside of these eigenvalues lie is not known"
+        share = self.beyond[known] / width[known]
+        return (
+            f"at a point, with 99% probability no eigenvalue lies outside lambda_min .. lambda_max by more than "
+            f"{np.median(share):.2g} of their distance (median; at most {share.max():.2g})"
+        )
 
     @property
     def ratio(self) -> FloatArray:

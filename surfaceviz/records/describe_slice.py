@@ -53,6 +53,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     if surface.hessian_map is not None:
         measured = int(np.count_nonzero(surface.hessian_map.origin))
         rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
+        rows.append(("", surface.hessian_map.beyond_words))
     if surface.trajectory is not None:
         rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
     told = {"level", *(f"{name}_level" for name in surface.levels)}

@@ -105,7 +105,7 @@ def _copied(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     """Return a note where two parts differ within rounding; refuse where they are of other slices."""
     a, b = like.provenance, part.provenance
-    keys = sorted(k for k in (a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS if not k.endswith("_loss_level"))
+    keys = sorted(k for k in (a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS if not _describes_the_run(k))
     differing = [
         f"{k} is {_short(b.get(k))} there, {_short(a.get(k))} in {first}" for k in keys if a.get(k) != b.get(k)
     ]
@@ -124,6 +124,11 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     if not how and not (same_directions and like.centre == part.centre):
         how.append("kind of machine")
     return f"parts differ in {', '.join(how)}: values agree within rounding" if how else str(b.get("rounding", ""))
+
+
+def _describes_the_run(key: str) -> bool:
+    """Return whether an attribute follows from what is compared, or tells of a part's own check in float64."""
+    return key.endswith("_loss_level") or "float64_" in key
 
 
 def _directions_within_rounding(first: str, name: str) -> bool:

@@ -30,7 +30,7 @@ def encode_map(group: h5py.Group, hessian_map: HessianMap) -> None:
     for name, axis in zip(AXIS_NAMES, hessian_map.axes, strict=False):
         group.create_dataset(name, data=axis).make_scale(name)
     encode_fields(group, hessian_map, skip=("axes", "provenance"))
-    for name in array_fields(HessianMap):
+    for name in _present(hessian_map):
         for dimension, axis_name in zip(group[name].dims, AXIS_NAMES, strict=False):
             dimension.attach_scale(group[axis_name])
 
@@ -44,8 +44,13 @@ def decode_map(group: h5py.Group) -> HessianMap:
     axes = tuple(np.asarray(read_dataset(group[name])) for name in AXIS_NAMES if name in group)
     hessian_map = decode_fields(group, HessianMap, axes=axes, provenance=decode_provenance(group))
     shape = tuple(len(axis) for axis in axes)
-    for name in array_fields(HessianMap):
+    for name in _present(hessian_map):
         found = getattr(hessian_map, name).shape
         if found != shape:
             raise ValueError(f"got hessian_map/{name} of shape {found}; expected the shape of its axes, {shape}")
     return hessian_map
+
+
+def _present(hessian_map: HessianMap) -> list[str]:
+    """Return the names of the arrays of a map; older files lack some."""
+    return [name for name in array_fields(HessianMap) if getattr(hessian_map, name) is not None]

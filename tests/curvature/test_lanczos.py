@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import extreme_eigenpairs
-from surfaceviz.curvature.density import negative_bounds, quadrature, rademacher
+from surfaceviz.curvature.bounds.negative_share import mass_below
+from surfaceviz.curvature.density import quadrature, rademacher
 from surfaceviz.errors import NotFiniteError
 
 
@@ -210,7 +211,7 @@ def test_the_bounds_of_the_negative_share_hold_for_a_probes_own_measure() -> Non
         probe = rademacher(1, 200, torch.Generator().manual_seed(seed), torch.float64)
         rules = quadrature(matrix, probe, 15)
         true = ((vectors.T @ probe[0].numpy())[values < -0.02] ** 2).sum() / 200
-        low, high = negative_bounds(rules.nodes, rules.weights, 0.02)
+        low, high = mass_below(rules.diagonal[0], rules.off_diagonal[0], -0.02)
         assert low - 1e-12 <= true <= high + 1e-12
 
 

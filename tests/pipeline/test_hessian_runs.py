@@ -189,7 +189,8 @@ def test_the_same_run_twice_gives_the_same_bits() -> None:
     assert first.density is not None
     assert second.density is not None
     assert first.density.nodes.tobytes() == second.density.nodes.tobytes()
-    assert first.trace != _hessian("mine.py:mlp", density=True, steps=8, seed=4).trace
+    estimated = [_hessian("mine.py:mlp", trace=True, seed=s).trace for s in (3, 3, 4)]
+    assert estimated[0] == estimated[1] != estimated[2]
 
 
 @pytest.mark.slow

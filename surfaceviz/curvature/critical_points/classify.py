@@ -32,6 +32,8 @@ class PointEvidence:
         products: number of matrix-vector products used.
         operator: ``hessian`` or ``ggn``.
         subset: the pattern of the parameters, if these are not all.
+        counts: the numbers of negative, zero and positive eigenvalues of the whole matrix, if they are known.
+        sought_below: whether the smallest eigenvalues were looked for.
     """
 
     gradient_norm: float
@@ -46,6 +48,8 @@ class PointEvidence:
     products: int
     operator: str = "hessian"
     subset: str = ""
+    counts: tuple[int, int, int] | None = None
+    sought_below: bool = True
 
     @property
     def zero(self) -> FloatArray:
@@ -170,17 +174,20 @@ def _open_words(evidence: PointEvidence) -> str:
 
 def _signs(evidence: PointEvidence) -> str:
     """Return a text on the signs of the eigenvalues."""
-    negative, zero, positive = _counts(evidence)
-    if evidence.complete:
+    whole = evidence.complete or evidence.counts is not None
+    negative, zero, positive = evidence.counts if not evidence.complete and evidence.counts else _counts(evidence)
+    if whole:
         named = [(negative, "negative"), (zero, "0"), (positive, "positive")]
         parts = [f"{count} {'is' if count == 1 else 'are'} {word}" for count, word in named if count]
         # the verb appears once: "1 is negative, 1 positive"
         text = ", ".join([parts[0], *(part.replace(" is ", " ").replace(" are ", " ") for part in parts[1:])])
-        return f"of {len(evidence.eigenvalues)} eigenvalues {text}"
+        return f"of {negative + zero + positive} eigenvalues {text}"
     if negative and positive:
         return f"the curvature has both signs ({evidence.eigenvalues[0]:.3g} and {evidence.eigenvalues[-1]:.3g})"
     if negative:
         return f"there is negative curvature ({evidence.eigenvalues[0]:.3g}), and no positive was found"
+    if not evidence.sought_below:
+        return "negative curvature was not looked for"
     return f"no negative curvature was found in {evidence.products} products, which does not prove that there is none"
 
 

@@ -36,6 +36,7 @@ class PointJudge:
         here: loss and gradient.
         found: the eigenpairs, of D A D if the spec says so.
         error: the sampling error of the gradient, if known.
+        counts: the numbers of negative, zero and positive eigenvalues, if all are known.
     """
 
     operator: Operator
@@ -44,6 +45,7 @@ class PointJudge:
     here: LossGradient
     found: ExtremeEigenpairs
     error: SamplingError | None
+    counts: tuple[int, int, int] | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the record on the kind of the point and on its gradient."""
@@ -75,7 +77,8 @@ class PointJudge:
             eigenvalues=self.found.eigenvalues.numpy(), residuals=self.found.residuals.numpy(),
             norm=self.found.norm, eps=torch.finfo(self.operator.dtype).eps, complete=self.found.complete,
             products=self.found.products, operator=self.spec.operator,
-            subset="" if self.point.all_parameters else self.spec.parameters,
+            subset="" if self.point.all_parameters else self.spec.parameters, counts=self.counts,
+            sought_below=self.found.complete or self.spec.counts(self.operator.layout.dimension)[1] > 0,
         )  # fmt: skip
 
     def _gradient(self) -> Tensor:
@@ -180,8 +183,13 @@ def _joined(kinks: str, fault: str) -> str:
 
 
 def judge_point(
-    operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, here: LossGradient, found: ExtremeEigenpairs
-) -> dict[str, Any]:
-    """Return the kind of a point, the reason, and what is known of its gradient, as fields of a record."""
+    operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, here: LossGradient, found: ExtremeEigenpairs,
+    counts: tuple[int, int, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the kind of a point, the reason, and what is known of its gradient, as fields of a record.
+
+    ``counts`` are the numbers of negative, zero and positive eigenvalues, if all eigenvalues are known.
+    """
     error = operator.sampling_error(point.groups)
-    return PointJudge(operator=operator, point=point, spec=spec, here=here, found=found, error=error).fields()
+    judge = PointJudge(operator=operator, point=point, spec=spec, here=here, found=found, error=error, counts=counts)
+    return judge.fields()

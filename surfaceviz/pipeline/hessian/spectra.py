@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import (
+    DENSE_VECTORS,
     MAX_BASIS_SIZE,
     Operator,
     SampleShare,
@@ -58,7 +59,10 @@ def divide_memory(targets: HessianTargets, request: HessianRequest, *, bases: in
     """Return the memory for basis vectors and for graphs."""
     each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
     wanted = request.spectrum
-    most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(targets.layout.dimension), wanted.block), wanted.steps)
+    dimension = targets.layout.dimension
+    most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(dimension), wanted.block), wanted.steps)
+    if wanted.is_dense(dimension):
+        most = max(most, 8 * DENSE_VECTORS * dimension**2 // each + 1)
     return MemoryBudget.of(request.memory, each, most=most, bases=bases, processes=processes)
 
 
@@ -86,6 +90,8 @@ def compute_spectra(
             groups = random_groups(len(given) or targets.split.count, single=bool(given))
             site = replace(site, kinks=kinks, groups=groups)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
+            for note in record.notes[len(site.fields.get("notes", ())) :]:
+                reporter.warn(note)
             yield record
 
 

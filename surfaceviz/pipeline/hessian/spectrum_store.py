@@ -165,7 +165,9 @@ def satisfies(record: Spectrum, wanted: SpectrumSpec) -> bool:
     return (
         enough
         and (not needs_probes(wanted) or record.probes == wanted.probes)
-        and (not wanted.density or nodes == (wanted.probes, min(wanted.steps, record.dimension)))
+        and (
+            not wanted.density or nodes in ((wanted.probes, min(wanted.steps, record.dimension)), (1, record.dimension))
+        )
         and (not wanted.by_layer or record.layers is not None)
         and (wanted.weight_decay is None or record.weight_decay == wanted.weight_decay)
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz import evaluate
-from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_scales, parameter_layout
+from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
 from surfaceviz.pipeline.hessian.request import HessianRequest
@@ -78,11 +78,13 @@ class HessianTargets:
     def site(self, number: int) -> SpectrumPoint:
         """Return the input of the spectrum at a point."""
         theta = self.points[number].make()
+        own = {name: theta[name].cpu() for name in self.layout.names}
         common = {"split": self.split.name, "samples": self.split.count}
         return SpectrumPoint(
             number=number, all_parameters=self.all_parameters,
             theta=self.layout.of(theta).double().cpu(),
-            filter_scales=filter_scales({n: theta[n].cpu() for n in self.layout.names}, self.filters, self.layout),
+            filter_scales=filter_scales(own, self.filters, self.layout),
+            filter_numbers=filter_numbers(own, self.filters, self.layout),
             directions=self.directions, fields={**common, **self.points[number].fields},
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from surfaceviz.records import Curvature, FloatArray, Spectrum
+from surfaceviz.records import Curvature, FloatArray, Spectrum, student_factor
 from surfaceviz.render.style import scaled
 
 _WIDE = 20.0  # a span of positive values above which they are drawn on a log scale, as losses are
@@ -18,7 +18,7 @@ _WIDE = 20.0  # a span of positive values above which they are drawn on a log sc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvatureQuantity:
-    """What a panel shows of each spectrum: a value, maybe its standard error, maybe a doubt."""
+    """What a panel shows of each spectrum: a value, maybe its 95% error, maybe a doubt."""
 
     label: str
     value: Callable[[Spectrum], float | None]
@@ -26,12 +26,16 @@ class CurvatureQuantity:
     sure: Callable[[Spectrum], bool] = lambda _: True
 
 
+def _trace_error(s: Spectrum) -> float | None:
+    return None if s.trace_stderr is None else student_factor(s.probes) * s.trace_stderr
+
+
 SHARPNESS = CurvatureQuantity(
     label=r"$\lambda_{\max}$", value=lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1])
 )
 QUANTITIES = (
     SHARPNESS,
-    CurvatureQuantity(label="trace", value=lambda s: s.trace, error=lambda s: s.trace_stderr),
+    CurvatureQuantity(label="trace", value=lambda s: s.trace, error=_trace_error),
     CurvatureQuantity(label="gradient norm", value=lambda s: s.gradient_norm),
 )
 
@@ -70,8 +74,8 @@ def draw_quantity(
 ) -> Line2D:
     """Draw a quantity against the time of training and return its line.
 
-    A marker is a checkpoint, hollow where the eigenvalue did not converge; the band is one standard error to
-    either side.
+    A marker is a checkpoint, hollow where the eigenvalue did not converge; the band is the 95% interval by Student's
+    t to either side.
 
     Args:
         ax: the axes to draw on.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import Slice, Spectrum, gradient_rows, negative_words
+from surfaceviz.records import Slice, Spectrum, gradient_rows, negative_words, trace_words
 from surfaceviz.render.annotate import spectra_on_slice
 from surfaceviz.render.report.json_arrays import encode_array, json_number
 from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, choose_scale, rule_of, smoothed
@@ -83,8 +83,7 @@ def _facts(s: Spectrum) -> list[tuple[str, str]]:
     ]
     rows += [(label or "gradient", text) for label, text in gradient_rows(s)]
     if s.trace is not None:
-        error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g} ({s.probes} probes)"
-        rows.append(("trace", f"{s.trace:.5g}{error}"))
+        rows.append(("trace", trace_words(s).replace("+-", "\N{PLUS-MINUS SIGN}")))
     if s.negative_share is not None:
         rows.append(("negative eigenvalues", negative_words(s)))
     if s.along is not None:

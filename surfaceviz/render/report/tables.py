@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum
+from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, student_factor
 from surfaceviz.records.second_differences import second_difference
 
 _RISE = 0.1  # rise of the loss that defines a width; the same as in `surfaceviz sharpness`
@@ -57,7 +57,8 @@ def _of_spectrum(s: Spectrum) -> dict[str, str]:
         f"gradient norm ({s.split})": _text(s.gradient_norm),
     }
     if s.trace is not None:
-        error = "" if s.trace_stderr is None else f" \N{PLUS-MINUS SIGN} {s.trace_stderr:.2g}"
+        half = student_factor(s.probes) * (s.trace_stderr or 0.0)
+        error = f" \N{PLUS-MINUS SIGN} {half:.2g} (95%)" if half > 0 else ""
         rows[f"trace {letter}"] = _text(s.trace) + error
     if s.along is not None:
         rows |= {

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
-from surfaceviz.records import Spectrum
+from surfaceviz.records import Spectrum, student_factor
 from surfaceviz.render.spectra.smoothed_density import EigenvalueScale, rule_of, smoothed
 from surfaceviz.render.style import scaled
 
@@ -164,11 +164,11 @@ def _words(spectrum: Spectrum) -> list[str]:
         rf"$\lambda_{{\min}}$ {matrix} {format_number(s.lambda_min)}{_doubt(s, 0)}",
     ]
     if s.trace is not None:
-        error = s.trace_stderr
-        known = error is not None and np.isfinite(error)
+        error = student_factor(s.probes) * (s.trace_stderr or 0.0)
+        known = np.isfinite(error) and error > 0
         lines.append(
             f"trace {format_number(s.trace)}"
-            + (f" \N{PLUS-MINUS SIGN} {format_number(error or 0.0, 2)}" if known else "")
+            + (f" \N{PLUS-MINUS SIGN} {format_number(error, 2)} (95%)" if known else "")
         )
     lines.append(f"|gradient| {format_number(s.gradient_norm, 2)}")
     return [" ".join(line.split()) for line in lines]
