@@ -35,13 +35,14 @@ from torch import nn
 
 import surfaceviz
 from surfaceviz.records import FloatArray, Slice
-from surfaceviz.refine import LossError, RefinementGoal, RefinementResult, refinement
+from surfaceviz.refine import JudgedMetric, LossError, RefinementGoal, RefinementResult, refinement
 from surfaceviz.reporting import QuietReporter
 from surfaceviz.zoo.datasets import idx_folder
 from surfaceviz.zoo.training import Recipe, train
 
 KEPT = Path(__file__).parent.parent / "build" / "refine"
 CLASSES = 10
+STEP = 1 / 360  # of the smaller split's accuracy
 # (grid, tolerance) -> at least, aim: the share of points evaluated
 SHARES = {(51, 0.02): (0.25, 0.15), (51, 0.05): (0.15, 0.09), (101, 0.02): (0.09, 0.05), (101, 0.05): (0.06, 0.03)}
 COVERED, TIMES = 36, (8.0, 20.0)
@@ -85,26 +86,28 @@ LISTED = (
 def refined(full: Slice, tolerance: float, step: int = 1) -> tuple[RefinementResult, float, dict[str, float]]:
     """Return a refinement answered from a full grid, its own seconds, and the levels."""
     axes = [axis[::step] for axis in full.axes]
-    losses = {name: array[::step, ::step] for name, array in full.values.items() if name.endswith("_loss")}
-    centre = {name: full.centre[name] for name in losses}
+    values = {name: array[::step, ::step] for name, array in full.values.items()}
+    centre = {name: full.centre[name] for name in values if name.endswith("_loss")}
     levels = {name: max(10 * loss, float(np.log(CLASSES))) for name, loss in centre.items()}
+    others = {name: JudgedMetric(full.loss_of(name), STEP) for name in values if name not in levels}
     begun = time.perf_counter()
-    course = refinement(axes, RefinementGoal(tolerance=tolerance, levels=levels, centre=centre))
+    course = refinement(axes, RefinementGoal(tolerance=tolerance, levels=levels, centre=centre, metrics=others))
     asked = next(course)
     while True:
         try:
-            asked = course.send({name: array.flat[asked.indices] for name, array in losses.items()})
+            asked = course.send({name: array.flat[asked.indices] for name, array in values.items()})
         except StopIteration as stop:
             return stop.value, time.perf_counter() - begun, levels
 
 
 def errors(full: Slice, result: RefinementResult, levels: dict[str, float], step: int = 1) -> FloatArray:
-    """Return the larger of the losses' errors at each interpolated point, by the definition."""
+    """Return the larger of the losses' errors at each interpolated point that is drawn as known, by the definition."""
     worst: FloatArray = np.zeros(0)
+    shown = np.logical_or.reduce([result.filled[name].reshape(-1) <= level for name, level in levels.items()])
     for name, level in levels.items():
         truth = full.values[name][::step, ::step].reshape(-1)
         measure = LossError.of(truth[result.evaluated], level=level, centre=full.centre[name])
-        rest = np.setdiff1d(np.arange(truth.size), result.evaluated)
+        rest = np.setdiff1d(np.flatnonzero(shown), result.evaluated)
         clipped = np.minimum(truth[rest], level)
         guess = np.minimum(result.filled[name].reshape(-1)[rest], level)
         error = np.abs(guess - clipped) / np.maximum(clipped - measure.minimum, measure.floor)

@@ -46,7 +46,8 @@ def slice_warnings(plan: Plan, surface: Slice) -> list[str]:
     name = f"{plan.splits[0].name}_loss"
     losses, centre = surface.values[name], surface.centre[name]
     losses = np.where(surface.origin == EVALUATED, losses, np.nan)
-    lower = losses < centre - 1e-6 * max(abs(centre), 1e-12)
+    rounding = max(1e-6 * max(abs(centre), 1e-12), 2 * float(surface.provenance.get(f"{name}_float64_error", 0.0)))
+    lower = losses < centre - rounding
     if isinstance(plan.request.directions, Toward) or not lower.any():
         return []
     index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)

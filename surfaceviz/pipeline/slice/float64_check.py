@@ -25,7 +25,7 @@ from surfaceviz.reporting import Reporter
 
 _MOST, _FEWEST = 6, 3  # points besides the centre; ours
 _SAMPLES, _TIMED = 256, 64  # of each split, at least; by which a point is timed
-_SHARE = 0.03  # of the run's time that the check may take without being said
+CHECK_SHARE = 0.03  # of the run's time that the check may take without being said
 _UNNOTICED = 0.5  # seconds that are not worth a line
 _MARK = "float64_"  # in the names of its attributes
 _SHARE_OF_MEMORY = 0.5  # of what is available
@@ -69,9 +69,9 @@ def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> 
     sizes = [split.count for split in plan.splits]
     places, limit = _places(plan), None
     one = _seconds_a_point(plan)  # in both dtypes, on all samples
-    count = int(_SHARE * seconds / max(one, 1e-9)) - 1
+    count = int(CHECK_SHARE * seconds / max(one, 1e-9)) - 1
     if count < _FEWEST:
-        affordable = int(max(sizes) * _SHARE * seconds / (one * (1 + _FEWEST)))
+        affordable = int(max(sizes) * CHECK_SHARE * seconds / (one * (1 + _FEWEST)))
         limit = max(_SAMPLES, affordable) if max(_SAMPLES, affordable) < max(sizes) else None
     places = places[: min(max(count, _FEWEST), _MOST)]
     run, exact = (_values(plan, context, places) for context in precision_contexts(plan, limit))
@@ -85,8 +85,8 @@ def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> 
         comparison = _Comparison.of(run[name], exact[name], level)
         attributes |= {f"{name}_float64_error": comparison.value, f"{name}_float64_rise_error": comparison.rise}
         warnings += comparison.warnings(name, plan.dtype)
-    slow = f"the check in float64 took {spent:.1f} s, more than {_SHARE:.0%} of the run"
-    said = (slow,) if spent > max(_UNNOTICED, _SHARE * seconds) else ()
+    slow = f"the check in float64 took {spent:.1f} s, more than {CHECK_SHARE:.0%} of the run"
+    said = (slow,) if spent > max(_UNNOTICED, CHECK_SHARE * seconds) else ()
     return PrecisionCheck(attributes, said, tuple(warnings))
 
 

@@ -12,6 +12,7 @@ from surfaceviz import evaluate, store
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
 from surfaceviz.pipeline.slice.diagnostics import fixed_tensor_lines
+from surfaceviz.pipeline.slice.float64_check import CHECK_SHARE
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import refuse_other_run
 from surfaceviz.pipeline.slice.run import SliceResult
@@ -64,7 +65,7 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
         seconds = (time.monotonic() - begun) / engine.group
     points = len(own_points(plan))
     processes = worker_count(workers, points, points * seconds)
-    total = starting + points * seconds / processes
+    total = starting + (1 + CHECK_SHARE) * points * seconds / processes
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     processes_text = f"{processes} process{'es' if processes > 1 else ''}"
@@ -78,7 +79,7 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
         ("memory", f"{_size(weights)} of weights, {_size(data)} of data; {_peak()}{processes_text}"),
         (
             "time",
-            f"{seconds:.3g} s a point; at most about {total:.0f} s with {processes_text}, {engine.name}",
+            f"{seconds:.3g} s a point; about {total:.0f} s with {processes_text}, {engine.name}",
         ),
         ("output", _output(plan)),
     ]
