@@ -159,7 +159,7 @@ def test_spectra_are_numbered_over_files_and_densities_integrate_to_one() -> Non
     assert found[1]["density"] is None
     assert [each["value"] for each in found[0]["eigenvalues"]] == [-1.5, 3.0, 20.0]
     assert [each["converged"] for each in found[0]["eigenvalues"]] == [True, False, True]
-    assert dict(found[0]["facts"])["trace"].startswith("22 \N{PLUS-MINUS SIGN} 0.5")
+    assert dict(found[0]["facts"])["trace"].startswith("22 \N{PLUS-MINUS SIGN} 2.2 (95% by Student's t, 3 probes)")
     assert found[0]["axis"] == found[2]["axis"]  # they compare
 
 
@@ -180,7 +180,7 @@ def test_the_sharpness_table_tells_what_files_tell_and_no_more() -> None:
     assert table["columns"] == ["at theta", "a", "b"]
     assert rows["train loss"] == ["0.1", "0.1"]
     assert rows["lambda_max (H, train)"] == ["20", "-"]
-    assert rows["trace (H, train)"] == ["22 \N{PLUS-MINUS SIGN} 0.5", "-"]
+    assert rows["trace (H, train)"] == ["22 \N{PLUS-MINUS SIGN} 2.2 (95%)", "-"]
     assert rows["d'Hd along beta (train)"] == ["20", "-"]
     assert rows["second difference along alpha (train loss)"] == ["2 (step 0.1)", "8 (step 0.1)"]
     assert rows["second difference along beta (train loss)"] == ["20 (step 0.1)", "80 (step 0.1)"]

@@ -293,7 +293,7 @@ def test_spectra_are_chosen_by_list_and_by_click_and_their_point_lights_up(page:
         page.mouse.up()
     assert page.input_value("#point") == "0"
     assert len(trace(page, "#density", "density")["x"]) == 600
-    assert "22 \N{PLUS-MINUS SIGN} 0.5 (3 probes)" in page.inner_text("#facts")
+    assert "22 \N{PLUS-MINUS SIGN} 2.2 (95% by Student's t, 3 probes)" in page.inner_text("#facts")
 
 
 def test_clicking_a_surface_cuts_it_there(page: Page) -> None:

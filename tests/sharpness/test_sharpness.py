@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import oracles
@@ -36,6 +37,8 @@ from surfaceviz.sharpness_measures.table import change_text, measurement_text
 from surfaceviz.sharpness_measures.theta_curvature import theta_curvature
 
 CPU = torch.device("cpu")
+
+QUICK: Any = {"starts": 1, "iterations": 3}  # of the searches for a worst case, where they are not what is tested
 
 
 def _objective(problem: Problem, batch: int = 128) -> tuple[Objective, Theta]:
@@ -322,7 +325,7 @@ def test_layer_rescaling_moves_the_hessian_as_algebra_has_it_and_not_dhd() -> No
     factors = {"0.weight": 4.0, "0.bias": 4.0, "2.weight": 0.25, "2.bias": 1.0}
     inverse = np.concatenate([np.full(p.numel(), 1 / factors[name]) for name, p in named.items()])
     scales = np.concatenate([_filter_scale(p) for p in named.values()])
-    found = surfaceviz.sharpness(problem)
+    found = surfaceviz.sharpness(problem, **QUICK)
     layer = found.rescaled("layer")
 
     def top(matrix: Array) -> float:
@@ -349,7 +352,7 @@ def test_neuron_rescaling_moves_dhd_as_algebra_has_it() -> None:
     inverse = np.concatenate([(p / neuron[name]).reshape(-1).numpy() for name, p in named.items()])
     assert set(inverse[-2:]) == {1.0}
     diagonal = np.concatenate([_filter_scale(neuron[name]) for name in named]) * inverse
-    change = surfaceviz.sharpness(problem).rescaled("neuron").changes["lambda_max_normalised"]
+    change = surfaceviz.sharpness(problem, **QUICK).rescaled("neuron").changes["lambda_max_normalised"]
     moved = float(np.linalg.eigvalsh(diagonal[:, None] * hessian * diagonal)[-1])
     assert change.after.value == pytest.approx(moved, rel=1e-5)
     assert change.verdict == "changes"
@@ -361,8 +364,9 @@ def _filter_scale(p: Tensor) -> Array:
     return np.asarray((p.norm(dim=1, keepdim=True) / math.sqrt(p.shape[1])).expand_as(p).reshape(-1))
 
 
+@pytest.mark.slow
 def test_batch_norm_rescaling_keeps_what_is_scaled_to_filters() -> None:
-    found = surfaceviz.sharpness(oracles.net_problem())
+    found = surfaceviz.sharpness(oracles.net_problem(), **QUICK)
     norm = found.rescaled("batch norm")
     assert norm.deviation < 1e-12
     for key in ("lambda_max_normalised", "trace_normalised", "expected_rise", "width"):
@@ -370,10 +374,11 @@ def test_batch_norm_rescaling_keeps_what_is_scaled_to_filters() -> None:
     assert not norm.changes["m_sharpness"].survives
 
 
+@pytest.mark.slow
 def test_every_measure_survives_the_rescalings_that_it_is_registered_as_invariant_to() -> None:
     seen = set()
     for problem in (_mlp(nn.ReLU), oracles.net_problem()):
-        for effect in surfaceviz.sharpness(problem).rescalings:
+        for effect in surfaceviz.sharpness(problem, **QUICK).rescalings:
             for key, change in effect.changes.items():
                 if effect.kind in MEASURES[key].invariances:
                     assert change.factor == pytest.approx(1, rel=1e-6), (key, effect.kind)
@@ -382,7 +387,7 @@ def test_every_measure_survives_the_rescalings_that_it_is_registered_as_invarian
 
 
 def test_a_network_that_is_not_homogeneous_is_not_rescaled() -> None:
-    found = surfaceviz.sharpness(_mlp(nn.Tanh))
+    found = surfaceviz.sharpness(_mlp(nn.Tanh), **QUICK)
     for kind in ("layer", "neuron"):
         each = found.rescaled(kind)
         assert not each.possible
@@ -421,7 +426,7 @@ def test_a_problem_without_outputs_is_measured_and_not_rescaled() -> None:
         return {"loss": (functional.cross_entropy(model(batch[0]), batch[1], reduction="sum"), float(len(batch[1])))}
 
     batches = [(x[:10], y[:10]), (x[10:], y[10:])]
-    found = surfaceviz.sharpness(Problem(oracles.net(), batches, measure=measure))
+    found = surfaceviz.sharpness(Problem(oracles.net(), batches, measure=measure), **QUICK)
     alike = surfaceviz.sharpness(Problem(oracles.net(), (x, y), "cross_entropy"), rescale=False)
     assert not any(each.possible for each in found.rescalings)
     assert found.rescalings[0].words.startswith("the problem is given by measure=")
@@ -439,17 +444,18 @@ def _same(a: Sharpness, b: Sharpness) -> bool:
     return json.dumps(a.to_json()) == json.dumps(b.to_json())
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_was_and_the_seed_decides() -> None:
     problem = oracles.net_problem()
     problem.model.train()
     before = copy.deepcopy(problem.model.state_dict())
-    found = surfaceviz.sharpness(problem, seed=1)
+    found = surfaceviz.sharpness(problem, seed=1, **QUICK)
     assert problem.model.training
     assert problem.model.state_dict().keys() == before.keys()
     assert all(torch.equal(tensor, before[name]) for name, tensor in problem.model.state_dict().items())
     assert not any(module._forward_hooks for module in problem.model.modules())
-    assert _same(found, surfaceviz.sharpness(oracles.net_problem(), seed=1))
-    assert found["width"] != surfaceviz.sharpness(problem, seed=2, rescale=False)["width"]
+    assert _same(found, surfaceviz.sharpness(oracles.net_problem(), seed=1, **QUICK))
+    assert found["width"] != surfaceviz.sharpness(problem, seed=2, rescale=False, **QUICK)["width"]
 
 
 def test_a_slices_file_stands_for_its_theta(tmp_path: Path) -> None:
@@ -466,7 +472,7 @@ def test_a_slices_file_stands_for_its_theta(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_both_tables_and_the_caution(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["sharpness", "mlp-digits", "--samples=200", "--json=all.json"]) == 0
+    assert cli.run(["sharpness", "mlp-digits", "--samples=200", "--starts=1", "--iterations=3", "--json=all.json"]) == 0
     out = capsys.readouterr().out
     assert CAUTION in out.splitlines()
     for measure in MEASURES.values():
@@ -521,7 +527,7 @@ def test_bad_input_is_one_clear_line(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
-    gpu, cpu = (surfaceviz.sharpness(oracles.net_problem(), device=device) for device in ("cuda", "cpu"))
+    gpu, cpu = (surfaceviz.sharpness(oracles.net_problem(), device=device, **QUICK) for device in ("cuda", "cpu"))
     for key, measurement in cpu.measurements.items():
         assert gpu[key].value == pytest.approx(measurement.value, rel=1e-4), key
     assert [each.words for each in gpu.rescalings] == [each.words for each in cpu.rescalings]
@@ -533,5 +539,5 @@ def test_a_signal_ends_it_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(wiring, "measure_sharpness", stopped)
     with pytest.raises(KeyboardInterrupt):
-        surfaceviz.sharpness(oracles.net_problem())
+        surfaceviz.sharpness(oracles.net_problem(), **QUICK)
     assert cli.run(["sharpness", "mlp-digits", "--quiet"]) == 130
