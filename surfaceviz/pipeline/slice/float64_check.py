@@ -23,8 +23,8 @@ from surfaceviz.pytree import leaves
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.reporting import Reporter
 
-_MOST, _FEWEST = 6, 3  # points besides the centre; ours
-_SAMPLES, _TIMED = 256, 64  # of each split, at least; by which a point is timed
+_MOST, _FEWEST = 6, 2  # points besides the centre; ours
+_SAMPLES, _TIMED = 64, 32  # of each split, at least; by which a point is timed
 CHECK_SHARE = 0.03  # of the run's time that the check may take without being said
 _UNNOTICED = 0.5  # seconds that are not worth a line
 _MARK = "float64_"  # in the names of its attributes
@@ -52,7 +52,7 @@ class PrecisionCheck:
 def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> PrecisionCheck:
     """Compare the run's dtype with float64 at the centre and a few grid points.
 
-    All samples are taken if that costs at most 3% of the run's time, else a subset of at least 256 of each split.
+    All samples are taken if that costs at most 3% of the run's time, else a subset of at least 64 of each split.
     Values above the level count as equal: a picture does not resolve them.
 
     Args:
