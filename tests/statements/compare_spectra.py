@@ -257,7 +257,7 @@ def compare_map(told: Comparison, program: Program, file: Path) -> None:
     axes = [found[name] for name in ("alpha", "beta") if name in found]
     for index in np.ndindex(found["lambda_max"].shape):
         theta = at(program.theta, directions, [float(axis[i]) for axis, i in zip(axes, index, strict=True)])
-        point = point_of(program, theta, found, draws=1)
+        point = point_of(program, theta, found)
         values, slack = np.linalg.eigvalsh(point.matrix), point.slack
         for name, true in (("max", values[-1]), ("min", values[0])):
             # In float32 a Krylov space may be exhausted within rounding before an end is found; `beyond` tells of it.
