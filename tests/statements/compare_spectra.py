@@ -16,6 +16,7 @@ from scipy import stats
 from torch import Tensor
 
 _SINGLE = 1e-8
+_CLUSTER = 1e-4  # of an eigenvalue: the search of a map does not tell closer ones apart; `beyond` covers them
 _SIGN = 1e-13  # of ||A||: a float64 eigenvalue above it has a sign
 _STEP = 1e-6  # of max(1, ||theta||): a Newton step that the tool takes for 0
 _BENT = 0.02  # of H v: a gradient's departure from its line that is more than rounding
@@ -261,7 +262,9 @@ def compare_map(told: Comparison, program: Program, file: Path) -> None:
         values, slack = np.linalg.eigvalsh(point.matrix), point.slack
         for name, true in (("max", values[-1]), ("min", values[0])):
             # In float32 a Krylov space may be exhausted within rounding before an end is found; `beyond` tells of it.
-            room = found[f"residual_{name}"][index] + (found["beyond"][index] if program.eps > _SINGLE else 0.0)
+            room = max(found[f"residual_{name}"][index], _CLUSTER * abs(true)) + (
+                found["beyond"][index] if program.eps > _SINGLE else 0.0
+            )
             told.close(f"map lambda_{name} {index}", found[f"lambda_{name}"][index], true, room + slack)
         beyond = found["beyond"][index] + slack
         told.holds(f"map beyond {index}", values[-1] <= found["lambda_max"][index] + beyond)
