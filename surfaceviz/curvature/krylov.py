@@ -65,6 +65,7 @@ class KrylovBasis:
         products: number of products so far.
         degree: number of products before the first restart: from one start vector, the dimension of its Krylov space.
         invariant: whether that Krylov space was exhausted.
+        dropped: norm of the directions that count as 0, next to the rounding of ||A||.
         lowest, highest: the extreme Ritz values of all times.
     """
 
@@ -77,6 +78,7 @@ class KrylovBasis:
         self._norm = 0.0
         self.size, self.unseen, self.products = 0, len(self._pending), 0
         self.degree, self.invariant, self._restarted = 0, False, False
+        self.dropped = 0.0
         self.lowest, self.highest = math.inf, -math.inf
 
     @property
@@ -134,6 +136,7 @@ class KrylovBasis:
             coupling[-1, row] = length
             self._pending, self._coupling = torch.cat([rest, w[None] / length]), coupling
         else:
+            self.dropped = math.hypot(self.dropped, length)
             self._pending, self._coupling = rest, coupling[:-1]
         self.invariant |= self.exhausted and not self._restarted
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.bounds.random_start import missed_distance, missed_fraction
+from surfaceviz.curvature.bounds.random_start import missed_by_exhausted, missed_distance, missed_fraction
 from surfaceviz.curvature.krylov import KrylovBasis, Matvec, RitzPairs
 from surfaceviz.records.convergence import has_converged
 
@@ -140,7 +140,8 @@ def _beyond(search: KrylovBasis, ritz: RitzPairs, random_part: float) -> float:
     if search.complete:
         return 0.0
     if search.invariant and random_part:
-        return ritz.rounding
+        error = math.hypot(search.dropped, ritz.rounding)
+        return missed_by_exhausted(error, search.dimension, CHANCE / 4, random_part)
     fraction = missed_fraction(search.degree, search.dimension, CHANCE / 4, random_part)
     return missed_distance(fraction, search.highest - search.lowest)
 

@@ -1,4 +1,4 @@
-"""Losses and metrics that are no mean over samples: found by comparing two batch sizes at the centre.
+"""Losses and metrics that are no mean over samples: found by comparing two batch sizes, at the centre and near it.
 
 A macro F1 or a root mean square is a property of a set of samples. Its value on a split is defined by one batch of the
 whole split; an average over smaller batches is another number, which depends on their size.
@@ -20,9 +20,12 @@ from surfaceviz.problem.functional import DataPass, State, borrowed, coupling_no
 from surfaceviz.problem.losses import PerSample
 from surfaceviz.problem.problem import Problem
 
-_SAMPLES = 2048  # of a split, at most, on which batch sizes are compared; ours
-_SMALL = 32  # the smaller batch size
+# Ours. Smaller batch sizes, and the samples of a split, at most, on which they are compared with one batch. Two batches
+# of 32 may weigh the same by chance; many of 7 do not.
+_SIZES = ((32, 2048), (7, 256))
 _DIFFERS = 1e-5  # relative difference of two means that is no rounding of single precision
+_DIFFERS_SHAKEN = 1e-3  # likewise at weights with noise, which may be ill-conditioned; ours
+_SHAKE = 1.0  # of the root mean square of a tensor: that of its noise; ours
 _PROBED = 8  # samples by which the memory of a batch is estimated
 _SHARE_OF_MEMORY = 0.5  # of what is available, for one batch of a whole split
 _SECOND_ORDER = 4  # times the activations of a forward pass that second derivatives keep, about
@@ -30,18 +33,20 @@ _SECOND_ORDER = 4  # times the activations of a forward pass that second derivat
 
 @dataclass(frozen=True, slots=True)
 class Coupling:
-    """A metric that depends on the batch size: its values in small batches and in one of ``count`` samples."""
+    """A metric that depends on the batch size: its values in batches of ``size`` samples and in one of ``count``."""
 
     metric: str
     small: float
     one: float
     count: int
+    size: int
+    shaken: bool = False  # whether these are the values at weights with noise
 
     def __str__(self) -> str:
         name = self.metric.replace("_", " ")
         return (
-            f"the {name} is no mean over samples: {self.small:.6g} in batches of {_SMALL}, {self.one:.6g} in one of "
-            f"{self.count}"
+            f"the {name} is no mean over samples: {self.small:.6g} in batches of {self.size}, {self.one:.6g} in one of "
+            f"{self.count}" + (", at weights with noise" if self.shaken else "")
         )
 
 
@@ -87,13 +92,30 @@ def _has_values_of_samples(problem: Problem, split: DataSplit, state: State) -> 
 
 def _coupling(problem: Problem, split: DataSplit, state: State) -> Coupling | None:
     """Return the first metric of a split that differs between small batches and one of all its samples."""
-    part = split if split.count <= _SAMPLES else split.subset(_SAMPLES)
-    part = part.mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
-    small, one = (_means(problem, part, state, size) for size in (_SMALL, part.count))
-    for metric, value in one.items():
-        if not _agree(small[metric], value):
-            return Coupling(metric, small[metric], value, part.count)
+    for shaken, tolerance in ((False, _DIFFERS), (True, _DIFFERS_SHAKEN)):
+        at = _shaken(problem, state) if shaken else state
+        for size, most in _SIZES:
+            part = split if split.count <= most else split.subset(most)
+            part = part.mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
+            small, one = (_means(problem, part, at, each) for each in (size, part.count))
+            for metric, value in one.items():
+                if not _agree(small[metric], value, tolerance):
+                    return Coupling(metric, small[metric], value, part.count, size, shaken)
     return None
+
+
+def _shaken(problem: Problem, state: State) -> State:
+    """Return a state with seeded noise on each parameter, as large as its entries vary."""
+    generator = torch.Generator().manual_seed(0)
+    shaken = dict(state)
+    for name in sorted({name for name, _ in problem.model.named_parameters()} & set(state)):
+        w = state[name]
+        if not w.is_floating_point():
+            continue
+        size = float(w.double().square().mean().sqrt())
+        noise = torch.randn(w.shape, generator=generator, dtype=torch.float64)
+        shaken[name] = w + (_SHAKE * size * noise).to(w)
+    return shaken
 
 
 def _dtype_and_device(state: State) -> tuple[torch.dtype, torch.device]:
@@ -107,11 +129,11 @@ def _means(problem: Problem, split: DataSplit, state: State, size: int) -> dict[
     return {metric: float(estimate.mean[0]) for metric, estimate in means.items()}
 
 
-def _agree(a: float, b: float) -> bool:
-    """Return whether two means agree within the rounding of single precision; NaN agrees with NaN."""
+def _agree(a: float, b: float, tolerance: float) -> bool:
+    """Return whether two means agree within a relative tolerance; NaN agrees with NaN."""
     if not (math.isfinite(a) and math.isfinite(b)):
         return a == b or (math.isnan(a) and math.isnan(b))
-    return abs(a - b) <= _DIFFERS * max(abs(a), abs(b), _DIFFERS)
+    return abs(a - b) <= tolerance * max(abs(a), abs(b), _DIFFERS)
 
 
 def _refuse_too_large(problem: Problem, split: DataSplit, state: State, memory: int, found: Coupling) -> None:

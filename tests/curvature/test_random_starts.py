@@ -172,3 +172,33 @@ def test_all_of_more_than_a_thousand_eigenvalues_come_back() -> None:
     np.testing.assert_allclose(found.eigenvalues, values, rtol=0, atol=1e-12)
     assert found.lambda_min == pytest.approx(values[0])
     assert "... 1036 more" in _words(found)
+
+
+def test_an_eigenvalue_lost_in_the_rounding_of_an_exhausted_space_lies_within_what_is_said() -> None:
+    """A space in float32 ends where the next direction is as short as rounding, though -3e-5 was not found."""
+    values = torch.zeros(400, dtype=torch.float32)
+    values[0], values[1] = 1.0, -3e-5
+    lost = wrong = unlisted = 0
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(1, 400, generator=generator, dtype=torch.float64).float()
+        ends: dict[str, Any] = {"top": 1, "bottom": 1, "rtol": 1e-3, "capacity": 256, "generator": generator}
+        first = extreme_eigenpairs(lambda rows: rows * values, start, **ends)
+        found = find_missed(lambda rows: rows * values, first, **ends)
+        lost += float(first.eigenvalues[0]) > -2e-5
+        wrong += float(first.eigenvalues[0]) - first.beyond > -3e-5
+        unlisted += found.listed_below > -3e-5 and float(found.eigenvalues[0]) > -2e-5
+    assert lost > 5  # so that the claims are tried
+    assert wrong == unlisted == 0
+
+
+def test_eigenvectors_of_dhd_that_move_nothing_do_not_decide_on_the_kind() -> None:
+    """With all weights 0, D is 0 as well: no direction of D H D moves theta."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    for p in model.parameters():
+        nn.init.zeros_(p)
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    problem = surfaceviz.Problem(model, (x, torch.arange(20) % 2), "cross_entropy")
+    found = surfaceviz.hessian(problem, normalised=True, workers=1)
+    assert found.kind == "inconclusive"
+    assert "not finite" not in found.reason

@@ -91,3 +91,24 @@ def test_a_maps_extreme_eigenvalues_are_not_the_second_ones(cold: bool) -> None:
 def test_maps_of_many_networks_are_right(seed: int, steps: int, cold: bool) -> None:
     problem, eigenvalues = _trained(seed, steps)
     assert _wrong(_map(problem, (9, 9), cold=cold), eigenvalues) == (0, 0)
+
+
+@pytest.mark.parametrize("inputs", [1, 4])
+def test_a_map_of_a_matrix_of_which_a_search_finds_all_eigenvalues(inputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, inputs, generator=generator, dtype=torch.float64)
+    y = (torch.randn(40, 2, generator=generator) > 0).double()
+    model = nn.Linear(inputs, 2).double()
+    problem = surfaceviz.Problem(model, (x, y), nn.BCEWithLogitsLoss())
+    surfaceviz.slice(problem, [(-1, 1, 3), (-1, 1, 3)], output="m.h5", workers=1, engine="eager")
+    found = surfaceviz.hessian_map("m.h5", (3, 3), problem=problem, workers=1)
+    design = torch.cat([x, torch.ones(40, 1, dtype=torch.float64)], dim=1)
+    with h5py.File("m.h5") as file:
+        steps = [torch.from_numpy(file[f"directions/{k}/weight"][()]) for k in (0, 1)]
+    for i, j in np.ndindex(3, 3):
+        weight = model.weight.detach() + float(found.axes[0][i]) * steps[0] + float(found.axes[1][j]) * steps[1]
+        p = torch.sigmoid(x @ weight.T + model.bias.detach())
+        blocks = [design.T @ ((p * (1 - p))[:, k, None] * design) / 80 for k in (0, 1)]  # one for each output
+        values = torch.cat([torch.linalg.eigvalsh(block) for block in blocks]).sort().values
+        assert found.lambda_max[i, j] == pytest.approx(float(values[-1]), rel=1e-6)
+        assert found.lambda_min[i, j] == pytest.approx(float(values[0]), rel=1e-6)

@@ -145,3 +145,39 @@ def test_known_losses_are_recognised() -> None:
     assert known_loss(Halved()) is None
     assert known_loss(lambda o, t: (o - t).mean()) is None
     assert known_loss(functools.partial(functional.mse_loss, reduction="none")) is None
+
+
+@pytest.mark.parametrize("name", ["loss", "recall"])
+def test_a_loss_or_metric_is_one_batch_also_where_the_centre_fits_every_sample(name: str) -> None:
+    """At such a centre the loss is 1e-13 and the recall 1 in every batch; nearby they are no means over samples."""
+    x, _ = _data()
+    model = nn.Linear(8, 4, bias=False).double()
+    with torch.no_grad():
+        model.weight.mul_(300)
+    y = model(x).argmax(1).detach()
+
+    def weighted(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, weight=WEIGHTS)
+
+    outputs = model(x).detach()
+    keep = outputs.topk(2, dim=1).values.diff(dim=1)[:, 0] < -35
+    problem = Problem(model, (x[keep], y[keep]), weighted if name == "loss" else "cross_entropy",
+                      metrics={"recall": _macro_recall} if name == "recall" else None)  # fmt: skip
+    assert float(weighted(outputs[keep], y[keep])) < 1e-10
+    small, one = (
+        oracles.run_slice(problem, [(-1, 1, 3)], batch_size=size, workers=1).values[f"train_{name}"]
+        for size in (7, 1000)
+    )
+    np.testing.assert_allclose(small, one, rtol=1e-9)
+
+
+def test_a_coincidence_of_two_batches_does_not_hide_a_loss_that_is_no_mean() -> None:
+    """Batches of 32 and 32 with the same mean weight agree with one of 64; batches of 7 do not."""
+    x, _ = _data()
+    y = torch.arange(32).div(8, rounding_mode="floor").repeat(2)
+    problem = Problem(
+        _model(), (x[:64], y), lambda o, t: functional.cross_entropy(o, t, weight=WEIGHTS), name="coincidence"
+    )
+    exact = functional.cross_entropy(problem.model(x[:64]), y, weight=WEIGHTS).detach()
+    surface = oracles.run_slice(problem, [(-1, 1, 3)], batch_size=7, workers=1)
+    assert surface.centre["train_loss"] == pytest.approx(float(exact), rel=1e-12)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.bounds.random_start import missed_distance, missed_fraction
+from surfaceviz.curvature.bounds.random_start import missed_by_exhausted, missed_distance, missed_fraction
 from surfaceviz.curvature.krylov import KrylovBasis, Matvec, RitzPairs
 from surfaceviz.curvature.lanczos import CHANCE, ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.records.convergence import has_converged
@@ -179,10 +179,11 @@ def _merged(known: ExtremeEigenpairs, more: ExtremeEigenpairs) -> ExtremeEigenpa
 def _bounded(known: ExtremeEigenpairs, check: _Check, chance: float) -> ExtremeEigenpairs:
     """Return the eigenpairs with the bounds of a check: the ends of B, wrong with probability ``chance`` each."""
     low, high = float(check.ritz.values[0]), float(check.ritz.values[-1])
-    missed = check.ritz.rounding
-    if not check.chain.invariant:
-        dimension = check.chain.dimension - len(known.eigenvalues)
-        missed = missed_distance(missed_fraction(check.chain.degree, max(dimension, 1), chance), high - low)
+    dimension = max(check.chain.dimension - len(known.eigenvalues), 1)
+    if check.chain.invariant:
+        missed = missed_by_exhausted(math.hypot(check.chain.dropped, check.ritz.rounding), dimension, chance)
+    else:
+        missed = missed_distance(missed_fraction(check.chain.degree, dimension, chance), high - low)
     error = float(torch.linalg.vector_norm(known.residuals))  # at least ||R||
     return replace(known, listed_below=low - missed - error, listed_above=high + missed + error)
 

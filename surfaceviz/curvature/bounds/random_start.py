@@ -26,10 +26,26 @@ def missed_fraction(degree: int, dimension: int, chance: float, random_part: flo
     >>> round(missed_fraction(30, 4000, 0.005), 4)
     0.0277
     """
-    smallest = chance * random_part / math.sqrt(2 * dimension / math.pi)
+    smallest = smallest_component(dimension, chance, random_part)
     if not smallest > 0 or degree < 1:
         return 1.0
     return math.tanh(math.acosh(1 / min(smallest, 1.0)) / (2 * degree - 1)) ** 2
+
+
+def smallest_component(dimension: int, chance: float, random_part: float = 1.0) -> float:
+    """Return b such that a unit start vector's component along a given unit vector is smaller with <= ``chance``."""
+    return chance * random_part / math.sqrt(2 * dimension / math.pi)
+
+
+def missed_by_exhausted(error: float, dimension: int, chance: float, random_part: float = 1.0) -> float:
+    """Return how far outside the Ritz values of an exhausted Krylov space an eigenvalue may lie.
+
+    Where A V = V T + E with ||E|| <= ``error`` and u is a unit eigenvector of eigenvalue x, u'V (x - T) = u'E. As V
+    holds the start vector, whose component along u is b, x lies within ``error`` / |b| of an eigenvalue of T. So an
+    eigenvalue of which the start vector holds little is lost in the rounding. Source: ours.
+    """
+    smallest = smallest_component(dimension, chance, random_part)
+    return error / min(smallest, 1.0) if smallest > 0 else math.inf
 
 
 def missed_distance(fraction: float, width: float) -> float:

@@ -132,10 +132,14 @@ class PointJudge:
         count, dimension = len(evidence.eigenvalues), self.operator.layout.dimension
         outermost = sorted(range(count), key=lambda i: min(i, count - 1 - i))[:_EIGENVECTORS]
         return [
-            *(self._along_eigenvector(evidence, i, decided=decided) for i in outermost),
+            *(self._along_eigenvector(evidence, i, decided=decided) for i in outermost if self._moves(i)),
             *map(self._along, self._random(_RANDOM)),
             *map(self._along, torch.eye(dimension, dtype=torch.float64) if dimension <= _AXES else ()),
         ]
+
+    def _moves(self, i: int) -> bool:
+        """Return whether an eigenvector of D A D moves theta: it may lie in filters of norm 0 and gains only."""
+        return not self.spec.normalised or bool((self.point.filter_scales * self.found.vectors[i].double()).any())
 
     def _along_eigenvector(self, evidence: PointEvidence, i: int, *, decided: bool) -> ProbeDirection:
         value, vector = float(evidence.eigenvalues[i]), self.found.vectors[i].double()

@@ -29,6 +29,7 @@ _STAYS_LOSS = 0.04  # likewise of p, where higher derivatives give 1/512
 _CONFIRMED = (0.8, 0.9, 1.1, 1.25)  # times the step: a jump is the same there, rounding is not
 _ALIKE = 0.4  # of r: the largest change from one of these steps to another
 _HOLDS = 0.25  # of the curvature: the largest difference at which the quadratic model holds
+_JUMPS = "jumps, or changes as fast as in a jump,"  # differences do not tell the two apart
 _SHRINK, _TIMES = 64.0, 3  # a model that does not hold is looked at nearer to the point, so many times
 
 
@@ -117,9 +118,9 @@ class OneSidedCheck:
         loss_bound = 20 * self.loss_noise + _MISFIT * size * small**2 / 2
         if n1 > bound and n1 > _STAYS * n2 / _RATIO and self._confirmed(d, small, r1, None):
             word = "first" if n1 > _STAYS * n2 else "second"
-            self.fault = f"the {word} derivative jumps at most {abs(small):.2g} away, as one-sided differences show"
+            self.fault = f"the {word} derivative {_JUMPS} at most {abs(small):.2g} away, as one-sided differences show"
         elif abs(p1) > loss_bound and abs(p1) > _STAYS_LOSS * abs(p2) and self._confirmed(d, small, None, p1):
-            word = "the loss jumps" if abs(p1) > _STAYS * abs(p2) else "the gradient is not the slope of the loss"
+            word = f"the loss {_JUMPS}" if abs(p1) > _STAYS * abs(p2) else "the gradient is not the slope of the loss"
             self.fault = f"{word} at most {abs(small):.2g} away, as one-sided differences show"
         held = [abs(float(r @ d.vector)) <= _HOLDS * d.curvature * abs(small) * k for r, k in ((r1, 1), (r2, _RATIO))]
         return abs(small) * (_RATIO if all(held) else 1.0) if held[0] else 0.0
@@ -168,6 +169,6 @@ def gradient_jump(check: OneSidedCheck, direction: Tensor) -> str:
                 break
             if step < t:
                 what = "gradient" if jumps else "loss"
-                return f"the {what} jumps at most {step:.2g} away, as one-sided differences show"
+                return f"the {what} {_JUMPS} at most {step:.2g} away, as one-sided differences show"
             before = change
     return ""

@@ -93,7 +93,7 @@ class RowEvaluator:
             found = self._search(number, vectors, stream=0)
         except NotFiniteError:  # the loss diverges here or has no second derivatives: the map shows NaN
             return _MapPoint(values={"products": operator.products - before}, vectors=None)
-        return _MapPoint(values={**_values(found), "gradient_norm": gradient}, vectors=found.vectors)
+        return _MapPoint(values={**_values(found), "gradient_norm": gradient}, vectors=_ends(found))
 
     def _again(self, number: int, here: _MapPoint, neighbour: _MapPoint) -> _MapPoint:
         """Return a point after a second search; each end is the more extreme one of both searches."""
@@ -152,6 +152,11 @@ def _values(found: ExtremeEigenpairs) -> dict[str, float]:
         "residual_max": float(found.residuals[-1]), "residual_min": float(found.residuals[0]),
         "products": found.products, "beyond": found.beyond,
     }  # fmt: skip
+
+
+def _ends(found: ExtremeEigenpairs) -> Tensor:
+    """Return the eigenvectors of both ends, (2, P), though a search of a small matrix finds all; (1, P) if P is 1."""
+    return found.vectors if len(found.vectors) == 1 else found.vectors[[0, -1]]
 
 
 def _differ(a: _MapPoint, b: _MapPoint) -> bool:
