@@ -21,26 +21,27 @@ from surfaceviz.problem.losses import PerSample
 from surfaceviz.problem.problem import Problem
 
 _SAMPLES = 2048  # of a split, at most, on which batch sizes are compared; ours
-_SMALL = 32  # the smaller batch size
+_SMALL, _SMALLER = 32, 7  # the smaller batch sizes; ours
 _DIFFERS = 1e-5  # relative difference of two means that is no rounding of single precision
 _PROBED = 8  # samples by which the memory of a batch is estimated
 _SHARE_OF_MEMORY = 0.5  # of what is available, for one batch of a whole split
 _SECOND_ORDER = 4  # times the activations of a forward pass that second derivatives keep, about
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coupling:
-    """A metric that depends on the batch size: its values in small batches and in one of ``count`` samples."""
+    """A metric that depends on the batch size: its values in batches of ``size`` and in one of ``count`` samples."""
 
     metric: str
     small: float
     one: float
+    size: int
     count: int
 
     def __str__(self) -> str:
         name = self.metric.replace("_", " ")
         return (
-            f"the {name} is no mean over samples: {self.small:.6g} in batches of {_SMALL}, {self.one:.6g} in one of "
+            f"the {name} is no mean over samples: {self.small:.6g} in batches of {self.size}, {self.one:.6g} in one of "
             f"{self.count}"
         )
 
@@ -62,11 +63,13 @@ def as_one_batch_where_coupled(
     Raises:
         ProblemError: one batch of a whole split would need too much memory.
     """
-    if problem.is_mean_over_samples or coupling_norms(problem.model):
+    known = problem.is_mean_over_samples and not problem.forward_pass.writes
+    if known or coupling_norms(problem.model):
         return list(splits), []
     device = next(iter(state.values())).device if state else torch.device("cpu")
     with borrowed(problem.model, device):
-        if all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
+        apart = not problem.forward_pass.writes  # else a sample's value may depend on its batch
+        if apart and all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
             return list(splits), []
         found = next((c for split in splits if not split.given for c in [_coupling(problem, split, state)] if c), None)
         if found is None:
@@ -89,10 +92,13 @@ def _coupling(problem: Problem, split: DataSplit, state: State) -> Coupling | No
     """Return the first metric of a split that differs between small batches and one of all its samples."""
     part = split if split.count <= _SAMPLES else split.subset(_SAMPLES)
     part = part.mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
-    small, one = (_means(problem, part, state, size) for size in (_SMALL, part.count))
-    for metric, value in one.items():
-        if not _agree(small[metric], value):
-            return Coupling(metric, small[metric], value, part.count)
+    one = _means(problem, part, state, part.count)
+    sizes = (_SMALL, _SMALLER) if problem.forward_pass.writes else (_SMALL,)  # one size may agree by chance
+    for size in dict.fromkeys(min(each, math.ceil(part.count / 2)) for each in sizes):
+        small = _means(problem, part, state, size)
+        for metric, value in one.items():
+            if not _agree(small[metric], value):
+                return Coupling(metric=metric, small=small[metric], one=value, size=size, count=part.count)
     return None
 
 

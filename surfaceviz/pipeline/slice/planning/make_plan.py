@@ -47,8 +47,8 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
     splits = load_splits(problem, request.splits or problem.splits, theta, say, samples=request.limit)
     minimum = Minimum(
-        problem=problem, theta=theta, filters=filters_of(problem.model, problem.rules), split=splits[0], dtype=usual,
-        device=device,
+        problem=problem, theta=theta, filters=filters_of(problem.model, problem.rules, theta), split=splits[0],
+        dtype=usual, device=device,
     )  # fmt: skip
     made = build_directions(
         request.directions,

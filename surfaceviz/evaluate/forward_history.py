@@ -1,0 +1,74 @@
+"""State that forward keeps from one pass to the next, found by passing the same samples twice."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from surfaceviz.errors import MemoryShortError, ProblemError
+from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.functional import Call, State, borrowed, eager, measure_batches, sum_and_weight
+from surfaceviz.problem.module_state import ModuleState
+from surfaceviz.problem.problem import Problem
+
+_FEW = 8  # samples by which a forward pass is probed; ours
+_SAME = 1e-6  # relative difference of two passes that may come from the order of sums on a GPU; ours
+
+
+def find_history(problem: Problem, split: DataSplit, state: State) -> None:
+    """Note in the problem which buffers forward writes, and attributes on which the loss of later passes depends.
+
+    Attributes are then restored before each batch. A problem that raises is left to the run, which reports it.
+
+    Args:
+        problem: the problem.
+        split: samples; a few are used.
+        state: weights and buffers by the model's own names.
+    """
+    device = next((tensor.device for tensor in state.values()), None)
+    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), None)
+    if device is None or dtype is None:
+        return
+
+    def loss(call: Call) -> float:
+        batch = few_samples(problem, split, dtype, device)
+        (part,) = measure_batches(call, "of a few samples", [batch], state)["loss"]
+        total, weight = sum_and_weight(part)
+        return float(total) / weight if weight else 0.0
+
+    with borrowed(problem.model, device):
+        attributes = ModuleState(problem.model)
+        call = eager(problem)
+        try:
+            first, second = (loss(call) for _ in range(2))
+            if _agree(first, second):
+                return
+            changed = attributes.changed()
+            attributes.restore_attributes()
+            third = loss(call)
+        except (ProblemError, MemoryShortError):
+            return
+    if _agree(first, third):
+        problem.forward_pass.initial_attributes = attributes
+        problem.forward_pass.history = (
+            f"the loss depends on earlier passes through attributes that forward writes ({', '.join(changed[:4])}); "
+            "each batch starts from those of the model"
+        )
+    else:
+        problem.forward_pass.history = (
+            f"the loss of the same weights and samples changes from pass to pass ({first:.9g}, then {second:.9g}): "
+            "forward or the loss keep a state outside of the model, so that values depend on the order of passes; "
+            "keep that state in buffers"
+        )
+
+
+def few_samples(problem: Problem, split: DataSplit, dtype: torch.dtype, device: torch.device) -> Any:
+    """Return a batch of the first samples of a split, copied, because a model may write into its input."""
+    part = split.head(_FEW).mapped(lambda tree: problem.cast(tree, dtype, device))
+    return part.batches(part.count)[0]
+
+
+def _agree(a: float, b: float) -> bool:
+    return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= _SAME * max(abs(a), abs(b))
