@@ -87,7 +87,12 @@ def _has_rule(owner: nn.Module, key: str) -> bool:
 
 
 def moving_mask(
-    tensor: Tensor, own_name: str, modules: Modules, tensors: Mapping[str, Tensor] | None = None
+    tensor: Tensor,
+    own_name: str,
+    modules: Modules,
+    tensors: Mapping[str, Tensor] | None = None,
+    *,
+    row: int | None = None,
 ) -> Tensor | None:
     """Return which entries of a parameter affect the loss and are trained, bool of its shape; None for all.
 
@@ -100,10 +105,11 @@ def moving_mask(
         modules: the model's modules by name.
         tensors: weights and buffers by their names in the model, from which masks of pruning are read; by default the
             model's own.
+        row: a row that never has a gradient, as it was found in a pass; by default the one that modules tell.
     """
     users = list(_users(tensor, modules))
     rows = {owner.padding_idx if isinstance(owner, _EMBEDDINGS) else None for owner in users}
-    row = rows.pop() if len(rows) == 1 else None
+    row = rows.pop() if row is None and len(rows) == 1 else row
     mask = torch.ones(tensor.shape, dtype=torch.bool)
     if isinstance(row, int):
         mask[row] = False

@@ -104,12 +104,14 @@ class ForwardPass:
         is_probed: whether it was looked at.
         written_buffers: the model's own names of buffers whose values forward changes.
         initial_attributes: the attributes of modules, where the loss depends on those that earlier passes wrote.
+        padding_rows: the model's own name of a table of embeddings -> its row that never has a gradient.
         history: a line about such attributes; '' if there are none.
     """
 
     is_probed: bool = False
     written_buffers: set[str] = field(default_factory=set)
     initial_attributes: ModuleState | None = None
+    padding_rows: dict[str, int] = field(default_factory=dict)
     history: str = ""
 
     @property

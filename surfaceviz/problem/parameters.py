@@ -63,7 +63,7 @@ class NamedTensor:
 
 
 def as_real(tensor: Tensor) -> Tensor:
-    """Return a complex tensor as pairs of reals, along a last axis of length 2; any other tensor unchanged."""
+    """Return a complex tensor as pairs of reals along a last axis, any other tensor unchanged."""
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
@@ -160,8 +160,7 @@ class Filters:
 
     def sizes(self) -> Tensor:
         """Return the number of entries of each filter that move, broadcastable to ``shape``."""
-        moving = torch.ones(self.shape, dtype=torch.float64) if self.mask is None else self.mask.double()
-        return self.dot(moving, moving)
+        return self.dot(moving := self.moving(torch.ones(self.shape, dtype=torch.float64)), moving)
 
     @property
     def is_gain(self) -> bool:
@@ -188,7 +187,10 @@ class Filters:
 
 
 def filters_of(
-    model: nn.Module, rules: Mapping[str, FilterAxes] | None = None, theta: Mapping[str, Tensor] | None = None
+    model: nn.Module,
+    rules: Mapping[str, FilterAxes] | None = None,
+    theta: Mapping[str, Tensor] | None = None,
+    padding_rows: Mapping[str, int] | None = None,
 ) -> dict[str, Filters]:
     """Return the filters of each floating-point or complex parameter of ``model``, by canonical name.
 
@@ -204,26 +206,25 @@ def filters_of(
         rules: the user's own: pattern on the canonical name -> filter axes, or ``"gain"``; the
             first that matches wins.
         theta: canonical name -> weights and buffers, from which masks of pruning are read; by default the model's.
+        padding_rows: the model's own name -> row that never has a gradient, besides those that modules tell.
 
     Source: Li et al., arXiv 1712.09913, section 4; the axis of each module is ours.
     """
     modules = dict(unwrap(model).named_modules(remove_duplicate=False))
-    own = {named.own_name: named.name for named in named_tensors(model).values()} if theta else {}
-    tensors = {own_name: theta[name] for own_name, name in own.items() if name in theta} if theta else None
+    tensors = {n.own_name: theta[n.name] for n in named_tensors(model).values() if n.name in theta} if theta else None
     return {
-        name: _filters(named, modules, rules or {}, tensors)
+        name: _filters(
+            named, modules, rules or {}, moving_mask(named.tensor, named.own_name, modules, tensors, row=row)
+        )
         for name, named in named_tensors(model).items()
         if named.is_parameter and named.moves
+        for row in [(padding_rows or {}).get(named.own_name)]
     }
 
 
 def _filters(
-    named: NamedTensor,
-    modules: Mapping[str, nn.Module],
-    rules: Mapping[str, FilterAxes],
-    tensors: Mapping[str, Tensor] | None,
+    named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes], mask: Tensor | None
 ) -> Filters:
-    mask = moving_mask(named.tensor, named.own_name, modules, tensors)
     pair = () if not named.tensor.is_complex() else (2,)  # a complex entry is two real ones, of one filter
     if mask is not None and pair:
         mask = mask.unsqueeze(-1).expand(*mask.shape, 2)
@@ -263,9 +264,9 @@ def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Seq
         ValueError: a pattern matches no parameter, or no parameter is left.
     """
     parameters = {k: v for k, v in named_tensors(model).items() if v.is_parameter and v.moves}
+    some = ", ".join(list(parameters)[:5])
     for pattern in (*only, *freeze):
         if not any(matches(name, [pattern]) for name in parameters):
-            some = ", ".join(list(parameters)[:5])
             raise ValueError(f"no parameter fits {pattern!r}; the names are {some}, ...")
     chosen = [
         name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,7 +24,7 @@ class Bare(nn.Module):
         self.layer_scale = nn.Parameter(torch.ones(24, 1, 1))
 
 
-def _pruned(module: nn.Module) -> nn.Module:
+def _pruned(module: nn.Module) -> Any:
     torch.manual_seed(3)
     return prune.l1_unstructured(module, "weight", 0.5)
 
@@ -56,10 +59,10 @@ def test_old_weight_norm_leaves_the_rule_of_the_layer_to_its_direction() -> None
 
 
 @pytest.mark.parametrize("wrap", [spectral_norm, _pruned, parametrizations.spectral_norm])
-def test_a_stored_weight_has_its_modules_filters(wrap: object) -> None:
+def test_a_stored_weight_has_its_modules_filters(wrap: Callable[[nn.Module], nn.Module]) -> None:
     (filters,) = (
         f for name, f in filters_of(wrap(nn.ConvTranspose2d(6, 4, 2, groups=2))).items() if "bias" not in name
-    )  # type: ignore[operator]
+    )
     assert (filters.shape, filters.axes) == ((2, 3, 2, 2, 2), (0, 2))
 
 
@@ -89,9 +92,9 @@ def test_masks_of_a_checkpoint_replace_those_of_the_model() -> None:
 
 @pytest.mark.parametrize("normalise", ["filter", "layer", "weight", "none"])
 @pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
-def test_the_padding_row_stays_still(kind: type[nn.Module], normalise: str) -> None:
+def test_the_padding_row_stays_still(kind: Any, normalise: str) -> None:
     module = kind(5, 3, padding_idx=2)
-    nn.init.normal_(module.weight)  # type: ignore[arg-type]
+    nn.init.normal_(module.weight)
     tensors, theta = _direction(module, normalise)
     rows = tensors["weight"].norm(dim=1)
     assert (rows == 0).tolist() == [False, False, True, False, False]
@@ -103,14 +106,14 @@ def test_the_padding_row_stays_still(kind: type[nn.Module], normalise: str) -> N
 
 def test_a_padding_row_that_an_output_layer_shares_moves() -> None:
     module = nn.ModuleDict({"embed": nn.Embedding(5, 3, padding_idx=0), "head": nn.Linear(3, 5, bias=False)})
-    module["embed"].weight = module["head"].weight  # type: ignore[assignment]
+    module["embed"].weight = module["head"].weight
     assert filters_of(module)["embed.weight"].mask is None
 
 
 def test_the_scale_of_a_filter_counts_the_entries_that_move() -> None:
     module = _pruned(nn.Linear(6, 3))
-    theta, filters = {"weight_orig": module.weight_orig.detach()}, filters_of(module)  # type: ignore[union-attr,operator]
+    theta, filters = {"weight_orig": module.weight_orig.detach()}, filters_of(module)
     scales = filter_scales(theta, filters, ParameterLayout(("weight_orig",), (torch.Size((3, 6)),)))
-    mask = module.weight_mask.double()  # type: ignore[union-attr,operator]
+    mask = module.weight_mask.double()
     expected = ((mask * theta["weight_orig"].double()).square().sum(1) / mask.sum(1).clamp_min(1)).sqrt()
     assert torch.allclose(scales.view(3, 6), mask * expected[:, None], rtol=1e-12)

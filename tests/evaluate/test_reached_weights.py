@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ class Alias(nn.Module):
         weight = self.head.weight
         self.kind, self.names = kind, {"w": weight}
         self.weights, self.view = [weight], weight.data
-        self.closure = lambda x: functional.linear(x, weight)
+        self.closure: Callable[[Tensor], Tensor] = lambda x: functional.linear(x, weight)
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.body(x))
@@ -95,7 +96,8 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.layer(x)[0][:, -1])
+        made: Tensor = self.head(self.layer(x)[0][:, -1])
+        return made
 
 
 class Tied(nn.Module):
@@ -105,10 +107,13 @@ class Tied(nn.Module):
         self.head.weight = self.embed.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.embed(tokens)).mean(1))
+        made: Tensor = self.head(torch.tanh(self.embed(tokens)).mean(1))
+        return made
 
 
 class Encoder(nn.Module):
+    position: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("position", torch.randn(5, 4), persistent=False)
@@ -116,7 +121,8 @@ class Encoder(nn.Module):
         self.encoder, self.head = nn.TransformerEncoder(layer, 2), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.encoder(x + self.position).mean(1))
+        made: Tensor = self.head(self.encoder(x + self.position).mean(1))
+        return made
 
 
 def _convolutional(wrap: Any) -> nn.Module:

@@ -51,8 +51,11 @@ class Padded(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         e, padded = self.embed(tokens), tokens == 0
         if self.kind == "attention":
-            return self.head((self.attention(e, e, e, key_padding_mask=padded, need_weights=False)[0] + e).mean(1))
-        return self.head((self.encoder(e, src_key_padding_mask=padded) + e).mean(1))
+            h = self.attention(e, e, e, key_padding_mask=padded, need_weights=False)[0]
+        else:
+            h = self.encoder(e, src_key_padding_mask=padded)
+        made: Tensor = self.head((h + e).mean(1))
+        return made
 
 
 def _tokens() -> tuple[Tensor, Tensor]:
@@ -94,7 +97,8 @@ class Centring(nn.Module):
             self.centre.copy_(moved)
         else:
             self.centre = moved
-        return self.linear(x - self.centre)
+        made: Tensor = self.linear(x - self.centre)
+        return made
 
 
 def _first_pass(model: nn.Module) -> float:
@@ -134,16 +138,37 @@ def test_writing_is_said_by_name(how: str, words: str) -> None:
 # The padding row.
 
 
-def test_the_padding_row_moves_in_neither() -> None:
+class Bag(nn.Module):
+    """Embeds by a module or by `functional.embedding`; ``tied`` uses the weight in the output layer too."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.how, self.table, self.head = how, nn.Embedding(11, 3, padding_idx=0), nn.Linear(21, 3)
+        nn.init.normal_(self.table.weight)  # the padding row is not 0
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        e = (
+            self.table(tokens)
+            if self.how == "module"
+            else functional.embedding(tokens, self.table.weight, padding_idx=0)
+        )
+        made: Tensor = self.head(torch.tanh(e).flatten(1))
+        return made + torch.tanh(e.mean(1) @ self.table.weight.T)[:, :3] if self.how == "tied" else made
+
+
+@pytest.mark.parametrize("how", ["module", "functional", "tied"])
+def test_the_padding_row_moves_in_both_or_in_neither(how: str) -> None:
     tokens, targets = _tokens()
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Embedding(11, 3, padding_idx=0), nn.Flatten(), nn.Tanh(), nn.Linear(21, 3))
-    nn.init.normal_(model[0].weight)  # the row is not 0
+    model = Bag(how)
+    if how == "functional":
+        model.table.padding_idx = None
     problem = Problem(model, (tokens, targets), "cross_entropy")
     surfaceviz.slice(problem, axes=[(-0.01, 0.01, 5)], workers=1, dtype="float64", output="a.h5")
     spectrum = surfaceviz.hessian("a.h5", top=1, problem=problem)
     values = store.read(Path("a.h5")).values["train_loss"]
     difference = (-values[0] + 16 * values[1] - 30 * values[2] + 16 * values[3] - values[4]) / (12 * 0.005**2)
+    assert spectrum.along is not None
     assert np.ravel(spectrum.along[0])[0] == pytest.approx(difference, rel=1e-4)
 
 
@@ -160,14 +185,15 @@ class Fourier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.rfft(x)[..., None, :3] * self.w * self.phase
-        return self.out(torch.tanh(torch.fft.irfft(spectrum, n=4)).mean(-1)).squeeze(-1)
+        made: Tensor = self.out(torch.tanh(torch.fft.irfft(spectrum, n=4)).mean(-1)).squeeze(-1)
+        return made
 
 
 def test_complex_weights_are_pairs_of_reals_in_slices_and_hessians() -> None:
     model, x = Fourier(), torch.randn(15, 4, generator=torch.Generator().manual_seed(1))
     targets = x.sum(1)
-    wide = copy.deepcopy(model).to(torch.complex128)
-    wide.out.double()
+    wide = copy.deepcopy(model).double()
+    wide.w, wide.phase = nn.Parameter(model.w.to(torch.complex128)), model.phase.to(torch.complex128)
 
     def loss(theta: Tensor) -> float:
         with torch.no_grad():
@@ -188,7 +214,7 @@ def test_complex_weights_are_pairs_of_reals_in_slices_and_hessians() -> None:
     surface = surfaceviz.slice(problem, axes=[(-1, 1, 3)], workers=1, dtype="float64")
     assert surface.values["train_loss"][1] == pytest.approx(loss(theta), rel=1e-12)
     assert surface.values["train_loss"][0] != surface.values["train_loss"][1]
-    with pytest.raises(ProblemError, match=r"w is complex, for which there is no torch.bfloat16; take --dtype float32"):
+    with pytest.raises(ProblemError, match=r"is complex, for which there is no torch.bfloat16; take --dtype float32"):
         surfaceviz.slice(problem, axes=[(-1, 1, 3)], workers=1, dtype="bf16")
 
 

@@ -171,8 +171,8 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         return read_theta(problem, weights, dtype, say)
 
     first = theta(request.weights[0] if request.weights else None)
-    filters = filters_of(problem.model, problem.rules, first)
     (split,) = load_splits(problem, [request.split or problem.splits[0]], first, say)
+    filters = filters_of(problem.model, problem.rules, first, problem.forward_pass.padding_rows)
     layout = parameter_layout(first, filters, _trainable(problem, filters), request.spectrum.parameters)
     points, steps = [], steps_of(request.weights)
     for number, weights in enumerate(request.weights or (None,)):
