@@ -87,6 +87,8 @@ def parameter_layout(
 def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], layout: ParameterLayout) -> Tensor:
     """Return the diagonal of D, (P,) float64: ||w_i|| / sqrt(n_i) on each filter of n_i entries, 0 on gains.
 
+    Entries that never move are 0 and not counted.
+
     Filter-normalised noise has the covariance D^2. So D H D is the curvature in slices along random
     filter-normalised directions, and tr DHD is its expectation for one of them. Source: ours, after Li et al.,
     arXiv 1712.09913, section 4.
@@ -97,8 +99,12 @@ def filter_scales(theta: Mapping[str, Tensor], filters: Mapping[str, Filters], l
         if each.is_gain:
             parts.append(torch.zeros(w.numel(), dtype=torch.float64))
             continue
-        norms = each.dot(w, w).sqrt() * math.sqrt(each.count / max(w.numel(), 1))
-        parts.append(norms.expand(each.shape).reshape(-1))
+        w = each.moving(w)
+        if each.mask is None:
+            norms = each.dot(w, w).sqrt() * math.sqrt(each.count / max(w.numel(), 1))
+        else:
+            norms = (each.dot(w, w) / each.sizes().clamp_min(1)).sqrt()
+        parts.append(each.moving(norms.expand(each.shape).reshape(w.shape)).reshape(-1))
     return torch.cat(parts)
 
 

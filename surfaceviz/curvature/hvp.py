@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surfaceviz.curvature.double_backward import twice_differentiable
 from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
+from surfaceviz.problem.forward_writes import BufferKeeper
 from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
 
@@ -127,7 +128,7 @@ class _GaussNewtonGraph:
 
     def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
         self._leaves = leaves
-        self._outputs = outputs(problem)(state, batch)
+        self._outputs = outputs(problem)(BufferKeeper(problem).fresh(state), batch)
         if not isinstance(self._outputs, Tensor):
             raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
         self._output_leaf = self._outputs.detach().requires_grad_()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.hvp import BatchGraph, SavedTensorBytes, graph_builder, summed_gradient
+from surfaceviz.curvature.same_loss import refuse_other_loss
 from surfaceviz.errors import MemoryShortError
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, raise_if_written, tensor_versions
@@ -172,6 +173,7 @@ class ShardedHvp:
             else:
                 self._rebuilt.append(batch)
         raise_if_written(self._versions, self._inputs)
+        refuse_other_loss(self._problem, self._state, self._split.batches(self.batch_size), (loss, weight))
         return PointSums(loss, weight, gradient)
 
     def displaced(self, vector: Rows) -> PointSums:

@@ -41,7 +41,7 @@ class TensorOrders:
 
         def entries(names: Sequence[str | None]) -> tuple[TensorEntry, ...]:
             return tuple(
-                TensorEntry(n, tuple(own[n].tensor.shape), not own[n].is_parameter) for n in names if n is not None
+                TensorEntry(n, tuple(own[n].real.shape), not own[n].is_parameter) for n in names if n is not None
             )
 
         return cls(entries([by_identity[id(p)] for p in model.parameters()]), entries(state))

@@ -80,9 +80,9 @@ class Regenerated(Mapping[str, Tensor]):
         """Return a tensor and its factors, which are computed only once."""
         w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
         if filters.is_gain:
-            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else w, 1.0
-        d = noise(self._spec.seed, self._axis, name, w.shape)
-        by = self._factors[name] if name in self._factors else factors(d, w, filters, how)
+            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else filters.moving(w), 1.0
+        d = filters.moving(noise(self._spec.seed, self._axis, name, w.shape))
+        by = self._factors[name] if name in self._factors else factors(d, filters.moving(w), filters, how)
         return scaled(d, w, filters, how, by=by), by
 
     def __getitem__(self, name: str) -> Tensor:
@@ -166,7 +166,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, *, spec: Rand
     rest = filters.scaled(rest, room.to(rest.dtype))
     if filters.is_gain or spec.normalise in ("weight", "none"):
         return rest
-    rest, w = rest.contiguous(), w.double()
+    rest, w = rest.contiguous(), filters.moving(w.double())
     return scaled(rest, w, filters, spec.normalise, by=factors(rest, w, filters, spec.normalise))
 
 
@@ -181,7 +181,10 @@ def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> s
 def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequence[str]) -> int:
     """Return the number of filters of norm 0, which a filter-normalised direction never moves."""
     return sum(
-        int((filters[name].dot(theta[name], theta[name]) == 0).sum()) for name in moving if not filters[name].is_gain
+        int((filters[name].dot(w, w) == 0).sum())
+        for name in moving
+        if not filters[name].is_gain
+        for w in [filters[name].moving(theta[name])]
     )
 
 

@@ -11,14 +11,15 @@ from torch import Tensor
 from surfaceviz.evaluate.batched_mlp import make_batched_mlp
 from surfaceviz.evaluate.captured_graph import Backend, batch_signature, compile_without_guards
 from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
-from surfaceviz.problem.functional import Call, State, detach_sums, eager, outputs
+from surfaceviz.problem.forward_writes import BufferKeeper
+from surfaceviz.problem.functional import Call, State, detach_sums, outputs, traceable
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.problem import Problem
 
 
 def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
     """Return a call that runs `torch.compile` on the functional pass of one batch, once for each shape."""
-    call = eager(problem)
+    call, keeper = traceable(problem), BufferKeeper(problem)
 
     def one(state: State, batch: Any) -> dict[str, Measured]:
         return call(state, [batch])[0]
@@ -26,7 +27,7 @@ def compiled(problem: Problem, backend: Backend | str = "inductor") -> Call:
     fast = compile_without_guards(one, backend)
 
     def run(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [fast(state, batch) for batch in batches]
+        return keeper.each(fast, state, batches)
 
     return run
 
@@ -53,9 +54,9 @@ class VmappedCall:
     """
 
     def __init__(self, problem: Problem, moving: Collection[str], *, compiled: bool = True) -> None:
-        self._problem, self._moving = problem, moving
+        self._problem, self._moving, self._keeper = problem, moving, BufferKeeper(problem)
         self._whole = not problem.has_loss
-        self._function: Any = eager(problem) if self._whole else outputs(problem)
+        self._function: Any = traceable(problem) if self._whole else outputs(problem)
         self._general = compile_without_guards(self._several, "inductor") if compiled else self._several
         self._functions: dict[str, Any] = {}  # batch signature -> function of (state, batch)
 
@@ -66,7 +67,7 @@ class VmappedCall:
 
     def __call__(self, state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         """Return the measurements of each batch."""
-        made = [self._function_for(state, batch)(state, batch) for batch in batches]
+        made = self._keeper.each(lambda state, batch: self._function_for(state, batch)(state, batch), state, batches)
         return made if self._whole else [self._judged(*each) for each in zip(made, batches, strict=True)]
 
     def _function_for(self, state: State, batch: Any) -> Any:

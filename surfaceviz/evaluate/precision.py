@@ -27,7 +27,7 @@ def default_dtype(model: nn.Module) -> str:
     A half-precision model is evaluated in float32 by default: in its own dtype, most weights would not change between
     close points of a slice, and the curve would have steps.
     """
-    return "float64" if any(p.dtype == torch.float64 for p in model.parameters()) else "float32"
+    return "float64" if any(p.dtype in (torch.float64, torch.complex128) for p in model.parameters()) else "float32"
 
 
 def master_dtype(dtype: str) -> torch.dtype:

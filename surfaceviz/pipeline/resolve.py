@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from surfaceviz.errors import CheckpointError, ProblemError, user_code_location
+from surfaceviz.evaluate.forward_history import find_history
 from surfaceviz.evaluate.precision import to_master_dtype
+from surfaceviz.evaluate.reached_weights import refuse_unreached
 from surfaceviz.execute.resources import available_memory
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints
@@ -146,11 +148,15 @@ def load_splits(
     """Return the data of splits, as one batch each where the loss or a metric is no mean over samples.
 
     Raises:
-        ProblemError: see `Problem.load` and `as_one_batch_where_coupled`.
+        ProblemError: see `Problem.load`, `refuse_unreached` and `as_one_batch_where_coupled`.
     """
     splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
     own = {name: named.own_name for name, named in named_tensors(problem.model).items()}
     state = {own[name]: tensor for name, tensor in theta.items()}
+    if not problem.forward_pass.is_probed:
+        find_history(problem, splits[0], state)
+        refuse_unreached(problem, splits[0])
+        problem.forward_pass.is_probed = True
     splits, lines = as_one_batch_where_coupled(problem, splits, state, memory=available_memory())
     for line in lines:
         say(line)

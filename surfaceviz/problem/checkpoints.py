@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from surfaceviz.errors import CheckpointError
-from surfaceviz.problem.parameters import WRAPPERS, aliases, canonical_name, named_tensors
+from surfaceviz.problem.parameters import WRAPPERS, aliases, as_real, canonical_name, named_tensors
 
 Say = Callable[[str], None]
 
@@ -35,8 +35,8 @@ _SHOWN = 4  # differences that a message names
 
 
 def read_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the model's own parameters and buffers by canonical name, not copied."""
-    return {name: named.tensor.detach() for name, named in named_tensors(model).items()}
+    """Return the model's own parameters and buffers by canonical name, not copied; complex ones as pairs of reals."""
+    return {name: named.real for name, named in named_tensors(model).items()}
 
 
 def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
@@ -147,7 +147,7 @@ def _fitted(named: Mapping[str, Tensor], model: nn.Module, path: Path) -> dict[s
     for name, tensor in named.items():
         target = known.get(name)
         if target is None:
-            wrong += [f"{name} is not in the model"] if tensor.is_floating_point() else []
+            wrong += [f"{name} is not in the model"] if tensor.is_floating_point() or tensor.is_complex() else []
         elif tensor.shape != own[target].tensor.shape:
             wrong.append(f"{name} has shape {tuple(tensor.shape)}, the model {tuple(own[target].tensor.shape)}")
         elif target in state and not torch.equal(state[target], tensor):
@@ -163,7 +163,7 @@ def _fitted(named: Mapping[str, Tensor], model: nn.Module, path: Path) -> dict[s
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise CheckpointError(f"{path} doesn't fit the model: {'; '.join(wrong[:_SHOWN])}{more}")
-    return {name: state[name] for name in sorted(state)}
+    return {name: as_real(state[name]) for name in sorted(state)}
 
 
 def _not_saved(model: nn.Module) -> set[str]:

@@ -31,15 +31,15 @@ _SHARE_OF_MEMORY = 0.5  # of what is available, for one batch of a whole split
 _SECOND_ORDER = 4  # times the activations of a forward pass that second derivatives keep, about
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coupling:
     """A metric that depends on the batch size: its values in batches of ``size`` samples and in one of ``count``."""
 
     metric: str
     small: float
     one: float
-    count: int
     size: int
+    count: int
     shaken: bool = False  # whether these are the values at weights with noise
 
     def __str__(self) -> str:
@@ -67,11 +67,13 @@ def as_one_batch_where_coupled(
     Raises:
         ProblemError: one batch of a whole split would need too much memory.
     """
-    if problem.is_mean_over_samples or coupling_norms(problem.model):
+    known = problem.is_mean_over_samples and not problem.forward_pass.writes
+    if known or coupling_norms(problem.model):
         return list(splits), []
     device = next(iter(state.values())).device if state else torch.device("cpu")
     with borrowed(problem.model, device):
-        if all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
+        apart = not problem.forward_pass.writes  # else a sample's value may depend on its batch
+        if apart and all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
             return list(splits), []
         found = next((c for split in splits if not split.given for c in [_coupling(problem, split, state)] if c), None)
         if found is None:
@@ -97,10 +99,13 @@ def _coupling(problem: Problem, split: DataSplit, state: State) -> Coupling | No
         for size, most in _SIZES:
             part = split if split.count <= most else split.subset(most)
             part = part.mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
-            small, one = (_means(problem, part, at, each) for each in (size, part.count))
+            each_size = min(size, math.ceil(part.count / 2))
+            small, one = (_means(problem, part, at, each) for each in (each_size, part.count))
             for metric, value in one.items():
                 if not _agree(small[metric], value, tolerance):
-                    return Coupling(metric, small[metric], value, part.count, size, shaken)
+                    return Coupling(
+                        metric=metric, small=small[metric], one=value, size=each_size, count=part.count, shaken=shaken
+                    )
     return None
 
 

@@ -6,7 +6,7 @@ The user's model is never changed: `torch.func.functional_call` replaces its ten
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
 from surfaceviz.problem.batching import BatchedSplits
 from surfaceviz.problem.estimates import MeanEstimates, estimate_means
+from surfaceviz.problem.forward_writes import BufferKeeper
 from surfaceviz.problem.losses import Measured, PerSample
-from surfaceviz.problem.parameters import named_tensors
+from surfaceviz.problem.module_state import ModuleState, kept_random_states, reseed, switch_to_eval
+from surfaceviz.problem.parameters import model_tensors, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
 from surfaceviz.signals import deferred_signals
@@ -46,8 +48,8 @@ class DataPass:
     def __call__(self, state: Any) -> MeanEstimates:
         """Return the mean estimates at the weights and buffers in ``state``, keyed by the model's own names.
 
-        Buffers that the model writes to are written to in ``state``. Torch's random numbers start
-        from the same seed for each group of batches, so that a random loss is a function of the weights only.
+        Each batch starts from the buffers in ``state``, which stay as they are. Torch's random numbers start
+        from the same seed for each batch, so that a random loss is a function of the weights only.
 
         Raises:
             ProblemError: the model, the loss or a metric raised, or wrote into its input.
@@ -71,7 +73,7 @@ def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) 
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
         MemoryShortError: there was too little memory.
     """
-    _reseed()
+    reseed()
     with error_context(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
         parts = call(state, batches)
     if any(part.keys() != parts[0].keys() for part in parts):
@@ -111,19 +113,29 @@ def raise_if_written(before: Sequence[int], tensors: Iterable[Tensor]) -> None:
         raise ProblemError("the model writes into its input (an in-place operation); clone it first in forward")
 
 
-def _reseed() -> None:
-    """Reset torch's random seeds; `torch.manual_seed` would record a traceback for a GPU that is never used."""
-    torch.default_generator.manual_seed(0)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(0)
+def eager(problem: Problem, learned: Collection[str] = ()) -> Call:
+    """Return a function that measures batches with a state, by temporarily replacing the model's tensors.
 
-
-def eager(problem: Problem) -> Call:
-    """Return a function that measures batches with a state, by temporarily replacing the model's tensors."""
-    host = _Host(problem)
+    Each batch starts from the buffers of the state. ``learned`` names those that stay as forward wrote them.
+    """
+    host, keeper, to_model = _Host(problem), BufferKeeper(problem, learned), model_tensors(problem.model)
 
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+        swapped = to_model(state)
+        keeper.reset_attributes()
+        given = {f"model.{name}": tensor for name, tensor in swapped.items()}
+        result: list[dict[str, Measured]] = functional_call(host, given, (batches, keeper.restoring(state, swapped)))
+        return result
+
+    return call
+
+
+def traceable(problem: Problem) -> Call:
+    """Return `eager` without restoring buffers, for engines that trace it and restore them by a `BufferKeeper`."""
+    host, to_model = _Host(problem), model_tensors(problem.model)
+
+    def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
+        swapped = {f"model.{name}": tensor for name, tensor in to_model(state).items()}
         result: list[dict[str, Measured]] = functional_call(host, swapped, (batches,))
         return result
 
@@ -138,18 +150,28 @@ class _Host(nn.Module):
         self.model = problem.model
         self._measure = problem.measure
 
-    def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        return [{k: detach_sums(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+    def forward(self, batches: Sequence[Any], restore: Callable[[], None] | None = None) -> list[dict[str, Measured]]:
+        made = []
+        for batch in batches:
+            if restore is not None:
+                reseed()
+            made.append({k: detach_sums(v) for k, v in self._measure(self.model, batch).items()})
+            if restore is not None:
+                restore()
+        return made
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
-    """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph."""
-    host = _Loss(problem)
+    """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph.
+
+    Buffers of the state are copied for each batch.
+    """
+    host, keeper, to_model = _Loss(problem), BufferKeeper(problem), model_tensors(problem.model)
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
-        _reseed()
-        given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
-        return sum_and_weight(given)
+        reseed()
+        swapped = {f"model.{name}": tensor for name, tensor in to_model(keeper.fresh(state)).items()}
+        return sum_and_weight(functional_call(host, swapped, (batch,)))
 
     return call
 
@@ -172,10 +194,11 @@ class _Loss(nn.Module):
 
 def outputs(problem: Problem) -> Callable[[State, Any], Any]:
     """Return a function that computes the model's outputs on a batch at a state."""
-    host = _Outputs(problem)
+    host, to_model = _Outputs(problem), model_tensors(problem.model)
 
     def call(state: State, batch: Any) -> Any:
-        return functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+        swapped = {f"model.{name}": tensor for name, tensor in to_model(state).items()}
+        return functional_call(host, swapped, (batch,))
 
     return call
 
@@ -209,12 +232,13 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
         batches = batches[:-1]
     norms = batch_norms(problem.model)
     own_names = {id(named.tensor): named.own_name for named in named_tensors(problem.model).values()}
+    learned = [own_names[id(b)] for norm in norms for b in norm.buffers() if id(b) in own_names]
     for norm in norms:
         for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
             if buffer is not None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
-        measure_batches(eager(problem), "train, for batch norm,", batches, state)
+        measure_batches(eager(problem, learned), "train, for batch norm,", batches, state)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
@@ -243,40 +267,24 @@ def _learning(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 @contextmanager
 def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the model in eval mode and torch on one thread; restore both at the end, also after an exception.
+    """Put the model in eval mode and torch on one thread; restore everything at the end, also after an exception.
 
     With one thread, the results are bit-identical for any number of workers, and one
-    single-threaded process per core is faster than intra-op threads.
+    single-threaded process per core is faster than intra-op threads. Attention runs without torch's fused inference
+    path, which treats padded positions in another way than the path that is differentiated.
     """
-    modules = list(model.modules())
-    flags = [module.training for module in modules]
-    registers = [(m, dict(m._parameters), dict(m._buffers)) for m in modules]  # noqa: SLF001
-    momenta = [(m, m.momentum) for m in modules if isinstance(m, _BatchNorm)]
-    flat = [(m, list(m._flat_weights)) for m in modules if isinstance(m, nn.RNNBase)]  # noqa: SLF001
-    threads = torch.get_num_threads()
+    before = ModuleState(model)
+    threads, fast_path = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     on_gpu = device.type == "cuda" or (torch.cuda.is_available() and torch.cuda.is_initialized())
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_gpu else []):
+    with kept_random_states(range(torch.cuda.device_count()) if on_gpu else []):
         try:
             torch.set_num_threads(1)
-            model.eval()
+            torch.backends.mha.set_fastpath_enabled(False)
+            switch_to_eval(model)
             yield
         finally:
             # A signal may have interrupted functional_call while it restored the tensors itself.
             with deferred_signals():
                 torch.set_num_threads(threads)
-                for module, parameters, buffers in registers:
-                    _put_back(module._parameters, parameters)  # noqa: SLF001
-                    _put_back(module._buffers, buffers)  # noqa: SLF001
-                for rnn, weights in flat:
-                    rnn._flat_weights = weights  # noqa: SLF001
-                for norm, momentum in momenta:
-                    norm.momentum = momentum
-                for module, flag in zip(modules, flags, strict=True):
-                    module.training = flag
-
-
-def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
-    """Restore a module's register and remove the buffers that a forward pass registered."""
-    for name in register.keys() - before.keys():
-        del register[name]
-    register.update(before)
+                torch.backends.mha.set_fastpath_enabled(fast_path)
+                before.restore()

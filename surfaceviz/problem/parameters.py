@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+import torch
 from torch import Tensor, nn
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.problem.filter_rules import filter_view, moving_mask
 from surfaceviz.pytree import update_digest
 
 WRAPPERS = ("module", "_orig_mod")  # of DataParallel and its kin; of torch.compile
@@ -51,8 +53,43 @@ class NamedTensor:
 
     @property
     def moves(self) -> bool:
-        """Whether the tensor can lie on a line: real floating point numbers."""
-        return self.tensor.is_floating_point()
+        """Whether the tensor can lie on a line: floating-point or complex numbers."""
+        return self.tensor.is_floating_point() or self.tensor.is_complex()
+
+    @property
+    def real(self) -> Tensor:
+        """The tensor without its graph; a complex one as pairs of reals, along a last axis of length 2."""
+        return as_real(self.tensor.detach())
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """Return a complex tensor as pairs of reals along a last axis, any other tensor unchanged."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def model_tensors(model: nn.Module) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    """Return a function that maps a state, by the model's own names, to tensors of the model's kind, complex or real.
+
+    Raises:
+        ProblemError: a complex tensor in half precision, in which torch does not compute.
+    """
+    names = [named.own_name for named in named_tensors(model).values() if named.tensor.is_complex()]
+
+    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {**state, **{name: _as_complex(name, state[name]) for name in names}}
+
+    return convert
+
+
+def _as_complex(name: str, pairs: Tensor) -> Tensor:
+    """Return pairs of reals as a complex tensor: a view, or a copy where there is none or where it is differentiated.
+
+    The second derivative of a view would ask the same alignment of every vector.
+    """
+    if pairs.dtype.itemsize < 4:  # noqa: PLR2004  bytes
+        raise ProblemError(f"{name} is complex, for which there is no {pairs.dtype}; take --dtype float32")
+    whole = pairs.storage_offset() % 2 == 0 and pairs.stride(-1) == 1 and all(s % 2 == 0 for s in pairs.stride()[:-1])
+    return torch.view_as_complex(pairs) if whole and not pairs.requires_grad else torch.complex(*pairs.unbind(-1))
 
 
 def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
@@ -69,12 +106,9 @@ def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
                     continue
                 own_name = f"{prefix}.{key}" if prefix else key
                 new = NamedTensor(
-                    name=canonical_name(own_name),
-                    own_name=own_name,
-                    tensor=tensor,
-                    owner=module,
+                    name=canonical_name(own_name), own_name=own_name, tensor=tensor, owner=module,
                     is_parameter=is_parameter,
-                )
+                )  # fmt: skip
                 old = found.get(id(tensor))
                 if old is None or new.name < old.name:
                     found[id(tensor)] = new
@@ -111,12 +145,22 @@ def aliases(model: nn.Module) -> dict[str, str]:
 class Filters:
     """The filters of a tensor: viewed as ``shape``, it has one filter for each index along ``axes``.
 
-    ``axes`` is empty for a gain, which has no filters.
+    ``axes`` is empty for a gain, which has no filters. ``mask``, bool of the tensor's shape, is False for the entries
+    that never move (see `moving_mask`); None if all move.
     """
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     description: str
+    mask: Tensor | None = field(default=None, compare=False, repr=False)
+
+    def moving(self, x: Tensor) -> Tensor:
+        """Return ``x`` with 0 where entries never move."""
+        return x if self.mask is None else x * self.mask.to(x.device).view(x.shape)
+
+    def sizes(self) -> Tensor:
+        """Return the number of entries of each filter that move, broadcastable to ``shape``."""
+        return self.dot(moving := self.moving(torch.ones(self.shape, dtype=torch.float64)), moving)
 
     @property
     def is_gain(self) -> bool:
@@ -142,73 +186,54 @@ class Filters:
         return (x.reshape(self.shape) * factors).reshape(x.shape)
 
 
-def filters_of(model: nn.Module, rules: Mapping[str, FilterAxes] | None = None) -> dict[str, Filters]:
-    """Return the filters of each floating-point parameter of ``model``, by canonical name.
+def filters_of(
+    model: nn.Module,
+    rules: Mapping[str, FilterAxes] | None = None,
+    theta: Mapping[str, Tensor] | None = None,
+    padding_rows: Mapping[str, int] | None = None,
+) -> dict[str, Filters]:
+    """Return the filters of each floating-point or complex parameter of ``model``, by canonical name.
 
-    ``Linear`` and ``Conv*d``: axis 0; ``ConvTranspose*d``: the output channel, axis 1 times groups;
-    ``Embedding``: rows; Hugging Face's ``Conv1D``: axis 1; three-dimensional stacks of experts: the
-    first two. Biases, gains of norms, weight-norm magnitudes and whatever else has at most one
-    dimension longer than 1 are gains. The weight of a ``Linear``, convolution or ``Embedding`` follows its
-    module's rule whatever its shape: otherwise a network with one output would keep its last layer still.
+    ``Linear``, ``Conv*d``, recurrent layers and attention: axis 0; ``ConvTranspose*d``: the output channel, axis 1
+    times groups; ``Embedding``: rows; Hugging Face's ``Conv1D``: axis 1; three-dimensional stacks of experts: the
+    first two; other parameters: axis 0. Biases, gains of norms, weight-norm magnitudes and bare parameters of at most
+    one dimension are gains. A weight follows its module's rule whatever its shape: otherwise a network with one output
+    would keep its last layer still, and a recurrent layer of one input its input weights. A weight that is stored
+    under another name, by weight norm, spectral norm or pruning, has its module's rule.
 
     Args:
         model: the network.
         rules: the user's own: pattern on the canonical name -> filter axes, or ``"gain"``; the
             first that matches wins.
+        theta: canonical name -> weights and buffers, from which masks of pruning are read; by default the model's.
+        padding_rows: the model's own name -> row that never has a gradient, besides those that modules tell.
 
     Source: Li et al., arXiv 1712.09913, section 4; the axis of each module is ours.
     """
     modules = dict(unwrap(model).named_modules(remove_duplicate=False))
+    tensors = {n.own_name: theta[n.name] for n in named_tensors(model).values() if n.name in theta} if theta else None
     return {
-        name: _filters(named, modules, rules or {})
+        name: _filters(
+            named, modules, rules or {}, moving_mask(named.tensor, named.own_name, modules, tensors, row=row)
+        )
         for name, named in named_tensors(model).items()
         if named.is_parameter and named.moves
+        for row in [(padding_rows or {}).get(named.own_name)]
     }
 
 
-def _filters(named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes]) -> Filters:
-    shape = tuple(named.tensor.shape)
+def _filters(
+    named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mapping[str, FilterAxes], mask: Tensor | None
+) -> Filters:
+    pair = () if not named.tensor.is_complex() else (2,)  # a complex entry is two real ones, of one filter
+    if mask is not None and pair:
+        mask = mask.unsqueeze(-1).expand(*mask.shape, 2)
     for pattern, axes in rules.items():
         if fnmatchcase(named.name, pattern):
-            return _given(named.name, shape, axes)
-    owner, key = _owner(named, modules)
-    kind = type(owner).__name__
-    if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
-        groups = owner.groups
-        description = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
-        return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), description)
-    axes = _axes(owner, key, named, shape)
-    return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: {_gain(key)}")
-
-
-def _gain(key: str) -> str:
-    return "bias" if "bias" in key else "gain"
-
-
-def _axes(owner: nn.Module, key: str, named: NamedTensor, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the filter axes of a parameter; none for a gain."""
-    kind = type(owner).__name__
-    if key == "weight" and isinstance(owner, _AXIS_0):
-        return (0,)
-    is_norm = any("Norm" in base.__name__ for base in type(owner).__mro__)
-    if is_norm or sum(n > 1 for n in shape) <= 1:
-        return ()
-    if kind == "Conv1D":  # Hugging Face's, a linear layer with its weight transposed
-        return (1,)
-    return (0, 1) if len(shape) == 3 and "xpert" in named.name + kind else (0,)  # noqa: PLR2004
-
-
-_CONVOLUTION_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_AXIS_0 = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.EmbeddingBag)
-
-
-def _owner(named: NamedTensor, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, str]:
-    """Return the module whose weight this is and the weight's name there, seen through weight norm."""
-    path, _, key = named.own_name.rpartition(".")
-    outer, found, attribute = path.partition("parametrizations.")
-    if found and key != "original0":  # original0 is weight norm's magnitude: a gain by its shape
-        return modules[outer.rstrip(".")], attribute
-    return named.owner, "weight" if key == "weight_v" else key
+            given = _given(named.name, tuple(named.tensor.shape), axes)
+            return replace(given, shape=(*given.shape, *pair), mask=mask)
+    shape, chosen, description = filter_view(named.name, named.own_name, named.tensor, modules)
+    return Filters((*shape, *pair), chosen, description, mask)
 
 
 def _given(name: str, shape: tuple[int, ...], axes: FilterAxes) -> Filters:
@@ -239,9 +264,9 @@ def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Seq
         ValueError: a pattern matches no parameter, or no parameter is left.
     """
     parameters = {k: v for k, v in named_tensors(model).items() if v.is_parameter and v.moves}
+    some = ", ".join(list(parameters)[:5])
     for pattern in (*only, *freeze):
         if not any(matches(name, [pattern]) for name in parameters):
-            some = ", ".join(list(parameters)[:5])
             raise ValueError(f"no parameter fits {pattern!r}; the names are {some}, ...")
     chosen = [
         name

@@ -22,13 +22,12 @@ from surfaceviz.problem.losses import (
     metric_measure,
     targets_are_classes,
 )
+from surfaceviz.problem.module_state import ForwardPass
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import map_tensors
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
-
 _GUESSED = 2**22  # entries of an uninformed guess that are evaluated at once
-
 # The uninformed guess for each loss: a uniform class, the targets' mean, or the logit of that mean.
 _GUESSES: dict[Any, str] = {
     "cross_entropy": "class",
@@ -113,6 +112,7 @@ class Problem:
         self._metrics = {key: metric_measure(metric) for key, metric in (metrics or {}).items()}
         self._forward = forward or _call
         self._measure = measure
+        self.forward_pass = ForwardPass()
 
     @property
     def splits(self) -> list[str]:
@@ -280,8 +280,10 @@ def _rejoined(inputs: Any, targets: Any) -> Any:
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    # Always a copy: a model that writes into its input must not reach the user's data.
-    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+    # A copy, so that a model that writes into its input does not reach the user's data.
+    wide = torch.promote_types(dtype, torch.float32)
+    given = dtype if tensor.is_floating_point() else wide.to_complex() if tensor.is_complex() else tensor.dtype
+    return tensor.to(device=device, dtype=given, copy=True)
 
 
 def _call(model: nn.Module, inputs: Any) -> Any:

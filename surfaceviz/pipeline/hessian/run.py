@@ -51,6 +51,7 @@ from surfaceviz.pipeline.hessian.workers import (
 )
 from surfaceviz.pipeline.mpi import Fingerprint, Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.resolve import file_name
+from surfaceviz.problem.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter
@@ -129,6 +130,8 @@ def _compute_spectra(
     """Compute the spectra of the missing points and store each."""
     if not missing:
         return
+    for line in write_lines(targets.problem):
+        ranks.reporter.warn(line)
     if coupling_norms(targets.problem.model) and request.batch_size is None:
         ranks.reporter.warn(
             "batch norms without running statistics couple the samples of a batch: the matrix depends on the batch "

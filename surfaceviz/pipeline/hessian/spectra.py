@@ -22,6 +22,7 @@ from surfaceviz.curvature import (
 )
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
 from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.functional import error_context, loss_sums
 from surfaceviz.records import Spectrum
@@ -90,6 +91,7 @@ def compute_spectra(
             groups = random_groups(len(given) or targets.split.count, single=bool(given))
             site = replace(site, kinks=kinks, groups=groups)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
+            refuse_other_value(targets.points[number].stored, record.loss)
             for note in record.notes[len(site.fields.get("notes", ())) :]:
                 reporter.warn(note)
             yield record

@@ -17,6 +17,7 @@ from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers,
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
 from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
 from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, load_splits, read_theta, resolve
@@ -26,7 +27,7 @@ from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import same_directions
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import State, recalibrate
+from surfaceviz.problem.functional import State, coupling_norms, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
@@ -39,10 +40,11 @@ _CALIBRATION = 128  # samples in a batch for recalibrating batch norms, the same
 
 @dataclass(frozen=True, slots=True)
 class TargetPoint:
-    """A point: a function that returns its weights, and the fields of its record."""
+    """A point: a function that returns its weights, the fields of its record, and the loss that the slice has there."""
 
     make: Callable[[], State]  # canonical name -> weights and buffers there
     fields: Mapping[str, Any]
+    stored: StoredValue | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +114,20 @@ def slice_targets(
         {"place": place, "differences": axis_second_differences(surface, f"{split.name}_loss", place)}
         for place in places
     ]
-    points = [TargetPoint(partial(state_at, place), given) for place, given in zip(places, fields, strict=True)]
+    same_samples = request.samples is None and not coupling_norms(plan.problem.model)
+    points = [
+        TargetPoint(partial(state_at, p), given, stored_value(surface, split.name, p) if same_samples else None)
+        for p, given in zip(places, fields, strict=True)
+    ]
     layout = parameter_layout(
         plan.theta, plan.minimum.filters, _trainable(plan.problem, plan.minimum.filters), request.spectrum.parameters
     )
-    # A direction is a vector of the matrix only if it moves no tensor outside of the matrix (such as a buffer), and if
+    # A direction is a vector of the matrix only if it moves nothing outside of it (a buffer, a padding row), and if
     # batch norms are not recalibrated, through which the loss would also depend on the weights.
     inside = context.calibration is None and all(
-        set(direction.tensors) <= set(layout.names) for direction in plan.directions
+        name in layout.names and not bool((tensor != plan.minimum.filters[name].moving(tensor)).any())
+        for direction in plan.directions
+        for name, tensor in direction.tensors.items()
     )
     directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
     return _targets(
@@ -157,7 +165,6 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
     problem = given if isinstance(given, Problem) else resolve(str(given), request.data)
     dtype = request.dtype or evaluate.default_dtype(problem.model)
     device = device_of(request.device, local)
-    filters = filters_of(problem.model, problem.rules)
     own_names = {name: named.own_name for name, named in named_tensors(problem.model).items()}
 
     def theta(weights: str | None) -> dict[str, Tensor]:
@@ -165,6 +172,7 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
 
     first = theta(request.weights[0] if request.weights else None)
     (split,) = load_splits(problem, [request.split or problem.splits[0]], first, say)
+    filters = filters_of(problem.model, problem.rules, first, problem.forward_pass.padding_rows)
     layout = parameter_layout(first, filters, _trainable(problem, filters), request.spectrum.parameters)
     points, steps = [], steps_of(request.weights)
     for number, weights in enumerate(request.weights or (None,)):

@@ -16,6 +16,7 @@ from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
+from surfaceviz.problem.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed, coupling_norms
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import (
@@ -90,6 +91,7 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
+    yield from write_lines(targets.problem)
     if kinks := kinks_at(targets, number):
         yield kink_note(kinks)
     if norms := coupling_norms(targets.problem.model):

@@ -12,6 +12,7 @@ from surfaceviz.directions.specs import FromFile, Toward
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.problem.forward_writes import write_lines
 from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import EVALUATED, Slice
 
@@ -34,6 +35,7 @@ def centre_warnings(plan: Plan, engine: EngineConfig, centre: Mapping[str, float
     """Return warnings about the centre, the range, the batch norms and the dtype."""
     return [
         *_near_chance(plan, centre),
+        *write_lines(plan.problem),
         *_negative_variances(plan),
         *_fixed_tensors(plan),
         *_coupling_batch_norms(plan, engine),

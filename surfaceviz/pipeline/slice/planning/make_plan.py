@@ -46,9 +46,9 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     dtype = requested or str(before.get("dtype", usual))
     theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
     splits = load_splits(problem, request.splits or problem.splits, theta, say, samples=request.limit)
+    filters = filters_of(problem.model, problem.rules, theta, problem.forward_pass.padding_rows)
     minimum = Minimum(
-        problem=problem, theta=theta, filters=filters_of(problem.model, problem.rules), split=splits[0], dtype=usual,
-        device=device,
+        problem=problem, theta=theta, filters=filters, split=splits[0], dtype=usual, device=device,
     )  # fmt: skip
     made = build_directions(
         request.directions,
