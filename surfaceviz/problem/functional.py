@@ -6,8 +6,9 @@ The user's model is never changed: `torch.func.functional_call` replaces its ten
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from surfaceviz.pytree import leaves
 from surfaceviz.signals import deferred_signals
 
 State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
+_HINT = "surfaceviz: "
 Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
 
 
@@ -93,7 +95,13 @@ def error_context(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind = MemoryShortError if is_out_of_memory(error) else ProblemError
-        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}") from error
+        line = f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}"
+        raise kind("; ".join([line, *hints_of(error)])) from error
+
+
+def hints_of(error: BaseException) -> list[str]:
+    """Return the lines that were added to an error about the batch."""
+    return [note.removeprefix(_HINT) for note in getattr(error, "__notes__", ()) if note.startswith(_HINT)]
 
 
 def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
@@ -123,11 +131,28 @@ def eager(problem: Problem) -> Call:
     host = _Host(problem)
 
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        swapped = {f"model.{name}": tensor for name, tensor in state.items()}
-        result: list[dict[str, Measured]] = functional_call(host, swapped, (batches,))
+        result: list[dict[str, Measured]] = _call_with(state, host, batches)
         return result
 
     return call
+
+
+def _call_with(state: State, host: _Host | _Loss | _Outputs, argument: Any) -> Any:
+    """Call a host of the model with a state, and what the user compiled inside of the model eagerly.
+
+    Compiled modules and functions can't be differentiated twice, and round in another way than the Hessian's graph.
+    """
+    swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+    if torch.compiler.is_compiling():
+        return functional_call(host, swapped, (argument,))
+    loaded = "torch._dynamo" in sys.modules  # without it nothing is compiled, and it takes seconds to import
+    with torch.compiler.set_stance("force_eager") if loaded else nullcontext():
+        try:
+            return functional_call(host, swapped, (argument,))
+        except Exception as error:
+            if hint := host.hint(argument):
+                error.add_note(_HINT + hint)
+            raise
 
 
 class _Host(nn.Module):
@@ -137,9 +162,14 @@ class _Host(nn.Module):
         super().__init__()
         self.model = problem.model
         self._measure = problem.measure
+        self._hint = problem.hint
 
     def forward(self, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         return [{k: detach_sums(v) for k, v in self._measure(self.model, batch).items()} for batch in batches]
+
+    def hint(self, batches: Sequence[Any]) -> str:
+        """Return a line that may help where the model raised."""
+        return self._hint(batches[0]) if batches else ""
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
@@ -148,8 +178,7 @@ def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
         _reseed()
-        given = functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
-        return sum_and_weight(given)
+        return sum_and_weight(_call_with(state, host, batch))
 
     return call
 
@@ -165,6 +194,7 @@ class _Loss(nn.Module):
         super().__init__()
         self.model = problem.model
         self._measure = problem.measure_loss
+        self.hint = problem.hint
 
     def forward(self, batch: Any) -> Measured:
         return self._measure(self.model, batch)
@@ -175,7 +205,7 @@ def outputs(problem: Problem) -> Callable[[State, Any], Any]:
     host = _Outputs(problem)
 
     def call(state: State, batch: Any) -> Any:
-        return functional_call(host, {f"model.{name}": tensor for name, tensor in state.items()}, (batch,))
+        return _call_with(state, host, batch)
 
     return call
 
@@ -185,6 +215,7 @@ class _Outputs(nn.Module):
         super().__init__()
         self.model = problem.model
         self._outputs = problem.outputs
+        self.hint = problem.hint
 
     def forward(self, batch: Any) -> Any:
         return self._outputs(self.model, batch)
@@ -275,8 +306,12 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[None]:
                     module.training = flag
 
 
-def _put_back(register: dict[str, Any], before: dict[str, Any]) -> None:
-    """Restore a module's register and remove the buffers that a forward pass registered."""
-    for name in register.keys() - before.keys():
+def _put_back(register: Any, before: dict[str, Any]) -> None:
+    """Restore a module's register and remove the buffers that a forward pass registered.
+
+    That of a `torch.jit.ScriptModule` has no ``update``, and no tensor can be added to it.
+    """
+    for name in [name for name in register.keys() if name not in before]:  # noqa: SIM118  it has no __iter__
         del register[name]
-    register.update(before)
+    for name, tensor in before.items():
+        register[name] = tensor
