@@ -175,7 +175,7 @@ def signature(tree: Tree) -> str:
     (True, False)
     """
     digest = hashlib.sha256()
-    _feed(digest, tree, (), lambda into, t: into.update(repr((t.dtype, t.shape, t.layout, _stride(t))).encode()))
+    _feed(digest, tree, ((),), lambda into, t: into.update(repr((t.dtype, t.shape, t.layout, _stride(t))).encode()))
     return digest.hexdigest()
 
 
@@ -187,13 +187,17 @@ FeedTensor = Callable[[Any, Tensor], None]  # (hash, tensor)
 
 
 def _feed(digest: hashlib._Hash, tree: Tree, above: tuple[Any, ...], of_tensor: FeedTensor) -> None:
+    """Feed a tree that lies inside of some objects, the outermost first; there the lengths of tuples count as well."""
     if isinstance(tree, Tensor):
         of_tensor(digest, tree)
     elif isinstance(tree, Mapping):
-        for key in tree:
-            digest.update(f"{key}\0".encode() if isinstance(key, _NUMBERS) else b"key\0")
-            _feed(digest, tree[key] if isinstance(key, _NUMBERS) else (key, tree[key]), above, of_tensor)
+        for key, value in tree.items():
+            digest.update(f"{key!s}\0".encode() if isinstance(key, _NUMBERS) else b"key\0")
+            _feed(digest, value if isinstance(key, _NUMBERS) else (key, value), above, of_tensor)
     elif isinstance(tree, tuple | list):
+        digest.update(
+            f"{len(tree)} in {type(tree).__name__}\0".encode() if above else b""
+        )  # not in files of any schema
         for value in tree:
             _feed(digest, value, above, of_tensor)
     elif isinstance(tree, (*_NUMBERS, np.generic)):

@@ -11,8 +11,15 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature.double_backward import twice_differentiable
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
-from surfaceviz.problem.functional import State, hints_of, loss_sums, outputs, sum_and_weight
+from surfaceviz.errors import (
+    MemoryShortError,
+    ProblemError,
+    SurfacevizError,
+    hints_of,
+    is_out_of_memory,
+    user_code_location,
+)
+from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
 
 OPERATORS = ("hessian", "ggn")

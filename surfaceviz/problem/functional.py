@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
-from surfaceviz.problem.batching import BatchedSplits
+from surfaceviz.errors import ProblemError, add_hint, error_context
+from surfaceviz.problem.batching import BatchedSplits, batch_norms
 from surfaceviz.problem.estimates import MeanEstimates, estimate_means
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.parameters import named_tensors
@@ -26,7 +26,6 @@ from surfaceviz.pytree import leaves
 from surfaceviz.signals import deferred_signals
 
 State = Mapping[str, Tensor]  # the model's own names -> weights and buffers
-_HINT = "surfaceviz: "
 Call = Callable[[Any, Sequence[Any]], list[dict[str, Measured]]]  # (state, batches) -> for each batch
 
 
@@ -81,29 +80,6 @@ def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) 
     return {metric: [part[metric] for part in parts] for metric in parts[0]}
 
 
-@contextmanager
-def error_context(what: str) -> Iterator[None]:
-    """Convert exceptions of the user's code in a ``with`` block into errors that begin with ``what``.
-
-    Raises:
-        ProblemError: the block raised anything except a `SurfacevizError`.
-        MemoryShortError: there was too little memory.
-    """
-    try:
-        yield
-    except SurfacevizError:
-        raise
-    except Exception as error:
-        kind = MemoryShortError if is_out_of_memory(error) else ProblemError
-        line = f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}"
-        raise kind("; ".join([line, *hints_of(error)])) from error
-
-
-def hints_of(error: BaseException) -> list[str]:
-    """Return the lines that were added to an error about the batch."""
-    return [note.removeprefix(_HINT) for note in getattr(error, "__notes__", ()) if note.startswith(_HINT)]
-
-
 def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
     """Return the version counter of each tensor, which each in-place write increments."""
     return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
@@ -151,7 +127,7 @@ def _call_with(state: State, host: _Host | _Loss | _Outputs, argument: Any) -> A
             return functional_call(host, swapped, (argument,))
         except Exception as error:
             if hint := host.hint(argument):
-                error.add_note(_HINT + hint)
+                add_hint(error, hint)
             raise
 
 
@@ -232,6 +208,9 @@ def detach_sums(given: Measured) -> Measured:
 def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
+    Raises:
+        ProblemError: a batch norm is scripted.
+
     Cumulative averages over the batches in order, dropout off; a shorter last batch is skipped, as
     its statistics would have the weight of a full batch.
     """
@@ -239,6 +218,10 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     if len(batches) > 1 and sizes[-1] < sizes[0]:
         batches = batches[:-1]
     norms = batch_norms(problem.model)
+    if any(isinstance(norm, torch.jit.ScriptModule) for norm in norms):
+        raise ProblemError(
+            "a scripted batch norm's statistics can't be recomputed; give the module that was scripted, or bn='fixed'"
+        )
     own_names = {id(named.tensor): named.own_name for named in named_tensors(problem.model).values()}
     for norm in norms:
         for buffer, start in ((norm.running_mean, 0), (norm.running_var, 1), (norm.num_batches_tracked, 0)):
@@ -246,17 +229,6 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
         measure_batches(eager(problem), "train, for batch norm,", batches, state)
-
-
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Return the batch norms that keep running statistics."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
-
-
-def coupling_norms(model: nn.Module) -> list[_NormBase]:
-    """Return the batch norms that keep no running statistics, so that a sample's output depends on its batch."""
-    norms = (module for module in model.modules() if isinstance(module, _NormBase) and module.running_mean is None)
-    return [norm for norm in norms if "InstanceNorm" not in type(norm).__name__]
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def loss_measure(loss: LossLike) -> Measure:
     if kind in _ELEMENTWISE:
         each: Any = copy.deepcopy(loss)
         each.reduction = "none"
-        return partial(_elementwise, loss=each, by_sample=loss.reduction == "batchmean")
+        return partial(_elementwise, loss=each, by_sample=getattr(loss, "reduction", "") == "batchmean")
     return partial(_from_callable, function=loss)
 
 

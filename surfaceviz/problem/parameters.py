@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import torch
 from torch import Tensor, nn
 
 from surfaceviz.errors import ProblemError
@@ -172,13 +173,20 @@ def _filters(named: NamedTensor, modules: Mapping[str, nn.Module], rules: Mappin
         if fnmatchcase(named.name, pattern):
             return _given(named.name, shape, axes)
     owner, key = _owner(named, modules)
-    kind = type(owner).__name__
-    if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
-        groups = owner.groups
+    kind = module_class(owner).__name__
+    if key == "weight" and issubclass(module_class(owner), _CONVOLUTION_TRANSPOSED):
+        groups: int = getattr(owner, "groups", 1)
         description = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
         return Filters((groups, shape[0] // groups, *shape[1:]), (0, 2), description)
     axes = _axes(owner, key, named, shape)
     return Filters(shape, axes, f"{kind}: axis {' and '.join(map(str, axes))}" if axes else f"{kind}: {_gain(key)}")
+
+
+def module_class(module: nn.Module) -> type[nn.Module]:
+    """Return the class of a module; of a scripted or traced one the class of torch from which it was made, if any."""
+    name = getattr(module, "original_name", "") if isinstance(module, torch.jit.ScriptModule) else ""
+    found = getattr(nn, name, None)
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else type(module)
 
 
 def _gain(key: str) -> str:
@@ -187,10 +195,10 @@ def _gain(key: str) -> str:
 
 def _axes(owner: nn.Module, key: str, named: NamedTensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the filter axes of a parameter; none for a gain."""
-    kind = type(owner).__name__
-    if key == "weight" and isinstance(owner, _AXIS_0):
+    kind = module_class(owner).__name__
+    if key == "weight" and issubclass(module_class(owner), _AXIS_0):
         return (0,)
-    is_norm = any("Norm" in base.__name__ for base in type(owner).__mro__)
+    is_norm = any("Norm" in base.__name__ for base in module_class(owner).__mro__)
     if is_norm or sum(n > 1 for n in shape) <= 1:
         return ()
     if kind == "Conv1D":  # Hugging Face's, a linear layer with its weight transposed

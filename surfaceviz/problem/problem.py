@@ -91,8 +91,6 @@ class Problem:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ValueError("a ScriptModule's tensors can't be swapped; give the module behind it")  # noqa: TRY004
         lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
         if lazy:
             raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")

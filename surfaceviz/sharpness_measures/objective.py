@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_scales
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import ProblemError, error_context
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.differentiable_operators import DifferentiableOperators
-from surfaceviz.problem.functional import DataPass, State, error_context, loss_sums, outputs
+from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
