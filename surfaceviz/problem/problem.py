@@ -58,7 +58,8 @@ class Problem:
         model: the network at the minimum; never changed.
         data: one source (the split is then called ``train``) or a mapping from split names to
             sources; a source is a pair of tensors or arrays, a map-style data set, or a re-iterable
-            of batches (tuples with the targets last, or dicts), such as a `DataLoader`.
+            of batches (tuples with the targets last, dicts, or objects that hold tensors, such as graphs of PyTorch
+            Geometric, with targets in ``y`` or ``labels``), such as a `DataLoader`.
         loss: ``"cross_entropy"``, ``"mse"``, ``"next_token"``, a ``torch.nn`` loss, or a callable on
             (outputs, targets) giving the batch's mean or one value a sample.
         metrics: name -> callable of the same kind. Accuracy comes by itself for integer targets.

@@ -165,7 +165,7 @@ def test_losses_that_can_not_be_are_refused() -> None:
         loss_measure(nn.MSELoss(reduction="sum"))
     with pytest.raises(ProblemError, match=r"outputs of shape \(10, 1\) but targets of shape \(10,\)"):
         _centre(_linear(1), (X[:10], VALUES[:10, 0]), "mse", 10)
-    with pytest.raises(ProblemError, match=r"gave a tensor of shape \(32, 3\) for a batch of 32"):
+    with pytest.raises(ProblemError, match=r"gave a tensor of shape \(8, 3\) for a batch of 8"):
         _centre(_linear(3), (X, VALUES), lambda outputs, targets: outputs - targets, 100)
 
 
