@@ -5,7 +5,11 @@ from __future__ import annotations
 import signal
 import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_HINT = "surfaceviz: "
 
 
 class SurfacevizError(Exception):
@@ -81,3 +85,31 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was too little memory, on a device or on the host."""
     short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, on a device
     return short or "DefaultCPUAllocator" in str(error)
+
+
+@contextmanager
+def error_context(what: str) -> Iterator[None]:
+    """Convert exceptions of the user's code in a ``with`` block into errors that begin with ``what``.
+
+    Raises:
+        ProblemError: the block raised anything except a `SurfacevizError`.
+        MemoryShortError: there was too little memory.
+    """
+    try:
+        yield
+    except SurfacevizError:
+        raise
+    except Exception as error:
+        kind = MemoryShortError if is_out_of_memory(error) else ProblemError
+        line = f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}"
+        raise kind("; ".join([line, *hints_of(error)])) from error
+
+
+def add_hint(error: BaseException, hint: str) -> None:
+    """Add a line about what may help to an exception of the user's code; `error_context` shows it."""
+    error.add_note(_HINT + hint)
+
+
+def hints_of(error: BaseException) -> list[str]:
+    """Return the lines that `add_hint` added."""
+    return [note.removeprefix(_HINT) for note in getattr(error, "__notes__", ()) if note.startswith(_HINT)]

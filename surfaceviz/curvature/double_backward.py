@@ -5,7 +5,8 @@ Batch norms in eval mode that follow a convolution are folded into its filters,
     w'_i = w_i g_i / sqrt(v_i + eps),   b'_i = (b_i - m_i) g_i / sqrt(v_i + eps) + beta_i,
 
 which is the same function of the same parameters with a smaller graph (measured on ResNet-20: products in 0.7 of the
-time). Attention runs on torch's math backend, because the other backends have no second derivative on CPUs.
+time). Attention runs on torch's math backend, because the other backends have no second derivative on CPUs. Further
+operators are replaced by `DifferentiableOperators`.
 
 Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2; folding while differentiating is ours.
 """
@@ -23,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from surfaceviz.problem.call_arguments import batch_norm_arguments, convolution_arguments
+from surfaceviz.problem.differentiable_operators import DifferentiableOperators
 
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
@@ -30,7 +32,7 @@ _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
     """Run the models in a ``with`` block so that their graphs can be differentiated twice."""
-    with sdpa_kernel(SDPBackend.MATH), _Folding():
+    with sdpa_kernel(SDPBackend.MATH), DifferentiableOperators(), _Folding():
         yield
 
 

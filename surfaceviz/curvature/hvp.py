@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature.double_backward import twice_differentiable
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
+from surfaceviz.errors import (
+    MemoryShortError,
+    ProblemError,
+    SurfacevizError,
+    hints_of,
+    is_out_of_memory,
+    user_code_location,
+)
 from surfaceviz.problem.forward_writes import BufferKeeper
 from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
@@ -216,6 +223,5 @@ class _translate_errors:  # noqa: N801  a context manager reads as a verb here
                 f"{user_code_location(error)}; write it "
                 "with other operations"
             ) from error
-        raise ProblemError(
-            f"differentiating twice raised {type(error).__name__}: {message}{user_code_location(error)}"
-        ) from error
+        line = f"differentiating twice raised {type(error).__name__}: {message}{user_code_location(error)}"
+        raise ProblemError("; ".join([line, *hints_of(error)])) from error

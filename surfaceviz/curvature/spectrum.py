@@ -115,7 +115,8 @@ def _finite(x: float) -> float | None:
 
 def _notes(found: ExtremeEigenpairs, asked: int) -> tuple[str, ...]:
     """Return a note if eigenvalues are missing or have not converged, or none."""
-    missing, open_ = asked - len(found.eigenvalues), int((~found.converged).sum())
+    missing = 0 if found.complete else max(0, asked - len(found.eigenvalues))
+    open_ = int((~found.converged).sum())
     if not missing and not open_:
         return ()
     short = f"only {len(found.eigenvalues)} of {asked} eigenvalues were found, and " if missing else ""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from surfaceviz.pytree import leaves, map_leaves
+from surfaceviz.pytree import leaves, signature
 
 State = Mapping[str, Tensor]
 BatchFunction = Callable[[State, Any], Any]  # -> measurements, or outputs
@@ -105,9 +105,7 @@ def compile_without_guards(function: BatchFunction, backend: Backend | str) -> B
 
 def batch_signature(batch: Any) -> str:
     """Return the part of a batch that a graph depends on: shapes, strides and dtypes of tensors, values of the rest."""
-    return repr(
-        map_leaves(lambda leaf: (leaf.shape, leaf.stride(), leaf.dtype) if isinstance(leaf, Tensor) else leaf, batch)
-    )
+    return signature(batch)
 
 
 def _without_guards(captured: CapturedGraph) -> BatchFunction | None:

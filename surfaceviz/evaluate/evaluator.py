@@ -16,10 +16,10 @@ from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.evaluate import engines
 from surfaceviz.evaluate.engine import EngineConfig
 from surfaceviz.evaluate.perturb import BatchPerturber, Coordinates, Perturber
-from surfaceviz.problem.batching import BatchedSplits, batch_jointly, batch_separately
+from surfaceviz.problem.batching import BatchedSplits, batch_jointly, batch_separately, coupling_norms
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.estimates import MeanEstimates
-from surfaceviz.problem.functional import Call, DataPass, coupling_norms, measure_batches, outputs, recalibrate
+from surfaceviz.problem.functional import Call, DataPass, measure_batches, outputs, recalibrate
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import FloatArray
 

@@ -12,7 +12,7 @@ from surfaceviz.evaluate.engine import EngineConfig
 from surfaceviz.evaluate.evaluator import EvaluationContext, Evaluator, PointValues
 from surfaceviz.evaluate.perturb import Coordinates
 from surfaceviz.evaluate.precision import disagreement
-from surfaceviz.problem.functional import coupling_norms
+from surfaceviz.problem.batching import coupling_norms
 
 # Ours, from ResNet-20, a small CNN and an MLP on two cores.
 _MIN_WORK = 2.0  # seconds of work of a process; below, engines are not compared

@@ -167,10 +167,12 @@ def read_theta(problem: Problem, weights: str | None, dtype: str, say: Callable[
     """Return the weights and buffers of ``FILE[:KEY]``, or the problem's own, floating ones in the master dtype.
 
     Raises:
-        CheckpointError: they can't be read, don't fit, or hold NaN or inf.
+        CheckpointError: they can't be read, don't fit, or hold NaN, inf or nothing.
+        ProblemError: the model has no floating-point parameters.
     """
     model = problem.model
     state = checkpoints.read_state(model) if weights is None else checkpoints.read_weights(weights, model, say)
+    checkpoints.refuse_without_values(model, state, weights)
     theta = to_master_dtype(state, dtype)
     broken = [name for name, tensor in theta.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:

@@ -1,15 +1,18 @@
-"""Batches of splits: each split separately, or several splits jointly in batches of one size."""
+"""Batches of splits, separately or jointly in batches of one size; the batch norms that make samples depend on them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.filter_rules import module_class
 from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors
 
 
@@ -72,3 +75,15 @@ def _cut(parts: Sequence[Tensor], start: int, size: int) -> Tensor:
         last = parts[-1][-1:]
         pieces.append(last.expand(missing, *last.shape[1:]))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms that keep running statistics."""
+    found: Any = (module for module in model.modules() if issubclass(module_class(module), _BatchNorm))
+    return [module for module in found if module.running_mean is not None]
+
+
+def coupling_norms(model: nn.Module) -> list[_NormBase]:
+    """Return the batch norms that keep no running statistics, so that a sample's output depends on its batch."""
+    norms: Any = (module for module in model.modules() if issubclass(module_class(module), _NormBase))
+    return [n for n in norms if n.running_mean is None and "InstanceNorm" not in module_class(n).__name__]

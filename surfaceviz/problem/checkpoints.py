@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from surfaceviz.errors import CheckpointError
+from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.problem.parameters import WRAPPERS, aliases, as_real, canonical_name, named_tensors
 
 Say = Callable[[str], None]
@@ -57,6 +57,38 @@ def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
     found = _state_dict(tree, key, path, say)
     named = _renamed(found, model, path, say)
     return _fitted(named, model, path)
+
+
+def refuse_without_values(model: nn.Module, state: Mapping[str, Tensor], given: str | None) -> None:
+    """Raise for weights on the meta device, and for a model whose weights are no parameters.
+
+    Raises:
+        CheckpointError: a tensor lies on the meta device, and ``given``, the file of weights, does not have it.
+        ProblemError: no parameter is a floating-point number.
+    """
+    own = named_tensors(model)
+    if not any(named.is_parameter and named.moves for named in own.values()):
+        quantised = [
+            name
+            for name, module in model.named_modules()
+            if "quantized" in type(module).__module__ and not name.endswith("_packed_params")
+        ]
+        quantised = quantised or [name for name, named in own.items() if named.is_parameter]
+        why = f"; {', '.join(quantised[:_SHOWN])} are quantised: give the model that they were made from" * bool(
+            quantised
+        )
+        raise ProblemError(f"the model has no floating-point parameters that could move{why}")
+    empty = [name for name, tensor in state.items() if tensor.is_meta]
+    if empty and given is None:
+        raise CheckpointError(
+            f"{', '.join(empty[:_SHOWN])} lie on the meta device, without values; give weights (--weights FILE), or a "
+            "model that holds some"
+        )
+    if empty:
+        raise CheckpointError(
+            f"{', '.join(empty[:_SHOWN])} lie on the meta device, without values, and {given} lacks them; build them "
+            "on a device"
+        )
 
 
 def _split(given: str) -> tuple[Path, str]:

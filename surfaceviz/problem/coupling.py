@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.problem.batching import batch_separately
+from surfaceviz.problem.batching import batch_separately, coupling_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import DataPass, State, borrowed, coupling_norms, eager, measure_batches
+from surfaceviz.problem.functional import DataPass, State, borrowed, eager, measure_batches
 from surfaceviz.problem.losses import PerSample
 from surfaceviz.problem.problem import Problem
 

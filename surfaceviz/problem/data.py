@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
 from surfaceviz.errors import ProblemError, user_code_location
-from surfaceviz.pytree import Tree, leaves, map_leaves, map_tensors, update_digest
+from surfaceviz.problem.rows import as_tensors, concatenated, length_of, rows_at, samples_in, sha256_of, single_rows
+from surfaceviz.pytree import OpaqueObjectError, Tree, holds_objects, leaves
 
 _CHUNK = 512  # samples of a data set that are collated at a time
 _AGAIN = 64  # samples, and _AGAIN_BATCHES batches, that are read twice to detect shuffling and augmentation
@@ -39,7 +40,7 @@ class DataSplit:
         """Return the batches of a pass, in order: views of ``size`` samples, or the batches as given."""
         if self.given:
             return list(self.given)
-        return [_rows(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
+        return [rows_at(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
 
     def head(self, count: int) -> DataSplit:
         """Return the first ``count`` samples, or the batches that hold them, with the whole fingerprint."""
@@ -49,7 +50,7 @@ class DataSplit:
             each = max(1, self.count // len(self.given))
             kept = self.given[: math.ceil(count / each)]
             return replace(self, count=min(self.count, each * len(kept)), given=kept)
-        return replace(self, count=count, rows=_rows(self.rows, slice(0, count)))
+        return replace(self, count=count, rows=rows_at(self.rows, slice(0, count)))
 
     def subset(self, samples: int) -> DataSplit:
         """Return the seeded subset of ``samples`` samples as in `load`, with the fingerprint of the whole split.
@@ -60,7 +61,7 @@ class DataSplit:
         if self.given:
             raise ProblemError(f"split {self.name}: {_NO_SUBSET}")
         index = _chosen(self.count, samples)
-        return self if index is None else replace(self, count=samples, rows=_rows(self.rows, index))
+        return self if index is None else replace(self, count=samples, rows=rows_at(self.rows, index))
 
     def mapped(self, function: Callable[[Tree], Tree]) -> DataSplit:
         """Return the split with a function applied to its trees (to move or to cast them)."""
@@ -85,11 +86,14 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
     """
     with torch.random.fork_rng(devices=[]), _guarded(name):  # a loader draws a seed even without shuffling
         if _is_arrays(source):
-            return _finish(name, _subset_arrays(name, _tensors(source), samples))
+            return _finish(name, _subset_arrays(name, as_tensors(source), samples))
         if _is_dataset(source):
             return _finish(name, _read_dataset(name, source, samples))
         if not isinstance(source, Iterable):
-            raise ProblemError(f"split {name}: expected tensors, a data set or batches, got {type(source).__name__}")
+            hint = "; a batch that is an object goes in a list: [data]" if leaves(source) else ""
+            raise ProblemError(
+                f"split {name}: expected tensors, a data set or batches, got {type(source).__name__}{hint}"
+            )
         return _read_batches(name, source, samples, as_given=as_given)
 
 
@@ -100,6 +104,8 @@ def _guarded(name: str) -> Iterator[None]:
         yield
     except ProblemError:
         raise
+    except OpaqueObjectError as error:
+        raise ProblemError(f"split {name}: {error}; give tensors, or objects that consist of them") from error
     except Exception as error:
         raise ProblemError(f"split {name} raised {type(error).__name__}: {error}{user_code_location(error)}") from error
 
@@ -124,30 +130,6 @@ def _is_dataset(source: Any) -> bool:
     return isinstance(source, Dataset) or (indexable and not isinstance(source, Sequence | Mapping))
 
 
-def _tensors(source: Tree) -> Tree:
-    """Return the tree with arrays as tensors, lists as tuples."""
-    return map_leaves(_as_tensor, source)
-
-
-def _as_tensor(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(leaf))
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
-
-
-def _length(name: str, tree: Tree) -> int:
-    lengths = {len(leaf) if leaf.ndim else 0 for leaf in leaves(tree)}
-    if not lengths:
-        raise ProblemError(f"split {name} holds no tensor; give tensors, arrays, or batches of them")
-    if len(lengths) != 1:
-        raise ProblemError(f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample")
-    return lengths.pop()
-
-
-def _rows(tree: Tree, index: slice | Tensor) -> Tree:
-    return map_tensors(lambda tensor: tensor[index], tree)
-
-
 def _priorities() -> Iterator[float]:
     """Return an endless stream of priorities, one for each sample; a subset keeps the smallest."""
     generator = np.random.Generator(np.random.Philox(key=0))
@@ -168,8 +150,8 @@ def subset_order(count: int) -> NDArray[np.intp]:
 
 
 def _subset_arrays(name: str, tree: Tree, samples: int | None) -> Tree:
-    index = _chosen(_length(name, tree), samples)
-    return tree if index is None else _rows(tree, index)
+    index = _chosen(length_of(name, tree), samples)
+    return tree if index is None else rows_at(tree, index)
 
 
 def _read_dataset(name: str, source: Any, samples: int | None) -> Tree:
@@ -178,20 +160,48 @@ def _read_dataset(name: str, source: Any, samples: int | None) -> Tree:
     indices: list[int] = list(range(count)) if chosen is None else chosen.tolist()
     if not indices:
         raise ProblemError(f"split {name} is empty")
-    chunks = [
-        _tensors(default_collate([source[i] for i in indices[start : start + _CHUNK]]))
-        for start in range(0, len(indices), _CHUNK)
-    ]
-    rows = _concatenate(chunks)
+    chunks = [_collated(name, source, indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
+    rows = concatenated(chunks)
     if rows is None:
         raise ProblemError(f"split {name}: its samples differ in shape; give a DataLoader that pads them")
     places = sorted({i * len(indices) // _AGAIN for i in range(min(_AGAIN, len(indices)))})
-    again = _tensors(default_collate([source[indices[place]] for place in places]))
-    if _digest(again) != _digest(_rows(rows, torch.tensor(places))):
+    again = _collated(name, source, [indices[place] for place in places])
+    if sha256_of(again) != sha256_of(rows_at(rows, torch.tensor(places))):
         raise ProblemError(
             f"split {name} gives other samples the second time (augmenting?); a surface needs fixed data"
         )
     return rows
+
+
+def _collated(name: str, source: Any, indices: Sequence[int]) -> Tree:
+    """Return samples of a data set as one batch.
+
+    Raises:
+        ProblemError: the source is one object and not a data set, or its samples are objects.
+    """
+    if not isinstance(source, Dataset) and leaves(source) and not _takes(source, indices[0]):
+        raise ProblemError(
+            f"split {name} is one {type(source).__name__}; a batch that is an object goes in a list: [data]"
+        )
+    samples = [source[i] for i in indices]
+    try:
+        return as_tensors(default_collate(samples))
+    except TypeError as error:
+        if not holds_objects(samples):
+            raise
+        raise ProblemError(
+            f"split {name}: its samples are objects ({type(samples[0]).__name__}), which torch does not join; give a "
+            "loader that makes batches of them, or a list of batches"
+        ) from error
+
+
+def _takes(source: Any, index: int) -> bool:
+    """Return whether a source gives a sample by its number."""
+    try:
+        source[index]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_given: bool) -> DataSplit:
@@ -201,30 +211,37 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
         raise ProblemError(f"split {name} is a one-shot iterator; give a list or a loader that starts again")
     if samples is not None and as_given:
         raise ProblemError(f"split {name}: {_NO_SUBSET}")
-    batches = [_tensors(batch) for batch in source] if samples is None else _thinned(name, source, samples)
+    batches = [as_tensors(batch) for batch in source] if samples is None else _thinned(name, source, samples)
     if not batches:
         raise ProblemError(f"split {name} is empty")
     if samples is None:
         _refuse_changing(name, source, batches)
-    rows = None if as_given else _concatenate(batches)
+    rows = None if as_given else concatenated(batches)
     if rows is not None:
         return _finish(name, rows)
-    # With measure=, a batch that is not a tree of rows counts as one sample.
-    count = sum(len(leaves(b)[0]) if leaves(b) and leaves(b)[0].ndim else 1 for b in batches)
-    return DataSplit(name=name, count=count, sha256=_digest(tuple(batches)), given=tuple(batches))
+    count = sum(samples_in(batch, as_given=as_given) for batch in batches)
+    return DataSplit(name=name, count=count, sha256=sha256_of(tuple(batches)), given=tuple(batches))
 
 
 def _thinned(name: str, source: Iterable[Any], samples: int) -> list[Tree]:
     """Return the rows of the subset, reading batch by batch; at most about twice as many rows are held."""
-    _refuse_changing(name, source, [_tensors(b) for b in itertools.islice(iter(source), _AGAIN_BATCHES)])
+    _refuse_changing(name, source, [as_tensors(b) for b in itertools.islice(iter(source), _AGAIN_BATCHES)])
+    _refuse_objects(name, source)
     stream = _priorities()
     kept: list[tuple[float, Tree]] = []
     for batch in source:
-        rows = _tensors(batch)
-        kept += [(next(stream), _rows(rows, slice(i, i + 1))) for i in range(_length(name, rows))]
+        rows = as_tensors(batch)
+        kept += [(next(stream), rows_at(rows, slice(i, i + 1))) for i in range(length_of(name, rows))]
         if len(kept) > 2 * samples:
             kept = _smallest(kept, samples)
     return [row for _, row in _smallest(kept, samples)]
+
+
+def _refuse_objects(name: str, source: Iterable[Any]) -> None:
+    if any(holds_objects(batch) for batch in itertools.islice(iter(source), 1)):
+        raise ProblemError(
+            f"split {name}: a subset of samples needs batches of tensors, not of objects; give fewer batches"
+        )
 
 
 def _smallest(kept: list[tuple[float, Tree]], samples: int) -> list[tuple[float, Tree]]:
@@ -234,12 +251,12 @@ def _smallest(kept: list[tuple[float, Tree]], samples: int) -> list[tuple[float,
 
 def _refuse_changing(name: str, source: Iterable[Any], batches: list[Tree]) -> None:
     first = batches[:_AGAIN_BATCHES]
-    again = [_tensors(batch) for batch in itertools.islice(iter(source), len(first))]
+    again = [as_tensors(batch) for batch in itertools.islice(iter(source), len(first))]
     if not again:
         raise ProblemError(f"split {name} is one-shot: nothing comes the second time; give a list or a loader")
-    if _digest(tuple(again)) == _digest(tuple(first)):
+    if sha256_of(tuple(again)) == sha256_of(tuple(first)):
         return
-    moved = sorted(map(_digest, _single_rows(again))) == sorted(map(_digest, _single_rows(first)))
+    moved = sorted(map(sha256_of, single_rows(again))) == sorted(map(sha256_of, single_rows(first)))
     what = "its batches in another order" if moved else "other batches"
     raise ProblemError(
         f"split {name} gives {what} the second time (shuffling or augmenting?); a surface needs fixed data: "
@@ -247,33 +264,8 @@ def _refuse_changing(name: str, source: Iterable[Any], batches: list[Tree]) -> N
     )
 
 
-def _single_rows(batches: list[Tree]) -> list[Tree]:
-    return [_rows(b, slice(i, i + 1)) for b in batches for i in range(len(leaves(b)[0]) if leaves(b) else 0)]
-
-
-def _concatenate(batches: Sequence[Tree]) -> Tree | None:
-    """Return the batches as one tree along the first axis, or None where their shapes differ."""
-    first = batches[0]
-    if isinstance(first, Tensor):
-        alike = all(isinstance(b, Tensor) and b.ndim and b.shape[1:] == first.shape[1:] for b in batches)
-        return torch.cat(list(batches)) if alike else None
-    if isinstance(first, Mapping):
-        parts = {key: _concatenate([batch[key] for batch in batches]) for key in first}
-        return None if any(part is None for part in parts.values()) else parts
-    if isinstance(first, tuple):
-        each = tuple(_concatenate(column) for column in zip(*batches, strict=True))
-        return None if any(part is None for part in each) else each
-    return None  # a leaf that is not a tensor, such as a string: the batches stay fixed
-
-
 def _finish(name: str, rows: Tree) -> DataSplit:
-    count = _length(name, rows)
+    count = length_of(name, rows)
     if count == 0:
         raise ProblemError(f"split {name} is empty")
-    return DataSplit(name=name, count=count, sha256=_digest(rows), rows=rows)
-
-
-def _digest(tree: Tree) -> str:
-    digest = hashlib.sha256()
-    update_digest(digest, tree)
-    return digest.hexdigest()
+    return DataSplit(name=name, count=count, sha256=sha256_of(rows), rows=rows)

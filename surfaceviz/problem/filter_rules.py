@@ -40,6 +40,13 @@ def stored_for(own_name: str, modules: Modules) -> tuple[nn.Module, str, bool]:
     return owner, key, False
 
 
+def module_class(module: nn.Module) -> type[nn.Module]:
+    """Return the class of a module; of a scripted or traced one the class of torch from which it was made, if any."""
+    name = getattr(module, "original_name", "") if isinstance(module, torch.jit.ScriptModule) else ""
+    found = getattr(nn, name, None)
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else type(module)
+
+
 def filter_view(
     name: str, own_name: str, tensor: Tensor, modules: Modules
 ) -> tuple[tuple[int, ...], tuple[int, ...], str]:
@@ -49,11 +56,11 @@ def filter_view(
     """
     shape = tuple(tensor.shape)
     owner, key, magnitude = stored_for(own_name, modules)
-    kind = type(owner).__name__
+    kind = module_class(owner).__name__
     if magnitude:
         return shape, (), f"{kind}: gain"
-    if key == "weight" and isinstance(owner, _CONVOLUTION_TRANSPOSED):
-        groups = owner.groups
+    if key == "weight" and issubclass(module_class(owner), _CONVOLUTION_TRANSPOSED):
+        groups: int = owner.groups  # type: ignore[assignment]
         description = f"{kind}: output channels, axis 1" + (f" x {groups} groups" if groups > 1 else "")
         return (groups, shape[0] // groups, *shape[1:]), (0, 2), description
     axes = _axes(owner, key, name, shape)
@@ -63,7 +70,7 @@ def filter_view(
 
 def _axes(owner: nn.Module, key: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the filter axes of a parameter; none for a gain."""
-    kind = type(owner).__name__
+    kind = module_class(owner).__name__
     if len(shape) <= 1:
         return ()
     if kind == "Conv1D" and key == "weight":  # Hugging Face's, a linear layer with its weight transposed
@@ -71,19 +78,19 @@ def _axes(owner: nn.Module, key: str, name: str, shape: tuple[int, ...]) -> tupl
     if _has_rule(owner, key):
         return (0,)
     vector = sum(n > 1 for n in shape) <= 1
-    named_norm = any("Norm" in base.__name__ for base in type(owner).__mro__)
-    if isinstance(owner, _NORMS) or (vector and (named_norm or any(word in key for word in _GAINS))):
+    named_norm = any("Norm" in base.__name__ for base in module_class(owner).__mro__)
+    if issubclass(module_class(owner), _NORMS) or (vector and (named_norm or any(word in key for word in _GAINS))):
         return ()
     return (0, 1) if len(shape) == 3 and "xpert" in name + kind else (0,)  # noqa: PLR2004
 
 
 def _has_rule(owner: nn.Module, key: str) -> bool:
     """Return whether a parameter is a weight of a layer of torch, whose filters lie along axis 0 whatever its shape."""
-    if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
+    if issubclass(module_class(owner), nn.RNNBase | nn.RNNCellBase):
         return key.startswith("weight")
-    if isinstance(owner, nn.MultiheadAttention):
+    if issubclass(module_class(owner), nn.MultiheadAttention):
         return key.endswith("proj_weight")
-    return key == "weight" and isinstance(owner, _ONE_WEIGHT)
+    return key == "weight" and issubclass(module_class(owner), _ONE_WEIGHT)
 
 
 def moving_mask(

@@ -6,17 +6,18 @@ The user's model is never changed: `torch.func.functional_call` replaces its ten
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.errors import MemoryShortError, ProblemError, SurfacevizError, is_out_of_memory, user_code_location
-from surfaceviz.problem.batching import BatchedSplits
+from surfaceviz.errors import ProblemError, add_hint, error_context
+from surfaceviz.problem.batching import BatchedSplits, batch_norms
 from surfaceviz.problem.estimates import MeanEstimates, estimate_means
 from surfaceviz.problem.forward_writes import BufferKeeper
 from surfaceviz.problem.losses import Measured, PerSample
@@ -81,23 +82,6 @@ def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) 
     return {metric: [part[metric] for part in parts] for metric in parts[0]}
 
 
-@contextmanager
-def error_context(what: str) -> Iterator[None]:
-    """Convert exceptions of the user's code in a ``with`` block into errors that begin with ``what``.
-
-    Raises:
-        ProblemError: the block raised anything except a `SurfacevizError`.
-        MemoryShortError: there was too little memory.
-    """
-    try:
-        yield
-    except SurfacevizError:
-        raise
-    except Exception as error:
-        kind = MemoryShortError if is_out_of_memory(error) else ProblemError
-        raise kind(f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}") from error
-
-
 def tensor_versions(tensors: Iterable[Tensor]) -> list[int]:
     """Return the version counter of each tensor, which each in-place write increments."""
     return [tensor._version for tensor in tensors]  # noqa: SLF001  torch has no public counter
@@ -123,8 +107,7 @@ def eager(problem: Problem, learned: Collection[str] = ()) -> Call:
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
         swapped = to_model(state)
         keeper.reset_attributes()
-        given = {f"model.{name}": tensor for name, tensor in swapped.items()}
-        result: list[dict[str, Measured]] = functional_call(host, given, (batches, keeper.restoring(state, swapped)))
+        result: list[dict[str, Measured]] = _call_with(swapped, host, batches, keeper.restoring(state, swapped))
         return result
 
     return call
@@ -135,11 +118,28 @@ def traceable(problem: Problem) -> Call:
     host, to_model = _Host(problem), model_tensors(problem.model)
 
     def call(state: State, batches: Sequence[Any]) -> list[dict[str, Measured]]:
-        swapped = {f"model.{name}": tensor for name, tensor in to_model(state).items()}
-        result: list[dict[str, Measured]] = functional_call(host, swapped, (batches,))
+        result: list[dict[str, Measured]] = _call_with(to_model(state), host, batches)
         return result
 
     return call
+
+
+def _call_with(state: State, host: _Host | _Loss | _Outputs, *arguments: Any) -> Any:
+    """Call a host of the model with a state, and what the user compiled inside of the model eagerly.
+
+    Compiled modules and functions can't be differentiated twice, and round in another way than the Hessian's graph.
+    """
+    swapped = {f"model.{name}": tensor for name, tensor in state.items()}
+    if torch.compiler.is_compiling():
+        return functional_call(host, swapped, arguments)
+    loaded = "torch._dynamo" in sys.modules  # without it nothing is compiled, and it takes seconds to import
+    with torch.compiler.set_stance("force_eager") if loaded else nullcontext():
+        try:
+            return functional_call(host, swapped, arguments)
+        except Exception as error:
+            if hint := host.hint(arguments[0]):
+                add_hint(error, hint)
+            raise
 
 
 class _Host(nn.Module):
@@ -149,6 +149,7 @@ class _Host(nn.Module):
         super().__init__()
         self.model = problem.model
         self._measure = problem.measure
+        self._hint = problem.hint
 
     def forward(self, batches: Sequence[Any], restore: Callable[[], None] | None = None) -> list[dict[str, Measured]]:
         made = []
@@ -160,6 +161,10 @@ class _Host(nn.Module):
                 restore()
         return made
 
+    def hint(self, batches: Sequence[Any]) -> str:
+        """Return a line that may help where the model raised."""
+        return self._hint(batches[0]) if batches else ""
+
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
     """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph.
@@ -170,8 +175,7 @@ def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
         reseed()
-        swapped = {f"model.{name}": tensor for name, tensor in to_model(keeper.fresh(state)).items()}
-        return sum_and_weight(functional_call(host, swapped, (batch,)))
+        return sum_and_weight(_call_with(to_model(keeper.fresh(state)), host, batch))
 
     return call
 
@@ -187,6 +191,7 @@ class _Loss(nn.Module):
         super().__init__()
         self.model = problem.model
         self._measure = problem.measure_loss
+        self.hint = problem.hint
 
     def forward(self, batch: Any) -> Measured:
         return self._measure(self.model, batch)
@@ -197,8 +202,7 @@ def outputs(problem: Problem) -> Callable[[State, Any], Any]:
     host, to_model = _Outputs(problem), model_tensors(problem.model)
 
     def call(state: State, batch: Any) -> Any:
-        swapped = {f"model.{name}": tensor for name, tensor in to_model(state).items()}
-        return functional_call(host, swapped, (batch,))
+        return _call_with(to_model(state), host, batch)
 
     return call
 
@@ -208,6 +212,7 @@ class _Outputs(nn.Module):
         super().__init__()
         self.model = problem.model
         self._outputs = problem.outputs
+        self.hint = problem.hint
 
     def forward(self, batch: Any) -> Any:
         return self._outputs(self.model, batch)
@@ -224,6 +229,9 @@ def detach_sums(given: Measured) -> Measured:
 def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
+    Raises:
+        ProblemError: a batch norm is scripted.
+
     Cumulative averages over the batches in order, dropout off; a shorter last batch is skipped, as
     its statistics would have the weight of a full batch.
     """
@@ -231,6 +239,10 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     if len(batches) > 1 and sizes[-1] < sizes[0]:
         batches = batches[:-1]
     norms = batch_norms(problem.model)
+    if any(isinstance(norm, torch.jit.ScriptModule) for norm in norms):
+        raise ProblemError(
+            "a scripted batch norm's statistics can't be recomputed; give the module that was scripted, or bn='fixed'"
+        )
     own_names = {id(named.tensor): named.own_name for named in named_tensors(problem.model).values()}
     learned = [own_names[id(b)] for norm in norms for b in norm.buffers() if id(b) in own_names]
     for norm in norms:
@@ -239,17 +251,6 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
         measure_batches(eager(problem, learned), "train, for batch norm,", batches, state)
-
-
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Return the batch norms that keep running statistics."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
-
-
-def coupling_norms(model: nn.Module) -> list[_NormBase]:
-    """Return the batch norms that keep no running statistics, so that a sample's output depends on its batch."""
-    norms = (module for module in model.modules() if isinstance(module, _NormBase) and module.running_mean is None)
-    return [norm for norm in norms if "InstanceNorm" not in type(norm).__name__]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ weights, ``ignore_index`` and padded tokens count as they do in torch's loss on 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -47,6 +48,7 @@ _ELEMENTWISE = (
     nn.BCEWithLogitsLoss,
     nn.PoissonNLLLoss,
     nn.SoftMarginLoss,
+    nn.KLDivLoss,
 )
 
 
@@ -62,6 +64,7 @@ _FUNCTIONS: dict[Any, type[nn.Module]] = {
     functional.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
     functional.poisson_nll_loss: nn.PoissonNLLLoss,
     functional.soft_margin_loss: nn.SoftMarginLoss,
+    functional.kl_div: nn.KLDivLoss,
 }
 _KNOWN = tuple(_FUNCTIONS.values())
 
@@ -93,8 +96,9 @@ def loss_measure(loss: LossLike) -> Measure:
 
     Args:
         loss: ``"cross_entropy"``, ``"mse"`` or ``"next_token"`` (a language model's cross-entropy, outputs
-            shifted against labels, -100 ignored), a ``torch.nn`` loss with ``reduction="mean"``, or a
-            callable that gives the batch's mean or one value for each sample.
+            shifted against labels, -100 ignored), a ``torch.nn`` loss with ``reduction="mean"`` (of
+            `KLDivLoss` also ``"batchmean"``, the mean over samples), or a callable that gives the batch's mean or one
+            value for each sample.
 
     Raises:
         ValueError: the name is unknown, the loss is not callable, or its reduction is not the mean.
@@ -107,12 +111,7 @@ def loss_measure(loss: LossLike) -> Measure:
         raise ValueError(f"a loss is a name or a callable on (outputs, targets), not {type(loss).__name__}")  # noqa: TRY004
     loss = known_loss(loss) or loss
     kind = known_kind(loss) if isinstance(loss, nn.Module) else None
-    reduction = getattr(loss, "reduction", "mean")
-    if isinstance(loss, nn.Module) and (kind or type(loss).__module__.startswith("torch.")) and reduction != "mean":
-        raise ValueError(
-            f"{type(loss).__name__} has reduction={reduction!r}; a split's loss is a mean: use reduction='mean', "
-            "or give measure="
-        )
+    _refuse_reduction(loss, kind)
     if isinstance(loss, nn.CrossEntropyLoss) and kind:
         return partial(
             cross_entropy,
@@ -125,8 +124,28 @@ def loss_measure(loss: LossLike) -> Measure:
     if kind in _ELEMENTWISE:
         each: Any = copy.deepcopy(loss)
         each.reduction = "none"
-        return partial(_elementwise, loss=each)
+        return partial(_elementwise, loss=each, by_sample=getattr(loss, "reduction", "") == "batchmean")
     return partial(_from_callable, function=loss)
+
+
+def _refuse_reduction(loss: Any, kind: type[nn.Module] | None) -> None:
+    """Raise for a loss of torch that is not a mean; the mean over samples of a divergence is its ``batchmean``."""
+    reduction = getattr(loss, "reduction", "mean")
+    is_divergence = kind is nn.KLDivLoss
+    if is_divergence and reduction == "mean":
+        warnings.warn(
+            "KLDivLoss with reduction='mean' is the divergence divided by the number of classes; 'batchmean' is the "
+            "divergence",
+            stacklevel=4,
+        )
+    if not isinstance(loss, nn.Module) or not (kind or type(loss).__module__.startswith("torch.")):
+        return
+    if reduction not in (("mean", "batchmean") if is_divergence else ("mean",)):
+        mean = "batchmean" if is_divergence else "mean"
+        raise ValueError(
+            f"{type(loss).__name__} has reduction={reduction!r}; a split's loss is a mean: use reduction={mean!r}, "
+            "or give measure="
+        )
 
 
 def metric_measure(metric: Callable[[Any, Any], Any]) -> Measure:
@@ -193,7 +212,8 @@ def _class_weights(targets: Tensor, weight: Tensor | None, ignore_index: int, li
     return _sums(torch.where(counted, weight[targets.where(counted, 0).long()], 0.0))
 
 
-def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module) -> PerSample:
+def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module, by_sample: bool = False) -> PerSample:
+    """Return a loss of each element, summed over a sample; the mean is over all elements, or ``by_sample``."""
     if outputs.shape != targets.shape:
         raise ProblemError(
             f"{type(loss).__name__}: outputs of shape {tuple(outputs.shape)} but targets of shape "
@@ -202,7 +222,7 @@ def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module) -> PerSam
     if targets.is_floating_point():
         targets = targets.double()
     each = loss.to(outputs.device)(outputs.double(), targets)  # it may hold weights
-    return PerSample(_sums(each), _sums(torch.ones_like(each)))
+    return PerSample(_sums(each), each.new_ones(len(each)) if by_sample else _sums(torch.ones_like(each)))
 
 
 def _from_callable(outputs: Any, targets: Any, *, function: Callable[[Any, Any], Any]) -> Measured:

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
+from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
 from surfaceviz.problem.losses import (
     LossLike,
     Measured,
@@ -24,9 +26,8 @@ from surfaceviz.problem.losses import (
 )
 from surfaceviz.problem.module_state import ForwardPass
 from surfaceviz.problem.parameters import FilterAxes, unwrap
-from surfaceviz.pytree import map_tensors
+from surfaceviz.pytree import leaves, map_tensors, move_objects
 
-_TARGET_KEYS = ("labels", "label", "targets", "target", "y")  # where dict batches keep their targets
 _GUESSED = 2**22  # entries of an uninformed guess that are evaluated at once
 # The uninformed guess for each loss: a uniform class, the targets' mean, or the logit of that mean.
 _GUESSES: dict[Any, str] = {
@@ -57,7 +58,8 @@ class Problem:
         model: the network at the minimum; never changed.
         data: one source (the split is then called ``train``) or a mapping from split names to
             sources; a source is a pair of tensors or arrays, a map-style data set, or a re-iterable
-            of batches (tuples with the targets last, or dicts), such as a `DataLoader`.
+            of batches (tuples with the targets last, dicts, or objects that hold tensors, such as graphs of PyTorch
+            Geometric, with targets in ``y`` or ``labels``), such as a `DataLoader`.
         loss: ``"cross_entropy"``, ``"mse"``, ``"next_token"``, a ``torch.nn`` loss, or a callable on
             (outputs, targets) giving the batch's mean or one value a sample.
         metrics: name -> callable of the same kind. Accuracy comes by itself for integer targets.
@@ -90,8 +92,9 @@ class Problem:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
-        if isinstance(model, torch.jit.ScriptModule):
-            raise ValueError("a ScriptModule's tensors can't be swapped; give the module behind it")  # noqa: TRY004
+        lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
+        if lazy:
+            raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)
@@ -110,7 +113,10 @@ class Problem:
         if "loss" in (metrics or {}):
             raise ValueError("a metric can't be called 'loss'; that is the loss")
         self._metrics = {key: metric_measure(metric) for key, metric in (metrics or {}).items()}
-        self._forward = forward or _call
+        arguments = ForwardArguments.of(self.model)
+        self._forward = forward or arguments.call
+        self._takes_labels = forward is None and bool(arguments.labels)
+        self._arguments = arguments if forward is None and measure is None else ForwardArguments()
         self._measure = measure
         self.forward_pass = ForwardPass()
 
@@ -143,14 +149,18 @@ class Problem:
         """Return the number of distinct classes among a split's targets, or None if the targets are not classes."""
         if self._measure is not None or split.given:
             return None
-        targets = _parts(split.rows)[1]
+        targets = parts_of(split.rows)[1]
         if not isinstance(targets, Tensor) or targets.is_floating_point():
             return None
         return int((targets.unique() != self._ignore_index).sum())
 
     def outputs(self, model: nn.Module, batch: Any) -> Any:
         """Return the model's outputs, or their ``logits`` if they have such an entry."""
-        return _logits(self._forward(model, _parts(batch)[0]))
+        return logits_of(self._forward(model, batch if self._takes_labels else parts_of(batch)[0]))
+
+    def hint(self, batch: Any) -> str:
+        """Return a line that may help where the model raised for a batch, or an empty string."""
+        return self._arguments.hint(batch)
 
     def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
         """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.
@@ -188,11 +198,15 @@ class Problem:
 
     def cast(self, batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
         """Return a batch on ``device`` with floating inputs in ``dtype``, targets in float32 or wider."""
+        batch = batch if device.type == "cpu" else move_objects(batch, device)
+        wide = torch.promote_types(dtype, torch.float32)
+        if self._measure is None and not isinstance(batch, Mapping | tuple):
+            targets = {id(tensor) for tensor in leaves(parts_of(batch)[1])}  # inside of an object
+            return map_tensors(lambda t: _cast(t, wide if id(t) in targets else dtype, device), batch)
         inputs = map_tensors(lambda t: _cast(t, dtype, device), batch)
         if self._measure is not None:
             return inputs
-        targets = map_tensors(lambda t: _cast(t, torch.promote_types(dtype, torch.float32), device), _parts(batch)[1])
-        return _rejoined(inputs, targets)
+        return rejoined(inputs, map_tensors(lambda t: _cast(t, wide, device), parts_of(batch)[1]))
 
     def measure(self, model: nn.Module, batch: Any) -> dict[str, Measured]:
         """Return metric name -> sums on one batch; ``"loss"`` is always among them.
@@ -223,16 +237,27 @@ class Problem:
     def measure_outputs_loss(self, outputs: Any, targets: Any) -> Measured:
         """Return the loss's sums of outputs against targets."""
         assert self._loss is not None
+        self._refuse_other_outputs(outputs)
         return self._loss(outputs, targets)
+
+    def _refuse_other_outputs(self, outputs: Any) -> None:
+        if self._is_known and not isinstance(outputs, Tensor):
+            entry = next(iter(outputs), "") if isinstance(outputs, Mapping) else 0
+            pick = f"[{entry!r}]" if isinstance(outputs, Mapping | tuple | list) else ".NAME"
+            raise ProblemError(
+                f"the model gives {described(outputs)}; the loss expects one tensor. Pick it by "
+                f"forward=lambda model, x: model(x){pick}, or give a loss on (outputs, targets) that takes them all"
+            )
 
     @staticmethod
     def targets(batch: Any) -> Any:
         """Return the targets of a batch."""
-        return _parts(batch)[1]
+        return parts_of(batch)[1]
 
     def measure_outputs(self, outputs: Any, targets: Any) -> dict[str, Measured]:
         """Return metric name -> sums of outputs against targets."""
         assert self._loss is not None
+        self._refuse_other_outputs(outputs)
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
@@ -258,42 +283,8 @@ def _check_samples(name: str, value: Measured) -> None:
         )
 
 
-def _parts(batch: Any) -> tuple[Any, Any]:
-    """Return (inputs, targets) of a batch: its last element, or the dict entry that labels go by."""
-    if isinstance(batch, Mapping):
-        keys = [key for key in _TARGET_KEYS if key in batch]
-        if not keys:
-            raise ProblemError(f"a dict batch has {sorted(batch)}; expected targets under one of {_TARGET_KEYS}")
-        return {key: value for key, value in batch.items() if key != keys[0]}, batch[keys[0]]
-    if isinstance(batch, tuple) and len(batch) > 1:
-        return (batch[0] if len(batch) == 2 else batch[:-1]), batch[-1]  # noqa: PLR2004  (inputs, targets)
-    raise ProblemError(
-        "a batch has no targets; expected (inputs, targets), a dict with labels, or measure= to be given "
-        "(columns of data go in a tuple; a list holds batches, a mapping splits)"
-    )
-
-
-def _rejoined(inputs: Any, targets: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return {**inputs, next(key for key in _TARGET_KEYS if key in inputs): targets}
-    return (*inputs[:-1], targets)
-
-
 def _cast(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     # A copy, so that a model that writes into its input does not reach the user's data.
     wide = torch.promote_types(dtype, torch.float32)
     given = dtype if tensor.is_floating_point() else wide.to_complex() if tensor.is_complex() else tensor.dtype
     return tensor.to(device=device, dtype=given, copy=True)
-
-
-def _call(model: nn.Module, inputs: Any) -> Any:
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-
-
-def _logits(outputs: Any) -> Any:
-    """Return the outputs, or their ``logits`` if they have such an entry (Hugging Face)."""
-    if isinstance(outputs, Mapping) and "logits" in outputs:
-        return outputs["logits"]
-    return getattr(outputs, "logits", outputs)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_scales
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import ProblemError, error_context
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import DataPass, State, error_context, loss_sums, outputs
+from surfaceviz.problem.differentiable_operators import DifferentiableOperators
+from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
@@ -63,7 +64,8 @@ class Objective:
         gradient = torch.zeros(self.layout.dimension, dtype=torch.float64, device=self.device)
         for batch in self._batches:
             with error_context(f"differentiating the loss of split {self.split.name}"), torch.enable_grad():
-                total, count = measure(state, batch)
+                with DifferentiableOperators():
+                    total, count = measure(state, batch)
                 gradients = torch.autograd.grad(total, parts, materialize_grads=True, allow_unused=True)
             loss, weight = loss + float(total.detach()), weight + count
             gradient += self.layout.flat(gradients)

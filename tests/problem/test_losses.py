@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import oracles
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.problem.losses import accuracy, loss_measure
+from surfaceviz.problem.losses import PerSample, accuracy, loss_measure
 from surfaceviz.problem.problem import Problem
 
 
@@ -186,3 +188,33 @@ def test_who_knows_nothing_loses_as_much_as_in_closed_form(loss: Any, targets: T
     assert problem.uninformed_loss(split, torch.zeros(2, 3)) == pytest.approx(expected, rel=1e-6)
     own = Problem(nn.Linear(2, 3), (torch.zeros(12, 2), targets), lambda o, t: o.sum())
     assert own.uninformed_loss(split, torch.zeros(2, 3)) is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 32, 300])
+@pytest.mark.parametrize("kind", ["module", "function", "log target", "sequence", "mean"])
+@pytest.mark.filterwarnings("ignore:KLDivLoss with reduction='mean':UserWarning")
+def test_a_divergence_is_torchs_on_one_batch_of_all(kind: str, size: int) -> None:
+    shape = (300, 4, 5) if kind == "sequence" else (300, 5)
+    generator = torch.Generator().manual_seed(1)
+    outputs, targets = (torch.randn(shape, generator=generator).log_softmax(-1) for _ in range(2))
+    log_target, reduction = kind == "log target", "mean" if kind == "mean" else "batchmean"
+    targets = targets if log_target else targets.exp()
+    loss: Any = nn.KLDivLoss(reduction=reduction, log_target=log_target)
+    if kind == "function":
+        loss = partial(functional.kl_div, reduction=reduction)
+    parts = [loss_measure(loss)(o, t) for o, t in zip(outputs.split(size), targets.split(size), strict=True)]
+    samples = [part for part in parts if isinstance(part, PerSample)]
+    assert len(samples) == len(parts)
+    total, weight = (sum([float(part[i].sum()) for part in samples]) for i in (0, 1))
+    log_ratio = (targets.double() if log_target else targets.double().log()) - outputs.double()
+    terms = (targets.double().exp() if log_target else targets.double()) * log_ratio
+    assert total / weight == pytest.approx(float(terms.sum()) / (terms.numel() if kind == "mean" else 300), rel=1e-12)
+
+
+def test_the_advice_about_divergences_is_their_mean_over_samples() -> None:
+    with pytest.raises(
+        ValueError, match="KLDivLoss has reduction='sum'; .* use reduction='batchmean', or give measure="
+    ):
+        loss_measure(nn.KLDivLoss(reduction="sum"))
+    with pytest.warns(UserWarning, match="'mean' is the divergence divided by the number of classes"):
+        loss_measure(nn.KLDivLoss())

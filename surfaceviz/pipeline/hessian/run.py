@@ -51,8 +51,9 @@ from surfaceviz.pipeline.hessian.workers import (
 )
 from surfaceviz.pipeline.mpi import Fingerprint, Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.resolve import file_name
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward_writes import write_lines
-from surfaceviz.problem.functional import borrowed, coupling_norms
+from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter
 

@@ -20,11 +20,12 @@ from surfaceviz.curvature import (
     random_groups,
     spectrum,
 )
+from surfaceviz.errors import error_context
 from surfaceviz.execute import WorkerSpec, available_memory, map_workers
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.problem.functional import error_context, loss_sums
+from surfaceviz.problem.functional import loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import raise_if_interrupted

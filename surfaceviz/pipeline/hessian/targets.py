@@ -26,8 +26,9 @@ from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import same_directions
 from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import State, coupling_norms, recalibrate
+from surfaceviz.problem.functional import State, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice

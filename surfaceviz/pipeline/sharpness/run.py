@@ -16,8 +16,9 @@ from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward_writes import write_lines
-from surfaceviz.problem.functional import borrowed, coupling_norms
+from surfaceviz.problem.functional import borrowed
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import (
     CAUTION,

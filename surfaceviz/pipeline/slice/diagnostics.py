@@ -12,8 +12,8 @@ from surfaceviz.directions.specs import FromFile, Toward
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward_writes import write_lines
-from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.records import EVALUATED, Slice
 
 

@@ -17,8 +17,8 @@ from surfaceviz.evaluate.perturb import Float64Perturber, Perturber
 from surfaceviz.execute.resources import available_memory
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import coupling_norms
 from surfaceviz.pytree import leaves
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.reporting import Reporter

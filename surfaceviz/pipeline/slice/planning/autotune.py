@@ -14,7 +14,7 @@ from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
 from surfaceviz.pipeline.slice.float64_check import precision_contexts, shows
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
-from surfaceviz.problem.functional import coupling_norms
+from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.records import FloatArray
 from surfaceviz.refine import LossError
 from surfaceviz.reporting import Reporter

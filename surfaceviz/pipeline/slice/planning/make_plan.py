@@ -17,8 +17,8 @@ from surfaceviz.options import AUTO
 from surfaceviz.pipeline.resolve import device_of, file_name, load_splits, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Destination, Request
+from surfaceviz.problem.batching import batch_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import batch_norms
 from surfaceviz.problem.parameters import filters_of
 from surfaceviz.problem.problem import Problem
 
