@@ -15,12 +15,14 @@ from surfaceviz.curvature.derivative_check.functions import LossFunction, free_e
 from surfaceviz.curvature.derivative_check.gauss_newton import gauss_newton_product
 from surfaceviz.curvature.derivative_check.locate import find_cause, find_undifferentiable, training_only_module
 from surfaceviz.errors import ProblemError
+from surfaceviz.execute import available_memory
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves, map_tensors
 
+_COPIES = 16  # of the weights in float64 that a check holds
 _TWICE = "differentiating twice"
-_SAMPLES, _LEAST, _SHARE = 32, 4, 16  # most and fewest samples, and the share of all: 1/16; ours
+_SAMPLES, _LEAST, _SHARE = 16, 4, 16  # most and fewest samples, and the share of all: 1/16; ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ def check_derivatives(
     """
     if any(state[name].is_complex() for name in names):
         return DerivativeCheck(False, "complex weights")
+    entries = sum(tensor.numel() for tensor in state.values())
+    if _COPIES * 8 * entries > available_memory():
+        return DerivativeCheck(False, f"it would take {_COPIES * 8 * entries / 2**30:.1f} GB of memory")
     unknown: list[Comparison] = []
     for dtype in dict.fromkeys((torch.float64, state[names[0]].dtype)):
         batch, count = _few_samples(problem, split, dtype)
