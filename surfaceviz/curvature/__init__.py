@@ -2,6 +2,7 @@
 
 from surfaceviz.curvature.critical_points import PointEvidence, classify_point
 from surfaceviz.curvature.dense import DENSE_VECTORS
+from surfaceviz.curvature.derivative_check import DerivativeCheck, check_derivatives
 from surfaceviz.curvature.flat_parameters import (
     ParameterLayout,
     filter_numbers,
@@ -27,6 +28,7 @@ __all__ = [
     "DENSE_VECTORS",
     "MAX_BASIS_SIZE",
     "OPERATORS",
+    "DerivativeCheck",
     "ExtremeEigenpairs",
     "LossGradient",
     "Operator",
@@ -38,6 +40,7 @@ __all__ = [
     "ShardedHvp",
     "SpectrumPoint",
     "SpectrumSpec",
+    "check_derivatives",
     "classify_point",
     "count_kinks",
     "eigenpairs",

@@ -5,8 +5,9 @@ Batch norms in eval mode that follow a convolution are folded into its filters,
     w'_i = w_i g_i / sqrt(v_i + eps),   b'_i = (b_i - m_i) g_i / sqrt(v_i + eps) + beta_i,
 
 which is the same function of the same parameters with a smaller graph (measured on ResNet-20: products in 0.7 of the
-time). Attention runs on torch's math backend, because the other backends have no second derivative on CPUs. Further
-operators are replaced by `DifferentiableOperators`.
+time). Attention runs on torch's math backend, because the other backends have no second derivative on CPUs. Weight norm
+is computed as v g / ||v||, because torch's fused operator has a wrong second derivative on CPUs, and the hard sigmoid
+by a clamp, because it has none. Further operators are replaced by `DifferentiableOperators`.
 
 Source: the identity is Jacob et al., arXiv 1712.05877, section 3.2; folding while differentiating is ours.
 """
@@ -36,6 +37,26 @@ def twice_differentiable() -> Iterator[None]:
         yield
 
 
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Return v g / ||v||, the norm over all axes except ``dim``."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
+def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002  as torch calls them
+    """Return min(max(x + 3, 0), 6) / 6."""
+    given = torch.clamp(input + 3, 0, 6) / 6
+    return input.copy_(given) if inplace else given
+
+
+# The same functions by operators whose second derivatives are right and exist.
+_DIFFERENTIABLE: dict[Any, Callable[..., Tensor]] = {
+    torch._weight_norm: _weight_norm,  # noqa: SLF001  the function that both of torch's weight norms call
+    torch.ops.aten._weight_norm: _weight_norm,  # noqa: SLF001
+    torch.ops.aten._weight_norm.default: _weight_norm,  # noqa: SLF001
+    functional.hardsigmoid: _hardsigmoid,
+}
+
+
 class _Folding(TorchFunctionMode):
     """Recomputes a convolution with folded filters when a batch norm in eval mode follows it."""
 
@@ -51,6 +72,8 @@ class _Folding(TorchFunctionMode):
             folded = self._folded(batch_norm_arguments(args, kwargs))
             if folded is not None:
                 return folded
+        if func in _DIFFERENTIABLE:
+            return _DIFFERENTIABLE[func](*args, **kwargs)
         made = func(*args, **kwargs)
         if func in _CONVOLUTIONS:
             self._made = (made, _version(made), func, args, kwargs)  # only the last one, to save memory

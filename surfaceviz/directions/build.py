@@ -44,7 +44,7 @@ def build_directions(
         case Random():
             made = _random(spec, minimum, axes or PLANE)
         case FromLoss():
-            made = _from_loss(spec, minimum, axes or PLANE, kept)
+            made = _from_loss(spec, minimum, axes or PLANE, kept, say=say)
         case FromFile():
             made = _from_file(spec, minimum, axes, kept, say=say)
         case Toward():
@@ -61,11 +61,12 @@ def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
     return DirectionSet(directions=directions, axes=axes, moving=moves)
 
 
-def _from_loss(spec: FromLoss, minimum: Minimum, axes: Axes, kept: Path | None) -> DirectionSet:
+def _from_loss(spec: FromLoss, minimum: Minimum, axes: Axes, kept: Path | None, *, say: Say) -> DirectionSet:
     moves = moving_parameters(minimum.problem.model, only=spec.only, freeze=spec.freeze)
     directions = _kept_directions(kept, len(axes))
     if not directions:
         directions = LOSS_DIRECTIONS[spec.kind].load()(spec, minimum, moves, len(axes))
+        say(f"derivatives: {directions[0].record.derivatives}")
     if len(directions) < len(axes):
         random = Random(seed=spec.seed)
         directions += random_directions(minimum.theta, minimum.filters, moves, random, count=len(axes))[1:]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz import evaluate
-from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, SpectrumSpec, eigenpairs
+from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, SpectrumSpec, check_derivatives, eigenpairs
 from surfaceviz.directions.minimum import Minimum
 from surfaceviz.directions.random import Direction
 from surfaceviz.directions.specs import FromLoss
@@ -56,8 +56,9 @@ def gradient(_spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: i
     """
     loss = LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
+        checked = loss.check(order=1)
         _, slope, norm = loss.start()
-    return [unit_direction("gradient", slope / norm, loss.layout, f"norm {norm:.6g}")]
+    return [unit_direction("gradient", slope / norm, loss.layout, f"norm {norm:.6g}", derivatives=checked)]
 
 
 def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int) -> list[Direction]:
@@ -71,9 +72,11 @@ def ascent(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _count: int)
     """
     loss = LossNearTheta(minimum, moving)
     with borrowed(minimum.problem.model, minimum.device):
+        checked = loss.check(order=1)
         best, highest, reach = _ascend(loss, spec.radius)
     unit = best / torch.linalg.vector_norm(best)
-    return [unit_direction("ascent", unit, loss.layout, f"loss {highest:.6g} at distance {reach:g}")]
+    words = f"loss {highest:.6g} at distance {reach:g}"
+    return [unit_direction("ascent", unit, loss.layout, words, derivatives=checked)]
 
 
 def _ascend(loss: LossNearTheta, radius: float) -> tuple[Tensor, float, float]:
@@ -109,10 +112,23 @@ class LossNearTheta:
         self._names = [own_names[name] for name in layout.names]
         self._step = torch.zeros(layout.dimension, dtype=torch.float64)
         dtype = evaluate.DTYPES[minimum.dtype]
-        split = minimum.split.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
+        self._problem = minimum.problem
+        self._split = split = minimum.split.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
         memory = int(_MEMORY_SHARE * available_memory())
         sums = ShardedHvp(minimum.problem, split, layout, own_names=own_names, states=self._state, memory=memory)
         self.operator = Operator(lambda message: [sums(message)], layout, dtype)
+
+    def check(self, *, order: int) -> str:
+        """Return whether the derivatives at theta agree with differences, in words.
+
+        Args:
+            order: 1 for the gradient only.
+
+        Raises:
+            ProblemError: they do not.
+        """
+        found = check_derivatives(self._problem, self._split, self._centre, self._names, order=order)
+        return str(found)
 
     def _state(self, _number: int) -> dict[str, Tensor]:
         moved = dict(self._centre)
@@ -143,6 +159,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
     loss = LossNearTheta(minimum, moving)
     spec = SpectrumSpec(top=top, bottom=bottom, rtol=_RTOL, memory=int(_MEMORY_SHARE * available_memory()))
     with borrowed(minimum.problem.model, minimum.device):
+        checked = loss.check(order=2)
         loss.operator.set_point(0)
         found = eigenpairs(loss.operator, loss.operator, spec)
     if not bool((found.residuals <= _RTOL * found.norm).all()):
@@ -154,7 +171,7 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
         unit_direction(
             "eigenvector", _with_sign(found.vectors[k].double()), loss.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
-            eigenvalue=float(found.eigenvalues[k]),
+            eigenvalue=float(found.eigenvalues[k]), derivatives=checked,
         )
         for k in reversed(range(len(found.eigenvalues)))
     ]  # fmt: skip
@@ -166,12 +183,18 @@ def _with_sign(vector: Tensor) -> Tensor:
 
 
 def unit_direction(
-    kind: str, vector: Tensor, layout: ParameterLayout, source: str, *, eigenvalue: float | None = None
+    kind: str,
+    vector: Tensor,
+    layout: ParameterLayout,
+    source: str,
+    *,
+    eigenvalue: float | None = None,
+    derivatives: str | None = None,
 ) -> Direction:
     """Return a direction along a unit vector (P,), with its record; tensors that are 0 are absent."""
     tensors = {n: part.clone() for n, part in zip(layout.names, layout.split(vector.cpu()), strict=True) if part.any()}
     record = Record(
         kind=kind, sha256=fingerprint(tensors), rule=dict.fromkeys(layout.names, kind), source=source,
-        eigenvalue=eigenvalue,
+        eigenvalue=eigenvalue, derivatives=derivatives,
     )  # fmt: skip
     return Direction(record, tensors)

@@ -37,11 +37,10 @@ def label_gradients(spec: FromLoss, minimum: Minimum, moving: Sequence[str], _co
     if not norm > 0:
         raise DirectionError(f"the losses of labels {first} and {second} have the same gradient; take --along gradient")
     path = LossNearTheta(minimum, moving)
-    return [
-        unit_direction(
-            "gradient difference", slope / norm, path.layout, f"label {first} - label {second}, norm {norm:.6g}"
-        )
-    ]
+    with borrowed(minimum.problem.model, minimum.device):
+        checked = path.check(order=1)
+    words = f"label {first} - label {second}, norm {norm:.6g}"
+    return [unit_direction("gradient difference", slope / norm, path.layout, words, derivatives=checked)]
 
 
 def _gradient(minimum: Minimum, moving: Sequence[str], label: int) -> Tensor:

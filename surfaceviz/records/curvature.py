@@ -103,6 +103,8 @@ class Spectrum:
         listed_below, listed_above: all eigenvalues outside this interval are among those found, with all their copies,
             with 99% probability over start vectors; None where that was not checked.
         notes: warnings about the values.
+        derivatives: whether the derivatives of the loss were compared with differences at the run's first point, in
+            words that begin with ``checked`` or ``not checked``; None in older files.
         gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace.
         gradient_groups: number of random groups of samples that it comes from.
         gradient_curvature: g'Ag / |g|^2 of the gradient g and the matrix A without normalisation.
@@ -167,6 +169,7 @@ class Spectrum:
     expected_directions: int | None = None
     listed_below: float | None = None
     listed_above: float | None = None
+    derivatives: str | None = None
 
     @property
     def lambda_max(self) -> float:

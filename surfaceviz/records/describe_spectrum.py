@@ -38,6 +38,8 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
     rows += _along_rows(s)
     if s.layers is not None:
         rows += [("layer", line) for line in _layer_lines(s.layers, s)]
+    if s.derivatives is not None:
+        rows.append(("derivatives", s.derivatives))
     rows += [("note", note) for note in s.notes]
     rows.append(("cost", f"{s.products} products"))
     return rows

@@ -41,6 +41,8 @@ class DirectionRecord:
         source: of a difference, the weights that it leads to; of an eigenvector its residual, in words; of an
             ascent what it reached; of a file its name.
         eigenvalue: of an eigenvector.
+        derivatives: of a direction from the loss, whether its derivatives were compared with differences, in words that
+            begin with ``checked`` or ``not checked``.
         layout: all tensors of the model, in the order of its state dict, tied ones once for each place: what files
             that number tensors go by.
     """
@@ -54,6 +56,7 @@ class DirectionRecord:
     source: str | None = None
     eigenvalue: float | None = None
     layout: tuple[TensorEntry, ...] = ()
+    derivatives: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

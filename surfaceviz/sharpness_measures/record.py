@@ -55,6 +55,7 @@ class Sharpness:
         iterations: largest number of steps from each start.
         measurements: by the keys of `MEASURES`: lambda_max, trace, lambda_max_normalised, ...
         rescalings: effects of each kind of rescaling; () if none was requested.
+        derivatives: whether derivatives were compared with differences at the run's first checkpoint, in words.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Sharpness:
     iterations: int
     measurements: Mapping[str, Measurement]
     rescalings: tuple[RescalingEffect, ...] = ()
+    derivatives: str | None = None
 
     def __getitem__(self, key: str) -> Measurement:
         """Return a measurement by its key."""
@@ -91,6 +93,7 @@ class Sharpness:
             "seed",
             "starts",
             "iterations",
+            "derivatives",
         )
         return {
             **{key: _number(getattr(self, key)) for key in own},

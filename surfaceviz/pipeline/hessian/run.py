@@ -29,7 +29,7 @@ from surfaceviz.pipeline.hessian.maps import (
 )
 from surfaceviz.pipeline.hessian.points import axes_of, points_of, targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import build_hvp, compute_spectra, divide_memory
+from surfaceviz.pipeline.hessian.spectra import build_hvp, check_at, compute_spectra, divide_memory
 from surfaceviz.pipeline.hessian.spectrum_store import (
     Key,
     SliceSpectrumStore,
@@ -138,12 +138,16 @@ def _compute_spectra(
             "batch norms without running statistics couple the samples of a batch: the matrix depends on the batch "
             "size; set it by batch"
         )
+    derivatives = check_at(targets, missing[0][0], ranks.reporter, request.spectrum.operator)
     worth = targets.layout.dimension * targets.split.count > _WORTH_SHARING
     spec = worker_spec(targets, ranks, len(targets.split.given) or targets.split.count, worth=worth)
     with sharing_spectra(ranks):
         memory = divide_memory(targets, request, bases=1, processes=processes_here(ranks, spec))
         for done, record in enumerate(
-            compute_spectra(targets, request, missing, workers=spec, memory=memory, reporter=ranks.reporter), start=1
+            compute_spectra(
+                targets, request, missing, workers=spec, memory=memory, reporter=ranks.reporter, derivatives=derivatives
+            ),
+            start=1,
         ):
             spectrum_store.put(record)
             ranks.reporter.advance(done, len(missing), done)
@@ -213,7 +217,10 @@ def _fill_map(
     if before:
         ranks.reporter.say(f"resuming from {done} of the map's {total} points")
     batch = map_batch_size(found, targets, request, memory, first=rows[0].numbers[0])
-    found = replace(found, provenance={**found.provenance, "batch": batch})
+    checked = found.provenance.get("derivatives") or check_at(
+        targets, rows[0].numbers[0], ranks.reporter, request.spectrum.operator
+    )
+    found = replace(found, provenance={**found.provenance, "batch": batch, "derivatives": checked})
     spectrum_store.surface = replace(spectrum_store.surface, hessian_map=found)
     request = replace(request, batch_size=batch)
     ranks.tell(ShareMap(batch))

@@ -15,6 +15,7 @@ from surfaceviz.curvature import (
     SampleShare,
     ShardedHvp,
     SpectrumSpec,
+    check_derivatives,
     count_kinks,
     min_basis_size,
     random_groups,
@@ -76,6 +77,7 @@ def compute_spectra(
     workers: WorkerSpec,
     memory: MemoryBudget,
     reporter: Reporter,
+    derivatives: str,
 ) -> Iterator[Spectrum]:
     """Yield the spectrum of each missing point; each process multiplies on its share of the samples."""
     make = lambda number: build_hvp(targets, request, memory, SampleShare(number, workers.count))  # noqa: E731
@@ -84,9 +86,10 @@ def compute_spectra(
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
+            site = replace(site, fields={**site.fields, "derivatives": derivatives})
             if kinks := kinks_at(targets, number):
                 note = kink_note(kinks)
-                site.fields["notes"] = (note,)
+                site = replace(site, fields={**site.fields, "notes": (note,)})
                 reporter.warn(note)
             given = targets.split.given
             groups = random_groups(len(given) or targets.split.count, single=bool(given))
@@ -96,6 +99,18 @@ def compute_spectra(
             for note in record.notes[len(site.fields.get("notes", ())) :]:
                 reporter.warn(note)
             yield record
+
+
+def check_at(targets: HessianTargets, number: int, reporter: Reporter, operator: str = "hessian") -> str:
+    """Return whether derivatives at a point agree with differences, on a few samples, in words.
+
+    Raises:
+        ProblemError: they do not.
+    """
+    names = [targets.own_names[name] for name in targets.layout.names]
+    found = check_derivatives(targets.problem, targets.split, targets.state(number), names, operator=operator)
+    reporter.say(f"derivatives: {found}")
+    return str(found)
 
 
 def kink_note(kinks: str) -> str:

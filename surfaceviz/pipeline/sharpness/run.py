@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import MemoryBudget, kink_note, kinks_at
+from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
@@ -47,9 +48,11 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
         each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
         names = iter(_names(each_target))
         found: list[Sharpness] = []
+        derivatives = ""
         for hessian_request, targets in each_target:
             with borrowed(targets.problem.model, targets.device):
                 for number in range(len(targets.points)):
+                    derivatives = derivatives or check_at(targets, number, reporter)
                     label = CheckpointLabel(next(names), targets.name)
                     rescale = request.rescaled is None or len(found) < request.rescaled
                     found.append(
@@ -57,6 +60,7 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
                             targets, number, hessian_request, label, reporter=reporter, request=request, rescale=rescale
                         )
                     )
+                    found[-1] = replace(found[-1], derivatives=derivatives)
     if request.json is not None:
         _write(request.json, found)
     return tuple(found)
