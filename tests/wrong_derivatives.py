@@ -137,12 +137,6 @@ def _hooked() -> Problem:
     return around(layer)
 
 
-def _by_frequency() -> Problem:
-    x, y = data()
-    model = nn.Sequential(nn.Embedding(4, 3, scale_grad_by_freq=True), nn.Flatten(), nn.Linear(9, 4))
-    return Problem(model, ((x.abs() * 3).long() % 4, y), "mse")
-
-
 SECOND: dict[str, tuple[Callable[[], Problem], str]] = {
     "a loss that saves an intermediate": (
         lambda: Problem(nn.Linear(3, 4), data(), SquaredError.apply), r"the loss, in SquaredError\.backward",
@@ -160,7 +154,6 @@ FIRST: dict[str, tuple[Callable[[], Problem], str]] = {
     "a part without gradients": (lambda: around(Calls(_unseen)), r"module 1\.0 \(Calls\)"),
     "a reversed gradient": (lambda: around(Calls(Reversed.apply)), r"module 1\.0 \(Calls\), in Reversed\.backward"),
     "a hook that halves gradients": (_hooked, r"module 1\.0 \(Linear\), in a backward hook"),
-    "gradients by frequency": (_by_frequency, r"module 0 \(Embedding\)"),
     "forces in training mode only": (
         lambda: Problem(Potential(), data(), "mse"), r"Potential .*create_graph=True",
     ),

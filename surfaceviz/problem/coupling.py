@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from surfaceviz.errors import ProblemError
+from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.problem.batching import batch_separately, coupling_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import DataPass, State, borrowed, eager, measure_batches
-from surfaceviz.problem.losses import PerSample
+from surfaceviz.problem.functional import DataPass, State, borrowed
+from surfaceviz.problem.module_state import reseed
 from surfaceviz.problem.problem import Problem
 
 # Ours. Smaller batch sizes, and the samples of a split, at most, on which they are compared with one batch. Two batches
@@ -26,6 +26,7 @@ _SIZES = ((32, 2048), (7, 256))
 _DIFFERS = 1e-5  # relative difference of two means that is no rounding of single precision
 _DIFFERS_SHAKEN = 1e-3  # likewise at weights with noise, which may be ill-conditioned; ours
 _SHAKE = 1.0  # of the root mean square of a tensor: that of its noise; ours
+_NEAR_ZERO = 1e-3  # of a metric at weights with noise: a smaller value elsewhere is judged as one of this size; ours
 _PROBED = 8  # samples by which the memory of a batch is estimated
 _SHARE_OF_MEMORY = 0.5  # of what is available, for one batch of a whole split
 _SECOND_ORDER = 4  # times the activations of a forward pass that second derivatives keep, about
@@ -45,8 +46,8 @@ class Coupling:
     def __str__(self) -> str:
         name = self.metric.replace("_", " ")
         return (
-            f"the {name} is no mean over samples: {self.small:.6g} in batches of {self.size}, {self.one:.6g} in one of "
-            f"{self.count}" + (", at weights with noise" if self.shaken else "")
+            f"the {name} is not a mean over samples: {self.small:.6g} in batches of {self.size}, {self.one:.6g} in one "
+            f"of {self.count}" + (", at weights with noise" if self.shaken else "")
         )
 
 
@@ -72,40 +73,48 @@ def as_one_batch_where_coupled(
         return list(splits), []
     device = next(iter(state.values())).device if state else torch.device("cpu")
     with borrowed(problem.model, device):
-        apart = not problem.forward_pass.writes  # else a sample's value may depend on its batch
-        if apart and all(_has_values_of_samples(problem, split, state) for split in splits if not split.given):
-            return list(splits), []
-        found = next((c for split in splits if not split.given for c in [_coupling(problem, split, state)] if c), None)
+        found = None
+        for split in (split for split in splits if not split.given and found is None):
+            found = _coupling(problem, split, state, memory)
         if found is None:
             return list(splits), []
         for split in splits:
-            _refuse_too_large(problem, split, state, memory, found)
+            needed = _SECOND_ORDER * split.count * _bytes_of_a_sample(problem, split, state)
+            if needed > _SHARE_OF_MEMORY * memory:
+                raise ProblemError(_too_large(found, split, needed))
     one = [split if split.given else replace(split, rows=None, given=(split.rows,)) for split in splits]
-    return one, [f"{found}; each split is one batch (a loss with one value for each sample would be faster)"]
+    return one, [f"{found}; each split is one batch (a loss that is a mean over samples would be faster)"]
 
 
-def _has_values_of_samples(problem: Problem, split: DataSplit, state: State) -> bool:
-    """Return whether the loss and all metrics give one value for each sample, so that nothing is left to compare."""
-    part = split.head(_PROBED).mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
-    copied = {name: tensor.clone() for name, tensor in state.items()}
-    parts = measure_batches(eager(problem), split.name, part.batches(part.count), copied)
-    return all(isinstance(each, PerSample) for values in parts.values() for each in values)
+def _coupling(problem: Problem, split: DataSplit, state: State, memory: int) -> Coupling | None:
+    """Return the first metric of a split that differs between small batches and one of all its samples.
 
-
-def _coupling(problem: Problem, split: DataSplit, state: State) -> Coupling | None:
-    """Return the first metric of a split that differs between small batches and one of all its samples."""
-    for shaken, tolerance in ((False, _DIFFERS), (True, _DIFFERS_SHAKEN)):
-        at = _shaken(problem, state) if shaken else state
+    None too where a model draws random numbers, of which each batch size has its own, or where memory has no room for
+    batches of two sizes.
+    """
+    room = _SHARE_OF_MEMORY * memory / max(1.0, _SECOND_ORDER * _bytes_of_a_sample(problem, split, state))
+    noisy, scales = _shaken(problem, state), dict[str, float]()
+    for at, tolerance in ((noisy, _DIFFERS_SHAKEN), (state, _DIFFERS)):
         for size, most in _SIZES:
-            part = split if split.count <= most else split.subset(most)
+            count = int(min(most, split.count, room))
+            if count < 2:  # noqa: PLR2004  two batch sizes
+                return None
+            part = split if split.count <= count else split.subset(count)
             part = part.mapped(lambda tree: problem.cast(tree, *_dtype_and_device(state)))
             each_size = min(size, math.ceil(part.count / 2))
-            small, one = (_means(problem, part, at, each) for each in (each_size, part.count))
+            try:
+                small, one = (_means(problem, part, at, each) for each in (each_size, part.count))
+            except MemoryShortError:
+                return None
+            if small is None or one is None:
+                return None
             for metric, value in one.items():
-                if not _agree(small[metric], value, tolerance):
+                if not _agree(small[metric], value, tolerance, scales.get(metric, 0.0)):
                     return Coupling(
-                        metric=metric, small=small[metric], one=value, size=each_size, count=part.count, shaken=shaken
-                    )
+                        metric=metric, small=small[metric], one=value, size=each_size, count=part.count,
+                        shaken=at is noisy,
+                    )  # fmt: skip
+                scales.setdefault(metric, _NEAR_ZERO * abs(value) if math.isfinite(value) else 0.0)
     return None
 
 
@@ -128,26 +137,33 @@ def _dtype_and_device(state: State) -> tuple[torch.dtype, torch.device]:
     return first.dtype, first.device
 
 
-def _means(problem: Problem, split: DataSplit, state: State, size: int) -> dict[str, float]:
+def _means(problem: Problem, split: DataSplit, state: State, size: int) -> dict[str, float] | None:
+    """Return the means of a split in batches of a size; None if the model draws random numbers."""
     copied = {name: tensor.clone() for name, tensor in state.items()}  # a model may write into its buffers
-    means = DataPass(problem, batch_separately([split], size))(copied)
+    with torch.random.fork_rng(devices=[]):
+        reseed()
+        before = torch.get_rng_state()
+        means = DataPass(problem, batch_separately([split], size))(copied)
+        if not torch.equal(before, torch.get_rng_state()):
+            return None
     return {metric: float(estimate.mean[0]) for metric, estimate in means.items()}
 
 
-def _agree(a: float, b: float, tolerance: float) -> bool:
-    """Return whether two means agree within a relative tolerance; NaN agrees with NaN."""
+def _agree(a: float, b: float, tolerance: float, scale: float) -> bool:
+    """Return whether two means agree within a relative tolerance; NaN agrees with NaN.
+
+    Means below ``scale`` count as that large: a mean of positive and negative values may be 0 but for rounding.
+    """
     if not (math.isfinite(a) and math.isfinite(b)):
         return a == b or (math.isnan(a) and math.isnan(b))
-    return abs(a - b) <= tolerance * max(abs(a), abs(b), _DIFFERS)
+    return abs(a - b) <= tolerance * max(abs(a), abs(b), scale, _DIFFERS)
 
 
-def _refuse_too_large(problem: Problem, split: DataSplit, state: State, memory: int, found: Coupling) -> None:
-    needed = _SECOND_ORDER * split.count * _bytes_of_a_sample(problem, split, state)
-    if needed > _SHARE_OF_MEMORY * memory:
-        raise ProblemError(
-            f"{found}. One batch of all {split.count} samples of {split.name} would take some {needed / 2**30:.1f} GB; "
-            "give a loss with one value for each sample (reduction='none'), or fewer samples"
-        )
+def _too_large(found: Coupling, split: DataSplit, needed: float) -> str:
+    return (
+        f"{found}. One batch of all {split.count} samples of {split.name} would take some {needed / 2**30:.1f} GB; "
+        "give a loss that is a mean over samples, or fewer samples"
+    )
 
 
 def _bytes_of_a_sample(problem: Problem, split: DataSplit, state: State) -> float:

@@ -41,6 +41,7 @@ class RefinementGoal:
         centre: the same names -> the loss at theta itself.
         metrics: name of each other metric to be interpolated -> how it is judged.
         seed: of the audits.
+        first_audit: number of the first audit; larger if others were made before, with which it shares the error.
 
     Raises:
         ValueError: the tolerance is not between 0 and 1, there is no loss, names differ, or the seed is negative.
@@ -51,6 +52,7 @@ class RefinementGoal:
     centre: Mapping[str, float]
     metrics: Mapping[str, JudgedMetric] = field(default_factory=dict)
     seed: int = 0
+    first_audit: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:

@@ -93,7 +93,7 @@ def refinement(
     while (predictions := predict_rest(axes, goal, known)).rest.size:
         estimate = _estimate(predictions, last)
         ready = refined and not predictions.forced.any() and _audit_is_worthwhile(estimate, last, len(failed))
-        number = len(failed) + 1
+        number = goal.first_audit + len(failed)
         drawn = _draw_audit(predictions, goal, number) if ready else None
         asked = drawn.indices if drawn else _next_points(axes, known, predictions)
         purpose = "refine" if drawn is None else "rest" if asked.size == predictions.rest.size else "audit"
@@ -114,7 +114,9 @@ def refinement(
         else:
             last = [*last, _RoundOutcome.among(errors > goal.tolerance, predictions.exceedance_at(asked))][-_MEMORY:]
         refined = purpose != "audit"
-    nothing = auditing.assess(auditing.NO_POINTS, np.empty(0), tolerance=goal.tolerance, number=len(failed) + 1)
+    nothing = auditing.assess(
+        auditing.NO_POINTS, np.empty(0), tolerance=goal.tolerance, number=goal.first_audit + len(failed)
+    )
     return _refined(goal, known, known, predictions.filled, report=nothing, failed=failed)
 
 

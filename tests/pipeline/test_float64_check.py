@@ -160,3 +160,23 @@ def test_an_interrupt_during_the_check_says_how_to_resume_and_the_file_is_checke
     again = oracles.run_slice(problem, [(-1, 1, 5)], **options)
     assert again.provenance["float64_check"] == resumed.provenance["float64_check"]
     assert next(calls) == before + 1
+
+
+def test_an_exact_fit_raises_no_alarm_and_auto_falls_back_where_there_is_no_float64() -> None:
+    recorder = oracles.Recorder()
+    teacher = _net()
+    oracles.run_slice(Problem(_net(), (_inputs(), teacher(_inputs()).detach()), "mse"), [(-1, 1, 9)], reporter=recorder)
+    assert not [line for line in recorder.warned if "float64" in line]
+
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = _net()
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.inner(x) @ torch.eye(3, dtype=torch.float32)
+            return out
+
+    problem = Problem(Single(), (_inputs(), _classes()), "cross_entropy")
+    assert oracles.run_slice(problem, [(-1, 1, 5)], dtype="auto", reporter=recorder).complete
+    assert any("not checked in float64" in line for line in recorder.said)

@@ -56,10 +56,6 @@ def once():
     problem = dense.named_problem("mlp")
     return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, _: Once.apply(y).sum(1))
 
-def distances():
-    problem = dense.named_problem("mlp")
-    return surfaceviz.Problem(problem.model, problem.sources["train"], lambda y, t: torch.cdist(y, y.flip(0)).sum(1))
-
 def ignored():
     problem = dense.named_problem("mlp")
     x, y = problem.sources["train"]
@@ -551,7 +547,6 @@ BAD = [
         1,
         "the loss is not twice differentiable: Once.backward is marked @once_differentiable; write it",
     ),
-    (["mine.py:distances"], 1, "the loss is not twice differentiable: "),
     (["mine.py:hard"], 1, "the loss does not depend on the parameters in a way that can be differentiated"),
     (["mine.py:mlp", "-o", "a.png"], 2, "a.png: the output is an HDF5 file"),
     (["mine.py:mlp", "--lr=0"], 2, "learning rate: expected a positive number, got 0"),
@@ -596,7 +591,7 @@ def test_memory_points_and_grids_are_read_as_people_write_them() -> None:
 
 
 def test_nothing_but_our_errors_leaves_a_hessian() -> None:
-    for factory in ("once", "distances", "hard"):
+    for factory in ("once", "hard"):
         with pytest.raises(SurfacevizError):
             _hessian(f"mine.py:{factory}")
 

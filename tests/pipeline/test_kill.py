@@ -37,7 +37,7 @@ def _problem(pause: float = 0.0, at: Callable[[], None] = lambda: None) -> Probl
         each = functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
         return {"loss": PerSample(each, each.new_ones(len(each)))}
 
-    # In float64, so that nothing but the points is measured: once a few samples, then the centre, then the points.
+    # In float64, so that nothing but the points is measured once the file is there.
     return Problem(oracles.net().double(), oracles.images(10), measure=measure, name="net")
 
 
@@ -112,7 +112,7 @@ def test_what_a_snapshot_holds_is_not_done_again(monkeypatch: pytest.MonkeyPatch
     count = iter(range(1, 100))
 
     def die() -> None:
-        if next(count) == 25:  # the centre is measured three times
+        if Path("a.h5").exists() and next(count) == 21:
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert _killed(lambda: oracles.run_slice(_problem(0, die), AXES, output="a.h5", **EAGER)) == -signal.SIGKILL
@@ -128,7 +128,7 @@ def test_a_failing_point_leaves_a_snapshot() -> None:
     count = iter(range(1, 100))
 
     def fail() -> None:
-        if next(count) == 15:
+        if Path("a.h5").exists() and next(count) == 15:
             raise RuntimeError("no luck")
 
     with pytest.raises(ProblemError, match=r"at \(-?\d.*\): measuring split train raised RuntimeError: no luck"):
@@ -182,7 +182,7 @@ def test_engine_dtype_and_batch_are_read_back() -> None:
     count = iter(range(1, 100))
 
     def fail() -> None:
-        if next(count) == 15:
+        if Path("a.h5").exists() and next(count) == 15:
             raise RuntimeError("no luck")
 
     with pytest.raises(ProblemError):
@@ -212,12 +212,12 @@ def test_an_overwriting_run_tells_how_to_go_on(monkeypatch: pytest.MonkeyPatch) 
     count = iter(range(1, 100))
 
     def interrupt() -> None:
-        if next(count) == 15:
+        if Path("a.h5").exists() and next(count) == 11:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt, match="the same command without overwrite resumes from there"):
         oracles.run_slice(_problem(0, interrupt), AXES, output="a.h5", overwrite=True, **EAGER)
-    assert store.read("a.h5").done == 10  # the centre is measured twice
+    assert store.read("a.h5").done == 10
 
 
 def test_a_signal_during_the_last_snapshot_waits_and_says_where_the_points_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_a_metric_that_is_nan_at_the_centre_does_not_stop_a_run_from_going_on() 
     count = iter(range(1, 100))
 
     def fail() -> None:
-        if next(count) == 15:
+        if Path("a.h5").exists() and next(count) == 15:
             raise RuntimeError("no luck")
 
     with pytest.raises(ProblemError, match="no luck"):

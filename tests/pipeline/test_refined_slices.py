@@ -318,6 +318,20 @@ def test_the_level_of_a_custom_loss_is_that_of_the_low_part_of_a_coarse_lattice(
     lattice = np.append(full.values["train_loss"][np.ix_(i, j)].ravel(), full.values["train_loss"][tuple(middle)])
     lattice = lattice[:-1] if middle[0] in i and middle[1] in j else lattice
     low = min(lattice.min(), full.centre["train_loss"])
-    expected = low + 10 * np.median(np.sort(lattice)[: round(len(lattice) / 4)] - low)
+    expected = max(
+        low + 10 * np.median(np.sort(lattice)[: round(len(lattice) / 4)] - low), 10 * full.centre["train_loss"]
+    )
     assert full.levels["train_loss"] == pytest.approx(expected)
     assert refined.levels == full.levels
+
+
+def test_no_level_lies_below_ten_times_the_centre() -> None:
+    """The centre of a line may be its highest point, and a plane may be nearly flat."""
+
+    def measure(model: nn.Module, batch: Any) -> dict[str, PerSample]:
+        each = functional.cross_entropy(model(batch[0]).double(), batch[1], reduction="none")
+        return {"loss": PerSample(each, torch.ones_like(each))}
+
+    for axes in ([(-0.001, 0.001, 5), (-0.001, 0.001, 5)], [(0, 1, 21)]):
+        surface = oracles.run_slice(_mlp(measure), axes)
+        assert surface.levels["train_loss"] >= 10 * surface.centre["train_loss"]

@@ -105,7 +105,7 @@ def test_a_metric_that_is_no_mean_is_that_of_one_batch() -> None:
     recorder = oracles.Recorder()
     surface = oracles.run_slice(problem, [(-1, 1, 3)], batch_size=32, reporter=recorder)
     assert surface.centre["train_recall"] == pytest.approx(float(_macro_recall(model(x), y)), rel=1e-10)
-    assert any("train recall is no mean over samples" in line for line in recorder.said)
+    assert any("train recall is not a mean over samples" in line for line in recorder.said)
     assert surface.levels["train_loss"] == pytest.approx(max(10 * surface.centre["train_loss"], np.log(4)))
 
 
@@ -133,9 +133,7 @@ def test_a_measure_that_couples_samples_takes_one_batch() -> None:
 def test_one_batch_that_memory_has_no_room_for_is_refused_with_what_to_give() -> None:
     problem = Problem(_model(), _data(), _rmse)
     state = dict(problem.model.state_dict())
-    with pytest.raises(
-        ProblemError, match=r"train loss is no mean over samples: .* give a loss with one value for each"
-    ):
+    with pytest.raises(ProblemError, match=r"train loss is not a mean over samples: .* give a loss that is a mean"):
         as_one_batch_where_coupled(problem, [problem.load("train")], state, memory=1000)
 
 
@@ -181,3 +179,43 @@ def test_a_coincidence_of_two_batches_does_not_hide_a_loss_that_is_no_mean() -> 
     exact = functional.cross_entropy(problem.model(x[:64]), y, weight=WEIGHTS).detach()
     surface = oracles.run_slice(problem, [(-1, 1, 3)], batch_size=7, workers=1)
     assert surface.centre["train_loss"] == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_values_of_samples_that_depend_on_their_batch_are_those_of_one_batch() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        weights = WEIGHTS[targets]
+        return functional.cross_entropy(outputs, targets, reduction="none") * weights / weights.mean()
+
+    x, y = _data()
+    model, targets = _model(), y.clamp(min=0)
+    expected = functional.cross_entropy(model(x), targets, weight=WEIGHTS)
+    for size in (32, 300):
+        surface = oracles.run_slice(Problem(model, (x, targets), loss), [(-1, 1, 3)], batch_size=size, engine="eager")
+        assert surface.centre["train_loss"] == pytest.approx(float(expected.detach()), rel=1e-9)
+
+
+def _kept_in_batches(problem: Problem, *, memory: int = 2**30) -> bool:
+    split = problem.load("train")
+    (kept,), lines = as_one_batch_where_coupled(problem, [split], dict(problem.model.state_dict()), memory=memory)
+    return kept is split and not lines
+
+
+def test_a_mean_that_is_0_but_for_rounding_and_random_models_are_left_in_batches() -> None:
+    x, _ = _data()
+    model = _model()
+    fitted = Problem(model, (x, model(x).detach()), lambda o, t: (o - t).mean())
+    assert _kept_in_batches(fitted)
+    dropping = nn.Sequential(_model(), nn.Identity())
+    dropping.register_forward_hook(lambda _m, _i, out: functional.dropout(out, 0.5))
+    assert _kept_in_batches(Problem(dropping, _data(), lambda o, t: functional.cross_entropy(o, t.clamp(min=0))))
+
+
+def test_what_memory_has_no_room_to_compare_stays_in_batches() -> None:
+    sizes: list[int] = []
+
+    def mean(outputs: Tensor, targets: Tensor) -> Tensor:
+        sizes.append(len(outputs))
+        return functional.cross_entropy(outputs, targets.clamp(min=0))
+
+    assert _kept_in_batches(Problem(_model(), _data(), mean), memory=4 * 2 * 40 * 32)
+    assert max(sizes) <= 40

@@ -30,6 +30,7 @@ _UNNOTICED = 0.5  # seconds that are not worth a line
 _MARK = "float64_"  # in the names of its attributes
 _SHARE_OF_MEMORY = 0.5  # of what is available
 _SHOWS, _MATTERS = 0.01, 1e-3  # of the span of what is drawn: a reader sees it; of a value: three digits are wrong
+_UNSEEN = 1e-6  # of the span: an error that no picture shows, whatever share of its value it is
 Place = tuple[float, ...]
 
 
@@ -53,7 +54,7 @@ def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> 
     """Compare the run's dtype with float64 at the centre and a few grid points.
 
     All samples are taken if that costs at most 3% of the run's time, else a subset of at least 64 of each split.
-    Values above the level count as equal: a picture does not resolve them.
+    In rises, values above the level count as equal: a picture does not resolve them.
 
     Args:
         plan: the plan, with all choices made.
@@ -145,12 +146,14 @@ class _Comparison:
         top = min(level, float(exact[np.isfinite(exact)].max(initial=0.0)))
         low, high = (np.minimum(np.nan_to_num(z, nan=top, posinf=top), top) for z in (run, exact))
         error = np.abs(low - high)
-        finite = np.isfinite(run) & np.isfinite(exact)
+        span = float(np.ptp(high))
+        away = np.abs(np.subtract(run, exact, where=np.isfinite(run) & np.isfinite(exact), out=np.zeros_like(exact)))
+        finite = away > _UNSEEN * span  # a value of 0 but for rounding has no digits
         with np.errstate(invalid="ignore"):
             shares = np.abs(run - exact) / np.maximum(np.abs(exact), np.finfo(np.float32).tiny)
         share = float(shares[finite].max(initial=0.0))
         rise = np.abs((low - low[0]) - (high - high[0]))
-        return cls(float(error.max()), share, float(rise.max()), float(np.ptp(high)))
+        return cls(float(error.max()), share, float(rise.max()), span)
 
     def warnings(self, name: str, dtype: str) -> list[str]:
         """Return a line where an error shows."""

@@ -23,8 +23,8 @@ def loss_levels(plan: Plan, centre: Mapping[str, float], before: Slice | None) -
 
     It is the one that the user gives, or that of the file which the run resumes; else the larger of ten times the
     centre's loss and the loss of a uniform guess or of the mean prediction. A custom loss has no such guess: its level
-    is chosen from the coarse lattice (see `level_of_lattice`), or, where a range or a dtype is chosen by it before, is
-    the centre's loss plus nine times its absolute value (1 for a centre of 0). Ours.
+    is the larger of ten times the centre's and that of the coarse lattice (see `level_of_lattice`), or, where a range
+    or a dtype is chosen by it before, the centre's loss plus nine times its absolute value (1 for a centre of 0). Ours.
 
     Raises:
         ProblemError: the level that the user gives is not above the centre's loss.
@@ -65,7 +65,8 @@ def add_lattice_levels(buffer: SliceBuffer, levels: Levels) -> None:
         values = buffer.at(lattice)
         for name in (f"{split}_loss" for split in str(buffer.provenance["splits"]).split(",")):
             if name not in levels:
-                levels[name] = level_of_lattice(values[name], buffer.centre[name])
+                at = buffer.centre[name]
+                levels[name] = max(level_of_lattice(values[name], at), at + (_RISE - 1) * abs(at))
     buffer.provenance.update(level_attributes(levels))
 
 

@@ -18,6 +18,7 @@ from surfaceviz.reporting import Reporter
 from surfaceviz.signals import deferred_signals
 
 Indices = NDArray[np.intp]
+_SUBSET_FAILED = "all: a subset did not pass an audit on all samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,14 @@ class RefinementSchedule:
             levels=self._levels,
             centre={loss: self._buffer.centre[loss] for loss in self._levels},
             metrics=metrics,
+            first_audit=2 if str(self._buffer.provenance.get("samples_reason", "")) == _SUBSET_FAILED else 1,
         )
 
     def _drop_subset(self) -> None:
         with deferred_signals():  # the provenance and the points must change together
             self._buffer.clear()
             self._buffer.provenance["subset"] = "all"
-            self._buffer.provenance["samples_reason"] = "all: a subset did not pass an audit on all samples"
+            self._buffer.provenance["samples_reason"] = _SUBSET_FAILED
             self._known, self._interpolant = [], None
         self._reporter.say("samples: the subset does not pass an audit on all samples; restarting with all")
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from surfaceviz import evaluate
+from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
 from surfaceviz.pipeline.slice.float64_check import precision_contexts, shows
 from surfaceviz.pipeline.slice.planning.plan import Plan
@@ -65,18 +66,22 @@ def _with_range(plan: Plan, levels: Mapping[str, float], reporter: Reporter) -> 
     requested = plan.request.axes
     assert requested is not None
     reaches: list[float] = []
+    not_finite: set[float] = set()
     for k, axis in enumerate(requested):
         for sign in () if axis.has_range else (1.0, -1.0):
             unit = tuple(sign if i == k else 0.0 for i in range(len(requested)))
 
             def risen(reach: float, unit: tuple[float, ...] = unit) -> bool:
                 loss = evaluator([tuple(reach * x for x in unit)]).first[name]
+                if not math.isfinite(loss):
+                    not_finite.add(reach)
                 return not loss < levels[name]
 
             reaches += [reach] if (reach := _find_reach(risen)) else []
     reach = _rounded_up(max(reaches)) if reaches else 1.0
     if reaches:
-        reporter.say(f"range: {-reach:g} .. {reach:g}, over which {name} rises to {levels[name]:.4g}")
+        ends = "beyond which {0} is not finite" if max(reaches) in not_finite else "over which {0} rises to {1:.4g}"
+        reporter.say(f"range: {-reach:g} .. {reach:g}, {ends.format(name, levels[name])}")
     else:
         reporter.warn(f"{name} does not rise to {levels[name]:.4g} up to {_LARGEST:g}; using the range -1 .. 1")
     found = tuple(axis.with_range(reach) for axis in requested)
@@ -178,9 +183,13 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     """
     usual = plan.usual_dtype
     places = [*_sample_points(plan, _DTYPE_POINTS), (0.0,) * len(plan.axes)]
-    own, exact = (
-        Evaluator(each, EngineConfig())(places).values for each in precision_contexts(replace(plan, dtype=usual))
-    )
+    try:
+        contexts = precision_contexts(replace(plan, dtype=usual))
+        own, exact = (Evaluator(each, EngineConfig())(places).values for each in contexts)
+    except ProblemError as failure:
+        notes["dtype_reason"] = f"{usual}: not checked in float64: {failure}"
+        reporter.say(str(notes["dtype_reason"]))
+        return replace(plan, dtype=usual)
     limit = _SHARE_OF_TOLERANCE * plan.request.coverage.error
     error = max(_error(exact[name], own[name], levels[name]) for name in levels)
     rounding = any(shows(np.roll(own[name], 1), np.roll(exact[name], 1), level) for name, level in levels.items())
