@@ -9,12 +9,12 @@ from surfaceviz.curvature.flat_parameters import (
     filter_scales,
     parameter_layout,
 )
-from surfaceviz.curvature.hvp import OPERATORS
 from surfaceviz.curvature.lanczos import ExtremeEigenpairs, extreme_eigenpairs, min_basis_size
 from surfaceviz.curvature.nonsmooth import count_kinks
 from surfaceviz.curvature.operator import LossGradient, Operator
+from surfaceviz.curvature.products.hvp import OPERATORS
+from surfaceviz.curvature.products.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.sampling_error import SamplingError, random_groups, sampling_error
-from surfaceviz.curvature.sharded_hvp import SampleShare, SetPoint, ShardedHvp
 from surfaceviz.curvature.spectrum import (
     eigenpairs,
     loss_gradient_at,

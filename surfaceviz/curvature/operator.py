@@ -14,8 +14,8 @@ from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
 from surfaceviz.curvature.krylov import Matvec
+from surfaceviz.curvature.products.sharded_hvp import ApplyMatrix, DisplacedGradient, GroupSums, PointSums, SetPoint
 from surfaceviz.curvature.sampling_error import GroupGradient, SamplingError, sampling_error
-from surfaceviz.curvature.sharded_hvp import ApplyMatrix, DisplacedGradient, GroupSums, PointSums, SetPoint
 from surfaceviz.errors import ProblemError
 
 Broadcast = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that holds a share of the samples

@@ -45,7 +45,7 @@ def estimates_by_probes(
         # The expected curvature along a random filter-normalised direction is tr DHD, the trace if D H D is the matrix.
         expected = trace if spec.normalised else traces.trace(point.filter_scales.square())
         fields |= {"expected": expected.mean, "expected_stderr": expected.stderr}
-        fields |= _spread(matvec, point, spec, spec.probes, operator.dtype)
+        fields |= _spread(matvec, point, spec, spec.probes, dtype=operator.dtype)
     if rules:
         fields |= _bracketed(rules, zero_threshold(found.norm, layout.dimension, operator.dtype))
     if spec.by_layer:
@@ -63,7 +63,7 @@ def exact_values(operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, w
     if _has_expected(spec):
         expected = trace if spec.normalised else float(point.filter_scales.square() @ whole.matrix.diagonal())
         fields |= {"expected": expected, "expected_stderr": 0.0}
-        fields |= _spread(lambda rows: rows @ whole.matrix, point, spec, _DIRECTIONS, torch.float64)
+        fields |= _spread(lambda rows: rows @ whole.matrix, point, spec, _DIRECTIONS, dtype=torch.float64)
     if spec.density:
         negative, zero, _ = whole.counts()
         share = negative / count
@@ -81,7 +81,9 @@ def _has_expected(spec: SpectrumSpec) -> bool:
     return spec.operator == "hessian" and spec.parameters in ("all", "weights")
 
 
-def _spread(matvec: Matvec, point: SpectrumPoint, spec: SpectrumSpec, count: int, dtype: torch.dtype) -> dict[str, Any]:
+def _spread(
+    matvec: Matvec, point: SpectrumPoint, spec: SpectrumSpec, count: int, *, dtype: torch.dtype
+) -> dict[str, Any]:
     """Return the standard deviation of the curvature along ``count`` random filter-normalised directions."""
     if point.filter_numbers is None or count < 2:  # noqa: PLR2004
         return {}

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from surfaceviz.curvature.hvp import OPERATORS
+from surfaceviz.curvature.products.hvp import OPERATORS
 from surfaceviz.errors import MemoryShortError, ProblemError
 
 MAX_BASIS_SIZE = 256  # basis vectors; more would cost more than the products that they save; ours

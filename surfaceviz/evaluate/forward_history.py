@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.forward.module_state import ModuleState
 from surfaceviz.problem.functional import Call, State, borrowed, eager, measure_batches, sum_and_weight
-from surfaceviz.problem.module_state import ModuleState
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.problem.batching import batch_separately, coupling_norms
 from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.forward.module_state import reseed
 from surfaceviz.problem.functional import DataPass, State, borrowed
-from surfaceviz.problem.module_state import reseed
 from surfaceviz.problem.problem import Problem
 
 # Ours. Smaller batch sizes, and the samples of a split, at most, on which they are compared with one batch. Two batches

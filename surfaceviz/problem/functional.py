@@ -19,9 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from surfaceviz.errors import ProblemError, add_hint, error_context
 from surfaceviz.problem.batching import BatchedSplits, batch_norms
 from surfaceviz.problem.estimates import MeanEstimates, estimate_means
-from surfaceviz.problem.forward_writes import BufferKeeper
+from surfaceviz.problem.forward.forward_writes import BufferKeeper
+from surfaceviz.problem.forward.module_state import ModuleState, kept_random_states, reseed, switch_to_eval
 from surfaceviz.problem.losses import Measured, PerSample
-from surfaceviz.problem.module_state import ModuleState, kept_random_states, reseed, switch_to_eval
 from surfaceviz.problem.parameters import model_tensors, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves

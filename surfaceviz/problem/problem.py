@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
+from surfaceviz.problem.forward.module_state import ForwardPass
 from surfaceviz.problem.losses import (
     LossLike,
     Measured,
@@ -24,7 +25,6 @@ from surfaceviz.problem.losses import (
     metric_measure,
     targets_are_classes,
 )
-from surfaceviz.problem.module_state import ForwardPass
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import leaves, map_tensors, move_objects
 

@@ -99,17 +99,15 @@ class Spectrum:
         dtype: dtype of the computation.
         block: number of start vectors.
         beyond: largest distance of an eigenvalue outside the found range, at the ends that were looked for, with 99%
-            probability over start vectors; infinite where nothing is known.
+            probability over start vectors; infinite where it is not known.
         listed_below, listed_above: all eigenvalues outside this interval are among those found, with all their copies,
             with 99% probability over start vectors; None where that was not checked.
         notes: warnings about the values.
-        derivatives: whether the derivatives of the loss were compared with differences at the run's first point, in
-            words that begin with ``checked`` or ``not checked``; None in older files.
-        gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace.
-        gradient_groups: number of random groups of samples that it comes from.
+        derivatives: ``checked`` or ``not checked`` against differences at the run's first point, and how.
+        gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace, from
+            ``gradient_groups`` random groups of samples.
         gradient_curvature: g'Ag / |g|^2 of the gradient g and the matrix A without normalisation.
-        newton_decrement: g'A^-1 g on the positive eigenpairs; half of it is how much Newton's step lowers the loss.
-        newton_pairs: number of these pairs.
+        newton_decrement: g'A^-1 g on the ``newton_pairs`` positive eigenpairs, twice what Newton's step gains.
         newton_left_out: share of the gradient's norm that is orthogonal to them.
     """
 

@@ -116,7 +116,7 @@ def predict_rest(axes: Sequence[FloatArray], goal: RefinementGoal, known: Evalua
             rest=rest, filled=filled, judged=dict.fromkeys(metrics, everywhere), below=everywhere, forced=forced,
             score=nearest, exceedance=np.ones(len(rest)), distance=nearest,
         )  # fmt: skip
-    guesses, spreads = _guesses(axes, metrics, known, finite, rest)
+    guesses, spreads = _guesses(axes, metrics, known, finite, rest=rest)
     at_most = {name: guesses[name] <= level for name, level in goal.levels.items()}
     judged = {name: at_most[goal.metrics[name].loss] if name in goal.metrics else everywhere for name in metrics}
     score, exceedance = np.zeros((2, len(rest)))
@@ -136,6 +136,7 @@ def _guesses(
     metrics: Mapping[str, ErrorMetric],
     known: EvaluatedPoints,
     finite: NDArray[np.bool_],
+    *,
     rest: IntArray,
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
     """Return the interpolated values of each quantity (Q,), and their standard errors in the transformed variables."""

@@ -14,7 +14,7 @@ from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_s
 from surfaceviz.errors import ProblemError, error_context
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.differentiable_operators import DifferentiableOperators
+from surfaceviz.problem.forward.differentiable_operators import DifferentiableOperators
 from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem

@@ -20,7 +20,7 @@ from torch.nn import functional
 import surfaceviz
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem.batching import batch_norms, coupling_norms
-from surfaceviz.problem.differentiable_operators import DifferentiableOperators
+from surfaceviz.problem.forward.differentiable_operators import DifferentiableOperators
 from surfaceviz.problem.parameters import filters_of
 from surfaceviz.problem.problem import Problem
 
@@ -135,7 +135,7 @@ def test_distances_have_second_derivatives_for_any_batch_size(name: str, size: i
 
 
 def test_many_distances_are_a_product_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surfaceviz.problem.differentiable_operators._MOST_DIFFERENCES", 10)
+    monkeypatch.setattr("surfaceviz.problem.forward.differentiable_operators._MOST_DIFFERENCES", 10)
     test_distances_have_second_derivatives_for_any_batch_size("squared", 5)
 
 

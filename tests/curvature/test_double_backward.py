@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from surfaceviz.curvature.double_backward import twice_differentiable
+from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.problem.problem import Problem
 
 pytestmark = pytest.mark.usefixtures("one_thread")

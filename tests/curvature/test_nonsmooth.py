@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from surfaceviz.curvature.double_backward import twice_differentiable
 from surfaceviz.curvature.nonsmooth import KinkCounts, count_kinks, recording_kinks
+from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.zoo import catalogue, datasets, networks
 
 Run = Callable[[Tensor], object]

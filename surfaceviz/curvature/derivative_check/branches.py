@@ -58,7 +58,7 @@ class Branches(TorchDispatchMode):
         if name in _STEPS or (name in _EXTREMES and isinstance(result, Tensor)):
             self._note(name, result if name in _STEPS else _attained(args, result))
         elif checked and (name in POOLS or (name in _EXTREMES and not isinstance(result, Tensor))):
-            self._note(name, result[1], lambda index: _lower(name, args, kwargs, result[0], index))
+            self._note(name, result[1], lambda index: _lower(name, args, kwargs, result[0], index=index))
         elif "empty" not in name and any(leaf.is_floating_point() for leaf in leaves((args, kwargs))):
             for leaf in leaves(result):
                 if isinstance(leaf, Tensor) and not (leaf.is_floating_point() or leaf.is_complex()):
@@ -93,7 +93,7 @@ def _attained(args: Sequence[Any], result: Tensor) -> Tensor:
     return x.eq(result)
 
 
-def _lower(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], most: Tensor, index: Tensor) -> Tensor:
+def _lower(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], most: Tensor, *, index: Tensor) -> Tensor:
     """Return where the entries at ``index`` are lower than the maxima by more than rounding (or higher than minima)."""
     x: Tensor = args[0]
     if name in POOLS:

@@ -128,11 +128,11 @@ def _slope(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
     def bounds(found: Parts, h: float) -> list[float]:
         return [_SLOPE * max(size, abs(float(found[0]))) + _ROUNDINGS / 10 * eps * value / h]
 
-    return judged(
-        [torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step,
-        lambda a, b: Comparison(False, f"its slope along a random direction is {float(b[0]):.6g} by differences of the "
-                                       f"loss, {float(a[0]):.6g} by autograd", 1),
-    )  # fmt: skip
+    def differs(a: Parts, b: Parts) -> Comparison:
+        by_differences, by_autograd = f"{float(b[0]):.6g} by differences of the loss", f"{float(a[0]):.6g} by autograd"
+        return Comparison(False, f"its slope along a random direction is {by_differences}, {by_autograd}", 1)
+
+    return judged([torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step, differs=differs)
 
 
 def _symmetry(function: CheckedFunction, u: Tensors, v: Tensors) -> Comparison:
@@ -166,7 +166,7 @@ def _product(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
         error = _norm([x - y for x, y in zip(a, b, strict=True)]) / max(_norm(b), _norm(a))
         return Comparison(False, f"H v differs from differences of gradients by {error:.2g} of its norm", 2)
 
-    return judged(claimed, difference, bounds, step, differs)
+    return judged(claimed, difference, bounds, step, differs=differs)
 
 
 def judged(
@@ -174,6 +174,7 @@ def judged(
     difference: Callable[[float], Parts],
     bounds: Callable[[Parts, float], list[float]],
     step: float,
+    *,
     differs: Callable[[Parts, Parts], Comparison],
 ) -> Comparison:
     """Return whether claimed parts agree with differences at some step; False only if all differences agree."""

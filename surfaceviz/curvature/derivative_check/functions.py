@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.double_backward import twice_differentiable
-from surfaceviz.curvature.hvp import BatchGraph, graph_builder, summed_gradient
+from surfaceviz.curvature.products.double_backward import twice_differentiable
+from surfaceviz.curvature.products.hvp import BatchGraph, graph_builder, summed_gradient
 from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
 

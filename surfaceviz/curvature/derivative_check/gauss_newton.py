@@ -45,4 +45,4 @@ def gauss_newton_product(loss: LossFunction, _function: CheckedFunction, v: Tens
             False, f"v'Gv is {float(b[0]):.6g} by differences of outputs, {float(a[0]):.6g} by autograd", 2
         )
 
-    return judged([torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step, differs)
+    return judged([torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step, differs=differs)

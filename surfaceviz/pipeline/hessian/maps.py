@@ -28,14 +28,12 @@ from surfaceviz.records import FloatArray, HessianMap
 
 # Ours, tuned on 8 small networks whose whole spectra are known.
 _RANDOM_WEIGHT = 1.0  # weight of the random part of a start vector next to unit eigenvectors
-_STRICT = (
-    0.01  # times the map's rtol: the search's own. The second eigenvalue may reach a residual before the first one
-)
-# appears: of 648 points, 17 were wrong at 1, 1 at 0.1, none at 0.03
-_SAME, _JUMP = (
-    0.05,
-    0.3,
-)  # between neighbours, |cosine| of eigenvectors and relative change of eigenvalues that are a jump
+# Times the map's rtol: the search's own. The second eigenvalue may reach a residual before the first one appears: of
+# 648 points, 17 were wrong at 1, 1 at 0.1, none at 0.03.
+_STRICT = 0.01
+# Between neighbours, |cosine| of eigenvectors and relative change of eigenvalues that are a jump.
+_SAME = 0.05
+_JUMP = 0.3
 _NAMES = ("lambda_max", "lambda_min", "residual_max", "residual_min", "gradient_norm", "products", "beyond")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import surfaceviz.lock
 from surfaceviz import signals, store
 from surfaceviz.curvature import SampleShare, SpectrumSpec
-from surfaceviz.curvature.sharded_hvp import MESSAGES
+from surfaceviz.curvature.products.sharded_hvp import MESSAGES
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.hessian.maps import (
@@ -52,7 +52,7 @@ from surfaceviz.pipeline.hessian.workers import (
 from surfaceviz.pipeline.mpi import Fingerprint, Ranks, follow_orders, run_collective
 from surfaceviz.pipeline.resolve import file_name
 from surfaceviz.problem.batching import coupling_norms
-from surfaceviz.problem.forward_writes import write_lines
+from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter

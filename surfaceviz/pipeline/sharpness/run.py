@@ -18,7 +18,7 @@ from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_not
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
-from surfaceviz.problem.forward_writes import write_lines
+from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.sharpness_measures import (

@@ -13,7 +13,7 @@ from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.problem.batching import coupling_norms
-from surfaceviz.problem.forward_writes import write_lines
+from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.records import EVALUATED, Slice
 
 

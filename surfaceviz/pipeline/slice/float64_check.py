@@ -99,7 +99,7 @@ def kept_check(before: Slice | None) -> dict[str, str | int | float]:
 
 
 def report_precision(
-    plan: Plan, buffer: SliceBuffer, levels: Mapping[str, float], seconds: float, reporter: Reporter
+    plan: Plan, buffer: SliceBuffer, levels: Mapping[str, float], *, seconds: float, reporter: Reporter
 ) -> None:
     """Check a slice once, store the result in its file, and report what it found.
 

@@ -118,7 +118,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
         notes |= level_attributes(levels) | kept_check(before)
         slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
         expected = points.seconds * plan.request.coverage.expected_points(len(own_points(plan))) / _processes(ranks)
-        check = partial(report_precision, plan, slice_run.buffer, levels, expected, ranks.reporter)
+        check = partial(report_precision, plan, slice_run.buffer, levels, seconds=expected, reporter=ranks.reporter)
         fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter), check)
     for line in diagnostics.slice_warnings(plan, slice_run.buffer.surface()):
         ranks.reporter.warn(line)

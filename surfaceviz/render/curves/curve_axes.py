@@ -42,7 +42,7 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
             colour = style.COLOURS[(i if len(surfaces) > 1 else j) % len(style.COLOURS)]
             own = f"{plain(surface.title)}, " if len(surfaces) > 1 else ""
             y = np.where(np.isfinite(surface.values[name]), surface.values[name], np.nan)
-            y = _without_unresolved(ax, surface, name, y, colour)
+            y = _without_unresolved(ax, surface, name, y, colour=colour)
             ax.plot(
                 surface.axes[0], y, color=colour, linestyle=styles[j % len(styles)],
                 linewidth=scaled(1.0) if faint else None, alpha=0.8 if faint else 1.0,
@@ -53,7 +53,7 @@ def draw_curve(ax: Axes, surfaces: Sequence[Slice], *, metric: str, faint: bool 
                 _draw_centre(ax, surface, name, colour)
 
 
-def _without_unresolved(ax: Axes, surface: Slice, name: str, y: FloatArray, colour: str) -> FloatArray:
+def _without_unresolved(ax: Axes, surface: Slice, name: str, y: FloatArray, *, colour: str) -> FloatArray:
     """Draw what is interpolated above the level of the loss as thin dots, and return the other values."""
     hidden = surface.unresolved(name)
     if not hidden.any():

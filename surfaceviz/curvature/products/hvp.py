@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature.double_backward import twice_differentiable
+from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.errors import (
     MemoryShortError,
     ProblemError,
@@ -19,7 +19,7 @@ from surfaceviz.errors import (
     is_out_of_memory,
     user_code_location,
 )
-from surfaceviz.problem.forward_writes import BufferKeeper
+from surfaceviz.problem.forward.forward_writes import BufferKeeper
 from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
 from surfaceviz.problem.problem import Problem
 

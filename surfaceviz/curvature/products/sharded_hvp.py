@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.flat_parameters import ParameterLayout
-from surfaceviz.curvature.hvp import BatchGraph, SavedTensorBytes, graph_builder, summed_gradient
-from surfaceviz.curvature.same_loss import refuse_other_loss
+from surfaceviz.curvature.products.hvp import BatchGraph, SavedTensorBytes, graph_builder, summed_gradient
+from surfaceviz.curvature.products.same_loss import refuse_other_loss
 from surfaceviz.errors import MemoryShortError
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, raise_if_written, tensor_versions

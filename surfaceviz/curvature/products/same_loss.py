@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from surfaceviz.curvature.double_backward import twice_differentiable
+from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem.functional import State, eager, loss_sums, measure_batches, sum_and_weight
 from surfaceviz.problem.losses import PerSample

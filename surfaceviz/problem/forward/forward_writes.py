@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfaceviz.problem.module_state import reseed
+from surfaceviz.problem.forward.module_state import reseed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 

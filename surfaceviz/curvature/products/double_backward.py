@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from surfaceviz.problem.call_arguments import batch_norm_arguments, convolution_arguments
-from surfaceviz.problem.differentiable_operators import DifferentiableOperators
+from surfaceviz.problem.forward.differentiable_operators import DifferentiableOperators
 
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 

@@ -1,0 +1,1 @@
+"""Products of the Hessian and Gauss-Newton matrices with vectors."""
