@@ -115,6 +115,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import time
 import torch
+import glob
 import oracles
 import surfaceviz
 
@@ -124,9 +125,10 @@ def problem():
 def slow():
     x, y = oracles.images(8)
     def measure(model, batch):
-        with open("ticks", "a") as stream:
-            stream.write(".")
-        time.sleep(0.02)
+        if glob.glob("*.h5"):  # the file is there before the first point
+            with open("ticks", "a") as stream:
+                stream.write(".")
+            time.sleep(0.02)
         loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
         return {{"loss": surfaceviz.PerSample(loss, torch.ones_like(loss))}}
     return surfaceviz.Problem(oracles.net(), (x, y), measure=measure)

@@ -25,7 +25,7 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
 def test_a_signal_ends_the_command_with_a_snapshot(signum: signal.Signals, workers: str, tmp_path: Path) -> None:
     oracles.write_factory(tmp_path)
     process = _start("mine.py:slow", "--axis=-1:1:20", "--axis=-1:1:50", "--workers", workers, "-o", "a.h5")
-    oracles.wait_for(Path("ticks"), 60)  # evaluations; two chunks for each of two workers take 40 and their centres
+    oracles.wait_for(Path("ticks"), 200)  # evaluations: of the check in float64, and of some chunks for each worker
     process.send_signal(signum)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signum

@@ -188,4 +188,7 @@ def free_entries(problem: Problem, names: Sequence[str], point: Tensors) -> list
             position = positions.get(id(module.weight))
             if position is not None:
                 factors[position][module.padding_idx] = 0.0
+    for position, name in enumerate(names):
+        if name in problem.forward_pass.padding_rows:  # of functional.embedding
+            factors[position][problem.forward_pass.padding_rows[name]] = 0.0
     return factors
