@@ -142,7 +142,7 @@ def holds_objects(tree: Tree) -> bool:
 
 
 def _parts(tree: Any) -> tuple[Any, ...] | None:
-    """Return what an object consists of: a constructor, its arguments, the state; None where nothing is known."""
+    """Return an object's constructor, arguments and state; None if they are not known."""
     if isinstance(tree, np.ndarray):
         return tuple(tree.reshape(-1).tolist()) if tree.dtype.hasobject else ()
     node = _pytree.SUPPORTED_NODES.get(type(tree))

@@ -21,7 +21,7 @@ _RTOL = 1e-9  # of eigenvectors that the Lanczos method finds in the matrix
 _BASIS = 256  # vectors for that
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DenseSpectrum:
     """A symmetric matrix with all of its eigenvalues.
 
@@ -108,4 +108,4 @@ def dense_spectrum(
     norm = float(values.abs().max())
     seen = _NOISE * asymmetry / math.sqrt(dimension)  # independent errors of this Frobenius norm have such a norm
     zero = max(zero_threshold(norm, dimension, torch.float64), _LEAST * torch.finfo(dtype).eps * norm, seen)
-    return DenseSpectrum(matrix, values, None if columns is None else columns.T, zero)
+    return DenseSpectrum(matrix=matrix, values=values, vectors=None if columns is None else columns.T, zero=zero)

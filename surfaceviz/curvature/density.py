@@ -10,7 +10,7 @@ from torch import Tensor
 from surfaceviz.curvature.krylov import BREAKDOWN, Matvec, require_finite
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuadratureRules:
     """One quadrature rule for each probe, and the products of the probes, which also give traces.
 
@@ -82,8 +82,8 @@ def quadrature(matvec: Matvec, probes: Tensor, steps: int) -> QuadratureRules:
             break
     rules = [_rule(diagonal[i, : ends[i]], off_diagonal[i, : ends[i] - 1], steps) for i in range(count)]
     return QuadratureRules(
-        torch.stack([nodes for nodes, _ in rules]), torch.stack([weights for _, weights in rules]), products,
-        diagonal, off_diagonal, ends,
+        nodes=torch.stack([nodes for nodes, _ in rules]), weights=torch.stack([weights for _, weights in rules]),
+        products=products, diagonal=diagonal, off_diagonal=off_diagonal, lengths=ends,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ class ForwardArguments:
         return model(inputs)
 
     def hint(self, batch: Any) -> str:
-        """Return what helps where the model fails because the labels of a dict batch went to the loss alone."""
+        """Return advice for a model that fails without the labels of a dict batch; '' if that is not the cause."""
         key = target_key(batch)
         if not isinstance(batch, Mapping) or key not in self.optional - self.labels:
             return ""

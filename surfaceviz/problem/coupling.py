@@ -23,7 +23,7 @@ from surfaceviz.problem.problem import Problem
 # Ours. Smaller batch sizes, and the samples of a split, at most, on which they are compared with one batch. Two batches
 # of 32 may weigh the same by chance; many of 7 do not.
 _SIZES = ((32, 2048), (7, 256))
-_DIFFERS = 1e-5  # relative difference of two means that is no rounding of single precision
+_DIFFERS = 1e-5  # relative difference of two means above the rounding of single precision
 _DIFFERS_SHAKEN = 1e-3  # likewise at weights with noise, which may be ill-conditioned; ours
 _SHAKE = 1.0  # of the root mean square of a tensor: that of its noise; ours
 _NEAR_ZERO = 1e-3  # of a metric at weights with noise: a smaller value elsewhere is judged as one of this size; ours
@@ -89,8 +89,8 @@ def as_one_batch_where_coupled(
 def _coupling(problem: Problem, split: DataSplit, state: State, memory: int) -> Coupling | None:
     """Return the first metric of a split that differs between small batches and one of all its samples.
 
-    None too where a model draws random numbers, of which each batch size has its own, or where memory has no room for
-    batches of two sizes.
+    It also returns None if the model draws random numbers, because their order depends on the batch size, or if there
+    is too little memory to compare two batch sizes.
     """
     room = _SHARE_OF_MEMORY * memory / max(1.0, _SECOND_ORDER * _bytes_of_a_sample(problem, split, state))
     noisy, scales = _shaken(problem, state), dict[str, float]()

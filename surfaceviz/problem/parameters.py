@@ -141,7 +141,7 @@ def aliases(model: nn.Module) -> dict[str, str]:
     return {canonical_name(name): chosen[id(tensor)] for name, tensor in everything}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """The filters of a tensor: viewed as ``shape``, it has one filter for each index along ``axes``.
 
@@ -233,16 +233,16 @@ def _filters(
             given = _given(named.name, tuple(named.tensor.shape), axes)
             return replace(given, shape=(*given.shape, *pair), mask=mask)
     shape, chosen, description = filter_view(named.name, named.own_name, named.tensor, modules)
-    return Filters((*shape, *pair), chosen, description, mask)
+    return Filters(shape=(*shape, *pair), axes=chosen, description=description, mask=mask)
 
 
 def _given(name: str, shape: tuple[int, ...], axes: FilterAxes) -> Filters:
     if axes == "gain":
-        return Filters(shape, (), "gain, as given")
+        return Filters(shape=shape, axes=(), description="gain, as given")
     chosen = (axes,) if isinstance(axes, int) else axes
     if isinstance(chosen, str) or not all(isinstance(a, int) and 0 <= a < len(shape) for a in chosen):
         raise ValueError(f"rule for {name}: expected 'gain' or axes below {len(shape)}, got {axes!r}")
-    return Filters(shape, chosen, f"axes {', '.join(map(str, chosen))}, as given")
+    return Filters(shape=shape, axes=chosen, description=f"axes {', '.join(map(str, chosen))}, as given")
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -112,7 +112,7 @@ def _eigenvalue_rows(s: Spectrum) -> list[tuple[str, str]]:
     if count <= _MANY:
         return [("eigenvalue", _eigenvalue(s, k)) for k in range(count - 1, -1, -1)]
     high, low = range(count - 1, count - 1 - _MANY // 2, -1), range(_MANY // 2 - 1, -1, -1)
-    between = ("", f"... {count - _MANY} more, of which {int((~s.converged).sum())} of all have not converged ...")
+    between = ("", f"... {count - _MANY} more; {int((~s.converged).sum())} of all {count} have not converged ...")
     return [
         *(("eigenvalue", _eigenvalue(s, k)) for k in high), between, *(("eigenvalue", _eigenvalue(s, k)) for k in low)
     ]  # fmt: skip

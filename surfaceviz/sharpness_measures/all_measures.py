@@ -74,9 +74,8 @@ def measure_sharpness(
 def evaluate_measures(objective: Objective, theta: Theta, spec: SharpnessSpec) -> dict[str, Measurement]:
     """Return every measure at given weights, by the keys of `MEASURES`.
 
-    Costs about 170 forward passes, 60 forward and backward passes, and some 30 to 100 products with the Hessian; and in
-    float32 where it is close enough, 1,500 forward passes, and 20 forward and backward passes for each start, of which
-    there are seven more than random ones.
+    Most of the cost is the search for the width, in forward passes, and the searches for the worst case, in forward and
+    backward passes; both run in float32 if that agrees with float64.
     """
     search_spec = SearchSpec(starts=spec.starts, iterations=spec.iterations, seed=spec.seed)
     point = MeasurePoint(

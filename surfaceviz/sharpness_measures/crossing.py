@@ -17,7 +17,7 @@ _BEYOND = 4, 8, 16  # steps beyond the crossing at which the loss is looked at, 
 _LAST, _LEAST = 10 * STEPS, -40 * STEPS  # 2^10 and 2^-40 in steps
 _RANGE = 1e-2, 1e2  # times the level: rises are clipped to this range, infinite and NaN ones to its end
 _TOLERANCE = 1e-5  # of log2 t
-_MARGIN = 0.1  # of the level: a quick rise within it, or above, is evaluated anew; ours
+_MARGIN = 0.1  # of the level: a quick rise this near to the level, or above it, is evaluated again exactly; ours
 _OFF = 0.02  # of the level: a larger error of a quick rise below twice the level makes all evaluations exact; ours
 
 Rise = Callable[[float], float]  # t > 0 -> L(w + t d) - L(w)

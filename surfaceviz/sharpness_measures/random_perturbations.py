@@ -82,7 +82,7 @@ def _rise_along(objective: Objective, theta: Theta, step: Tensor) -> Callable[[f
 
 
 def _remarks(found: Sequence[Crossing]) -> str:
-    """Return what was seen along some of the directions."""
+    """Return remarks on the crossings, each with the number of directions that it concerns."""
     seen = {
         f"over {REACH:g}": sum(math.isinf(each.distance) for each in found),
         "below 2^-40": sum(each.distance == 0 for each in found),

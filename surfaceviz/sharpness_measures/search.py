@@ -26,7 +26,7 @@ _CLOSE = 1e-3  # of the rise found in float32: the highest starts within it are 
 Map = Callable[[Tensor, Tensor], Tensor]  # (u, gradient) -> the next u, on the boundary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpec:
     """The effort of a search for the highest loss.
 

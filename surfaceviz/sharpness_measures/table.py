@@ -44,7 +44,7 @@ def _error_line(found: Sequence[Sharpness]) -> str:
 
 
 def _bases(found: Sequence[Sharpness]) -> list[str]:
-    """Return what values rest on, a line for each basis, with the titles of its measures."""
+    """Return a line on each procedure behind the values, with the titles of its measures."""
     titles: dict[str, list[str]] = {}
     for measure in MEASURES.values():
         if measure.basis:

@@ -119,28 +119,28 @@ class _Check:
         Raises:
             ProblemError: they do not agree.
         """
-        unknown = Comparison(None, "")
+        unknown = Comparison(agrees=None, words="")
         for noise in (True, False):
             try:
                 function = self._function(noise=noise)
                 found = self._compare(function)
             except Exception as error:  # the run itself raises what matters  # noqa: BLE001
                 if not self._has_gradient():
-                    self._refuse_training_only(Comparison(False, "there is no gradient", 1))
+                    self._refuse_training_only(Comparison(agrees=False, words="there is no gradient", order=1))
                 unknown = self._not_differentiable(error)
                 continue
             if found.agrees is False:
                 self._refuse(function, found)
             if found.agrees:
                 return found
-            unknown = Comparison(None, unknown.words or found.words)
+            unknown = Comparison(agrees=None, words=unknown.words or found.words)
         return unknown
 
     def _not_differentiable(self, error: Exception) -> Comparison:
         """Return the error as the reason why nothing is known, with the part that has no second derivative."""
         cause = find_undifferentiable(self._function()) if str(error).startswith(_TWICE) and self.order > 1 else ""
         line = str(error).strip().split("\n")[0]
-        return Comparison(None, line.removeprefix(f"{_TWICE} raised ") if cause else line, cause=cause)
+        return Comparison(agrees=None, words=line.removeprefix(f"{_TWICE} raised ") if cause else line, cause=cause)
 
     def _has_gradient(self) -> bool:
         try:

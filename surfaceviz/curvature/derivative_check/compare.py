@@ -37,7 +37,7 @@ _ALIKE = 0.1  # of a difference: the largest change from step to step
 Parts: TypeAlias = list[Tensor]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The result of a comparison.
 
@@ -72,10 +72,10 @@ def compare(
     u, v = (random_tensors(function.point, seed=seed) for seed in (0, 1))
     if keep is not None:
         u, v = ([part * factor for part, factor in zip(each, keep, strict=True)] for each in (u, v))
-    symmetric = _symmetry(function, u, v) if order > 1 else Comparison(True)
+    symmetric = _symmetry(function, u, v) if order > 1 else Comparison(agrees=True)
     with eager_attention():
         step, words = smooth_step(function, v)
-        found = [_slope(function, v, step)] if step else [Comparison(None, words)]
+        found = [_slope(function, v, step)] if step else [Comparison(agrees=None, words=words)]
     if found[0].agrees is False:
         return found[0]
     if order > 1:
@@ -83,7 +83,7 @@ def compare(
         found += [(product or _product)(function, v, step)] if step else []
     differing = next((each for each in found if each.agrees is False), None)
     unknown = next((each for each in found if each.agrees is None), None)
-    return differing or unknown or Comparison(True)
+    return differing or unknown or Comparison(agrees=True)
 
 
 def smooth_step(function: CheckedFunction, v: Tensors) -> tuple[float, str]:
@@ -130,7 +130,9 @@ def _slope(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
 
     def differs(a: Parts, b: Parts) -> Comparison:
         by_differences, by_autograd = f"{float(b[0]):.6g} by differences of the loss", f"{float(a[0]):.6g} by autograd"
-        return Comparison(False, f"its slope along a random direction is {by_differences}, {by_autograd}", 1)
+        return Comparison(
+            agrees=False, words=f"its slope along a random direction is {by_differences}, {by_autograd}", order=1
+        )
 
     return judged([torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step, differs=differs)
 
@@ -140,14 +142,14 @@ def _symmetry(function: CheckedFunction, u: Tensors, v: Tensors) -> Comparison:
     one, other = _dot(u, hv), _dot(v, hu)
     size = sum(_norm(_scaled(function, parts)) for parts in (hu, hv))
     if not math.isfinite(size):
-        return Comparison(None, "second derivatives are not finite")
+        return Comparison(agrees=None, words="second derivatives are not finite")
     tolerance = _SYMMETRY if v[0].dtype == torch.float64 else 1e-2
     if abs(one - other) <= tolerance * size:
-        return Comparison(True)
+        return Comparison(agrees=True)
     again = _dot(u, function.product([3 * part for part in v])) / 3, _dot(v, function.product([3 * p for p in u])) / 3
     if max(abs(again[0] - one), abs(again[1] - other)) > _ALIKE * abs(one - other):
-        return Comparison(None, "rounding dominates the second derivatives")
-    return Comparison(False, f"its matrix is not symmetric: u'Hv is {one:.6g}, v'Hu {other:.6g}", 2)
+        return Comparison(agrees=None, words="rounding dominates the second derivatives")
+    return Comparison(agrees=False, words=f"its matrix is not symmetric: u'Hv is {one:.6g}, v'Hu {other:.6g}", order=2)
 
 
 def _product(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
@@ -164,7 +166,9 @@ def _product(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
 
     def differs(a: Parts, b: Parts) -> Comparison:
         error = _norm([x - y for x, y in zip(a, b, strict=True)]) / max(_norm(b), _norm(a))
-        return Comparison(False, f"H v differs from differences of gradients by {error:.2g} of its norm", 2)
+        return Comparison(
+            agrees=False, words=f"H v differs from differences of gradients by {error:.2g} of its norm", order=2
+        )
 
     return judged(claimed, difference, bounds, step, differs=differs)
 
@@ -183,13 +187,13 @@ def judged(
         there = difference(h)
         errors = [float((a - b).norm()) for a, b in zip(claimed, there, strict=True)]
         if all(error <= bound for error, bound in zip(errors, bounds(there, h), strict=True)):
-            return Comparison(True)
+            return Comparison(agrees=True)
         found.append(there)
     misfit = _norm([a - b for a, b in zip(claimed, found[-1], strict=True)])
     changes = [_norm([a - b for a, b in zip(one, other, strict=True)]) for one, other in pairwise(found)]
     if all(change <= _ALIKE * misfit for change in changes):
         return differs(claimed, found[-1])
-    return Comparison(None, "differences at three steps do not agree with each other")
+    return Comparison(agrees=None, words="differences at three steps do not agree with each other")
 
 
 def _scaled(function: CheckedFunction, parts: Tensors) -> Parts:

@@ -42,7 +42,9 @@ def gauss_newton_product(loss: LossFunction, _function: CheckedFunction, v: Tens
 
     def differs(a: Parts, b: Parts) -> Comparison:
         return Comparison(
-            False, f"v'Gv is {float(b[0]):.6g} by differences of outputs, {float(a[0]):.6g} by autograd", 2
+            agrees=False,
+            words=f"v'Gv is {float(b[0]):.6g} by differences of outputs, {float(a[0]):.6g} by autograd",
+            order=2,
         )
 
     return judged([torch.tensor(claimed, dtype=torch.float64)], difference, bounds, step, differs=differs)

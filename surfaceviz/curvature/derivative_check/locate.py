@@ -243,7 +243,7 @@ def training_only_module(
     """Return the module whose training mode makes the gradient right, in words; '' if there is none.
 
     Args:
-        function_at: builds the loss anew.
+        function_at: returns a new function of the loss, for the model as it is now.
         model: the model, in eval mode.
         agrees: whether the gradient of a loss agrees with differences.
     """

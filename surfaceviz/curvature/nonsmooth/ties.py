@@ -1,4 +1,4 @@
-"""Ties: windows of a pooling, rows of a maximum, neighbours in a sorted row, of which either may win.
+"""Ties: equal largest values in a pooling window or a row, and equal neighbours in a sorted row.
 
 Source: ours.
 """

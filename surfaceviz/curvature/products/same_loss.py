@@ -63,7 +63,7 @@ def _agree(a: float, b: float, tolerance: float) -> bool:
 
 
 def _slice_loss(problem: Problem, state: State, batches: Sequence[Any]) -> tuple[float, float]:
-    """Return the mean loss by the eager engine, and the size of its terms, of which rounding is a share."""
+    """Return the mean loss by the eager engine, and the size of its terms, which bounds its rounding error."""
     parts = measure_batches(eager(problem), "beside its derivatives", batches, state)["loss"]
     sums = [sum_and_weight(part) for part in parts]
     weight = sum(w for _, w in sums) or 1.0

@@ -124,7 +124,7 @@ def shows(run: FloatArray, exact: FloatArray, level: float) -> bool:
     return bool(_Comparison.of(run, exact, level).warnings("", ""))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
     """Errors of one loss; in ``value``, ``rise`` and ``span`` values above the level are taken as equal.
 
@@ -153,7 +153,7 @@ class _Comparison:
             shares = np.abs(run - exact) / np.maximum(np.abs(exact), np.finfo(np.float32).tiny)
         share = float(shares[finite].max(initial=0.0))
         rise = np.abs((low - low[0]) - (high - high[0]))
-        return cls(float(error.max()), share, float(rise.max()), span)
+        return cls(value=float(error.max()), share=share, rise=float(rise.max()), span=span)
 
     def warnings(self, name: str, dtype: str) -> list[str]:
         """Return a line where an error shows."""

@@ -170,7 +170,7 @@ class Plan:
         )
 
     def perturber(self, dtype: str) -> Perturber:
-        """Return what computes the weights of a point in a dtype, a key of `evaluate.DTYPES`."""
+        """Return a perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`."""
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         directions = [direction.tensors for direction in self.directions]
         return Perturber(names, self.theta, directions, dtype, device=self.device)
