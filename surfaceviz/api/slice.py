@@ -78,7 +78,7 @@ def slice(  # noqa: A001  the field's word for a cut
         directions: a file whose directions are taken as they are: of the reference code (``xdirection``,
             ``ydirection``), or of a slice that keeps its directions.
         regenerate: whether random directions are generated at each point instead of held in memory, for models of
-            which memory holds little more than two copies (three at the start); the same bits, but slower.
+            which memory holds little more than two copies; the same bits, but slower.
         splits: names; by default all.
         samples: size of a seeded subset of each split; ``auto`` for as few as ``tol`` permits, audited on all.
         bn: batch norms with ``fixed`` running statistics, or ``recalibrate`` at each point.

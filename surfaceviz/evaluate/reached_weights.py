@@ -131,14 +131,27 @@ def _moved(named: NamedTensor) -> Tensor:
 
 @contextmanager
 def _in_place(tensors: Sequence[NamedTensor], moved: Mapping[str, Tensor]) -> Iterator[None]:
-    """Write values into the model's own parameters; put back all tensors, bit for bit, whatever happens."""
-    before = [(named.real, named.real.clone()) for named in tensors]
+    """Exchange the model's own parameters with moved ones; put back all tensors, bit for bit, whatever happens.
+
+    The moved tensors hold the model's values meanwhile, so that no further copy of the weights is needed.
+    """
+    still = [(named.real, named.real.clone()) for named in tensors if named.own_name not in moved]
+    exchanged: list[tuple[Tensor, Tensor]] = []
     try:
-        for named in tensors:
-            if named.own_name in moved:
-                named.real.copy_(moved[named.own_name].detach())
+        for named in (named for named in tensors if named.own_name in moved):
+            with deferred_signals():
+                exchanged.append((named.real, moved[named.own_name].detach()))
+                _exchange(*exchanged[-1])
         yield
     finally:
         with deferred_signals():
-            for tensor, kept in before:
+            for pair in reversed(exchanged):
+                _exchange(*pair)
+            for tensor, kept in still:
                 tensor.copy_(kept)
+
+
+def _exchange(a: Tensor, b: Tensor) -> None:
+    kept = a.clone()
+    a.copy_(b)
+    b.copy_(kept)

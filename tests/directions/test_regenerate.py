@@ -135,5 +135,5 @@ def test_two_copies_of_the_weights_are_enough() -> None:
         command = [sys.executable, "-c", LARGE, str(regenerate)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         copies[regenerate] = float(json.loads(done.stdout))
-    assert copies[True] < 3.7  # one of them for an instant, to see that swapped weights are reached
+    assert copies[True] < 2.7
     assert copies[False] > 3.5

@@ -71,13 +71,14 @@ def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> 
     begun = time.monotonic()
     sizes = [split.count for split in plan.splits]
     places, limit = _places(plan), None
-    one = _seconds_a_point(plan)  # in both dtypes, on all samples
+    perturbers = _perturbers(plan)
+    one = _seconds_a_point(plan, perturbers)  # in both dtypes, on all samples
     count = int(CHECK_SHARE * seconds / max(one, 1e-9)) - 1
     if count < _FEWEST:
         affordable = int(max(sizes) * CHECK_SHARE * seconds / (one * (1 + _FEWEST)))
         limit = max(_SAMPLES, affordable) if max(_SAMPLES, affordable) < max(sizes) else None
     places = places[: min(max(count, _FEWEST), _MOST)]
-    run, exact = (_values(plan, context, places) for context in precision_contexts(plan, limit))
+    run, exact = (_values(plan, context, places) for context in precision_contexts(plan, limit, perturbers))
     spent = time.monotonic() - begun
     of = "all samples" if limit is None else f"{limit} samples of each split"
     attributes: dict[str, str | float] = {"float64_check": f"{len(places)} points and the centre, {of}"}
@@ -194,11 +195,16 @@ def _values(plan: Plan, context: EvaluationContext, places: Sequence[Place]) -> 
     return {name: values[name] for name in (f"{split.name}_loss" for split in plan.splits)}
 
 
-def precision_contexts(plan: Plan, samples: int | None = None) -> tuple[EvaluationContext, EvaluationContext]:
-    """Return contexts in the run's dtype and in float64, on a subset of the samples or, for None, on all."""
+def precision_contexts(
+    plan: Plan, samples: int | None = None, perturbers: Sequence[Perturber] = ()
+) -> tuple[EvaluationContext, EvaluationContext]:
+    """Return contexts in the run's dtype and in float64, on a subset of the samples or, for None, on all.
+
+    ``perturbers`` are those of earlier contexts, so that one set of weights in float64 is enough.
+    """
     bound = any(split.given for split in plan.splits) or bool(coupling_norms(plan.problem.model))
     own = plan.splits if bound or samples is None else [split.subset(samples) for split in plan.splits]
-    usual = plan.reference.perturb if plan.dtype == plan.usual_dtype else plan.perturber(plan.dtype)
+    usual, wide = perturbers or _perturbers(plan)
 
     def context(perturb: Perturber) -> EvaluationContext:
         def cast(split: DataSplit) -> DataSplit:
@@ -209,13 +215,18 @@ def precision_contexts(plan: Plan, samples: int | None = None) -> tuple[Evaluati
             problem=plan.problem, perturb=perturb, splits=list(map(cast, own)), calibration=calibration
         )
 
-    return context(usual), context(Float64Perturber(usual, plan.theta))
+    return context(usual), context(wide)
 
 
-def _seconds_a_point(plan: Plan) -> float:
+def _perturbers(plan: Plan) -> tuple[Perturber, Perturber]:
+    usual = plan.reference.perturb if plan.dtype == plan.usual_dtype else plan.perturber(plan.dtype)
+    return usual, Float64Perturber(usual, plan.theta)
+
+
+def _seconds_a_point(plan: Plan, perturbers: Sequence[Perturber]) -> float:
     """Return the time of a point in both dtypes on all samples, from a small part of them."""
     largest = max(split.count for split in plan.splits)
-    contexts = precision_contexts(plan, _TIMED)
+    contexts = precision_contexts(plan, _TIMED, perturbers)
     count = max(split.count for split in contexts[0].splits)
     begun = time.monotonic()
     for context in contexts:
