@@ -81,7 +81,8 @@ class Float64Perturber(Perturber):
 
     def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
         """Return the state at a point, by the model's own names; the next call overwrites it."""
-        self._tensors = self._tensors or {name: self.cast(tensor).clone() for name, tensor in self._given.items()}
+        # Allocated one after another, without temporary tensors between them, whose memory would not be reused.
+        self._tensors = self._tensors or {name: self._empty(tensor) for name, tensor in self._given.items()}
         for name, tensor in self._given.items():
             self._tensors[name].copy_(tensor)
         for coordinate, direction in zip(coordinates, self.directions, strict=True):
@@ -91,6 +92,10 @@ class Float64Perturber(Perturber):
             if name.endswith("running_var"):
                 self._tensors[name].clamp_(min=0)
         return {self.names[name]: tensor for name, tensor in self._tensors.items()}
+
+    def _empty(self, tensor: Tensor) -> Tensor:
+        dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
+        return torch.empty_like(tensor, dtype=dtype, device=self.device)
 
 
 class _WorkingTensors:
