@@ -59,6 +59,18 @@ def _saturated() -> tuple[nn.Module, Any, Any]:
     return model, (x, y), nn.BCELoss()
 
 
+class Single(nn.Module):
+    """A network that runs in single precision only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = _net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x) @ torch.eye(3, dtype=torch.float32)
+        return out
+
+
 UNSOUND: dict[str, tuple[Any, tuple[float, float, int]]] = {
     "comb": (lambda: (_net(), (_inputs(), _classes()), "cross_entropy"), (-1e-6, 1e-6, 21)),
     "noise": (lambda: (_net(), (_inputs(), _classes()), "cross_entropy"), (-1e-8, 1e-8, 21)),
@@ -118,15 +130,6 @@ def test_auto_goes_wider_where_float32_has_no_digits_left() -> None:
 
 
 def test_a_model_that_can_not_run_in_float64_is_said_to_be_unchecked() -> None:
-    class Single(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = _net()
-
-        def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.inner(x) @ torch.eye(3, dtype=torch.float32)
-            return out
-
     recorder = oracles.Recorder()
     problem = Problem(Single(), (_inputs(), _classes()), "cross_entropy")
     surface = oracles.run_slice(problem, [(-1, 1, 5)], engine="eager", reporter=recorder)
@@ -167,15 +170,6 @@ def test_an_exact_fit_raises_no_alarm_and_auto_falls_back_where_there_is_no_floa
     teacher = _net()
     oracles.run_slice(Problem(_net(), (_inputs(), teacher(_inputs()).detach()), "mse"), [(-1, 1, 9)], reporter=recorder)
     assert not [line for line in recorder.warned if "float64" in line]
-
-    class Single(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = _net()
-
-        def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.inner(x) @ torch.eye(3, dtype=torch.float32)
-            return out
 
     problem = Problem(Single(), (_inputs(), _classes()), "cross_entropy")
     assert oracles.run_slice(problem, [(-1, 1, 5)], dtype="auto", reporter=recorder).complete

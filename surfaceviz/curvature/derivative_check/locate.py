@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from surfaceviz.curvature.derivative_check.branches import eager_attention
 from surfaceviz.curvature.derivative_check.compare import compare
 from surfaceviz.curvature.derivative_check.functions import LossFunction, TensorFunction
+from surfaceviz.curvature.products.hvp import graph_nodes
 from surfaceviz.errors import is_out_of_memory
 from surfaceviz.problem.functional import loss_sums, sum_and_weight
 from surfaceviz.pytree import leaves, map_tensors
@@ -224,13 +225,8 @@ def _operator_calls(function: LossFunction) -> Iterator[_Call]:
 
 def _custom_functions(total: Tensor) -> list[str]:
     """Return the names of functions with a hand-written backward in the graph of a tensor."""
-    pending, seen, names = [total.grad_fn], set(), []
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        pending += [successor for successor, _ in node.next_functions]
+    names = []
+    for node in graph_nodes(total):
         if hasattr(node, "_forward_cls"):
             name = type(node).__name__.removesuffix("Backward")
             names.append("a backward hook" if name == "BackwardHookFunction" else f"{name}.backward")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -166,15 +166,21 @@ def _gradients(total: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True))
 
 
-def _refuse_once_differentiable(total: Tensor) -> None:
-    """Raise for functions that forbid a second derivative: torch drops their curvature if the gradient is constant."""
+def graph_nodes(total: Tensor) -> Iterator[Any]:
+    """Yield the nodes of a tensor's graph, each once."""
     pending, seen = [total.grad_fn], set()
     while pending:
         node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        yield node
         pending += [successor for successor, _ in node.next_functions]
+
+
+def _refuse_once_differentiable(total: Tensor) -> None:
+    """Raise for functions that forbid a second derivative: torch drops their curvature if the gradient is constant."""
+    for node in graph_nodes(total):
         function = getattr(node, "_forward_cls", None)
         if getattr(function, "__name__", "") == "CheckpointFunction":
             raise ProblemError(_NO_CHECKPOINTS)
