@@ -79,7 +79,10 @@ class _Comparison:
     def differs(self, named: Sequence[NamedTensor]) -> bool:
         """Return whether the losses differ when these parameters move."""
         # As in the model, because forward may test whether gradients are recorded.
-        moved = {n.own_name: _moved(n).requires_grad_(n.tensor.requires_grad) for n in named}
+        moved = {
+            n.own_name: tensor.requires_grad_(n.tensor.requires_grad)
+            for n, tensor in zip(named, _moved(named), strict=True)
+        }
         state = {
             n.own_name: moved.get(n.own_name, n.real.clone().requires_grad_(n.tensor.requires_grad)) for n in self._all
         }
@@ -121,12 +124,18 @@ class _Comparison:
         return torch.as_tensor(float(total) / (float(weight) or 1.0), dtype=torch.float64).reshape(1)
 
 
-def _moved(named: NamedTensor) -> Tensor:
-    """Return a parameter with each entry changed by up to 10%, by noise that depends on its name only."""
-    generator = torch.Generator().manual_seed(sum(named.own_name.encode()))
-    w = named.real
-    noise = (2 * torch.rand(w.shape, generator=generator, dtype=torch.float32) - 1).to(w)
-    return torch.where(w == 0, _ZEROS * noise, w * (1 + _STEP * noise))
+def _moved(named: Sequence[NamedTensor]) -> list[Tensor]:
+    """Return parameters with each entry changed by up to 10%, by noise that depends on the names only."""
+    # All are allocated before any temporary tensor, whose memory between them would not be reused.
+    moved = [torch.empty_like(each.real) for each in named]
+    for each, out in zip(named, moved, strict=True):
+        generator = torch.Generator().manual_seed(sum(each.own_name.encode()))
+        noise = torch.rand(out.shape, generator=generator, dtype=torch.float32).mul_(2).sub_(1)
+        w = each.real
+        out.copy_(noise).mul_(_STEP).add_(1).mul_(w)
+        zero = w == 0
+        out[zero] = _ZEROS * noise.to(out.device)[zero].to(out.dtype)
+    return moved
 
 
 @contextmanager

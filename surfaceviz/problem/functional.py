@@ -20,9 +20,10 @@ from surfaceviz.errors import ProblemError, add_hint, error_context
 from surfaceviz.problem.batching import BatchedSplits, batch_norms
 from surfaceviz.problem.estimates import MeanEstimates, estimate_means
 from surfaceviz.problem.forward.forward_writes import BufferKeeper
+from surfaceviz.problem.forward.model_tensors import model_tensors
 from surfaceviz.problem.forward.module_state import ModuleState, kept_random_states, reseed, switch_to_eval
 from surfaceviz.problem.losses import Measured, PerSample
-from surfaceviz.problem.parameters import model_tensors, named_tensors
+from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
 from surfaceviz.signals import deferred_signals
@@ -131,11 +132,11 @@ def _call_with(state: State, host: _Host | _Loss | _Outputs, *arguments: Any) ->
     """
     swapped = {f"model.{name}": tensor for name, tensor in state.items()}
     if torch.compiler.is_compiling():
-        return functional_call(host, swapped, arguments)
+        return functional_call(host, swapped, arguments, tie_weights=False)
     loaded = "torch._dynamo" in sys.modules  # without it nothing is compiled, and it takes seconds to import
     with torch.compiler.set_stance("force_eager") if loaded else nullcontext():
         try:
-            return functional_call(host, swapped, arguments)
+            return functional_call(host, swapped, arguments, tie_weights=False)
         except Exception as error:
             if hint := host.hint(arguments[0]):
                 add_hint(error, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -67,29 +67,17 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def model_tensors(model: nn.Module) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-    """Return a function that maps a state, by the model's own names, to tensors of the model's kind, complex or real.
-
-    Raises:
-        ProblemError: a complex tensor in half precision, in which torch does not compute.
-    """
-    names = [named.own_name for named in named_tensors(model).values() if named.tensor.is_complex()]
-
-    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {**state, **{name: _as_complex(name, state[name]) for name in names}}
-
-    return convert
-
-
-def _as_complex(name: str, pairs: Tensor) -> Tensor:
-    """Return pairs of reals as a complex tensor: a view, or a copy where there is none or where it is differentiated.
-
-    The second derivative of a view would ask the same alignment of every vector.
-    """
-    if pairs.dtype.itemsize < 4:  # noqa: PLR2004  bytes
-        raise ProblemError(f"{name} is complex, for which there is no {pairs.dtype}; take --dtype float32")
-    whole = pairs.storage_offset() % 2 == 0 and pairs.stride(-1) == 1 and all(s % 2 == 0 for s in pairs.stride()[:-1])
-    return torch.view_as_complex(pairs) if whole and not pairs.requires_grad else torch.complex(*pairs.unbind(-1))
+def registered_tensors(model: nn.Module) -> Iterator[NamedTensor]:
+    """Yield every parameter and buffer under each of its names: tied tensors and modules have several."""
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for is_parameter, tensors in ((True, module._parameters), (False, module._buffers)):  # noqa: SLF001
+            for key, tensor in tensors.items():
+                if tensor is not None:
+                    own_name = f"{prefix}.{key}" if prefix else key
+                    yield NamedTensor(
+                        name=canonical_name(own_name), own_name=own_name, tensor=tensor, owner=module,
+                        is_parameter=is_parameter,
+                    )  # fmt: skip
 
 
 def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
@@ -97,21 +85,11 @@ def named_tensors(model: nn.Module) -> dict[str, NamedTensor]:
 
     A tied tensor appears once, under its lexicographically first name.
     """
-    model = unwrap(model)
     found: dict[int, NamedTensor] = {}
-    for prefix, module in model.named_modules(remove_duplicate=False):
-        for is_parameter, tensors in ((True, module._parameters), (False, module._buffers)):  # noqa: SLF001
-            for key, tensor in tensors.items():
-                if tensor is None:
-                    continue
-                own_name = f"{prefix}.{key}" if prefix else key
-                new = NamedTensor(
-                    name=canonical_name(own_name), own_name=own_name, tensor=tensor, owner=module,
-                    is_parameter=is_parameter,
-                )  # fmt: skip
-                old = found.get(id(tensor))
-                if old is None or new.name < old.name:
-                    found[id(tensor)] = new
+    for named in registered_tensors(unwrap(model)):
+        old = found.get(id(named.tensor))
+        if old is None or named.name < old.name:
+            found[id(named.tensor)] = named
     _refuse_collisions(found.values())
     return {named.name: named for named in sorted(found.values(), key=lambda named: named.name)}
 
@@ -129,16 +107,8 @@ def _refuse_collisions(tensors: Iterable[NamedTensor]) -> None:
 
 def aliases(model: nn.Module) -> dict[str, str]:
     """Return a mapping from every canonical name, including names of tied tensors, to the name in `named_tensors`."""
-    model = unwrap(model)
     chosen = {id(named.tensor): name for name, named in named_tensors(model).items()}
-    everything: Iterator[tuple[str, Tensor]] = (
-        (f"{prefix}.{key}" if prefix else key, tensor)
-        for prefix, module in model.named_modules(remove_duplicate=False)
-        for tensors in (module._parameters, module._buffers)  # noqa: SLF001  the registries themselves
-        for key, tensor in tensors.items()
-        if tensor is not None
-    )
-    return {canonical_name(name): chosen[id(tensor)] for name, tensor in everything}
+    return {named.name: chosen[id(named.tensor)] for named in registered_tensors(unwrap(model))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

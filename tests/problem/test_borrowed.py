@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.problem.functional import eager
 from surfaceviz.problem.losses import PerSample
+from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 
 
@@ -104,3 +106,16 @@ def test_the_users_data_are_not_written_to() -> None:
     with pytest.raises(ProblemError, match=r"at \(.*\): the model writes into its input"):
         oracles.run_slice(problem, [(-9, 9, 9)])
     assert torch.equal(x, before)
+
+
+def test_a_module_with_two_names_has_its_own_tensors_after_a_pass() -> None:
+    class Twice(oracles.Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a_bn = self.bn
+
+    model = Twice().eval()
+    before = {name: id(tensor) for name, tensor in model.named_parameters()}
+    state = {name: torch.zeros_like(named.tensor) for name, named in named_tensors(model).items()}
+    eager(Problem(model, oracles.images(), "cross_entropy"))(state, [oracles.images()])
+    assert {name: id(tensor) for name, tensor in model.named_parameters()} == before

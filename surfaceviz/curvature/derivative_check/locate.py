@@ -21,6 +21,7 @@ from surfaceviz.curvature.derivative_check.compare import compare
 from surfaceviz.curvature.derivative_check.functions import LossFunction, TensorFunction
 from surfaceviz.curvature.products.hvp import graph_nodes
 from surfaceviz.errors import is_out_of_memory
+from surfaceviz.problem.forward.model_tensors import tensor_places
 from surfaceviz.problem.functional import loss_sums, sum_and_weight
 from surfaceviz.pytree import leaves, map_tensors
 
@@ -148,8 +149,7 @@ def _module_calls(function: LossFunction) -> Iterator[_Call]:
         id(t): at_point[n] for n, t in (*own_model.named_parameters(), *own_model.named_buffers()) if n in at_point
     }
     for name, module, arguments in list(calls.values())[:_MOST_CALLS]:
-        tensors = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
-        own = {own_name: known[id(tensor)] for own_name, tensor in tensors if id(tensor) in known}
+        own = {place: known[id(tensor)] for place, tensor in tensor_places(module).items() if id(tensor) in known}
         title = f"module {name} ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
         yield _Call(
             title=title, state=own, arguments=arguments,
@@ -159,7 +159,7 @@ def _module_calls(function: LossFunction) -> Iterator[_Call]:
 
 def _run_module(module: nn.Module, state: dict[str, Tensor], arguments: Any) -> Any:
     args, kwargs = arguments
-    return functional_call(module, state, args, kwargs)
+    return functional_call(module, state, args, kwargs, tie_weights=False)
 
 
 def _loss_call(function: LossFunction) -> Iterator[_Call]:
