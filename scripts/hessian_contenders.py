@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.curvature import Operator, SampleShare, spectrum
+from surfaceviz.pipeline.hessian.operators import build_hvp, divide_memory
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import build_hvp, divide_memory
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 
 TOP, BOTTOM = 5, 1

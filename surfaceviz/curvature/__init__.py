@@ -14,6 +14,7 @@ from surfaceviz.curvature.nonsmooth import count_kinks
 from surfaceviz.curvature.operator import LossGradient, Operator
 from surfaceviz.curvature.products.hvp import OPERATORS
 from surfaceviz.curvature.products.sharded_hvp import SampleShare, SetPoint, ShardedHvp
+from surfaceviz.curvature.rounding_error import RoundingError, rounding_error
 from surfaceviz.curvature.sampling_error import SamplingError, random_groups, sampling_error
 from surfaceviz.curvature.spectrum import (
     eigenpairs,
@@ -34,6 +35,7 @@ __all__ = [
     "Operator",
     "ParameterLayout",
     "PointEvidence",
+    "RoundingError",
     "SampleShare",
     "SamplingError",
     "SetPoint",
@@ -51,6 +53,7 @@ __all__ = [
     "min_basis_size",
     "parameter_layout",
     "random_groups",
+    "rounding_error",
     "sampling_error",
     "spectrum",
     "spectrum_matvec",

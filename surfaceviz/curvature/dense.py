@@ -43,9 +43,10 @@ class DenseSpectrum:
         """||A||."""
         return float(self.values.abs().max())
 
-    def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of negative, zero and positive eigenvalues."""
-        negative, positive = int((self.values < -self.zero).sum()), int((self.values > self.zero).sum())
+    def counts(self, error: float = 0.0) -> tuple[int, int, int]:
+        """Return the numbers of negative, zero and positive eigenvalues, of which each is known to an error."""
+        zero = max(self.zero, error)
+        negative, positive = int((self.values < -zero).sum()), int((self.values > zero).sum())
         return negative, len(self.values) - negative - positive, positive
 
     def eigenpairs(self, top: int, bottom: int, rtol: float, dtype: torch.dtype) -> ExtremeEigenpairs:

@@ -53,7 +53,8 @@ def spectrum(
     found = _found(matvec, operator, spec, start, whole=whole)
     low, high = float(found.eigenvalues[0]), float(found.eigenvalues[-1])
     say(f"eigenvalues: {low:.5g} .. {high:.5g}, {found.products} products")
-    fields = {**point.fields, "notes": (*point.fields.get("notes", ()), *_notes(found, top + bottom))}
+    notes = (*_notes(found, top + bottom), *_rounding_notes(found, operator, point, spec))
+    fields = {**point.fields, "notes": (*point.fields.get("notes", ()), *notes)}
     if spec.density or spec.trace or spec.by_layer:
         if whole is None:
             fields |= estimates_by_probes(matvec, operator, point, spec, found=found)
@@ -62,7 +63,12 @@ def spectrum(
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g} (standard error)")
     fields |= _along(operator, point, here, spec)
     fields |= judge_point(
-        operator, point, spec, here=here, found=found, counts=None if whole is None else whole.counts()
+        operator,
+        point,
+        spec,
+        here=here,
+        found=found,
+        counts=None if whole is None else whole.counts(point.rounding.matrix if point.rounding else 0.0),
     )
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
@@ -125,6 +131,17 @@ def _notes(found: ExtremeEigenpairs, asked: int) -> tuple[str, ...]:
         "for fewer eigenvalues, or a larger --rtol, or for at least half of all, which are then computed at once"
     )
     return (note,)
+
+
+def _rounding_notes(
+    found: ExtremeEigenpairs, operator: Operator, point: SpectrumPoint, spec: SpectrumSpec
+) -> tuple[str, ...]:
+    """Return a note if the matrix in the run's dtype is off by more than the tolerance of eigenvalues, or none."""
+    if point.rounding is None or not point.rounding.matrix > spec.rtol * found.norm:
+        return ()
+    error, dtype = point.rounding.matrix, str(operator.dtype).removeprefix("torch.")
+    share = f", {error / found.norm:.2g} of the largest" if found.norm else ""
+    return (f"in {dtype} eigenvalues may be off by up to {error:.2g}{share}, or missing: take --dtype float64",)
 
 
 def loss_gradient_at(operator: Operator, point: SpectrumPoint) -> LossGradient:

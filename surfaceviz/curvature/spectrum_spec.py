@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from surfaceviz.curvature.products.hvp import OPERATORS
+from surfaceviz.curvature.rounding_error import RoundingError
 from surfaceviz.errors import MemoryShortError, ProblemError
 
 MAX_BASIS_SIZE = 256  # basis vectors; more would cost more than the products that they save; ours
@@ -143,6 +144,7 @@ class SpectrumPoint:
         kinks: the operators at a kink or tie, in words; '' if there are none.
         groups: indices of random groups of samples, for the sampling error of the gradient; () for none.
         judged: whether one-sided differences decide on the kind; else eigenvalues and gradient alone.
+        rounding: errors of matrix and gradient by the dtype, where they were compared with float64.
     """
 
     number: int
@@ -155,3 +157,4 @@ class SpectrumPoint:
     groups: Sequence[NDArray[np.int64]] = ()
     judged: bool = True
     filter_numbers: Tensor | None = None
+    rounding: RoundingError | None = None

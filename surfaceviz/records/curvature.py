@@ -80,13 +80,12 @@ class Spectrum:
         negative_share_stderr: 0 where the share is counted, else a quarter of the width of ``negative_bounds``.
         negative_bounds: a 95% bracket of that share, (2,).
         zero_share: share of eigenvalues within ``zero_threshold`` of 0, where all of them are known.
-        zero_threshold: |eigenvalue| up to which rounding can't tell an eigenvalue from 0; None in older files,
-            whose share and error were those of quadrature nodes, and had no known confidence.
+        zero_threshold: |eigenvalue| that rounding can't tell from 0; None in older files, whose share and error were
+            those of quadrature nodes.
         density: the spectral density.
         layers: the curvature of each tensor.
         expected, expected_stderr: expected curvature along a random filter-normalised direction, tr DHD.
-        expected_spread, expected_directions: standard deviation of the curvature along single random directions, and
-            the number of drawn directions that it is from.
+        expected_spread, expected_directions: its standard deviation over that many drawn directions.
         along: the Hessian in slice coordinates, (ndim, ndim).
         slope: the gradient in slice coordinates, (ndim,).
         differences: second differences of the slice's values along each axis, (ndim,); NaN if undefined.
@@ -98,17 +97,19 @@ class Spectrum:
         weights_sha256: fingerprint of the weights.
         dtype: dtype of the computation.
         block: number of start vectors.
-        beyond: largest distance of an eigenvalue outside the found range, at the ends that were looked for, with 99%
-            probability over start vectors; infinite where it is not known.
-        listed_below, listed_above: all eigenvalues outside this interval are among those found, with all their copies,
-            with 99% probability over start vectors; None where that was not checked.
+        beyond: largest distance of an eigenvalue outside the found range, at the ends that were looked for (99% over
+            start vectors); infinite where it is not known.
+        listed_below, listed_above: all eigenvalues outside this interval are found, with all copies (99% over start
+            vectors); None where that was not checked.
         notes: warnings about the values.
         derivatives: ``checked`` or ``not checked`` against differences at the run's first point, and how.
+        float64_check: samples of the comparison with float64, or why there was none; None for a run in float64.
+        float64_error, float64_gradient_error: bound on the error of eigenvalues (99.5%), and error of the gradient.
         gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace, from
             ``gradient_groups`` random groups of samples.
         gradient_curvature: g'Ag / |g|^2 of the gradient g and the matrix A without normalisation.
         newton_decrement: g'A^-1 g on the ``newton_pairs`` positive eigenpairs, twice what Newton's step gains.
-        newton_left_out: share of the gradient's norm that is orthogonal to them.
+        newton_left_out: share of the gradient's norm orthogonal to them.
     """
 
     eigenvalues: FloatArray
@@ -168,6 +169,9 @@ class Spectrum:
     listed_below: float | None = None
     listed_above: float | None = None
     derivatives: str | None = None
+    float64_check: str | None = None
+    float64_error: float | None = None
+    float64_gradient_error: float | None = None
 
     @property
     def lambda_max(self) -> float:

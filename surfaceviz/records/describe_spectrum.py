@@ -40,9 +40,28 @@ def describe_spectrum(spectrum: Spectrum) -> list[tuple[str, str]]:
         rows += [("layer", line) for line in _layer_lines(s.layers, s)]
     if s.derivatives is not None:
         rows.append(("derivatives", s.derivatives))
+    if s.float64_check is not None:
+        rows.append(("float64", precision_words(s)))
     rows += [("note", note) for note in s.notes]
     rows.append(("cost", f"{s.products} products"))
     return rows
+
+
+def precision_words(s: Spectrum) -> str:
+    """Return a text on the comparison with float64."""
+    if s.float64_error is None or s.float64_gradient_error is None:
+        return str(s.float64_check)
+    share = f" ({_upwards(s.float64_error / s.norm)} of the largest)" if s.norm else ""
+    gradient = _upwards(s.float64_gradient_error)
+    return (
+        f"{s.float64_check}: eigenvalues in {s.dtype} are off by at most {_upwards(s.float64_error)}{share}, at 99.5%; the "
+        f"gradient by {gradient}"
+    )
+
+
+def _upwards(x: float) -> str:
+    """Return two digits of a bound that are not less than it: rounding changes them by less than 5%."""
+    return f"{1.05 * x:.2g}"
 
 
 def gradient_rows(s: Spectrum) -> list[tuple[str, str]]:

@@ -34,6 +34,7 @@ class PointEvidence:
         subset: the pattern of the parameters, if these are not all.
         counts: the numbers of negative, zero and positive eigenvalues of the whole matrix, if they are known.
         sought_below: whether the smallest eigenvalues were looked for.
+        matrix_error: a bound on the error of the eigenvalues by the dtype of the computation, where it is known.
     """
 
     gradient_norm: float
@@ -50,11 +51,13 @@ class PointEvidence:
     subset: str = ""
     counts: tuple[int, int, int] | None = None
     sought_below: bool = True
+    matrix_error: float = 0.0
 
     @property
     def zero(self) -> FloatArray:
         """The largest |eigenvalue| that can't be told from 0, (k,): its rounding, and its residual if it must hold."""
-        return _ROUNDINGS * self.eps * self.norm + (self.residuals if self.complete else 0 * self.residuals)
+        rounding = max(_ROUNDINGS * self.eps * self.norm, self.matrix_error)
+        return rounding + (self.residuals if self.complete else 0 * self.residuals)
 
     @property
     def signed(self) -> NDArray[np.bool_]:

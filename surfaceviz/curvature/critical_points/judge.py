@@ -78,6 +78,7 @@ class PointJudge:
             norm=self.found.norm, eps=torch.finfo(self.operator.dtype).eps, complete=self.found.complete,
             products=self.found.products, operator=self.spec.operator,
             subset="" if self.point.all_parameters else self.spec.parameters, counts=self.counts,
+            matrix_error=self.point.rounding.matrix if self.point.rounding else 0.0,
             sought_below=self.found.complete or self.spec.counts(self.operator.layout.dimension)[1] > 0,
         )  # fmt: skip
 
@@ -91,9 +92,11 @@ class PointJudge:
         return max(1.0, float(torch.linalg.vector_norm(self.point.theta)))
 
     def _noise(self) -> float:
-        """Return a bound on the rounding of the gradient: of its terms, and of theta."""
+        """Return a bound on the rounding of the gradient: of its terms, and of theta; at least what float64 shows."""
+        shown = self.point.rounding.gradient if self.point.rounding else 0.0
         terms = max(self.error.terms if self.error else 0.0, float(torch.linalg.vector_norm(self.here.gradient)))
-        return _ROUNDINGS * torch.finfo(self.operator.dtype).eps * (terms + self.found.norm * self._scale())
+        bound = _ROUNDINGS * torch.finfo(self.operator.dtype).eps * (terms + self.found.norm * self._scale())
+        return max(bound, 2 * shown)
 
     def _judged(self, evidence: PointEvidence, kind: str, reason: str) -> tuple[str, str]:
         """Return kind and reason after the kinks and one-sided differences are considered."""

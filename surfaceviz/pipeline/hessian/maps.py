@@ -21,8 +21,8 @@ from surfaceviz.curvature import (
     start_vectors,
 )
 from surfaceviz.errors import NotFiniteError
+from surfaceviz.pipeline.hessian.operators import MemoryBudget, build_hvp
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import MemoryBudget, build_hvp
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.records import FloatArray, HessianMap
 

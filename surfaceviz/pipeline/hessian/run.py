@@ -18,6 +18,7 @@ from surfaceviz.curvature import SampleShare, SpectrumSpec
 from surfaceviz.curvature.products.sharded_hvp import MESSAGES
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
+from surfaceviz.pipeline.hessian.float64_check import check_map, map_warning
 from surfaceviz.pipeline.hessian.maps import (
     MapRow,
     RowEvaluator,
@@ -27,9 +28,10 @@ from surfaceviz.pipeline.hessian.maps import (
     missing_rows,
     store_row,
 )
+from surfaceviz.pipeline.hessian.operators import build_hvp, divide_memory
 from surfaceviz.pipeline.hessian.points import axes_of, points_of, targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import build_hvp, check_at, compute_spectra, divide_memory
+from surfaceviz.pipeline.hessian.spectra import check_at, compute_spectra
 from surfaceviz.pipeline.hessian.spectrum_store import (
     Key,
     SliceSpectrumStore,
@@ -220,7 +222,10 @@ def _fill_map(
     checked = found.provenance.get("derivatives") or check_at(
         targets, rows[0].numbers[0], ranks.reporter, request.spectrum.operator
     )
-    found = replace(found, provenance={**found.provenance, "batch": batch, "derivatives": checked})
+    notes = {"batch": batch, "derivatives": checked}
+    if "float64_check" not in found.provenance:
+        notes |= check_map(targets, request, [number for row in rows for number in row.numbers])
+    found = replace(found, provenance={**found.provenance, **notes})
     spectrum_store.surface = replace(spectrum_store.surface, hessian_map=found)
     request = replace(request, batch_size=batch)
     ranks.tell(ShareMap(batch))
@@ -231,6 +236,8 @@ def _fill_map(
             done += len(finished.chunk.numbers)
             ranks.reporter.advance(done, total, done - before)
             signals.raise_if_interrupted()
+    if line := map_warning(found):
+        ranks.reporter.warn(line)
     return len(rows)
 
 

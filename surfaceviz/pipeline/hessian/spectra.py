@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from surfaceviz.curvature import (
-    DENSE_VECTORS,
-    MAX_BASIS_SIZE,
     Operator,
     SampleShare,
-    ShardedHvp,
     SpectrumSpec,
     check_derivatives,
     count_kinks,
-    min_basis_size,
     random_groups,
     spectrum,
 )
 from surfaceviz.errors import error_context
-from surfaceviz.execute import WorkerSpec, available_memory, map_workers
+from surfaceviz.execute import WorkerSpec, map_workers
+from surfaceviz.pipeline.hessian.float64_check import check_precision
+from surfaceviz.pipeline.hessian.operators import MemoryBudget, build_hvp
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
@@ -32,41 +29,6 @@ from surfaceviz.reporting import Reporter
 from surfaceviz.signals import raise_if_interrupted
 
 _BATCH = 512  # samples in a batch for counting kinks
-_VECTORS_SHARE = 0.5  # largest share of the memory
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryBudget:
-    """Bytes for basis vectors and for the autograd graphs of one process."""
-
-    vectors: int
-    graphs: int
-
-    @classmethod
-    def of(cls, total: int | None, vector_bytes: int, *, most: int, bases: int, processes: int) -> MemoryBudget:
-        """Divide memory among ``bases`` bases of at most ``most`` vectors and the graphs of ``processes`` processes."""
-        whole = total or available_memory() // 2
-        vectors = min(most * vector_bytes, int(_VECTORS_SHARE * whole / bases))
-        return cls(vectors, (whole - bases * vectors) // processes)
-
-
-def build_hvp(targets: HessianTargets, request: HessianRequest, memory: MemoryBudget, share: SampleShare) -> ShardedHvp:
-    """Return the Hessian-vector product on a process's share of the samples."""
-    return ShardedHvp(
-        targets.problem, share.of(targets.split), targets.layout, own_names=targets.own_names, states=targets.state,
-        operator=request.spectrum.operator, memory=memory.graphs, batch=request.batch_size, share=share,
-    )  # fmt: skip
-
-
-def divide_memory(targets: HessianTargets, request: HessianRequest, *, bases: int, processes: int) -> MemoryBudget:
-    """Return the memory for basis vectors and for graphs."""
-    each = targets.layout.dimension * torch.finfo(targets.dtype).bits // 8
-    wanted = request.spectrum
-    dimension = targets.layout.dimension
-    most = max(MAX_BASIS_SIZE, min_basis_size(*wanted.counts(dimension), wanted.block), wanted.steps)
-    if wanted.is_dense(dimension):
-        most = max(most, 8 * DENSE_VECTORS * dimension**2 // each + 1)
-    return MemoryBudget.of(request.memory, each, most=most, bases=bases, processes=processes)
 
 
 def compute_spectra(
@@ -86,7 +48,11 @@ def compute_spectra(
         for number, wanted in missing:
             raise_if_interrupted()
             site = targets.site(number)
-            site = replace(site, fields={**site.fields, "derivatives": derivatives})
+            precision = check_precision(targets, request, number)
+            site = replace(
+                site, fields={**site.fields, "derivatives": derivatives, **(precision.fields if precision else {})},
+                rounding=precision.error if precision else None,
+            )  # fmt: skip
             if kinks := kinks_at(targets, number):
                 note = kink_note(kinks)
                 site = replace(site, fields={**site.fields, "notes": (note,)})

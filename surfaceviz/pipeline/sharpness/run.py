@@ -12,9 +12,10 @@ import torch
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
+from surfaceviz.pipeline.hessian.operators import MemoryBudget
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_note, kinks_at
+from surfaceviz.pipeline.hessian.spectra import check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms

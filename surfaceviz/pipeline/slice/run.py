@@ -97,8 +97,7 @@ def _slice_to_resume(plan: Plan) -> Slice | None:
 
 def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceResult:
     started = time.monotonic()
-    if plan.request.directions.held:  # else memory matters more than page faults
-        retain_freed_memory()
+    retain_freed_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = reference_centre(plan)
         _report_centre(plan, centre, ranks.reporter)
