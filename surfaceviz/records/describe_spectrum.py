@@ -52,10 +52,10 @@ def precision_words(s: Spectrum) -> str:
     if s.float64_error is None or s.float64_gradient_error is None:
         return str(s.float64_check)
     share = f" ({_upwards(s.float64_error / s.norm)} of the largest)" if s.norm else ""
-    gradient = _upwards(s.float64_gradient_error)
+    error, gradient = _upwards(s.float64_error), _upwards(s.float64_gradient_error)
     return (
-        f"{s.float64_check}: eigenvalues in {s.dtype} are off by at most {_upwards(s.float64_error)}{share}, at 99.5%; the "
-        f"gradient by {gradient}"
+        f"{s.float64_check}: eigenvalues in {s.dtype} are off by at most {error}{share}, at 99.5%; the gradient by "
+        f"{gradient}"
     )
 
 

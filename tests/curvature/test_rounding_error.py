@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import oracles
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import surfaceviz
-from surfaceviz.curvature import Operator, ParameterLayout, rounding_error
+from surfaceviz.curvature import LossGradient, Operator, ParameterLayout, rounding_error
 from surfaceviz.problem.problem import Problem
 
 SCALE, PLACE = 1e9, 20.0  # of the logistic function, whose float32 value is 1 there and whose slope is 0
@@ -85,27 +84,18 @@ def test_a_map_in_float32_is_checked_and_warned_of() -> None:
     assert float(stored.provenance["float64_error"]) >= abs(_logistic_second_derivative())
 
 
-def _fixed(matrix: Tensor, dtype: torch.dtype) -> Operator:
-    operator = Operator(lambda _message: [], ParameterLayout(("w",), ((len(matrix),),)), dtype)
-    operator.set_point = lambda _number: _Gradient(torch.zeros(len(matrix), dtype=torch.float64))  # type: ignore[assignment, method-assign]
-    return _Product(operator, lambda rows: rows @ matrix.to(dtype))  # type: ignore[return-value]
+class _Fixed(Operator):
+    """An operator of a matrix, with gradient 0."""
 
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(lambda _message: [], ParameterLayout(("w",), ((len(matrix),),)), torch.float64)
+        self._matrix = matrix
 
-class _Gradient:
-    def __init__(self, gradient: Tensor) -> None:
-        self.gradient = gradient
-
-
-class _Product:
-    """An operator whose products are those of a matrix."""
-
-    def __init__(self, operator: Operator, product: Callable[[Tensor], Tensor]) -> None:
-        self.layout, self.dtype, self.set_point, self._product = (
-            operator.layout, operator.dtype, operator.set_point, product
-        )  # fmt: skip
+    def set_point(self, number: int) -> LossGradient:
+        return LossGradient(float(number), torch.zeros(len(self._matrix), dtype=torch.float64))
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return self._product(rows)
+        return rows @ self._matrix
 
 
 @pytest.mark.parametrize("rank", [1, 40])
@@ -115,7 +105,7 @@ def test_the_bound_fails_for_at_most_one_seed_in_a_hundred(rank: int) -> None:
     factor = torch.randn((40, rank), generator=generator, dtype=torch.float64)
     difference = factor @ factor.T
     true = float(torch.linalg.matrix_norm(difference, 2))
-    narrow, wide = _fixed(torch.zeros(40, 40), torch.float64), _fixed(difference, torch.float64)
+    narrow, wide = _Fixed(torch.zeros(40, 40, dtype=torch.float64)), _Fixed(difference)
     bounds = [
         rounding_error(narrow, wide, 0, generator=torch.Generator().manual_seed(seed)).matrix for seed in range(400)
     ]
