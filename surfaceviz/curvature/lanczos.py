@@ -101,26 +101,11 @@ def extreme_eigenpairs(
         ValueError: more eigenvalues than the matrix has, or too small a capacity.
     """
     dimension = start.shape[1]
-    if top < 0 or bottom < 0 or not 0 < top + bottom <= dimension:
-        raise ValueError(f"{top} top and {bottom} bottom eigenvalues of a matrix of dimension {dimension}")
-    capacity = min(capacity, dimension)
-    if capacity < min(min_basis_size(top, bottom, len(start)), dimension):
-        raise ValueError(
-            f"got capacity {capacity}; expected at least {min_basis_size(top, bottom, len(start))} for {top} top and "
-            f"{bottom} bottom eigenvalues"
-        )
-    search = KrylovBasis(matvec, start, capacity, generator or torch.Generator().manual_seed(0))
+    _refuse_counts(dimension, top, bottom, capacity=capacity, block=len(start))
+    search = KrylovBasis(matvec, start, min(capacity, dimension), generator or torch.Generator().manual_seed(0))
     criterion = _Criterion(top=top, bottom=bottom, rtol=rtol, dimension=dimension)
     most = max(_MOST, _MOST_EACH * (top + bottom)) if max_products is None else max_products
-    copies, history = _MultiplicityCheck(), _RitzHistory()
-    while True:
-        if criterion.due(search) or search.products >= copies.next_check:
-            ritz = search.ritz()
-            selection = criterion.select(ritz, search.products, history)
-            if search.products >= most or _finished(search, copies, ritz, selection):
-                break
-            _redirect(search, ritz, selection)
-        search.step()
+    ritz, selection = _searched(search, criterion, most)
     indices = torch.arange(search.size) if search.complete else selection.indices
     converged = torch.ones(len(indices), dtype=torch.bool) if search.complete else selection.converged
     return ExtremeEigenpairs(
@@ -129,6 +114,29 @@ def extreme_eigenpairs(
         beyond=_beyond(search, ritz, random_part if len(start) == 1 else 0.0),
         remainders=search.remainders(ritz, indices[:0] if search.complete else indices),
     )  # fmt: skip
+
+
+def _refuse_counts(dimension: int, top: int, bottom: int, *, capacity: int, block: int) -> None:
+    if top < 0 or bottom < 0 or not 0 < top + bottom <= dimension:
+        raise ValueError(f"{top} top and {bottom} bottom eigenvalues of a matrix of dimension {dimension}")
+    least = min_basis_size(top, bottom, block)
+    if min(capacity, dimension) < min(least, dimension):
+        raise ValueError(
+            f"got capacity {capacity}; expected at least {least} for {top} top and {bottom} bottom eigenvalues"
+        )
+
+
+def _searched(search: KrylovBasis, criterion: _Criterion, most: int) -> tuple[RitzPairs, _Selection]:
+    """Return the Ritz pairs, and those that were asked for, once they have converged or after ``most`` products."""
+    copies, history = _MultiplicityCheck(), _RitzHistory()
+    while True:
+        if criterion.due(search) or search.products >= copies.next_check:
+            ritz = search.ritz()
+            selection = criterion.select(ritz, search.products, history)
+            if search.products >= most or _finished(search, copies, ritz, selection):
+                return ritz, selection
+            _redirect(search, ritz, selection)
+        search.step()
 
 
 def _beyond(search: KrylovBasis, ritz: RitzPairs, random_part: float) -> float:

@@ -51,15 +51,12 @@ def spectrum(
     top, bottom = spec.counts(operator.layout.dimension)
     whole = _whole(matvec, operator, spec)
     found = _found(matvec, operator, spec, start, whole=whole)
-    low, high = float(found.eigenvalues[0]), float(found.eigenvalues[-1])
-    say(f"eigenvalues: {low:.5g} .. {high:.5g}, {found.products} products")
+    say(f"eigenvalues: {found.eigenvalues[0]:.5g} .. {found.eigenvalues[-1]:.5g}, {found.products} products")
     notes = (*_notes(found, top + bottom), *_rounding_notes(found, operator, point, spec))
     fields = {**point.fields, "notes": (*point.fields.get("notes", ()), *notes)}
     if spec.density or spec.trace or spec.by_layer:
-        if whole is None:
-            fields |= estimates_by_probes(matvec, operator, point, spec, found=found)
-        else:
-            fields |= exact_values(operator, point, spec, whole)
+        exact = None if whole is None else exact_values(operator, point, spec, whole)
+        fields |= exact or estimates_by_probes(matvec, operator, point, spec, found=found)
         say(f"trace: {fields['trace']:.5g} +- {fields['trace_stderr']:.2g} (standard error)")
     fields |= _along(operator, point, here, spec)
     fields |= judge_point(
@@ -70,14 +67,22 @@ def spectrum(
         found=found,
         counts=None if whole is None else whole.counts(point.rounding.matrix if point.rounding else 0.0),
     )
+    fields["products"] = operator.products - products_before
+    return _record(operator, spec, here, found, fields=fields), found
+
+
+def _record(
+    operator: Operator, spec: SpectrumSpec, here: LossGradient, found: ExtremeEigenpairs, *, fields: dict[str, Any]
+) -> Spectrum:
+    counts = spec.counts(operator.layout.dimension)
     return Spectrum(
         eigenvalues=found.eigenvalues.numpy(), residuals=found.residuals.numpy(), converged=found.converged.numpy(),
-        dimension=operator.layout.dimension, bottom=0 if found.complete else bottom, norm=found.norm, loss=here.loss,
+        dimension=operator.layout.dimension, bottom=0 if found.complete else counts[1], norm=found.norm, loss=here.loss,
         operator=spec.operator, parameters=spec.parameters, normalised=spec.normalised, rtol=spec.rtol, seed=spec.seed,
-        products=operator.products - products_before, block=spec.block, beyond=_beyond(found, top, bottom),
+        block=spec.block, beyond=_beyond(found, *counts),
         listed_below=_finite(found.listed_below), listed_above=_finite(found.listed_above),
         dtype=str(operator.dtype).removeprefix("torch."), **fields,
-    ), found  # fmt: skip
+    )  # fmt: skip
 
 
 def _whole(matvec: Matvec, operator: Operator, spec: SpectrumSpec) -> DenseSpectrum | None:

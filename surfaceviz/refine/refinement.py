@@ -81,12 +81,10 @@ def refinement(
     >>> next(rounds).indices.tolist()
     [0, 12, 25, 38, 50, 62, 75, 88, 100]
     """
-    if len(axes) not in (1, 2) or min(len(axis) for axis in axes) < 2:  # noqa: PLR2004
-        raise ValueError(f"got axes of {[len(a) for a in axes]} points; expected one or two axes of at least 2 points")
+    _refuse_axes(axes)
     first = acquisition.coarse_lattice(axes)
-    known = EvaluatedPoints(
-        first, _checked((yield RefinementRound(indices=first, purpose="start", filled=None, estimate=1.0)), first, goal)
-    )
+    answer = yield RefinementRound(indices=first, purpose="start", filled=None, estimate=1.0)
+    known = EvaluatedPoints(first, _checked(answer, first, goal))
     last: list[_RoundOutcome] = []
     failed: list[Audit] = []
     refined = True  # since the last audit
@@ -97,11 +95,8 @@ def refinement(
         drawn = _draw_audit(predictions, goal, number) if ready else None
         asked = drawn.indices if drawn else _next_points(axes, known, predictions)
         purpose = "refine" if drawn is None else "rest" if asked.size == predictions.rest.size else "audit"
-        answer = _checked(
-            (yield RefinementRound(indices=asked, purpose=purpose, filled=predictions.filled, estimate=estimate)),
-            asked,
-            goal,
-        )
+        answer = yield RefinementRound(indices=asked, purpose=purpose, filled=predictions.filled, estimate=estimate)
+        answer = _checked(answer, asked, goal)
         fitted, known = known, known.plus(asked, answer)
         errors = predictions.errors(error_metrics(goal, known), asked, answer)
         if drawn is not None and purpose == "audit":
@@ -118,6 +113,11 @@ def refinement(
         auditing.NO_POINTS, np.empty(0), tolerance=goal.tolerance, number=goal.first_audit + len(failed)
     )
     return _refined(goal, known, known, predictions.filled, report=nothing, failed=failed)
+
+
+def _refuse_axes(axes: Sequence[FloatArray]) -> None:
+    if len(axes) not in (1, 2) or min(len(axis) for axis in axes) < 2:  # noqa: PLR2004
+        raise ValueError(f"got axes of {[len(a) for a in axes]} points; expected one or two axes of at least 2 points")
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class _Fixed(Operator):
     """An operator of a matrix, with gradient 0."""
 
     def __init__(self, matrix: Tensor) -> None:
-        super().__init__(lambda _message: [], ParameterLayout(("w",), ((len(matrix),),)), torch.float64)
+        super().__init__(lambda _message: [], ParameterLayout(("w",), (torch.Size((len(matrix),)),)), torch.float64)
         self._matrix = matrix
 
     def set_point(self, number: int) -> LossGradient:
