@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from surfaceviz.problem.functional import sum_and_weight
 from surfaceviz.problem.problem import Problem
 
 SAMPLES = 6
@@ -273,3 +275,31 @@ def problem_of(name: str) -> Problem:
             parameter.data += 0.1 * torch.randn(parameter.shape, dtype=torch.float64)
     y = torch.randn(SAMPLES, 3, generator=generator, dtype=torch.float64)
     return Problem(model, (x, y), lambda out, targets: (out - targets).square().mean())
+
+
+def moved_loss(problem: Problem) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
+    """Return the mean loss of a copy of the model as a function of its parameters (P,), in the order of their names."""
+    model = copy.deepcopy(problem.model).eval()
+    x, y = problem.sources["train"]
+
+    def at(vector: Tensor) -> Tensor:
+        named = dict(sorted(model.named_parameters()))
+        for parameter, part in zip(named.values(), vector.split([p.numel() for p in named.values()]), strict=True):
+            parameter.data.copy_(part.view(parameter.shape))
+        values, weights = sum_and_weight(problem.measure_outputs_loss(model(x), y))
+        return values / weights
+
+    return at, model
+
+
+def theta_of(model: nn.Module) -> Tensor:
+    """Return the parameters (P,), in the order of their names."""
+    return torch.cat([p.detach().reshape(-1) for _, p in sorted(model.named_parameters())]).clone()
+
+
+def flat(tensors: Mapping[str, Tensor], model: nn.Module) -> Tensor:
+    """Return a direction (P,), in the order of the names; 0 for tensors that do not move."""
+    return torch.cat([
+        tensors[name].double().reshape(-1) if name in tensors else torch.zeros(parameter.numel(), dtype=torch.float64)
+        for name, parameter in sorted(model.named_parameters())
+    ])  # fmt: skip

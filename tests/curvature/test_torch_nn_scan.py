@@ -5,7 +5,6 @@ A scan over all layers and losses of torch.nn, in float64.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import dense
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from surfaceviz.curvature import check_derivatives
 from surfaceviz.errors import ProblemError
-from surfaceviz.problem.functional import borrowed, sum_and_weight
+from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 
@@ -33,25 +32,6 @@ REFUSED = {
 """Layers and losses without a second derivative, and the name that the message gives."""
 
 
-def _loss(problem: Problem) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
-    """Return the mean loss of a copy of the model as a function of its parameters (P,), in the order of their names."""
-    model = copy.deepcopy(problem.model).eval()
-    x, y = problem.sources["train"]
-
-    def at(vector: Tensor) -> Tensor:
-        named = dict(sorted(model.named_parameters()))
-        for parameter, part in zip(named.values(), vector.split([p.numel() for p in named.values()]), strict=True):
-            parameter.data.copy_(part.view(parameter.shape))
-        values, weights = sum_and_weight(problem.measure_outputs_loss(model(x), y))
-        return values / weights
-
-    return at, model
-
-
-def _theta(model: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for _, p in sorted(model.named_parameters())]).clone()
-
-
 def _check(problem: Problem) -> str:
     named = named_tensors(problem.model)
     split = problem.load("train")
@@ -64,11 +44,10 @@ def _check(problem: Problem) -> str:
 @pytest.mark.parametrize("name", [*torch_nn.LAYERS, *torch_nn.LOSSES])
 def test_values_gradients_and_products_are_those_of_moved_weights(name: str) -> None:
     problem = torch_nn.problem_of(name)
-    at, model = _loss(problem)
-    theta = _theta(model)
+    at, model = torch_nn.moved_loss(problem)
+    theta = torch_nn.theta_of(model)
     (direction,) = oracles.make_directions(problem.model, count=1, ignore="none")
-    step = torch.cat([direction.tensors[n].double().reshape(-1) if n in direction.tensors else torch.zeros(p.numel())
-                      for n, p in sorted(model.named_parameters())])  # fmt: skip
+    step = torch_nn.flat(direction.tensors, model)
     surface = oracles.run_slice(problem, [(-0.3, 0.3, 3)], ignore="none", dtype="float64")
     for alpha, value in zip((-0.3, 0.0, 0.3), surface.values["train_loss"], strict=True):
         assert value == pytest.approx(float(at(theta + alpha * step).detach()), rel=1e-9)
