@@ -37,6 +37,8 @@ def slice(  # noqa: A001  the field's word for a cut
     regenerate: bool = _DEFAULT.regenerate,
     splits: Names | None = _DEFAULT.splits,
     samples: int | str | None = _DEFAULT.samples,
+    draws: int = _DEFAULT.draws,
+    noise_seed: int = _DEFAULT.noise_seed,
     bn: str = _DEFAULT.bn,
     dtype: str | None = _DEFAULT.dtype,
     device: str = _DEFAULT.device,
@@ -81,6 +83,9 @@ def slice(  # noqa: A001  the field's word for a cut
             which memory holds little more than two copies; the same bits, but slower.
         splits: names; by default all.
         samples: size of a seeded subset of each split; ``auto`` for as few as ``tol`` permits, audited on all.
+        draws: number of draws of the random numbers that the model or the loss takes: values are means over them, and
+            standard errors hold theirs as well. The draws are the same at every point.
+        noise_seed: seed of the first draw.
         bn: batch norms with ``fixed`` running statistics, or ``recalibrate`` at each point.
         dtype: float64, float32, tf32, bf16 or float16; by default float64 for a float64 model, else float32;
             ``auto`` for the fastest whose error is below a tenth of the tolerance.

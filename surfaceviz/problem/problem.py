@@ -14,6 +14,7 @@ from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
 from surfaceviz.problem.forward.module_state import ForwardPass
+from surfaceviz.problem.forward.random_draws import RandomDraws
 from surfaceviz.problem.losses import (
     LossLike,
     Measured,
@@ -119,6 +120,7 @@ class Problem:
         self._arguments = arguments if forward is None and measure is None else ForwardArguments()
         self._measure = measure
         self.forward_pass = ForwardPass()
+        self.draws = RandomDraws()
 
     @property
     def splits(self) -> list[str]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from surfaceviz.curvature import check_derivatives
 from surfaceviz.errors import ProblemError
-from surfaceviz.problem.functional import borrowed, sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight
+from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 

@@ -56,6 +56,8 @@ def _request(draw: random.Random) -> Request:
         data=draw.choice([None, "data"]),
         splits=draw.sample(["train", "test"], draw.randint(0, 2)),
         samples=draw.choice([None, 7, *few]),
+        draws=draw.choice([1, 8]),
+        noise_seed=draw.choice([0, 2**32 - 1]),
         bn=draw.choice(BN_MODES),
         dtype=draw.choice([None, *DTYPES]),
         device=draw.choice(["auto", "cpu", "cuda:0,cuda:1"]),

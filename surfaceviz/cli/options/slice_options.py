@@ -131,6 +131,14 @@ Samples = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Draws = Annotated[
+    int,
+    typer.Option(
+        metavar="K", help="Number of draws of random numbers that the model takes, over which values are averaged.",
+        rich_help_panel=DATA,
+    ),
+]  # fmt: skip
+NoiseSeed = Annotated[int, typer.Option(help="Seed of the random numbers that the model draws.", rich_help_panel=DATA)]
 Bn = Annotated[
     Literal["fixed", "recalibrate"],
     typer.Option(help="Running statistics of batch norms: kept, or recomputed at each point.", rich_help_panel=DATA),

@@ -135,6 +135,8 @@ def _subset_obstacle(plan: Plan) -> str:
     """Return the reason why a subset of the samples can't be used; empty if it can."""
     if any(split.given for split in plan.splits):
         return "the batches are given and are not divided"
+    if plan.problem.draws.are_taken:
+        return "the random numbers that the model draws depend on the batches"
     if coupling_norms(plan.problem.model):
         return "batch norms without running statistics couple the samples of a batch"
     if plan.request.coverage.expected_points(plan.points) <= 2 * _SUBSET_POINTS:

@@ -20,7 +20,7 @@ from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, wit
 from surfaceviz.reporting import Reporter
 
 # Attributes that files of earlier versions lack, and what they stand for there.
-_BEFORE: Attributes = {"level": "none"}
+_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0}
 
 
 def refuse_other_run(plan: Plan, before: Slice) -> None:
