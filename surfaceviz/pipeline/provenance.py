@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.directions.axes import parse_axis
-from surfaceviz.directions.specs import Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.specs import Coordinates, Directions, FromFile, FromLoss, Random, Toward
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.pipeline.slice.request import Request
@@ -117,6 +117,8 @@ def _attributes_of_directions(directions: Directions) -> Attributes:
                 **_random_attributes(random),
                 "along": f"{kind} {_shortest(radius)}" if kind == "ascent" else str(directions),
             }
+        case Coordinates(entries=entries):
+            own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE, "along": json.dumps(entries)}
         case _:
             own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE}
     return common | own
@@ -138,6 +140,8 @@ def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) ->
         return Toward(models=tuple(names["toward"]))
     if names.get("directions"):
         return FromFile(path=names["directions"])
+    if str(attributes.get("along", _NONE)).startswith("["):
+        return Coordinates(entries=tuple(json.loads(str(attributes["along"]))))
     random = Random(
         seed=int(attributes["seed"]),
         normalise=str(attributes["normalise"]),

@@ -46,7 +46,7 @@ class Request:
         axes: None for the default ones of the directions.
         weights: ``FILE[:KEY]``; None for the problem's own.
         data: folder of a catalogue problem's data.
-        directions: one of the four kinds.
+        directions: one of the five kinds.
         coverage: which points are evaluated.
         splits: names of splits; all if empty.
         samples: size of a seeded subset of each split, or ``auto`` for as few as the tolerance permits.
@@ -97,7 +97,7 @@ class Request:
         only: Names | None = None,
         freeze: Names | None = None,
         toward: Names | None = None,
-        along: str | None = None,
+        along: Names | None = None,
         radius: float = RADIUS,
         directions: str | Path | None = None,
         regenerate: bool = False,
@@ -124,7 +124,7 @@ class Request:
             ValueError: an option is invalid, or two options contradict each other.
         """
         spec = parse_directions(
-            toward=_names(toward), along=along, directions=None if directions is None else str(directions),
+            toward=_names(toward), along=_names(along), directions=None if directions is None else str(directions),
             seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal, only=_names(only),
             freeze=_names(freeze), radius=radius, regenerate=regenerate,
         )  # fmt: skip

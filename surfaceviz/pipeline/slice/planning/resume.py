@@ -98,7 +98,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
     if before is not None:
         kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level", "samples_reason"]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
-    if (cosine := plan.made.cosine(list(plan.minimum.filters))) is not None:
-        made["cosine"] = cosine
+    if plan.made.cosine is not None:
+        made["cosine"] = plan.made.cosine
     made.setdefault("engine_asked", plan.request.engine or "auto")
     return made | plan.identity | ({"rounding": rounding} if rounding else {})
