@@ -318,3 +318,37 @@ def test_a_generator_out_of_reach_is_said() -> None:
 
     problem = Problem(Outside(), (torch.tensor(INPUTS).float(), torch.tensor(TARGETS).float()), "mse")
     _slice(problem, "changes from pass to pass", along=None, ignore="none")
+
+
+def test_the_dtype_is_not_chosen_by_values_of_other_draws() -> None:
+    data = torch.tensor(INPUTS).float(), torch.tensor(TARGETS).float()
+    surface = _slice(Problem(Gaussian(), data, "mse"), dtype="auto")
+    assert surface.provenance["dtype"] == "float32"
+    assert surface.provenance["dtype_reason"] == "float32: the model draws other random numbers in another dtype"
+
+
+def test_parts_of_a_slice_with_draws_are_merged(tmp_path: Path) -> None:
+    whole = _slice(_problem(), draws=3)
+    for k in (1, 2):
+        _slice(_problem(), draws=3, shard=f"{k}/2", output=tmp_path / f"{k}.h5")
+    merged = surfaceviz.merge(tmp_path / "1.h5", tmp_path / "2.h5", output=tmp_path / "a.h5")
+    assert merged.values["train_loss"].tobytes() == whole.values["train_loss"].tobytes()
+    assert merged.provenance["draws"] == 3
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_sums_have_the_error_over_draws_alone(draws: int) -> None:
+    def measure(model: nn.Module, batch: Any) -> dict[str, tuple[Tensor, float]]:
+        return {"loss": ((model(batch[0]) - batch[1]).square().sum(), float(len(batch[0])))}
+
+    batches = [
+        (torch.tensor(INPUTS[:100]), torch.tensor(TARGETS[:100])),
+        (torch.tensor(INPUTS[100:]), torch.tensor(TARGETS[100:])),
+    ]
+    surface = _slice(Problem(Factor("torch"), batches, measure=measure), draws=draws, noise_seed=6)
+    means = _values(THETA, _factors("torch", 6, draws)).mean(1)
+    assert surface.values["train_loss"][1] == pytest.approx(means.mean(), rel=1e-9)
+    if draws > 1:
+        assert surface.stderr["train_loss"][1] == pytest.approx(means.std(ddof=1) / 2, rel=1e-7)
+    else:
+        assert "train_loss" not in surface.stderr

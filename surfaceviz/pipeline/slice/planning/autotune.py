@@ -184,6 +184,10 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     Errors are against float64, which is taken where the model's own dtype is not good enough.
     """
     usual = plan.usual_dtype
+    if plan.problem.draws.are_taken:
+        notes["dtype_reason"] = f"{usual}: the model draws other random numbers in another dtype"
+        reporter.say(f"dtype: {notes['dtype_reason']}")
+        return replace(plan, dtype=usual)
     places = [*_sample_points(plan, _DTYPE_POINTS), (0.0,) * len(plan.axes)]
     try:
         contexts = precision_contexts(replace(plan, dtype=usual))
