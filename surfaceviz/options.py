@@ -13,6 +13,19 @@ NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 OPERATORS = ("hessian", "ggn")
 
 
+_LARGEST_SEED = 2**32 - 1  # of torch's generator on CPUs, and of numpy's
+
+
+def check_noise_seed(seed: int) -> None:
+    """Refuse a seed that generators of random numbers do not take.
+
+    Raises:
+        ValueError: it is negative, or has more than 32 bits.
+    """
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(f"noise-seed: expected a number from 0 to {_LARGEST_SEED}, got {seed}")
+
+
 def one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:
     """Refuse a value of an option that is not one of the known ones.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surfaceviz.problem.functional import sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight
 from surfaceviz.problem.problem import Problem
 
 SAMPLES = 6

@@ -39,6 +39,8 @@ def hessian(
     data: str | None = _DEFAULT.data,
     split: str | None = _DEFAULT.split,
     samples: int | None = _DEFAULT.samples,
+    draws: int | None = _DEFAULT.draws,
+    noise_seed: int | None = _DEFAULT.noise_seed,
     device: str = _DEFAULT.device,
     dtype: str | None = _DEFAULT.dtype,
     batch_size: int | None = _DEFAULT.batch_size,
@@ -78,6 +80,9 @@ def hessian(
         data: folder of a catalogue problem's data.
         split: the split whose loss is meant; by default the first.
         samples: size of a seeded subset; by default all.
+        draws: number of draws of a problem's random numbers, over which the loss is averaged; by default 1. A slice's
+            file names its own.
+        noise_seed: seed of the first draw; by default 0.
         device: as torch names it; ``auto`` takes a GPU where there is one.
         dtype: float64 or float32; by default float64 for a float64 model, else float32.
         batch_size: samples in a batch; None measures.

@@ -22,6 +22,8 @@ def sharpness(
     problem: str | Problem | None = _DEFAULT.problem,
     split: str | None = _DEFAULT.split,
     samples: int | None = _DEFAULT.samples,
+    draws: int | None = _DEFAULT.draws,
+    noise_seed: int | None = _DEFAULT.noise_seed,
     data: str | None = _DEFAULT.data,
     batch_size: int | None = _DEFAULT.batch_size,
     memory: int | str | None = _DEFAULT.memory,
@@ -46,6 +48,9 @@ def sharpness(
         problem: the problem of a slice of live objects.
         split: the split whose loss is meant; by default the first.
         samples: size of a seeded subset; by default all.
+        draws: number of draws of a problem's random numbers, over which the loss is averaged; by default 1. A slice's
+            file names its own.
+        noise_seed: seed of the first draw; by default 0.
         data: folder of a catalogue problem's data.
         batch_size: samples in a batch; by default 128.
         memory: bytes for graphs and vectors, also as ``"4G"``; by default half of the free memory.

@@ -31,12 +31,14 @@ def slice(  # noqa: A001  the field's word for a cut
     only: Names | None = _DEFAULT.only,
     freeze: Names | None = _DEFAULT.freeze,
     toward: Names | None = _DEFAULT.toward,
-    along: str | None = _DEFAULT.along,
+    along: Names | None = _DEFAULT.along,
     radius: float = _DEFAULT.radius,
     directions: str | Path | None = _DEFAULT.directions,
     regenerate: bool = _DEFAULT.regenerate,
     splits: Names | None = _DEFAULT.splits,
     samples: int | str | None = _DEFAULT.samples,
+    draws: int = _DEFAULT.draws,
+    noise_seed: int = _DEFAULT.noise_seed,
     bn: str = _DEFAULT.bn,
     dtype: str | None = _DEFAULT.dtype,
     device: str = _DEFAULT.device,
@@ -66,14 +68,16 @@ def slice(  # noqa: A001  the field's word for a cut
         data: folder of a catalogue problem's data.
         seed: seed of the random directions.
         normalise: filter, layer, weight, dfilter, dlayer or none.
-        ignore: ``biasbn`` keeps biases and the gains of normalisation layers fixed; ``none`` moves them.
+        ignore: ``biasbn`` keeps biases and the gains of normalisation layers fixed; ``none`` moves them along
+            themselves (d := w, as in the reference code), or as noise with ``normalise="none"``.
         orthogonal: whether the second direction is made orthogonal to the first, filter by filter.
         only: patterns of parameter names; the others stay fixed.
         freeze: patterns of parameters that stay fixed.
         toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
         along: unit directions that the loss determines: ``hessian`` (top eigenvectors), ``extremes`` (top and bottom
             eigenvector), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a
-            random second axis. See `LOSS_DIRECTIONS`.
+            random second axis. See `LOSS_DIRECTIONS`. Or one or two entries of parameters, such as
+            ``["fc.weight[0,1]", "fc.bias[3]"]``; a coordinate is the change of the entry.
         radius: distance within which ``along="ascent"`` looks for the highest loss.
         directions: a file whose directions are taken as they are: of the reference code (``xdirection``,
             ``ydirection``), or of a slice that keeps its directions.
@@ -81,6 +85,9 @@ def slice(  # noqa: A001  the field's word for a cut
             which memory holds little more than two copies; the same bits, but slower.
         splits: names; by default all.
         samples: size of a seeded subset of each split; ``auto`` for as few as ``tol`` permits, audited on all.
+        draws: number of draws of the random numbers that the model or the loss takes: values are means over them, and
+            standard errors hold theirs as well. The draws are the same at every point.
+        noise_seed: seed of the first draw.
         bn: batch norms with ``fixed`` running statistics, or ``recalibrate`` at each point.
         dtype: float64, float32, tf32, bf16 or float16; by default float64 for a float64 model, else float32;
             ``auto`` for the fastest whose error is below a tenth of the tolerance.

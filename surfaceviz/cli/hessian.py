@@ -49,6 +49,8 @@ def hessian(
     data: common.Data = _DEFAULT.data,
     split: common.Split = _DEFAULT.split,
     samples: common.Samples = _DEFAULT.samples,
+    draws: common.Draws = _DEFAULT.draws,
+    noise_seed: common.NoiseSeed = _DEFAULT.noise_seed,
     dtype: options.Dtype = _DEFAULT.dtype,
     device: common.Device = _DEFAULT.device,
     batch_size: options.BatchSize = _DEFAULT.batch_size,

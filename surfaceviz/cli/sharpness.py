@@ -51,6 +51,8 @@ def sharpness(
     data: options.Data = _DEFAULT.data,
     split: options.Split = _DEFAULT.split,
     samples: options.Samples = _DEFAULT.samples,
+    draws: options.Draws = _DEFAULT.draws,
+    noise_seed: options.NoiseSeed = _DEFAULT.noise_seed,
     device: options.Device = _DEFAULT.device,
     batch_size: Annotated[
         int | None,

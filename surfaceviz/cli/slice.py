@@ -52,6 +52,8 @@ def slice(  # noqa: A001  the name of the command
     data: common.Data = _DEFAULT.data,
     splits: options.Splits = _DEFAULT.splits,
     samples: options.Samples = _DEFAULT.samples,
+    draws: options.Draws = _DEFAULT.draws,
+    noise_seed: options.NoiseSeed = _DEFAULT.noise_seed,
     bn: options.Bn = _DEFAULT.bn,
     dtype: options.Dtype = _DEFAULT.dtype,
     device: common.Device = _DEFAULT.device,

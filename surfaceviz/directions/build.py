@@ -12,14 +12,26 @@ from torch import nn
 from surfaceviz import store
 from surfaceviz.directions.axes import Axis
 from surfaceviz.directions.between import directions_between
+from surfaceviz.directions.coordinates import coordinate_directions
 from surfaceviz.directions.from_file import directions_of_file, tensor_layout
 from surfaceviz.directions.minimum import DirectionSet, Minimum
-from surfaceviz.directions.random import Direction, random_directions
-from surfaceviz.directions.specs import LOSS_DIRECTIONS, Axes, Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.random import Direction, cosine, random_directions
+from surfaceviz.directions.specs import (
+    LOSS_DIRECTIONS,
+    Axes,
+    Coordinates,
+    Directions,
+    FromFile,
+    FromLoss,
+    Random,
+    Toward,
+)
+from surfaceviz.errors import DirectionError
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.parameters import fingerprint, moving_parameters
 
+_ONE_LINE = 0.99  # of the cosine between two directions; ours
 PLANE: Axes = (Axis(-1.0, 1.0, 25), Axis(-1.0, 1.0, 25))
 Say = Callable[[str], None]
 
@@ -30,14 +42,15 @@ def build_directions(
     """Return the directions of a specification.
 
     Args:
-        spec: one of the four kinds.
+        spec: one of the five kinds.
         minimum: the model at the origin.
         axes: the requested axes; None for the default ones.
         kept: a file of the same slice, from which directions are read if recomputing them is slow.
         say: receives lines of information.
 
     Raises:
-        DirectionError: nothing moves, a file does not fit, eigenvectors did not converge, ...
+        DirectionError: nothing moves, both directions lie on one line, a file does not fit, eigenvectors did not
+            converge, ...
         CheckpointError: a model cannot be read.
     """
     match spec:
@@ -47,10 +60,51 @@ def build_directions(
             made = _from_loss(spec, minimum, axes or PLANE, kept, say=say)
         case FromFile():
             made = _from_file(spec, minimum, axes, kept, say=say)
+        case Coordinates():
+            made = DirectionSet(
+                directions=coordinate_directions(spec, minimum), axes=axes or PLANE[: len(spec.entries)],
+                moving=list(minimum.filters),
+            )  # fmt: skip
         case Toward():
             read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
             made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
-    return replace(made, directions=_with_layout(made.directions, minimum.problem.model))
+    between = _cosine(spec, made, minimum)
+    return replace(made, directions=_with_layout(made.directions, minimum.problem.model), cosine=between)
+
+
+def _cosine(spec: Directions, made: DirectionSet, minimum: Minimum) -> float | None:
+    """Return the cosine of the angle between two directions within the parameters; None for one direction.
+
+    Raises:
+        DirectionError: it is over 0.99 or below -0.99: both are one line, and a surface would show stripes.
+    """
+    if len(made.directions) == 1:
+        return None
+    first, second = made.directions
+    found = cosine(first.tensors, second.tensors, list(minimum.filters))
+    if abs(found) > _ONE_LINE:
+        raise DirectionError(
+            f"both directions lie on one line (cosine {found:.4f}), so that a surface would show stripes; "
+            f"{_advice(spec)}"
+        )
+    return found
+
+
+def _advice(spec: Directions) -> str:
+    """Return what to do about two directions that lie on one line."""
+    entries = "take entries of parameters (--along 'NAME[0]' --along 'NAME[1]'), or one axis"
+    match spec:
+        case Random(ignore="none", normalise=normalise) if normalise != "none":
+            return (
+                "with --ignore none, biases, gains and bare parameters move along themselves on both axes (d := w). "
+                f"Take --ignore biasbn, or noise by --normalise none, {entries}"
+            )
+        case Random():
+            return f"too few entries move for two directions: {entries}"
+        case Coordinates():
+            return "name two different entries"
+        case _:
+            return "take another second direction, or one axis"
 
 
 def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:

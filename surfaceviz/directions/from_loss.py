@@ -113,7 +113,8 @@ class LossNearTheta:
         self._step = torch.zeros(layout.dimension, dtype=torch.float64)
         dtype = evaluate.DTYPES[minimum.dtype]
         self._problem = minimum.problem
-        self._split = split = minimum.split.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
+        given = minimum.split.as_given()
+        self._split = split = given.mapped(lambda tree: minimum.problem.cast(tree, dtype, minimum.device))
         memory = int(_MEMORY_SHARE * available_memory())
         sums = ShardedHvp(minimum.problem, split, layout, own_names=own_names, states=self._state, memory=memory)
         self.operator = Operator(lambda message: [sums(message)], layout, dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfaceviz.directions.random import Direction, cosine
+from surfaceviz.directions.random import Direction
 from surfaceviz.directions.specs import Axes
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import Filters
@@ -45,6 +45,7 @@ class DirectionSet:
         marks: name and coordinates of each model on the slice other than theta.
         models: fingerprints of the models that the slice leads to.
         differing: integer buffers in which those models differ from theta; they stay fixed.
+        cosine: of the angle between two directions within the parameters; None for one direction.
     """
 
     directions: list[Direction]
@@ -53,10 +54,4 @@ class DirectionSet:
     marks: Sequence[tuple[str, tuple[float, ...]]] = ()
     models: Sequence[str] = ()
     differing: Sequence[str] = ()
-
-    def cosine(self, parameters: Sequence[str]) -> float | None:
-        """Return the cosine of the angle between the two directions within the parameters; None for one direction."""
-        if len(self.directions) == 1:
-            return None
-        first, second = self.directions
-        return cosine(first.tensors, second.tensors, parameters)
+    cosine: float | None = None

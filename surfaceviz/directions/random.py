@@ -79,8 +79,10 @@ class Regenerated(Mapping[str, Tensor]):
     def _tensor_and_factors(self, name: str) -> tuple[Tensor, Factors]:
         """Return a tensor and its factors, which are computed only once."""
         w, filters, how = self._theta[name], self._filters[name], self._spec.normalise
-        if filters.is_gain:
-            return torch.zeros_like(w) if self._spec.ignore == "biasbn" else filters.moving(w), 1.0
+        if filters.is_gain and self._spec.ignore == "biasbn":
+            return torch.zeros_like(w), 1.0
+        if filters.is_gain and how != "none":
+            return filters.moving(w), 1.0
         d = filters.moving(noise(self._spec.seed, self._axis, name, w.shape))
         by = self._factors[name] if name in self._factors else factors(d, filters.moving(w), filters, how)
         return scaled(d, w, filters, how, by=by), by
@@ -136,7 +138,7 @@ def random_directions(
         if not tensors:
             raise DirectionError(
                 f"nothing moves: all {len(moving)} chosen parameters are 0, or biases and gains, which stay fixed; "
-                "move these by --ignore none"
+                "move these by --ignore none --normalise none (as noise), or single entries by --along 'NAME[0]'"
             )
         record = records.DirectionRecord(
             kind="random", sha256=sha256, rule=rule, seed=spec.seed, normalise=spec.normalise, ignore=spec.ignore
@@ -173,7 +175,7 @@ def _orthogonal(e: Tensor, d: Tensor, w: Tensor, filters: Filters, *, spec: Rand
 def _rule(name: str, filters: Filters, moving: Sequence[str], spec: Random) -> str:
     if name not in moving:
         return f"{filters.description}; stays"
-    if filters.is_gain:
+    if filters.is_gain and (spec.ignore == "biasbn" or spec.normalise != "none"):
         return f"{filters.description}; {'set to 0' if spec.ignore == 'biasbn' else 'd := w'}"
     return f"{filters.description}; {spec.normalise}"
 
@@ -189,13 +191,14 @@ def zero_filters(theta: Tensors, filters: Mapping[str, Filters], moving: Sequenc
 
 
 def cosine(delta: Tensors, eta: Tensors, names: Sequence[str]) -> float:
-    """Return the cosine of the angle between two directions, as far as they lie in the named tensors."""
+    """Return the cosine of the angle between two directions, as far as they lie in the named tensors; NaN for 0."""
     products = [0.0, 0.0, 0.0]  # of delta with eta, and each with itself
     for name in sorted({*names} & ({*delta} | {*eta})):
         d, e = (side.get(name) for side in (delta, eta))
         for k, (x, y) in enumerate(((d, e), (d, d), (e, e))):
             products[k] += 0.0 if x is None or y is None else _product(x, y)
-    return products[0] / math.sqrt(products[1] * products[2])
+    norms = math.sqrt(products[1]) * math.sqrt(products[2])
+    return products[0] / norms if norms else math.nan
 
 
 def line(theta: Tensors, other: Tensors, source: str) -> Direction:

@@ -1,8 +1,9 @@
-"""Specifications of directions: one of four kinds, each with its own options. No torch is needed to parse them."""
+"""Specifications of directions: one of five kinds, each with its own options. No torch is needed to parse them."""
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
@@ -56,7 +57,7 @@ class Random:
         seed: seed of the random numbers, any integer.
         normalise: one of `options.NORMALISATIONS`.
         ignore: ``biasbn`` sets gains (biases, normalisation layers) to 0, as in the paper's figures; with ``none``
-            they are d := w, as in the reference code, and not noise.
+            they are d := w, as in the reference code, and not noise, except with ``normalise="none"``.
         orthogonal: make eta orthogonal to delta filter by filter (the normalisation would undo a global Gram-Schmidt
             step).
         regenerate: generate the tensors at each point instead of holding them; the same bits.
@@ -181,32 +182,81 @@ class FromFile:
         """Accept any axes; the file is compared with them when it is read."""
 
 
-Directions: TypeAlias = Random | Toward | FromLoss | FromFile
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinates:
+    """Unit vectors of single entries of parameters.
+
+    Attributes:
+        entries: one or two of ``NAME[I]``, ``NAME[I,J]`` ..., with as many indices as the parameter has dimensions;
+            ``NAME[0]`` for a parameter of no dimension.
+    """
+
+    entries: tuple[str, ...]
+    around_one_minimum: ClassVar[bool] = True
+    held: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse more than two entries, and an entry without an index."""
+        if len(self.entries) not in (1, 2):
+            raise ValueError(f"along: a slice has 1 or 2 axes, got {len(self.entries)} entries")
+        for entry in self.entries:
+            parse_entry(entry)
+
+    def check_axes(self, axes: Axes | None) -> None:
+        """Refuse axes that do not fit.
+
+        Raises:
+            ValueError: another number of axes than entries.
+        """
+        if axes is not None and len(axes) != len(self.entries):
+            raise ValueError(f"{len(self.entries)} x along makes {len(self.entries)} axes; got {len(axes)} axes")
+
+
+def parse_entry(given: str) -> tuple[str, tuple[int, ...]]:
+    """Return the parameter and the index of an entry.
+
+    Raises:
+        ValueError: it has another form.
+
+    >>> parse_entry("fc.weight[0,-1]")
+    ('fc.weight', (0, -1))
+    """
+    found = _ENTRY.fullmatch(given.strip())
+    if found is None:
+        raise ValueError(
+            f"along: expected one of {', '.join(LOSS_DIRECTIONS)}, or an entry of a parameter such as weight[0,1] or, "
+            f"of a scalar, p[0], got {given!r}"
+        )
+    return found["name"], tuple(int(i) for i in found["index"].split(","))
+
+
+_ENTRY = re.compile(r"(?P<name>[^\[\]]+)\[(?P<index>\s*-?\d+\s*(,\s*-?\d+\s*)*)\]")
+
+Directions: TypeAlias = Random | Toward | FromLoss | FromFile | Coordinates
 
 
 def parse_directions(
-    *, toward: Sequence[str] = (), along: str | None = None, directions: str | None = None, **options: Any
+    *, toward: Sequence[str] = (), along: str | Sequence[str] = (), directions: str | None = None, **options: Any
 ) -> Directions:
     """Return the directions that options describe.
 
     Args:
         toward: models to lead to.
-        along: ``KIND[:ARGUMENT]``, a key of `LOSS_DIRECTIONS`.
+        along: ``KIND[:ARGUMENT]``, a key of `LOSS_DIRECTIONS`; or one or two entries of parameters, see `Coordinates`.
         directions: a file.
         options: fields of `Random` and `FromLoss`; those that have their default value count as not given.
 
     Raises:
         ValueError: two kinds at once, or an option that the kind does not have.
 
-    >>> parse_directions(along="ascent", radius=0.1, seed=0)
+    >>> parse_directions(along=["ascent"], radius=0.1, seed=0)
     FromLoss(kind='ascent', argument='', radius=0.1, seed=0, only=(), freeze=())
     """
     chosen: dict[str, tuple[type[Any], dict[str, Any]]] = {}
     if toward:
         chosen["toward"] = Toward, {"models": tuple(toward)}
     if along:
-        kind, _, argument = along.partition(":")
-        chosen["along"] = FromLoss, {"kind": kind, "argument": argument}
+        chosen["along"] = _along([along] if isinstance(along, str) else along)
     if directions:
         chosen["directions"] = FromFile, {"path": str(directions)}
     if len(chosen) > 1:
@@ -221,8 +271,21 @@ def parse_directions(
     return made
 
 
+def _along(given: Sequence[str]) -> tuple[type[Any], dict[str, Any]]:
+    """Return the variant that ``along`` means, and its own fields."""
+    kinds = [each for each in given if each.partition(":")[0] in LOSS_DIRECTIONS]
+    if not kinds:
+        return Coordinates, {"entries": tuple(given)}
+    if len(given) > 1:
+        raise ValueError(
+            f"along: {kinds[0]} determines the directions, so that it stands alone; got {', '.join(given)}"
+        )
+    kind, _, argument = given[0].partition(":")
+    return FromLoss, {"kind": kind, "argument": argument}
+
+
 _DEFAULTS = {field.name: field.default for variant in (FromLoss, Random) for field in fields(variant)}
 _TITLES = {
     Random: "random directions", Toward: "directions toward models", FromLoss: "directions along the loss",
-    FromFile: "directions from a file",
+    FromFile: "directions from a file", Coordinates: "directions along entries of parameters",
 }  # fmt: skip

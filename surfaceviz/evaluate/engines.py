@@ -11,8 +11,9 @@ from torch import Tensor
 from surfaceviz.evaluate.batched_mlp import make_batched_mlp
 from surfaceviz.evaluate.captured_graph import Backend, batch_signature, compile_without_guards
 from surfaceviz.evaluate.conv_bn_fusion import ConvBnFusion
+from surfaceviz.problem.estimates import detach_sums
 from surfaceviz.problem.forward.forward_writes import BufferKeeper
-from surfaceviz.problem.functional import Call, State, detach_sums, outputs, traceable
+from surfaceviz.problem.functional import Call, State, outputs, traceable
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.problem import Problem
 

@@ -142,7 +142,9 @@ class Evaluator:
         self._pass = DataPass(context.problem, sections, self._call)
         if self._call is not None and self.engine.name == "folded":  # the growth of filters counts from theta
             for section in sections:
-                measure_batches(self._call, section.title, section.batches[:1], self._perturb.centre)
+                measure_batches(
+                    self._problem, self._call, section.batches[:1], self._perturb.centre, title=section.title
+                )
         calibration = context.calibration
         self._calibration = None if calibration is None else calibration.batches(_RECALIBRATION_BATCH)
 
@@ -224,7 +226,7 @@ class Evaluator:
     @property
     def _can_halve(self) -> bool:
         """Whether the values do not depend on the batches, and the batches have more than one sample."""
-        bound = any(split.given for split in self._context.splits) or bool(coupling_norms(self._problem.model))
+        bound = any(split.is_bound for split in self._context.splits) or bool(coupling_norms(self._problem.model))
         return self._batch > 1 and not bound
 
     @property
@@ -259,7 +261,7 @@ def _fetched(tensors: Sequence[Tensor], count: int) -> list[FloatArray]:
 def _sections(context: EvaluationContext, engine: EngineConfig) -> list[BatchedSplits]:
     """Return batches of equal size over all splits where samples are independent, else the batches of each split."""
     splits = context.splits
-    if engine.name == "eager" or any(split.given for split in splits) or coupling_norms(context.problem.model):
+    if engine.name == "eager" or any(split.is_bound for split in splits) or coupling_norms(context.problem.model):
         return batch_separately(splits, engine.batch_size)
     if not _sampled(context):
         return batch_separately(splits, engine.batch_size)

@@ -13,8 +13,10 @@ from torch.overrides import TorchFunctionMode
 
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.estimates import sum_and_weight
 from surfaceviz.problem.forward.module_state import ModuleState
-from surfaceviz.problem.functional import Call, State, borrowed, eager, measure_batches, sum_and_weight
+from surfaceviz.problem.forward.random_draws import SOURCES, global_states
+from surfaceviz.problem.functional import Call, State, borrowed, eager, measure_batches
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
 
@@ -23,9 +25,10 @@ _SAME = 1e-6  # relative difference of two passes that may come from the order o
 
 
 def find_history(problem: Problem, split: DataSplit, state: State) -> None:
-    """Note in the problem which buffers forward writes, attributes on which later passes depend, and padding rows.
+    """Note in the problem the buffers that forward writes, padding rows, and generators of random numbers.
 
-    Attributes are then restored before each batch. A problem that raises is left to the run, which reports it.
+    Attributes on which later passes depend are noted too, and restored before each batch. A problem that raises is left
+    to the run, which reports it.
 
     Args:
         problem: the problem.
@@ -39,7 +42,7 @@ def find_history(problem: Problem, split: DataSplit, state: State) -> None:
 
     def loss(call: Call) -> float:
         batch = few_samples(problem, split, dtype, device)
-        (part,) = measure_batches(call, "of a few samples", [batch], state)["loss"]
+        (part,) = measure_batches(problem, call, [batch], state, title="of a few samples")["loss"]
         total, weight = sum_and_weight(part)
         return float(total) / weight if weight else 0.0
 
@@ -47,17 +50,22 @@ def find_history(problem: Problem, split: DataSplit, state: State) -> None:
         attributes = ModuleState(problem.model)
         call = eager(problem)
         try:
-            first, second = (loss(call) for _ in range(2))
+            first = _loss_with_draws(problem, device, lambda: loss(call))
+            generators = attributes.used_generators()
+            second = loss(call)
             problem.forward_pass.padding_rows = _padding_rows(lambda: loss(call), state)
             if _agree(first, second):
                 return
             changed = attributes.changed()
             attributes.restore_attributes()
             third = loss(call)
+            problem.draws.generators = generators  # from now on they are seeded, too
         except (ProblemError, MemoryShortError):
             return
     if _agree(first, third):
         problem.forward_pass.initial_attributes = attributes
+        if generators and not changed:
+            return
         problem.forward_pass.history = (
             f"the loss depends on earlier passes through attributes that forward writes ({', '.join(changed[:4])}); "
             "each batch starts from those of the model"
@@ -68,6 +76,19 @@ def find_history(problem: Problem, split: DataSplit, state: State) -> None:
             "forward or the loss keep a state outside of the model, so that values depend on the order of passes; "
             "keep that state in buffers"
         )
+
+
+def _loss_with_draws(problem: Problem, device: torch.device, loss: Callable[[], float]) -> float:
+    """Return a loss; note in the problem the global generators that it uses."""
+    problem.draws.sources = frozenset(SOURCES)
+    problem.draws.reseed()
+    before = after = global_states(device)
+    try:
+        found = loss()
+        after = global_states(device)
+    finally:
+        problem.draws.sources = frozenset(name for name in SOURCES if after[name] != before[name])
+    return found
 
 
 def _padding_rows(run: Callable[[], object], state: State) -> dict[str, int]:

@@ -16,7 +16,8 @@ from torch import Tensor
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.evaluate.forward_history import few_samples
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.functional import Call, borrowed, detach_sums, eager, measure_batches
+from surfaceviz.problem.estimates import detach_sums
+from surfaceviz.problem.functional import Call, borrowed, eager, measure_batches
 from surfaceviz.problem.losses import Measured, PerSample
 from surfaceviz.problem.parameters import NamedTensor, named_tensors
 from surfaceviz.problem.problem import Problem
@@ -41,6 +42,8 @@ def refuse_unreached(problem: Problem, split: DataSplit) -> None:
     Raises:
         ProblemError: forward reads weights that are not the parameters of its modules.
     """
+    if problem.forward_pass.history and problem.forward_pass.initial_attributes is None:
+        return  # the loss changes from pass to pass, and two passes can't be compared
     named = [named for named in named_tensors(problem.model).values() if named.is_parameter and named.moves]
     if not named or any(n.tensor.is_meta or n.tensor.is_inference() for n in named):
         return
@@ -117,7 +120,7 @@ class _Comparison:
     def _values(self, call: Call, state: Mapping[str, Tensor]) -> Tensor:
         if self._problem.forward_pass.initial_attributes is not None:
             self._problem.forward_pass.initial_attributes.restore_attributes()
-        (loss,) = measure_batches(call, "of a few samples", [self._batch()], state)["loss"]
+        (loss,) = measure_batches(self._problem, call, [self._batch()], state, title="of a few samples")["loss"]
         if isinstance(loss, PerSample):
             return loss.values.reshape(-1).cpu()
         total, weight = loss

@@ -197,7 +197,7 @@ class _Trials:
     def __init__(self, context: EvaluationContext, points: Sequence[Coordinates]) -> None:
         self.context = context
         self._points, self._begun = list(points), math.inf
-        self._coupled = bool(coupling_norms(context.problem.model)) or any(split.given for split in context.splits)
+        self._coupled = bool(coupling_norms(context.problem.model)) or any(split.is_bound for split in context.splits)
         # By the number of samples, and by the batch size where values depend on it.
         self._references: dict[tuple[int, int], PointValues] = {}
         self._last: tuple[Evaluator, EvaluationContext] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.directions.axes import parse_axis
-from surfaceviz.directions.specs import Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.specs import Coordinates, Directions, FromFile, FromLoss, Random, Toward
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.pipeline.slice.request import Request
@@ -38,6 +38,8 @@ def attributes_of(request: Request) -> Attributes:
         "splits": ",".join(request.splits),
         "samples": "all" if samples is None else samples,
         **({"subset": request.subset or "all"} if samples == "auto" else {}),
+        "draws": request.draws,
+        "noise_seed": request.noise_seed,
         **_attributes_of_directions(request.directions),
         "bn": request.bn,
         "dtype": request.dtype or _NONE,
@@ -73,6 +75,8 @@ def request_from(attributes: Mapping[str, Any]) -> Request:
         splits=tuple(filter(None, str(attributes["splits"]).split(","))),
         samples=_samples_from(attributes["samples"]),
         subset=_number(attributes.get("subset")),
+        draws=int(attributes.get("draws", 1)),
+        noise_seed=int(attributes.get("noise_seed", 0)),
         bn=str(attributes["bn"]),
         dtype=_word(attributes["dtype"]),
         device=str(attributes["device"]),
@@ -113,6 +117,8 @@ def _attributes_of_directions(directions: Directions) -> Attributes:
                 **_random_attributes(random),
                 "along": f"{kind} {_shortest(radius)}" if kind == "ascent" else str(directions),
             }
+        case Coordinates(entries=entries):
+            own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE, "along": json.dumps(entries)}
         case _:
             own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE}
     return common | own
@@ -134,6 +140,8 @@ def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) ->
         return Toward(models=tuple(names["toward"]))
     if names.get("directions"):
         return FromFile(path=names["directions"])
+    if str(attributes.get("along", _NONE)).startswith("["):
+        return Coordinates(entries=tuple(json.loads(str(attributes["along"]))))
     random = Random(
         seed=int(attributes["seed"]),
         normalise=str(attributes["normalise"]),

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from surfaceviz.errors import CheckpointError, ProblemError, user_code_location
+from surfaceviz.evaluate.engine import EAGER_BATCH
 from surfaceviz.evaluate.forward_history import find_history
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.evaluate.reached_weights import refuse_unreached
@@ -143,13 +145,26 @@ def _available(name: str) -> torch.device:
 
 def load_splits(
     problem: Problem, names: Sequence[str], theta: Mapping[str, Tensor], say: Callable[[str], None], *,
-    samples: int | None = None,
+    samples: int | None = None, draws: int = 1, noise_seed: int = 0, batch_size: int | None = None,
 ) -> list[DataSplit]:  # fmt: skip
     """Return the data of splits, as one batch each where the loss or a metric is no mean over samples.
+
+    Where the model draws random numbers, which depend on the batches, these have a fixed size.
+
+    Args:
+        problem: the problem; its draws of random numbers are set.
+        names: of the splits.
+        theta: canonical name -> weights and buffers.
+        say: receives lines of information.
+        samples: size of a seeded subset.
+        draws: number of draws of random numbers.
+        noise_seed: seed of the first of them.
+        batch_size: samples in a batch where the size is fixed; by default 128.
 
     Raises:
         ProblemError: see `Problem.load`, `refuse_unreached` and `as_one_batch_where_coupled`.
     """
+    problem.draws.count, problem.draws.seed = draws, noise_seed
     splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
     own = {name: named.own_name for name, named in named_tensors(problem.model).items()}
     state = {own[name]: tensor for name, tensor in theta.items()}
@@ -160,7 +175,11 @@ def load_splits(
     splits, lines = as_one_batch_where_coupled(problem, splits, state, memory=available_memory())
     for line in lines:
         say(line)
-    return splits
+    if not problem.draws.are_taken:
+        if draws > 1:
+            say(f"draws: the model draws no random numbers, so that {draws} draws are one")
+        return splits
+    return [split if split.given else replace(split, batch=batch_size or EAGER_BATCH) for split in splits]
 
 
 def read_theta(problem: Problem, weights: str | None, dtype: str, say: Callable[[str], None]) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from surfaceviz.errors import MemoryShortError, ProblemError
 from surfaceviz.problem.batching import batch_separately, coupling_norms
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.forward.module_state import reseed
 from surfaceviz.problem.functional import DataPass, State, borrowed
 from surfaceviz.problem.problem import Problem
 
@@ -141,10 +140,10 @@ def _means(problem: Problem, split: DataSplit, state: State, size: int) -> dict[
     """Return the means of a split in batches of a size; None if the model draws random numbers."""
     copied = {name: tensor.clone() for name, tensor in state.items()}  # a model may write into its buffers
     with torch.random.fork_rng(devices=[]):
-        reseed()
+        problem.draws.reseed()
         before = torch.get_rng_state()
         means = DataPass(problem, batch_separately([split], size))(copied)
-        if not torch.equal(before, torch.get_rng_state()):
+        if problem.draws.are_taken or not torch.equal(before, torch.get_rng_state()):
             return None
     return {metric: float(estimate.mean[0]) for metric, estimate in means.items()}
 

@@ -28,18 +28,33 @@ _NO_SUBSET = "a subset of samples needs a loss on samples, not measure= on given
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
-    """The data of one split: one tree of tensors, or fixed batches that must not be cut again."""
+    """The data of one split: one tree of tensors, or fixed batches that must not be cut again.
+
+    ``batch`` is the size of all batches, whichever size is asked for; 0 for any size. Random numbers that a model draws
+    depend on the batches.
+    """
 
     name: str
     count: int  # samples
     sha256: str
     rows: Tree = None  # leading axis: samples
     given: tuple[Tree, ...] = ()
+    batch: int = 0
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the batches must stay as they are."""
+        return bool(self.given or self.batch)
+
+    def as_given(self) -> DataSplit:
+        """Return the split with batches of a fixed size as given batches, for sums over shares of them."""
+        return replace(self, rows=None, given=tuple(self.batches(self.batch)), batch=0) if self.batch else self
 
     def batches(self, size: int) -> list[Tree]:
         """Return the batches of a pass, in order: views of ``size`` samples, or the batches as given."""
         if self.given:
             return list(self.given)
+        size = self.batch or size
         return [rows_at(self.rows, slice(start, start + size)) for start in range(0, self.count, size)]
 
     def head(self, count: int) -> DataSplit:

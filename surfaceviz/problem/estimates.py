@@ -19,26 +19,38 @@ class MeanEstimate:
 
     ``residuals`` are r_i = (v_i - R w_i) / W for R = sum v / sum w and W = sum w: the linearised
     deviation of the ratio, whose squares add up to its variance. None without per-sample values.
+    ``draws`` are the means of K draws of random numbers, of which ``mean`` is the mean; None for one draw.
     """
 
     mean: Tensor  # (k,) float64
     residuals: Tensor | None = None  # (k, n) float64
+    draws: Tensor | None = None  # (k, K) float64
 
     @property
     def first(self) -> MeanEstimate:
         """The estimate for the first weight set."""
-        return MeanEstimate(self.mean[:1], None if self.residuals is None else self.residuals[:1])
+        return MeanEstimate(*(None if x is None else x[:1] for x in (self.mean, self.residuals, self.draws)))  # type: ignore[arg-type]
 
     @property
     def stderr(self) -> Tensor | None:
-        """The standard errors of the means over samples, as draws from their population, shape (k,)."""
-        return None if self.residuals is None else self._spread(self.residuals)
+        """The standard errors of the means over samples, as draws from their population, shape (k,).
+
+        With K draws of random numbers, sqrt(e^2 + s^2 / K): e is the error over samples, of values that are means over
+        draws, and s the standard deviation of the draws' means. It covers noise that samples share, and noise of each
+        sample, which both terms contain. Ours.
+        """
+        return self._error(self.residuals, self.draws)
 
     def rise_stderr(self, centre: MeanEstimate) -> Tensor | None:
         """Return the standard errors of the paired differences to ``centre`` (of one weight set), shape (k,)."""
-        if self.residuals is None or centre.residuals is None:
-            return None
-        return self._spread(self.residuals - centre.residuals.to(self.residuals))
+        return self._error(_rise(self.residuals, centre.residuals), _rise(self.draws, centre.draws))
+
+    def _error(self, residuals: Tensor | None, draws: Tensor | None) -> Tensor | None:
+        over_samples = None if residuals is None else self._spread(residuals)
+        if draws is None:
+            return over_samples
+        over_draws = draws.std(1) / math.sqrt(draws.shape[1])
+        return over_draws if over_samples is None else torch.hypot(over_samples, over_draws)
 
     def _spread(self, residuals: Tensor) -> Tensor:
         n = residuals.shape[1]
@@ -48,7 +60,25 @@ class MeanEstimate:
         return spread.add_(self.mean * 0)  # NaN where the mean diverged
 
 
+def _rise(here: Tensor | None, centre: Tensor | None) -> Tensor | None:
+    return None if here is None or centre is None else here - centre.to(here)
+
+
 MeanEstimates = dict[str, MeanEstimate]  # <split>_<metric> -> estimate
+
+
+def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
+    """Return (sum, weight) of a batch's result, the sum in float64 with its graph."""
+    total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
+    return torch.as_tensor(total).double(), float(weight)
+
+
+def detach_sums(given: Measured) -> Measured:
+    """Return sums in float64, without a graph."""
+    if isinstance(given, PerSample):
+        return PerSample(given.values.detach().double(), given.weights.detach().double())
+    total, weight = (x.detach().double() if isinstance(x, Tensor) else x for x in given)
+    return total, weight
 
 
 def estimate_from_samples(values: Tensor, weights: Tensor) -> MeanEstimate:
@@ -93,6 +123,18 @@ def estimate_means(parts: Sequence[Measured], counts: Sequence[int], name: str) 
     if samples:
         raise ProblemError(f"{name}: some batches gave (sum, weight), others values for each sample; give one kind")
     return [estimate_from_sums([(total, weight) for total, weight in parts])]
+
+
+def mean_over_draws(found: Sequence[MeanEstimates]) -> MeanEstimates:
+    """Return the means over draws of random numbers, sample by sample; the estimates themselves for one draw."""
+    return found[0] if len(found) == 1 else {name: _mean([each[name] for each in found]) for name in found[0]}
+
+
+def _mean(found: Sequence[MeanEstimate]) -> MeanEstimate:
+    draws = torch.stack([each.mean for each in found], 1)
+    residuals = [each.residuals for each in found if each.residuals is not None]
+    mean = sum(residuals[1:], residuals[0]) / len(found) if len(residuals) == len(found) else None
+    return MeanEstimate(draws.mean(1), mean, draws)
 
 
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:

@@ -18,11 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from surfaceviz.errors import ProblemError, add_hint, error_context
 from surfaceviz.problem.batching import BatchedSplits, batch_norms
-from surfaceviz.problem.estimates import MeanEstimates, estimate_means
+from surfaceviz.problem.estimates import MeanEstimates, detach_sums, estimate_means, mean_over_draws, sum_and_weight
 from surfaceviz.problem.forward.forward_writes import BufferKeeper
 from surfaceviz.problem.forward.model_tensors import model_tensors
-from surfaceviz.problem.forward.module_state import ModuleState, kept_random_states, reseed, switch_to_eval
-from surfaceviz.problem.losses import Measured, PerSample
+from surfaceviz.problem.forward.module_state import ModuleState, kept_random_states, switch_to_eval
+from surfaceviz.problem.losses import Measured
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
@@ -42,7 +42,7 @@ class DataPass:
     """
 
     def __init__(self, problem: Problem, sections: Sequence[BatchedSplits], call: Call | None = None) -> None:
-        self._call = call or eager(problem)
+        self._problem, self._call = problem, call or eager(problem)
         self._sections = sections
         self._inputs = [leaf for section in sections for leaf in leaves(section.batches)]
         self._versions = tensor_versions(self._inputs)
@@ -50,15 +50,19 @@ class DataPass:
     def __call__(self, state: Any) -> MeanEstimates:
         """Return the mean estimates at the weights and buffers in ``state``, keyed by the model's own names.
 
-        Each batch starts from the buffers in ``state``, which stay as they are. Torch's random numbers start
-        from the same seed for each batch, so that a random loss is a function of the weights only.
+        Each batch starts from the buffers in ``state``, which stay as they are. Random numbers start from the same
+        seeds for each batch, so that a random loss, or its mean over draws, is a function of the weights only.
 
         Raises:
             ProblemError: the model, the loss or a metric raised, or wrote into its input.
         """
+        return mean_over_draws([self._estimates(state) for _ in self._problem.draws.each()])
+
+    def _estimates(self, state: Any) -> MeanEstimates:
+        """Return the estimates for the current draw of random numbers."""
         estimates_by_name: MeanEstimates = {}
         for section in self._sections:
-            parts = measure_batches(self._call, section.title, section.batches, state)
+            parts = measure_batches(self._problem, self._call, section.batches, state, title=section.title)
             by_metric = {
                 metric: estimate_means(p, section.counts, f"{section.title} {metric}") for metric, p in parts.items()
             }
@@ -68,14 +72,16 @@ class DataPass:
         return estimates_by_name
 
 
-def measure_batches(call: Call, title: str, batches: Sequence[Any], state: Any) -> dict[str, list[Measured]]:
-    """Return the results of the batches for each metric: metric -> list over batches.
+def measure_batches(
+    problem: Problem, call: Call, batches: Sequence[Any], state: Any, *, title: str
+) -> dict[str, list[Measured]]:
+    """Return the results of the batches for each metric: metric -> list over batches; in the current draw.
 
     Raises:
         ProblemError: the model, the loss or a metric raised, or gave other names from batch to batch.
         MemoryShortError: there was too little memory.
     """
-    reseed()
+    problem.draws.reseed()
     with error_context(f"measuring split {title}"), torch.enable_grad():  # a loss may differentiate
         parts = call(state, batches)
     if any(part.keys() != parts[0].keys() for part in parts):
@@ -149,14 +155,14 @@ class _Host(nn.Module):
     def __init__(self, problem: Problem) -> None:
         super().__init__()
         self.model = problem.model
-        self._measure = problem.measure
+        self._measure, self._draws = problem.measure, problem.draws
         self._hint = problem.hint
 
     def forward(self, batches: Sequence[Any], restore: Callable[[], None] | None = None) -> list[dict[str, Measured]]:
         made = []
         for batch in batches:
             if restore is not None:
-                reseed()
+                self._draws.reseed()
             made.append({k: detach_sums(v) for k, v in self._measure(self.model, batch).items()})
             if restore is not None:
                 restore()
@@ -170,21 +176,22 @@ class _Host(nn.Module):
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
     """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph.
 
-    Buffers of the state are copied for each batch.
+    Both are means over the draws of random numbers. Buffers of the state are copied for each batch.
     """
     host, keeper, to_model = _Loss(problem), BufferKeeper(problem), model_tensors(problem.model)
 
     def call(state: State, batch: Any) -> tuple[Tensor, float]:
-        reseed()
-        return sum_and_weight(_call_with(to_model(keeper.fresh(state)), host, batch))
+        made = []
+        for _ in problem.draws.each():
+            swapped = to_model(keeper.fresh(state))
+            problem.draws.reseed()
+            made.append(sum_and_weight(_call_with(swapped, host, batch)))
+        if len(made) == 1:
+            return made[0]
+        totals, weights = zip(*made, strict=True)
+        return torch.stack(totals).mean(0), sum(weights) / len(weights)
 
     return call
-
-
-def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
-    """Return (sum, weight) of a batch's result, the sum in float64 with its graph."""
-    total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
-    return torch.as_tensor(total).double(), float(weight)
 
 
 class _Loss(nn.Module):
@@ -219,14 +226,6 @@ class _Outputs(nn.Module):
         return self._outputs(self.model, batch)
 
 
-def detach_sums(given: Measured) -> Measured:
-    """Return sums in float64, without a graph."""
-    if isinstance(given, PerSample):
-        return PerSample(given.values.detach().double(), given.weights.detach().double())
-    total, weight = (x.detach().double() if isinstance(x, Tensor) else x for x in given)
-    return total, weight
-
-
 def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
     """Recompute the batch norms' running statistics in ``state``, in place, from ``batches``.
 
@@ -251,7 +250,9 @@ def recalibrate(problem: Problem, state: State, batches: Sequence[Any]) -> None:
             if buffer is not None:
                 state[own_names[id(buffer)]].fill_(start)
     with _learning(norms):
-        measure_batches(eager(problem, learned), "train, for batch norm,", batches, state)
+        call = eager(problem, learned)
+        for _ in problem.draws.each():
+            measure_batches(problem, call, batches, state, title="train, for batch norm,")
 
 
 @contextmanager

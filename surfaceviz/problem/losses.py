@@ -30,7 +30,7 @@ class PerSample(NamedTuple):
 Scalar = Tensor | float
 Measured: TypeAlias = PerSample | tuple[Scalar, Scalar]  # (sum of numerators, sum of weights)
 Measure: TypeAlias = Callable[[Any, Any], Measured]  # (outputs, targets) -> ...
-LossLike: TypeAlias = str | nn.Module | Callable[[Any, Any], Any]
+LossLike: TypeAlias = str | nn.Module | Callable[..., Any]
 
 # With more classes, float64 logits would double a language model's memory without need.
 _WIDEST_DOUBLE = 4096

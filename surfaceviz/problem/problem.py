@@ -13,7 +13,9 @@ from torch.nn.parameter import UninitializedParameter
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
+from surfaceviz.problem.forward.function_of_weights import NO_DATA, FunctionOfWeights
 from surfaceviz.problem.forward.module_state import ForwardPass
+from surfaceviz.problem.forward.random_draws import RandomDraws
 from surfaceviz.problem.losses import (
     LossLike,
     Measured,
@@ -59,7 +61,9 @@ class Problem:
         data: one source (the split is then called ``train``) or a mapping from split names to
             sources; a source is a pair of tensors or arrays, a map-style data set, or a re-iterable
             of batches (tuples with the targets last, dicts, or objects that hold tensors, such as graphs of PyTorch
-            Geometric, with targets in ``y`` or ``labels``), such as a `DataLoader`.
+            Geometric, with targets in ``y`` or ``labels``), such as a `DataLoader`. None for a function of the
+            weights: ``loss`` then takes the output of a model whose forward takes no inputs (without ``loss``, that is
+            the loss), or the model itself.
         loss: ``"cross_entropy"``, ``"mse"``, ``"next_token"``, a ``torch.nn`` loss, or a callable on
             (outputs, targets) giving the batch's mean or one value a sample.
         metrics: name -> callable of the same kind. Accuracy comes by itself for integer targets.
@@ -81,7 +85,7 @@ class Problem:
     def __init__(
         self,
         model: nn.Module,
-        data: Any,
+        data: Any = None,
         loss: LossLike | None = None,
         *,
         metrics: Mapping[str, Callable[[Any, Any], Any]] | None = None,
@@ -95,6 +99,12 @@ class Problem:
         lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
         if lazy:
             raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
+        if data is None:
+            if metrics or forward or measure:
+                raise ValueError(
+                    "without data, the loss is a function of the model; metrics, forward and measure need data"
+                )
+            data, loss, measure = NO_DATA, None, FunctionOfWeights.of(model, loss)
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)
@@ -119,6 +129,7 @@ class Problem:
         self._arguments = arguments if forward is None and measure is None else ForwardArguments()
         self._measure = measure
         self.forward_pass = ForwardPass()
+        self.draws = RandomDraws()
 
     @property
     def splits(self) -> list[str]:

@@ -31,7 +31,7 @@ class DirectionRecord:
     """The description of a direction; its tensors are not part of the record.
 
     Attributes:
-        kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``gradient difference``,
+        kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``gradient difference``, ``coordinate``,
             ``ascent`` or ``file``.
         sha256: fingerprint of the tensors, hexadecimal.
         rule: canonical tensor name -> how it was normalised, in words.

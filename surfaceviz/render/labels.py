@@ -43,8 +43,9 @@ def _words(direction: DirectionRecord, only: str) -> str:
         return "eigenvector" if value is None else f"eigenvector, $\\lambda$ = {value:.3g}"
     if direction.kind in ("gradient", "ascent"):
         return direction.kind
-    if direction.kind == "file":
-        return f"direction of {plain(direction.source or 'a file', _AXIS)}"
+    if direction.kind in ("coordinate", "file"):
+        start, most = ("change of", _LINE) if direction.kind == "coordinate" else ("direction of", _AXIS)
+        return f"{start} {plain(direction.source or f'a {direction.kind}', most)}"
     if direction.kind == "difference" and direction.source:
         return f"toward {plain(direction.source, _LINE)}"
     return (

@@ -103,6 +103,23 @@ class Objective:
         here = self.loss(theta)
         return single if abs(found - here) <= _CLOSE * max(1.0, abs(here)) else self
 
+    def other_draws(self, theta: Theta, dtype: torch.dtype) -> str:
+        """Return a line if random numbers of the model depend on the dtype and change the loss; '' if they do not.
+
+        Costs two passes where the model draws random numbers.
+        """
+        if dtype == self.dtype or not self.problem.draws.are_taken:
+            return ""
+        split = self.split.mapped(lambda tree: self.problem.cast(tree, dtype, self.device))
+        there, here = replace(self, split=split, dtype=dtype).loss(theta), self.loss(theta)
+        if abs(there - here) <= _CLOSE * max(1.0, abs(here)):
+            return ""
+        names = [str(each).removeprefix("torch.") for each in (self.dtype, dtype)]
+        return (
+            f"the model draws other random numbers in {names[0]} than in {names[1]}, the dtype of the slice: the loss "
+            f"is {here:.6g} here, {there:.6g} there. Compute the slice with --dtype {names[0]} for the same ones"
+        )
+
     def chunks(self, size: int) -> list[Objective]:
         """Return one objective for each ``size`` consecutive samples, or for each batch that the user gave."""
         split = self.split
@@ -117,6 +134,7 @@ class Objective:
 
     def outputs(self, theta: Theta) -> list[Tensor]:
         """Return the model's outputs on the first batch, as a list of tensors."""
+        self.problem.draws.reseed()
         with torch.no_grad():
             return leaves(outputs(self.problem)(self._state(theta), self._batches[0]))
 

@@ -31,6 +31,8 @@ _RUN_KEYS = {
     "made_from",
 }
 _RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
+# Attributes that files of earlier versions lack, and what they stand for there.
+_BEFORE = {"draws": 1, "noise_seed": 0}
 # Provenance by which values differ within rounding.
 _ROUNDING_KEYS = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
 
@@ -106,9 +108,8 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     """Return a note where two parts differ within rounding; refuse where they are of other slices."""
     a, b = like.provenance, part.provenance
     keys = sorted(k for k in (a.keys() | b.keys()) - _RUN_KEYS - _ROUNDING_KEYS if not _describes_the_run(k))
-    differing = [
-        f"{k} is {_short(b.get(k))} there, {_short(a.get(k))} in {first}" for k in keys if a.get(k) != b.get(k)
-    ]
+    both = [(k, *(x.get(k, _BEFORE.get(k)) for x in (a, b))) for k in keys]
+    differing = [f"{k} is {_short(there)} there, {_short(own)} in {first}" for k, own, there in both if own != there]
     if not differing and not _same(like.axes, part.axes, np.array_equal):
         differing = ["its axes are others"]
     if not differing and (like.values.keys() != part.values.keys() or like.stderr.keys() != part.stderr.keys()):
@@ -128,7 +129,7 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
 
 def _describes_the_run(key: str) -> bool:
     """Return whether an attribute follows from what is compared, or tells of a part's own check in float64."""
-    return key.endswith("_loss_level") or "float64_" in key
+    return key.endswith(("_loss_level", "_loss_noise")) or "float64_" in key
 
 
 def _directions_within_rounding(first: str, name: str) -> bool:

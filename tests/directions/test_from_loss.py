@@ -110,7 +110,10 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ({"along": "sideways"}, "along: expected one of hessian, extremes, gradient, ascent, labels, got 'sideways'"),
+        (
+            {"along": "sideways"},
+            "along: expected one of hessian, extremes, gradient, ascent, labels, or an entry of a parameter",
+        ),
         ({"along": "hessian", "orthogonal": True}, "got orthogonal; directions along the loss have no such option"),
         ({"along": "gradient", "radius": 0.1}, "got radius with along gradient, which has none"),
         ({"along": "hessian:3"}, "along: expected hessian, got hessian:3"),

@@ -100,7 +100,8 @@ def test_a_map_of_a_matrix_of_which_a_search_finds_all_eigenvalues(inputs: int) 
     y = (torch.randn(40, 2, generator=generator) > 0).double()
     model = nn.Linear(inputs, 2).double()
     problem = surfaceviz.Problem(model, (x, y), nn.BCEWithLogitsLoss())
-    surfaceviz.slice(problem, [(-1, 1, 3), (-1, 1, 3)], output="m.h5", workers=1, engine="eager")
+    axes = [(-1, 1, 3), (-1, 1, 3)]
+    surfaceviz.slice(problem, axes, normalise="none", output="m.h5", workers=1, engine="eager")
     found = surfaceviz.hessian_map("m.h5", (3, 3), problem=problem, workers=1)
     design = torch.cat([x, torch.ones(40, 1, dtype=torch.float64)], dim=1)
     with h5py.File("m.h5") as file:

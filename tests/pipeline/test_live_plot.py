@@ -171,9 +171,9 @@ def test_a_killed_run_has_coarse_points_all_over_the_plane() -> None:
         calls += 1
         if calls > 150:
             raise RuntimeError("stop")
-        return {"loss": (model(torch.ones(1, 1)).sum() ** 2, 1)}
+        return {"loss": (model(torch.ones(1, 2)).sum() ** 2, 1)}
 
-    problem = surfaceviz.Problem(torch.nn.Linear(1, 1), [torch.ones(1, 1)], measure=measure)
+    problem = surfaceviz.Problem(torch.nn.Linear(2, 1), [torch.ones(1, 2)], measure=measure)
     with pytest.raises(surfaceviz.SurfacevizError, match="stop"):
         surfaceviz.slice(problem, axes=["-1:1:17", "-1:1:17"], engine="eager", output="a.h5", workers=1)
     assert finished_level(store.read("a.h5")) >= 0

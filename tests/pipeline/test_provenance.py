@@ -32,6 +32,7 @@ def _directions(draw: random.Random) -> dict[str, Any]:
                 "orthogonal": orthogonal, "regenerate": not orthogonal and draw.random() < 0.5,
             },
             {**some, "along": along, **radius},
+            {"along": draw.sample(["p[0]", "fc.weight[0,-1]", "é[2, 3]"], draw.randint(1, 2))},
             {"toward": draw.sample(["b.pt:ema", "folder/c.safetensors"], draw.randint(1, 2))},
             {"directions": "d's file.h5"},
         ]
@@ -40,7 +41,8 @@ def _directions(draw: random.Random) -> dict[str, Any]:
 
 def _axes(draw: random.Random, directions: dict[str, Any]) -> list[str] | None:
     lead = len(directions.get("toward", ()))
-    count = lead or draw.randint(2 if directions.get("orthogonal") else 1, 2)
+    entries = directions.get("along") if isinstance(directions.get("along"), list) else []
+    count = lead or len(entries or ()) or draw.randint(2 if directions.get("orthogonal") else 1, 2)
     kinds = [f"{draw.uniform(-2, 0)!r}:{draw.uniform(0.1, 3)!r}:{draw.randint(2, 99)}"] + ([] if lead else ["auto:31"])
     return None if draw.random() < 0.3 else [draw.choice(kinds) for _ in range(count)]
 
@@ -56,6 +58,8 @@ def _request(draw: random.Random) -> Request:
         data=draw.choice([None, "data"]),
         splits=draw.sample(["train", "test"], draw.randint(0, 2)),
         samples=draw.choice([None, 7, *few]),
+        draws=draw.choice([1, 8]),
+        noise_seed=draw.choice([0, 2**32 - 1]),
         bn=draw.choice(BN_MODES),
         dtype=draw.choice([None, *DTYPES]),
         device=draw.choice(["auto", "cpu", "cuda:0,cuda:1"]),

@@ -15,6 +15,19 @@ Split = Annotated[
 Samples = Annotated[
     int | None, typer.Option(help="Size of a seeded subset [default: all samples].", rich_help_panel=DATA)
 ]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Number of draws of a problem's random numbers, over which the loss is averaged [default: 1; of a slice, "
+        "its own].",
+        rich_help_panel=DATA,
+    ),
+]
+NoiseSeed = Annotated[
+    int | None,
+    typer.Option(help="Seed of a problem's random numbers [default: 0; of a slice, its own].", rich_help_panel=DATA),
+]
 SliceProblem = Annotated[
     str | None,
     typer.Option(help="Problem of a slice whose file does not name it.", rich_help_panel=DATA),

@@ -27,7 +27,9 @@ Normalise = Annotated[
 Ignore = Annotated[
     Literal["biasbn", "none"],
     typer.Option(
-        help="Parameters that random directions leave fixed; biasbn: biases and the gains of normalisation layers.",
+        help="Parameters that random directions leave fixed; biasbn: biases and the gains of normalisation layers; "
+        "none: no parameter, but these move along themselves (d := w, as in the reference code), or as noise with "
+        "--normalise none.",
         rich_help_panel=DIRECTIONS,
     ),
 ]
@@ -60,10 +62,11 @@ Toward = Annotated[
     ),
 ]
 Along = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="KIND",
-        help=f"Unit directions that the loss determines: {_ALONG}; where there is one, the second is random.",
+        metavar="KIND|NAME[I]",
+        help=f"Unit directions that the loss determines: {_ALONG}; where there is one, the second is random. Or an "
+        "entry of a parameter, such as 'fc.weight[0,1]', once or twice.",
         rich_help_panel=DIRECTIONS,
     ),
 ]
@@ -131,6 +134,14 @@ Samples = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Draws = Annotated[
+    int,
+    typer.Option(
+        metavar="K", help="Number of draws of random numbers that the model takes, over which values are averaged.",
+        rich_help_panel=DATA,
+    ),
+]  # fmt: skip
+NoiseSeed = Annotated[int, typer.Option(help="Seed of the random numbers that the model draws.", rich_help_panel=DATA)]
 Bn = Annotated[
     Literal["fixed", "recalibrate"],
     typer.Option(help="Running statistics of batch norms: kept, or recomputed at each point.", rich_help_panel=DATA),

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.curvature.products.hvp import BatchGraph, graph_builder, summed_gradient
-from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight
+from surfaceviz.problem.functional import State, loss_sums, outputs
 from surfaceviz.problem.problem import Problem
 
 Tensors = Sequence[Tensor]
@@ -89,6 +90,7 @@ class LossFunction:
 
     def outputs(self, step: Tensors | None = None) -> Tensor:
         """Return the model's outputs at the point plus a step, without a graph."""
+        self.problem.draws.reseed()
         with torch.enable_grad():
             found: Tensor = outputs(self.problem)(self.state(step), self.batch)
         return found.detach()

@@ -17,7 +17,8 @@ _ROUNDINGS = 1e3  # units in the last place that a difference may be off by; our
 def gauss_newton_product(loss: LossFunction, _function: CheckedFunction, v: Tensors, step: float) -> Comparison:
     """Return whether v'Gv agrees with t'(d2l/df2) t, the tangent t = J v by differences of outputs f.
 
-    The loss's second derivative times t is a difference of its gradients by the outputs.
+    The loss's second derivative times t is a difference of its gradients by the outputs. Both are means over the draws
+    of random numbers.
 
     Args:
         loss: the loss on a few samples.
@@ -25,15 +26,20 @@ def gauss_newton_product(loss: LossFunction, _function: CheckedFunction, v: Tens
         step: relative to v, without kinks.
     """
     claimed = math.fsum(float((a * b).sum()) for a, b in zip(v, loss.product(v), strict=True))
+    draws = loss.problem.draws
     here = loss.outputs()
     eps = torch.finfo(here.dtype).eps
 
-    def difference(h: float) -> Parts:
+    def curvature(h: float) -> torch.Tensor:
         with eager_attention():
+            centre = loss.outputs()
             ends = [loss.outputs([sign * h * part for part in v]) for sign in (1, -1)]
         tangent = (ends[0] - ends[1]) / (2 * h)
-        slopes = [loss.output_gradient(here + sign * h * tangent) for sign in (1, -1)]
-        return [(tangent * (slopes[0] - slopes[1]) / (2 * h)).sum().double()]
+        slopes = [loss.output_gradient(centre + sign * h * tangent) for sign in (1, -1)]
+        return (tangent * (slopes[0] - slopes[1]) / (2 * h)).sum().double()
+
+    def difference(h: float) -> Parts:
+        return [torch.stack([curvature(h) for _ in draws.each()]).mean()]
 
     def bounds(found: Parts, h: float) -> list[float]:
         slope = loss.output_gradient(here)

@@ -21,8 +21,9 @@ from surfaceviz.curvature.derivative_check.compare import compare
 from surfaceviz.curvature.derivative_check.functions import LossFunction, TensorFunction
 from surfaceviz.curvature.products.hvp import graph_nodes
 from surfaceviz.errors import is_out_of_memory
+from surfaceviz.problem.estimates import sum_and_weight
 from surfaceviz.problem.forward.model_tensors import tensor_places
-from surfaceviz.problem.functional import loss_sums, sum_and_weight
+from surfaceviz.problem.functional import loss_sums
 from surfaceviz.pytree import leaves, map_tensors
 
 _MOST_CALLS = 400  # operators and modules that are checked; ours

@@ -19,8 +19,9 @@ from surfaceviz.errors import (
     is_out_of_memory,
     user_code_location,
 )
+from surfaceviz.problem.estimates import sum_and_weight
 from surfaceviz.problem.forward.forward_writes import BufferKeeper
-from surfaceviz.problem.functional import State, loss_sums, outputs, sum_and_weight
+from surfaceviz.problem.functional import State, loss_sums, outputs
 from surfaceviz.problem.problem import Problem
 
 OPERATORS = ("hessian", "ggn")
@@ -94,8 +95,11 @@ def graph_builder(problem: Problem, operator: str) -> GraphBuilder:
             torch.autograd.graph.disable_saved_tensors_hooks(_NO_CHECKPOINTS) if counter is None else counter.hooks()
         )
         with torch.enable_grad(), _translate_errors(), twice_differentiable(), saving:
-            graph: BatchGraph = graph_class(problem, swapped, leaves, batch)
-        return graph
+            if operator == "hessian":  # of the mean loss over draws
+                graph: BatchGraph = graph_class(problem, swapped, leaves, batch)
+                return graph
+            graphs = [graph_class(problem, swapped, leaves, batch) for _ in problem.draws.each()]
+        return graphs[0] if len(graphs) == 1 else _MeanGraph(graphs)
 
     return build
 
@@ -135,7 +139,9 @@ class _GaussNewtonGraph:
 
     def __init__(self, problem: Problem, state: State, leaves: Sequence[Tensor], batch: Any) -> None:
         self._leaves = leaves
-        self._outputs = outputs(problem)(BufferKeeper(problem).fresh(state), batch)
+        fresh = BufferKeeper(problem).fresh(state)
+        problem.draws.reseed()
+        self._outputs = outputs(problem)(fresh, batch)
         if not isinstance(self._outputs, Tensor):
             raise ProblemError(f"operator ggn: the model gives {type(self._outputs).__name__}, expected one tensor")
         self._output_leaf = self._outputs.detach().requires_grad_()
@@ -156,6 +162,23 @@ class _GaussNewtonGraph:
             return [torch.zeros_like(leaf) for leaf in self._leaves]
         (curved,) = _backward([self._output_gradient], [self._output_leaf], [tangent])
         return _backward([self._outputs], self._leaves, [curved])
+
+
+class _MeanGraph:
+    """The mean of graphs, one for each draw of random numbers."""
+
+    def __init__(self, graphs: Sequence[BatchGraph]) -> None:
+        self._graphs = graphs
+        self.loss, self.weight = (sum(x) / len(graphs) for x in ([g.loss for g in graphs], [g.weight for g in graphs]))
+        self.gradient = _mean([graph.gradient for graph in graphs])
+
+    def product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Return the mean matrix times a vector."""
+        return _mean([graph.product(vector) for graph in self._graphs])
+
+
+def _mean(found: Sequence[list[Tensor]]) -> list[Tensor]:
+    return [torch.stack(parts).mean(0) for parts in zip(*found, strict=True)]
 
 
 def _gradients(total: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:

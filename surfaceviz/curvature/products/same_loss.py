@@ -10,7 +10,8 @@ import torch
 
 from surfaceviz.curvature.products.double_backward import twice_differentiable
 from surfaceviz.errors import ProblemError
-from surfaceviz.problem.functional import State, eager, loss_sums, measure_batches, sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight
+from surfaceviz.problem.functional import State, eager, loss_sums, measure_batches
 from surfaceviz.problem.losses import PerSample
 from surfaceviz.problem.problem import Problem
 
@@ -64,7 +65,9 @@ def _agree(a: float, b: float, tolerance: float) -> bool:
 
 def _slice_loss(problem: Problem, state: State, batches: Sequence[Any]) -> tuple[float, float]:
     """Return the mean loss by the eager engine, and the size of its terms, which bounds its rounding error."""
-    parts = measure_batches(eager(problem), "beside its derivatives", batches, state)["loss"]
+    call, parts = eager(problem), []
+    for _ in problem.draws.each():
+        parts += measure_batches(problem, call, batches, state, title="beside its derivatives")["loss"]
     sums = [sum_and_weight(part) for part in parts]
     weight = sum(w for _, w in sums) or 1.0
     loss = sum(float(total) for total, _ in sums) / weight

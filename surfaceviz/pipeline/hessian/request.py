@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surfaceviz.options import AUTO
+from surfaceviz.options import AUTO, check_noise_seed
 
 if TYPE_CHECKING:
     from surfaceviz.curvature import SpectrumSpec
@@ -33,6 +33,8 @@ class HessianRequest:
         data: folder of a catalogue problem's data.
         split: the split whose loss is differentiated; by default the first.
         samples: size of a seeded subset.
+        draws: number of draws of a problem's random numbers; None for 1, or those of the slice.
+        noise_seed: seed of the first of them; None for 0, or that of the slice.
         device: a torch device name; ``auto`` takes a GPU if there is one.
         dtype: float64 or float32; by default float64 for a float64 model, else float32.
         batch_size: samples in a batch; None for a measured choice.
@@ -54,6 +56,8 @@ class HessianRequest:
     data: str | None = None
     split: str | None = None
     samples: int | None = None
+    draws: int | None = None
+    noise_seed: int | None = None
     device: str = AUTO
     dtype: str | None = None
     batch_size: int | None = None
@@ -90,6 +94,8 @@ class HessianRequest:
         data: str | None = None,
         split: str | None = None,
         samples: int | None = None,
+        draws: int | None = None,
+        noise_seed: int | None = None,
         device: str = AUTO,
         dtype: str | None = None,
         batch_size: int | None = None,
@@ -123,6 +129,8 @@ class HessianRequest:
             data=data,
             split=split,
             samples=samples,
+            draws=draws,
+            noise_seed=noise_seed,
             device=device,
             dtype=dtype,
             batch_size=batch_size,
@@ -137,7 +145,7 @@ class HessianRequest:
         """Check the options before anything is built."""
         if self.dtype not in (None, "float64", "float32"):
             raise ValueError(f"dtype: expected float64 or float32, got {self.dtype!r}")
-        for name in ("samples", "batch_size", "memory"):
+        for name in ("samples", "draws", "batch_size", "memory"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name.removesuffix('_size')} must be at least 1, got {value}")
@@ -145,12 +153,15 @@ class HessianRequest:
             raise ValueError(f"learning rate: expected a positive number, got {self.learning_rate:g}")
         if any(count < 1 for count in self.grid):
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
+        check_noise_seed(self.noise_seed or 0)
         self._check_target()
 
     def _check_target(self) -> None:
         """Refuse options that belong to the other kind of target: a slice's file, or a problem."""
         if self.file is None and (self.at or self.grid):
             raise ValueError("points and maps lie on a slice; give its file instead of the problem")
+        if self.file is not None and not (self.draws is None and self.noise_seed is None):
+            raise ValueError(f"{self.file} names the random numbers of its slice; leave out draws and noise_seed")
         if self.file is not None and (self.weights or self.output or self.learning_rate):
             raise ValueError(
                 f"{self.file} holds a slice with its own weights and gets the results; leave out weights, output and lr"

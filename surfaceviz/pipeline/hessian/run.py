@@ -133,7 +133,7 @@ def _compute_spectra(
     """Compute the spectra of the missing points and store each."""
     if not missing:
         return
-    for line in write_lines(targets.problem):
+    for line in filter(None, [*write_lines(targets.problem), targets.problem.draws.caveat]):
         ranks.reporter.warn(line)
     if coupling_norms(targets.problem.model) and request.batch_size is None:
         ranks.reporter.warn(
@@ -290,6 +290,6 @@ def _training_provenance(
     provenance: dict[str, str | int | float] = {
         "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command, "problem": targets.name, "data_sha256": targets.identity["data"],
-        "split": targets.split.name,
+        "split": targets.split.name, "draws": request.draws or 1, "noise_seed": request.noise_seed or 0,
     }  # fmt: skip
     return provenance | ({} if request.learning_rate is None else {"learning_rate": request.learning_rate})

@@ -61,7 +61,7 @@ def compute_spectra(
             groups = random_groups(len(given) or targets.split.count, single=bool(given))
             site = replace(site, kinks=kinks, groups=groups)
             record, _ = spectrum(operator, site, replace(wanted, memory=memory.vectors), say=reporter.say)
-            refuse_other_value(targets.points[number].stored, record.loss)
+            refuse_other_value(targets.points[number].stored, record.loss, drawn_in=targets.drawn_in)
             for note in record.notes[len(site.fields.get("notes", ())) :]:
                 reporter.warn(note)
             yield record

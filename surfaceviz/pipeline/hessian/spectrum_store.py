@@ -24,6 +24,10 @@ _KEYS = (
 )  # fmt: skip
 
 
+# Attributes that files of earlier versions lack, and what they stand for there.
+_BEFORE = {"draws": 1, "noise_seed": 0}
+
+
 class SpectrumStore(Protocol):
     """Spectra that are saved to a file one by one."""
 
@@ -101,10 +105,11 @@ class TrainingSpectrumStore:
 
 
 def _refuse_other_run(path: Path, stored: Curvature, provenance: Mapping[str, str | int | float]) -> None:
-    for name in ("problem", "data_sha256"):
-        if stored.provenance.get(name) != provenance[name]:
+    for name in ("problem", "data_sha256", "draws", "noise_seed"):
+        before = stored.provenance.get(name, _BEFORE.get(name))
+        if before != provenance.get(name, _BEFORE.get(name)):
             raise StoreError(
-                f"{path} holds the curvature of another run ({name} is {str(stored.provenance.get(name))[:24]} there, "
+                f"{path} holds the curvature of another run ({name} is {str(before)[:24]} there, "
                 f"{str(provenance[name])[:24]} here) and is kept; give another -o, or --overwrite"
             )
 

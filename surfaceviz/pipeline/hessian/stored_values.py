@@ -40,8 +40,13 @@ def stored_value(surface: Slice, split: str, place: Sequence[float]) -> StoredVa
     )
 
 
-def refuse_other_value(stored: StoredValue | None, loss: float) -> None:
+def refuse_other_value(stored: StoredValue | None, loss: float, *, drawn_in: str | None = None) -> None:
     """Raise if the loss of a spectrum is not that of the slice at the same point.
+
+    Args:
+        stored: the loss of the slice; None if there is none.
+        loss: that of the spectrum.
+        drawn_in: dtype of the spectrum, on which random numbers of the model depend; None if it draws none.
 
     Raises:
         StoreError: they differ beyond the rounding of the slice's dtype.
@@ -50,8 +55,14 @@ def refuse_other_value(stored: StoredValue | None, loss: float) -> None:
         return
     if abs(stored.loss - loss) <= _ROUNDING.get(stored.dtype, 1e-3) * max(abs(stored.loss), abs(loss), 1e-2):
         return
+    reason = "compute the slice again (the model, or this program, has changed since)"
+    if drawn_in not in (None, stored.dtype):
+        reason = (
+            f"the model draws other random numbers in {drawn_in} than in {stored.dtype}: compute both in one dtype, "
+            "float32 or float64"
+        )
     where = ", ".join(f"{x:g}" for x in stored.place)
     raise StoreError(
         f"at ({where}) the slice has the loss {stored.loss:.9g} in {stored.dtype}, its Hessian would belong to a loss "
-        f"of {loss:.9g}; compute the slice again (the model, or this program, has changed since)"
+        f"of {loss:.9g}; {reason}"
     )

@@ -74,6 +74,11 @@ class HessianTargets:
     all_parameters: bool
     identity: Mapping[str, str]
 
+    @property
+    def drawn_in(self) -> str | None:
+        """The dtype in which the model draws random numbers; None if it draws none."""
+        return str(self.dtype).removeprefix("torch.") if self.problem.draws.are_taken else None
+
     def state(self, number: int) -> State:
         """Return the weights and buffers of a point by the model's own names."""
         return {self.own_names[name]: tensor for name, tensor in self.points[number].make().items()}
@@ -172,7 +177,10 @@ def checkpoint_targets(request: HessianRequest, say: Say, local: int) -> Hessian
         return read_theta(problem, weights, dtype, say)
 
     first = theta(request.weights[0] if request.weights else None)
-    (split,) = load_splits(problem, [request.split or problem.splits[0]], first, say)
+    (split,) = load_splits(
+        problem, [request.split or problem.splits[0]], first, say, draws=request.draws or 1,
+        noise_seed=request.noise_seed or 0, batch_size=request.batch_size,
+    )  # fmt: skip
     filters = filters_of(problem.model, problem.rules, first, problem.forward_pass.padding_rows)
     layout = parameter_layout(first, filters, _trainable(problem, filters), request.spectrum.parameters)
     points, steps = [], steps_of(request.weights)
@@ -205,7 +213,7 @@ def _targets(
 ) -> HessianTargets:
     """Return the targets with the samples on the device and the fingerprints."""
     problem, perturb = context.problem, context.perturb
-    samples = split if request.samples is None else split.subset(request.samples)
+    samples = (split if request.samples is None else split.subset(request.samples)).as_given()
     on_device = samples.mapped(lambda tree: problem.cast(tree, evaluate.DTYPES[perturb.dtype], perturb.device))
     weights = [fingerprint(perturb.cast_theta), *(str(point.fields.get("weights_sha256", "")) for point in points)]
     return HessianTargets(
@@ -248,8 +256,7 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
         if stored_request.dtype == "float64"
         else "float32",  # the request's dtype would give another fingerprint
         device=request.device,
-        engine=None,
-        batch_size=None,
+        engine=None,  # the batch size is kept, on which random numbers depend
         group=None,
     )
 

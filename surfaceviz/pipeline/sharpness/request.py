@@ -44,6 +44,8 @@ class SharpnessRequest:
         problem: str | Problem | None = None,
         split: str | None = None,
         samples: int | None = None,
+        draws: int | None = None,
+        noise_seed: int | None = None,
         data: str | None = None,
         batch_size: int | None = None,
         memory: int | str | None = None,
@@ -66,7 +68,8 @@ class SharpnessRequest:
         if weights and len(targets) > 1:
             raise ValueError(f"weights belong to one problem, but {len(targets)} targets are given")
         common = {
-            "weights": weights, "problem": problem, "split": split, "samples": samples, "data": data,
+            "weights": weights, "problem": problem, "split": split, "samples": samples, "data": data, "draws": draws,
+            "noise_seed": noise_seed,
             "batch_size": batch_size, "memory": memory, "device": device,
         }  # fmt: skip
         # A slice is built in its own dtype, to be compared with its file; measures are then computed in float64.

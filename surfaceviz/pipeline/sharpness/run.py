@@ -89,6 +89,8 @@ def _at(
     )  # fmt: skip
     weights = targets.points[number].make()
     theta = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    if line := objective.other_draws(theta, targets.dtype):
+        reporter.warn(f"{label.name}: {line}")
     spec = SharpnessSpec(
         seed=request.seed, vectors=memory.vectors, starts=request.starts, iterations=request.iterations
     )
@@ -97,7 +99,7 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
-    yield from write_lines(targets.problem)
+    yield from filter(None, [*write_lines(targets.problem), targets.problem.draws.caveat])
     if kinks := kinks_at(targets, number):
         yield kink_note(kinks)
     if norms := coupling_norms(targets.problem.model):

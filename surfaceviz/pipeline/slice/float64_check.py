@@ -63,6 +63,8 @@ def check_precision(plan: Plan, levels: Mapping[str, float], seconds: float) -> 
     """
     if plan.dtype == "float64":
         return PrecisionCheck({})
+    if plan.problem.draws.are_taken:  # torch draws other numbers in float64
+        return PrecisionCheck({"float64_check": "not checked in float64: the model draws random numbers, by dtype"})
     if not plan.request.directions.held:
         return PrecisionCheck({"float64_check": "not checked in float64: --regenerate keeps memory small"})
     if (needed := _bytes(plan)) > _SHARE_OF_MEMORY * available_memory():
@@ -202,7 +204,7 @@ def precision_contexts(
 
     ``perturbers`` are those of earlier contexts, so that one set of weights in float64 is enough.
     """
-    bound = any(split.given for split in plan.splits) or bool(coupling_norms(plan.problem.model))
+    bound = any(split.is_bound for split in plan.splits) or bool(coupling_norms(plan.problem.model))
     own = plan.splits if bound or samples is None else [split.subset(samples) for split in plan.splits]
     usual, wide = perturbers or _perturbers(plan)
 

@@ -20,10 +20,11 @@ _CONTENTS = {
 
 @dataclass(frozen=True, slots=True)
 class RequestMessage:
-    """The request of rank 0, and its dtype, which may come from the file that it resumes."""
+    """The request of rank 0, and its dtype and batch size, which may come from the file that it resumes."""
 
     request: Request
     dtype: str
+    batch_size: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

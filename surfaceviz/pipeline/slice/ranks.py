@@ -40,7 +40,8 @@ def run_slice(
         plan = make_plan(request, ranks.reporter.say, place=ranks.local_rank)
         if ranks.root is not None and plan.device.type == "cpu" and cores() > 2 * ranks.on_node:
             ranks.reporter.say(f"{ranks.on_node} ranks of one thread each on {cores()} cores; start more ranks")
-        ranks.tell(RequestMessage(replace(request, problem=""), plan.dtype))  # a problem's live objects cannot be sent
+        own = replace(request, problem="")  # a problem's live objects cannot be sent
+        ranks.tell(RequestMessage(own, plan.dtype, plan.request.batch_size))
         return run(plan, ranks, command=command)
 
     return run_collective(lead, lambda worker, job: _follow(worker, job, request), workers=workers, reporter=reporter)
@@ -51,7 +52,9 @@ def _follow(worker: MpiWorker, job: MpiJob, request: Request) -> None:
     problem = request.problem if isinstance(request.problem, Problem) else resolve(request.problem, request.data)
     message: RequestMessage = worker.receive()
     _refuse_other_call(request, message.request)
-    own = replace(request, problem=problem, dtype=message.dtype, destination=Destination())
+    own = replace(
+        request, problem=problem, dtype=message.dtype, batch_size=message.batch_size, destination=Destination()
+    )
     plan = make_plan(own, lambda _line: None, place=job.local_rank)
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         worker.report(fingerprint_of(plan, reference_centre(plan)))

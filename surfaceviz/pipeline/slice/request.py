@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surfaceviz.directions.axes import Axis, parse_axis
 from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
-from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, one_of
+from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, check_noise_seed, one_of
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ class Request:
         axes: None for the default ones of the directions.
         weights: ``FILE[:KEY]``; None for the problem's own.
         data: folder of a catalogue problem's data.
-        directions: one of the four kinds.
+        directions: one of the five kinds.
         coverage: which points are evaluated.
         splits: names of splits; all if empty.
         samples: size of a seeded subset of each split, or ``auto`` for as few as the tolerance permits.
         subset: the number that ``auto`` chose, once it is known.
+        draws: number of draws of the model's random numbers, over which values are averaged.
+        noise_seed: seed of the first of them.
         bn: batch norms with ``fixed`` statistics, or ``recalibrate`` at each point.
         dtype: None for the model's usual dtype; ``auto`` for the fastest one that is accurate enough.
         device: a torch device name, several ones separated by commas, or ``auto``.
@@ -69,6 +71,8 @@ class Request:
     splits: tuple[str, ...] = ()
     samples: int | str | None = None
     subset: int | None = None
+    draws: int = 1
+    noise_seed: int = 0
     bn: str = "fixed"
     dtype: str | None = None
     device: str = AUTO
@@ -93,12 +97,14 @@ class Request:
         only: Names | None = None,
         freeze: Names | None = None,
         toward: Names | None = None,
-        along: str | None = None,
+        along: Names | None = None,
         radius: float = RADIUS,
         directions: str | Path | None = None,
         regenerate: bool = False,
         splits: Names | None = None,
         samples: int | str | None = None,
+        draws: int = 1,
+        noise_seed: int = 0,
         bn: str = "fixed",
         dtype: str | None = None,
         device: str = AUTO,
@@ -118,7 +124,7 @@ class Request:
             ValueError: an option is invalid, or two options contradict each other.
         """
         spec = parse_directions(
-            toward=_names(toward), along=along, directions=None if directions is None else str(directions),
+            toward=_names(toward), along=_names(along), directions=None if directions is None else str(directions),
             seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal, only=_names(only),
             freeze=_names(freeze), radius=radius, regenerate=regenerate,
         )  # fmt: skip
@@ -131,6 +137,8 @@ class Request:
             coverage=Coverage(tolerance=tol, shard=None if shard is None else Shard.parse(shard), level=level),
             splits=_names(splits),
             samples=_samples(samples),
+            draws=draws,
+            noise_seed=noise_seed,
             bn=bn,
             dtype=dtype,
             device=device,
@@ -148,9 +156,10 @@ class Request:
         one_of("bn", self.bn, BN_MODES)
         if self.axes is not None and len(self.axes) not in (1, 2):
             raise ValueError(f"a slice has 1 or 2 axes, got {len(self.axes)}")
-        for name, value in (("samples", self.limit), ("batch", self.batch_size)):
+        for name, value in (("samples", self.limit), ("batch", self.batch_size), ("draws", self.draws)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        check_noise_seed(self.noise_seed)
         self.directions.check_axes(self.axes)
         self._check_auto()
         to = self.destination

@@ -27,6 +27,7 @@ from surfaceviz.pipeline.slice.float64_check import kept_check, report_precision
 from surfaceviz.pipeline.slice.handshake import ChosenSettings, fingerprint_of
 from surfaceviz.pipeline.slice.levels import level_attributes, loss_levels
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_path
+from surfaceviz.pipeline.slice.noise import kept_noise, measure_noise, noise_lines
 from surfaceviz.pipeline.slice.planning.autotune import choose_settings
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import compare_centres, provenance, refuse_other_run
@@ -116,11 +117,13 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
                 return _already_complete(plan, before, ranks.reporter)
         notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre)
         notes |= level_attributes(levels) | kept_check(before)
+        notes |= measure_noise(plan, centre) if before is None else kept_noise(before)
         slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
         expected = points.seconds * plan.request.coverage.expected_points(len(own_points(plan))) / _processes(ranks)
         check = partial(report_precision, plan, slice_run.buffer, levels, seconds=expected, reporter=ranks.reporter)
         fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter), check)
-    for line in diagnostics.slice_warnings(plan, slice_run.buffer.surface()):
+    surface = slice_run.buffer.surface()
+    for line in [*diagnostics.slice_warnings(plan, surface), *noise_lines(plan, surface)]:
         ranks.reporter.warn(line)
     return SliceResult(
         surface=slice_run.buffer.surface(), path=plan.output, fresh=fresh, seconds=time.monotonic() - started,

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfaceviz.problem.forward.module_state import reseed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 
@@ -79,7 +78,7 @@ class BufferKeeper:
         """Return the results of a call for each batch, all from the same buffers."""
         restore, made = self.restoring(state), []
         for batch in batches:
-            reseed()
+            self._problem.draws.reseed()
             made.append(call(state, batch))
             restore()
         return made

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from surfaceviz.problem.forward.random_draws import is_generator, restore_state, same_state, state_of
+
 _REGISTERS = ("_parameters", "_buffers")
 _SWAPPED = (*_REGISTERS, "_flat_weights", "training", "momentum")  # which differ while weights are swapped in
 _CONTAINERS: tuple[type, ...] = (dict, OrderedDict, list, set, deque)
@@ -41,8 +43,8 @@ class ModuleState:
         ]
         tensors = {id(t): t for t in self._plain() if isinstance(t, Tensor) and id(t) not in registered}
         self._tensors = [(t, t._version, t.detach().clone()) for t in tensors.values()]  # noqa: SLF001
-        generators = [value for value in self._plain() if isinstance(value, torch.Generator)]
-        self._generators = [(generator, generator.get_state()) for generator in generators]
+        generators = {id(value): value for value in self._plain() if is_generator(value)}
+        self._generators = [(generator, state_of(generator)) for generator in generators.values()]
 
     def _plain(self) -> Iterator[Any]:
         for attributes in self._attributes:
@@ -81,7 +83,11 @@ class ModuleState:
             if tensor._version != version or not torch.equal(tensor, before):  # noqa: SLF001
                 tensor.data.copy_(before)
         for generator, state in self._generators:
-            generator.set_state(state)
+            restore_state(generator, state)
+
+    def used_generators(self) -> list[Any]:
+        """Return the random generators that have another state now."""
+        return [generator for generator, state in self._generators if not same_state(state_of(generator), state)]
 
     def changed(self) -> list[str]:
         """Return the names of the attributes that differ, such as ``Encoder.step``."""
@@ -151,13 +157,6 @@ def kept_random_states(devices: Any) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(legacy)  # noqa: NPY002
-
-
-def reseed() -> None:
-    """Reset torch's random seeds; `torch.manual_seed` would record a traceback for a GPU that is never used."""
-    torch.default_generator.manual_seed(0)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(0)
 
 
 def switch_to_eval(model: nn.Module) -> None:

@@ -135,6 +135,8 @@ def _subset_obstacle(plan: Plan) -> str:
     """Return the reason why a subset of the samples can't be used; empty if it can."""
     if any(split.given for split in plan.splits):
         return "the batches are given and are not divided"
+    if plan.problem.draws.are_taken:
+        return "the random numbers that the model draws depend on the batches"
     if coupling_norms(plan.problem.model):
         return "batch norms without running statistics couple the samples of a batch"
     if plan.request.coverage.expected_points(plan.points) <= 2 * _SUBSET_POINTS:
@@ -182,6 +184,10 @@ def _with_dtype(plan: Plan, levels: Mapping[str, float], notes: Notes, reporter:
     Errors are against float64, which is taken where the model's own dtype is not good enough.
     """
     usual = plan.usual_dtype
+    if plan.problem.draws.are_taken:
+        notes["dtype_reason"] = f"{usual}: the model draws other random numbers in another dtype"
+        reporter.say(f"dtype: {notes['dtype_reason']}")
+        return replace(plan, dtype=usual)
     places = [*_sample_points(plan, _DTYPE_POINTS), (0.0,) * len(plan.axes)]
     try:
         contexts = precision_contexts(replace(plan, dtype=usual))

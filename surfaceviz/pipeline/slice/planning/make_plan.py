@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ def make_plan(request: Request, say: Say, *, place: int = 0, kept: Path | None =
     requested = None if request.dtype == AUTO and before else request.dtype
     dtype = requested or str(before.get("dtype", usual))
     theta = read_theta(problem, request.weights, _moving_dtype(request, usual, dtype), say)
-    splits = load_splits(problem, request.splits or problem.splits, theta, say, samples=request.limit)
+    splits = load_splits(
+        problem, request.splits or problem.splits, theta, say, samples=request.limit, draws=request.draws,
+        noise_seed=request.noise_seed, batch_size=request.batch_size or int(before.get("batch_size", 0)),
+    )  # fmt: skip
+    if fixed_size := max(split.batch for split in splits):
+        request = replace(request, batch_size=fixed_size)
     filters = filters_of(problem.model, problem.rules, theta, problem.forward_pass.padding_rows)
     minimum = Minimum(
         problem=problem, theta=theta, filters=filters, split=splits[0], dtype=usual, device=device,
@@ -147,4 +153,4 @@ def _calibration(request: Request, problem: Problem, splits: Sequence[DataSplit]
         raise ProblemError("bn recalibrate: the model has no batch norm with running statistics; leave out bn")
     name = "train" if "train" in problem.splits else problem.splits[0]
     loaded = next((split for split in splits if split.name == name), None)
-    return loaded or problem.load(name, samples=request.limit)
+    return replace(loaded, batch=0) if loaded else problem.load(name, samples=request.limit)

@@ -20,7 +20,7 @@ from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, wit
 from surfaceviz.reporting import Reporter
 
 # Attributes that files of earlier versions lack, and what they stand for there.
-_BEFORE: Attributes = {"level": "none"}
+_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0}
 
 
 def refuse_other_run(plan: Plan, before: Slice) -> None:
@@ -98,7 +98,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
     if before is not None:
         kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level", "samples_reason"]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
-    if (cosine := plan.made.cosine(list(plan.minimum.filters))) is not None:
-        made["cosine"] = cosine
+    if plan.made.cosine is not None:
+        made["cosine"] = plan.made.cosine
     made.setdefault("engine_asked", plan.request.engine or "auto")
     return made | plan.identity | ({"rounding": rounding} if rounding else {})
