@@ -13,6 +13,8 @@ from torch.nn.parameter import UninitializedParameter
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
+from surfaceviz.problem.checks.class_targets import classes_second, targets_are_classes
+from surfaceviz.problem.checks.input_hints import input_hint
 from surfaceviz.problem.forward.module_state import ForwardPass
 from surfaceviz.problem.losses import (
     LossLike,
@@ -23,7 +25,6 @@ from surfaceviz.problem.losses import (
     known_loss,
     loss_measure,
     metric_measure,
-    targets_are_classes,
 )
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import leaves, map_tensors, move_objects
@@ -91,7 +92,9 @@ class Problem:
         name: str = "",
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"a model is a torch.nn.Module object, not {_described(model)}; the order is Problem(model, data, loss)"
+            )
         lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
         if lazy:
             raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
@@ -158,9 +161,9 @@ class Problem:
         """Return the model's outputs, or their ``logits`` if they have such an entry."""
         return logits_of(self._forward(model, batch if self._takes_labels else parts_of(batch)[0]))
 
-    def hint(self, batch: Any) -> str:
+    def hint(self, batch: Any, error: BaseException) -> str:
         """Return a line that may help where the model raised for a batch, or an empty string."""
-        return self._arguments.hint(batch)
+        return self._arguments.hint(batch) or input_hint(batch, error)
 
     def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
         """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.
@@ -261,9 +264,14 @@ class Problem:
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
-        if targets_are_classes(outputs, targets):
-            measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
+        logits = classes_second(outputs, targets) if self._guess == "class" else outputs
+        if targets_are_classes(logits, targets):
+            measured["accuracy"] = accuracy(logits, targets, ignore_index=self._ignore_index)
         return {**measured, **{key: metric(outputs, targets) for key, metric in self._metrics.items()}}
+
+
+def _described(model: Any) -> str:
+    return f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
 
 
 def _refuse_ambiguous(splits: Iterable[str]) -> None:
