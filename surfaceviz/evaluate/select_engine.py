@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -113,7 +114,9 @@ def _try_engine(
             return None  # torch.func.vmap over convolutions compiles slowly, takes much memory, and is never fastest
         if engine.name in ("eager", "folded") and spent and spent + startup > _TIMING_SHARE * work:
             return None
-        seconds = trials.seconds(engine)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an engine that may never run
+            seconds = trials.seconds(engine)
     except _LossMismatchError as error:
         chosen.notes.append(f"engine {engine.name} is left out: {error}")
         return None
@@ -247,7 +250,9 @@ class _Trials:
         if any(tensor.ndim > _LINEAR_NDIM for tensor in self.context.perturb.theta.values()):
             return False  # decided without tracing, which takes seconds for a ResNet
         few = Evaluator(self.context.shortened(_GRAPH_SAMPLES), replace(engine, name="unfused", group=2))
-        few((self._points * 2)[:2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            few((self._points * 2)[:2])
         return few.batches_weights
 
     def _compare(self, engine: EngineConfig, values: PointValues, short: EvaluationContext) -> None:

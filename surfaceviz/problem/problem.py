@@ -122,6 +122,7 @@ class Problem:
         self._arguments = arguments if forward is None and measure is None else ForwardArguments()
         self._measure = measure
         self.forward_pass = ForwardPass()
+        self.class_count: int | None = None  # of the outputs; known once a batch with class numbers was measured
 
     @property
     def splits(self) -> list[str]:
@@ -266,6 +267,7 @@ class Problem:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
         logits = classes_second(outputs, targets) if self._guess == "class" else outputs
         if targets_are_classes(logits, targets):
+            self.class_count = self.class_count or logits.shape[1]
             measured["accuracy"] = accuracy(logits, targets, ignore_index=self._ignore_index)
         return {**measured, **{key: metric(outputs, targets) for key, metric in self._metrics.items()}}
 

@@ -26,6 +26,7 @@ from surfaceviz.execute import WorkerSpec, available_memory, map_workers
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.problem.functional import loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
@@ -87,6 +88,8 @@ def compute_spectra(
             raise_if_interrupted()
             site = targets.site(number)
             site = replace(site, fields={**site.fields, "derivatives": derivatives})
+            for line in untrained_lines(targets, number):
+                reporter.warn(line)
             if kinks := kinks_at(targets, number):
                 note = kink_note(kinks)
                 site = replace(site, fields={**site.fields, "notes": (note,)})

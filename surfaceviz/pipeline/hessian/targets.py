@@ -16,6 +16,7 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
+from surfaceviz.pipeline.file_locations import with_found_files
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
@@ -236,6 +237,8 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
             f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem; name "
             "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
+    assert request.file is not None
+    stored = with_found_files(stored, request.file, problem=request.problem is None)
     stored_request = request_from(stored)
     return replace(
         stored_request,

@@ -16,6 +16,7 @@ from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
@@ -96,6 +97,7 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
+    yield from untrained_lines(targets, number)
     yield from write_lines(targets.problem)
     if kinks := kinks_at(targets, number):
         yield kink_note(kinks)
