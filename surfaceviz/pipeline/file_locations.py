@@ -28,7 +28,9 @@ def with_found_files(attributes: Mapping[str, Any], path: Path, *, problem: bool
     """
     names = json.loads(str(attributes.get("made_from", "{}")))
     folders = list(dict.fromkeys((Path(), Path(str(attributes.get(FOLDER, ""))), path.absolute().parent)))
-    found = {key: _found(names[key], folders) for key in ("weights", "data", "directions") if names.get(key)}
+    found: dict[str, Any] = {
+        key: _found(names[key], folders) for key in ("weights", "data", "directions") if names.get(key)
+    }
     if names.get("toward"):
         found["toward"] = [_found(each, folders) for each in names["toward"]]
     if problem and names.get("problem"):

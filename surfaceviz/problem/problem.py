@@ -93,7 +93,7 @@ class Problem:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(  # noqa: TRY004
-                f"a model is a torch.nn.Module object, not {_described(model)}; the order is Problem(model, data, loss)"
+                f"a model is a torch.nn.Module, not {_described(model)}; the order is Problem(model, data, loss)"
             )
         lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
         if lazy:

@@ -122,9 +122,10 @@ def test_a_slice_is_continued_from_another_folder(capsys: pytest.CaptureFixture[
 
 def _untrained(tokens: int = 7) -> Problem:
     """Return a language model whose logits prefer a token that is never a target; its targets are two others."""
-    model = nn.Sequential(nn.Embedding(tokens, 2), nn.Linear(2, tokens))
+    head = nn.Linear(2, tokens)
     with torch.no_grad():
-        model[1].bias[tokens - 1] = 50.0
+        head.bias[tokens - 1] = 50.0
+    model = nn.Sequential(nn.Embedding(tokens, 2), head)
     x = torch.arange(12).reshape(4, 3) % 2
     return Problem(model, (x, 1 - x), "cross_entropy")
 
