@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
+from surfaceviz.problem.checks.arguments import refuse_ambiguous, refuse_model
 from surfaceviz.problem.checks.class_targets import classes_second, targets_are_classes
 from surfaceviz.problem.checks.input_hints import input_hint
 from surfaceviz.problem.forward.module_state import ForwardPass
@@ -91,20 +91,14 @@ class Problem:
         rules: Mapping[str, FilterAxes] | None = None,
         name: str = "",
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise ValueError(  # noqa: TRY004
-                f"a model is a torch.nn.Module, not {_described(model)}; the order is Problem(model, data, loss)"
-            )
-        lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
-        if lazy:
-            raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
+        refuse_model(model)
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)
         self.sources: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {"train": data}
         if not self.sources:
             raise ProblemError("the data have no split; give one source, or a mapping such as {'train': ...}")
-        _refuse_ambiguous(self.sources)
+        refuse_ambiguous(self.sources)
         self.rules = dict(rules or {})
         self.name = name
         self._loss = None if loss is None else loss_measure(loss)
@@ -270,19 +264,6 @@ class Problem:
             self.class_count = self.class_count or logits.shape[1]
             measured["accuracy"] = accuracy(logits, targets, ignore_index=self._ignore_index)
         return {**measured, **{key: metric(outputs, targets) for key, metric in self._metrics.items()}}
-
-
-def _described(model: Any) -> str:
-    return f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-
-
-def _refuse_ambiguous(splits: Iterable[str]) -> None:
-    for one in splits:
-        if not isinstance(one, str) or "," in one:
-            raise ProblemError(f"a split is named by a string without commas, got {one!r}")
-        for other in splits:
-            if other.startswith(f"{one}_"):
-                raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
 
 
 def _check_samples(name: str, value: Measured) -> None:
