@@ -52,7 +52,11 @@ def state_dict_in(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor
         tree = tree[nest]
     found = _tensors(tree)
     if not found:
-        raise CheckpointError(f"{path}: no state dict found; it has {_described(tree)}; name the entry as {path}:KEY")
+        entries = [name for name, entry in tree.items() if _tensors(entry)] if isinstance(tree, Mapping) else []
+        such = f", such as {path}:{entries[0]}" if entries else ""
+        raise CheckpointError(
+            f"{path}: no state dict found; it has {_described(tree)}; name the entry as {path}:KEY{such}"
+        )
     return found
 
 
