@@ -12,6 +12,7 @@ import torch
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
+from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_note, kinks_at
@@ -21,7 +22,7 @@ from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed
-from surfaceviz.reporting import QuietReporter, Reporter
+from surfaceviz.reporting import Reporter
 from surfaceviz.sharpness_measures import (
     CAUTION,
     CheckpointLabel,
@@ -43,7 +44,7 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
         SurfacevizError: problem, weights, data or file are invalid.
         Interrupted: a signal arrived.
     """
-    reporter = reporter or QuietReporter()
+    reporter = reporter or default_reporter()
     retain_freed_memory()
     with interruptible():
         each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
