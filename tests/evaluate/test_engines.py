@@ -552,3 +552,25 @@ def test_warnings_of_engines_that_are_only_tried_are_not_shown(monkeypatch: pyte
         _select("mlp", points=1e5, batch_size=20, compiling=False)
     assert {"unfused", "vmapped"} <= set(tried)
     assert [str(each.message) for each in shown if "performance drop" in str(each.message)] == []
+
+
+@pytest.mark.parametrize("points", [1, 5, 11])
+def test_choosing_an_engine_for_few_points_evaluates_one(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four points, two to warm up and two to be timed, would take more than a third of the time of eleven."""
+    selection = importlib.import_module("surfaceviz.evaluate.select_engine")
+    evaluated: list[Any] = []
+    evaluator = selection.Evaluator
+
+    class Counting(evaluator):  # type: ignore[misc, valid-type]
+        """Counts the points that are evaluated, with any engine."""
+
+        def __call__(self, places: Any) -> Any:
+            evaluated.extend(places)
+            return super().__call__(places)
+
+    monkeypatch.setattr(selection, "Evaluator", Counting)
+    monkeypatch.setattr(selection, "_MIN_WORK", 0.0)
+    for name in ("net", "mlp"):
+        evaluated.clear()
+        assert _select(name, points=points).engine.name == "eager"
+        assert len(evaluated) == 1
