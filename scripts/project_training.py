@@ -1,6 +1,6 @@
 """Project the checkpoints of a training onto a slice, and put the path into the slice's file.
 
-    python scripts/project_training.py FILE.h5 PROBLEM FINAL CHECKPOINT...
+    python scripts/project_training.py FILE.h5 PROBLEM FINAL CHECKPOINT... [--overwrite]
 
 FINAL are the weights at the slice's centre. With d_t = theta_t - theta_final and the directions as the columns of D,
 the coordinates of an iterate are those of least squares, and its distance is ||d_t - D c_t||. Kept is also each
@@ -45,7 +45,14 @@ def project(path: Path, problem: str, final: str, checkpoints: list[str]) -> Tra
 
 def main() -> None:
     """Project, and write the file anew."""
-    path, problem, final, *checkpoints = sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--overwrite"]
+    path, problem, final, *checkpoints = arguments
+    stored = store.read(path).trajectory
+    if stored is not None and len(arguments) == len(sys.argv[1:]):
+        sys.exit(
+            f"{path} holds a path of {len(stored.step)} iterates, which is kept; a file has one path. Add --overwrite "
+            "to replace it, or copy the file and project onto the copy"
+        )
     trajectory = project(Path(path), problem, final, sorted(checkpoints))
     surface = replace(store.read(path), trajectory=trajectory)
     store.write(Path(path), surface, store.read_directions(path))

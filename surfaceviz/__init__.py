@@ -16,18 +16,21 @@ if TYPE_CHECKING:
     from surfaceviz.api.report import report
     from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.api.weights import directions_of, weights_at
     from surfaceviz.errors import SurfacevizError
+    from surfaceviz.notebook import NotebookReporter
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
     from surfaceviz.reference_format import read_reference
+    from surfaceviz.reporting import QuietReporter, Reporter
     from surfaceviz.store import read, read_curvature
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
-    "hessian", "hessian_map", "import_reference", "merge", "plot", "read", "read_curvature", "read_reference",
-    "report", "sharpness", "slice", "view",
+    "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Reporter", "Slice",
+    "Spectrum", "SurfacevizError", "animate", "directions_of", "export", "hessian", "hessian_map", "import_reference",
+    "merge", "plot", "read", "read_curvature", "read_reference", "report", "sharpness", "slice", "view", "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -38,6 +41,11 @@ _HOMES = {
     "hessian": "api.hessian",
     "hessian_map": "api.hessian",
     "read_curvature": "store",
+    "NotebookReporter": "notebook",
+    "QuietReporter": "reporting",
+    "Reporter": "reporting",
+    "directions_of": "api.weights",
+    "weights_at": "api.weights",
     "PerSample": "problem.losses",
     "Problem": "problem.problem",
     "Slice": "records",

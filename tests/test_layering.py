@@ -16,6 +16,7 @@ LEVELS = {
     "reporting": 0,
     "pytree": 0,
     "atomic_write": 0,
+    "notebook": 1,
     "signals": 1,
     "lock": 1,
     "render": 1,
@@ -45,6 +46,7 @@ DOORS = {
     "plotly": {"render"},
     "multiprocessing": {"execute"},
     "sklearn": {"zoo"},
+    "IPython": {"notebook"},
 }
 
 

@@ -91,7 +91,7 @@ def hessian(
         output: HDF5 file for a problem; None returns the result only.
         overwrite: whether to recompute what the file holds.
         workers: local processes that share the samples; None takes one for each core where the work is worth it.
-        reporter: takes what happens; by default warnings go to `warnings`.
+        reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:
         ValueError: an option has a value that it cannot have.
@@ -157,7 +157,7 @@ def hessian_map(
         memory: see `hessian`.
         overwrite: see `hessian`.
         workers: local processes, which take a row each.
-        reporter: takes what happens; by default warnings go to `warnings`.
+        reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:
         ValueError: an option has a value that it cannot have.

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.plot.request import AnimationRequest, PlotRequest, ViewRequest
-from surfaceviz.pipeline.plot.run import run_animation, run_plot, run_view
+from surfaceviz.pipeline.plot.run import Movie, run_animation, run_plot, run_view
 from surfaceviz.records import Curvature, Slice
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
+from surfaceviz.reporting import QuietReporter
 
 _PLOT, _ANIMATION = defaults_of(PlotOptions), defaults_of(AnimationOptions)
 
@@ -74,8 +76,8 @@ def animate(
     camera: str = _PLOT.camera,
     frames: int = _ANIMATION.frames,
     advance: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write a GIF or MP4 of surfaces in 3-D.
+) -> Movie:
+    """Write a GIF or MP4 of surfaces in 3-D, and return its path; a notebook shows it.
 
     Args:
         slices: 2-D slices, or their files.
@@ -87,7 +89,7 @@ def animate(
         size: see `plot`.
         camera: see `plot`; an orbit starts there.
         frames: number of frames of an orbit (default 90); at most so many of a trajectory.
-        advance: called with the number of finished frames and of all frames.
+        advance: called with the number of finished frames and of all frames; by default a bar in a notebook.
 
     Raises:
         ValueError: an unknown ending or way, no trajectory to follow, or nothing to draw.
@@ -98,7 +100,15 @@ def animate(
     request = AnimationRequest.of(
         *slices, output=output, way=way, levels=levels, of=of, clip=clip, size=size, camera=camera, frames=frames
     )
-    run_animation(request, advance=advance)
+    return run_animation(request, advance=advance or _bar())
+
+
+def _bar() -> Callable[[int, int], None] | None:
+    """Return the bar of a notebook for frames; None elsewhere."""
+    reporter = default_reporter()
+    if isinstance(reporter, QuietReporter):
+        return None
+    return lambda done, total: reporter.advance(done, total, done)
 
 
 def view(

@@ -60,7 +60,7 @@ def sharpness(
         iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
-        reporter: takes what happens; by default warnings go to `warnings`.
+        reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:
         ValueError: an option has a value that it cannot have.

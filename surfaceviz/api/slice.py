@@ -103,7 +103,7 @@ def slice(  # noqa: A001  the field's word for a cut
         overwrite: whether to start again, whatever the output holds.
         watch: whether to draw the picture next to the output again as levels are completed.
         workers: local processes of one thread each; None takes one for each core where the work is worth it.
-        reporter: takes what happens; by default warnings go to `warnings`.
+        reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:
         ValueError: an option has a value that it cannot have.

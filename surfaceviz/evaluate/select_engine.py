@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from surfaceviz.problem.batching import coupling_norms
 
 # Ours, from ResNet-20, a small CNN and an MLP on two cores.
 _MIN_WORK = 2.0  # seconds of work of a process; below, engines are not compared
+_SEARCH_SHARE = 1 / 3  # of the work that choosing an engine may take in all, by what is known before each trial
 _TIMING_SHARE = 0.05  # of the work that timing of engines without compiling may take
 _STARTUP = {"eager": 0.0, "folded": 2.0, "vmapped": 0.5, "compiled": 30.0}  # seconds, with an empty cache of torch
 _GAIN = {
@@ -74,7 +76,7 @@ def select_engine(
         batch_size: batch size; None compares several.
         compiling: whether engines that need compiling are timed.
     """
-    trials = _Trials(context, sample_points)
+    trials = _Trials(context, sample_points, points)
     chosen = SelectedEngine(engine=EngineConfig.of("eager", batch_size))
     if engine == "eager" and batch_size is not None:
         return chosen
@@ -106,14 +108,16 @@ def _try_engine(
 ) -> float | None:
     """Return the seconds for a point; None where a trial would cost too much, or the engine can't run the problem."""
     startup = _STARTUP[engine.name]
-    if startup > _GAIN[engine.name] * work:
+    if startup > _GAIN[engine.name] * work or not trials.affords(engine, startup, work):
         return None
     try:
         if engine.name == "vmapped" and not trials.batches_weights(engine):
             return None  # torch.func.vmap over convolutions compiles slowly, takes much memory, and is never fastest
         if engine.name in ("eager", "folded") and spent and spent + startup > _TIMING_SHARE * work:
             return None
-        seconds = trials.seconds(engine)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an engine that may never run
+            seconds = trials.seconds(engine)
     except _LossMismatchError as error:
         chosen.notes.append(f"engine {engine.name} is left out: {error}")
         return None
@@ -194,8 +198,10 @@ class _LossMismatchError(ProblemError):
 class _Trials:
     """Times engines on real points, and compares their losses with those of the eager engine."""
 
-    def __init__(self, context: EvaluationContext, points: Sequence[Coordinates]) -> None:
+    def __init__(self, context: EvaluationContext, points: Sequence[Coordinates], work: float) -> None:
         self.context = context
+        self._work, self._first = work, time.monotonic()  # in points; the begin of the search
+        self._trial_points = len(points) + 2  # that a trial evaluates at least: two are repeated
         self._points, self._begun = list(points), math.inf
         self._coupled = bool(coupling_norms(context.problem.model)) or any(split.is_bound for split in context.splits)
         # By the number of samples, and by the batch size where values depend on it.
@@ -224,13 +230,25 @@ class _Trials:
         short = self._short(engine)
         evaluator = Evaluator(short, engine)
         self._last = evaluator, short
-        values = evaluator(self._points)  # compiles and warms up
+        begun = time.perf_counter()
+        values = evaluator(self._points[: evaluator.group])  # compiles and warms up
+        once = (time.perf_counter() - begun) / len(self._points[: evaluator.group])
+        scale = self.context.samples / short.samples
+        if engine.name == "eager" and once * self._trial_points > _SEARCH_SHARE * once * scale * self._work:
+            return once * scale  # so few points that timing more of them costs more than an engine could save
+        values = evaluator(self._points)
         if evaluator.engine != engine and engine.name != "eager":
             raise ProblemError(evaluator.note)
         self._compare(engine, values, short)
         group = (self._points * evaluator.group)[: evaluator.group] if evaluator.group > 1 else self._points[:1]
         seconds = _shortest_time(lambda: evaluator(group)) / len(group)
-        return seconds * self.context.samples / short.samples
+        return seconds * scale
+
+    def affords(self, engine: EngineConfig, startup: float, work: float) -> bool:
+        """Return whether a trial as fast as the eager engine keeps the search within its share of ``work`` seconds."""
+        share = self._short(engine).samples / self.context.samples
+        trial = startup + self._trial_points * share * work / self._work
+        return time.monotonic() - self._first + trial <= _SEARCH_SHARE * work
 
     def _short(self, engine: EngineConfig) -> EvaluationContext:
         """Return the context with enough samples to time an engine, in batches of the same size as on all samples."""
@@ -247,7 +265,9 @@ class _Trials:
         if any(tensor.ndim > _LINEAR_NDIM for tensor in self.context.perturb.theta.values()):
             return False  # decided without tracing, which takes seconds for a ResNet
         few = Evaluator(self.context.shortened(_GRAPH_SAMPLES), replace(engine, name="unfused", group=2))
-        few((self._points * 2)[:2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            few((self._points * 2)[:2])
         return few.batches_weights
 
     def _compare(self, engine: EngineConfig, values: PointValues, short: EvaluationContext) -> None:

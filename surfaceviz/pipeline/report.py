@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surfaceviz.records import Slice
+from surfaceviz.records.arrays import html_frame
 from surfaceviz.render.report import page, save_page
 from surfaceviz.store import holds_training_curvature, read
 
@@ -23,6 +24,9 @@ class Page:
 
     path: Path
     size: int
+
+    def _repr_html_(self) -> str:
+        return html_frame(self.path.read_text(encoding="utf-8"))
 
 
 def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str = "") -> Page:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -30,6 +32,8 @@ from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import catalogue
 
+_SHOWN = 8  # functions that a message names
+
 
 def resolve(spec: str, folder: str | None = None) -> Problem:
     """Build and return the problem that ``spec`` names.
@@ -47,19 +51,44 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
         return catalogue.problem(spec, folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
-        raise ProblemError(
-            f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
-            "PACKAGE.MODULE:FACTORY"
-        )
+        raise ProblemError(_unknown(spec))
     module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
     factory = getattr(module, attribute, None)
     if not callable(factory):
-        raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}")
+        names = _functions(module)
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(names[:_SHOWN]) or 'none'}{more}")
     problem = _run_user_code(lambda: factory(**_arguments(factory, folder, spec)), spec)
     if not isinstance(problem, Problem):
-        raise ProblemError(f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem")
+        raise ProblemError(
+            f"{spec} returned {type(problem).__name__}; expected a surfaceviz.Problem: return "
+            "surfaceviz.Problem(model, data, loss)"
+        )
     problem.name = problem.name or f"{Path(place).stem if place.endswith('.py') else place}-{attribute}"
     return problem
+
+
+def _unknown(spec: str) -> str:
+    """Return the message for a name that is neither in the catalogue nor FILE:FACTORY."""
+    path = Path(spec.rstrip(":"))
+    if path.suffix == ".py" and path.is_file():
+        return f"{path} is a file; name the function in it that returns the problem: {_choices(path)}"
+    close = difflib.get_close_matches(spec, catalogue.CATALOGUE, 1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return (
+        f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
+        f"PACKAGE.MODULE:FACTORY{meant}"
+    )
+
+
+def _choices(path: Path) -> str:
+    """Return ``FILE.py:FUNCTION`` for the functions of a file, read without running it."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        body = []
+    names = [each.name for each in body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
+    return " or ".join(f"{path}:{name}" for name in names[:4]) or f"{path}:FUNCTION"
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, default_collate
 
 from surfaceviz.errors import ProblemError, user_code_location
+from surfaceviz.problem.checks.source_hints import refuse_columns, refuse_samples
 from surfaceviz.problem.rows import as_tensors, concatenated, length_of, rows_at, samples_in, sha256_of, single_rows
 from surfaceviz.pytree import OpaqueObjectError, Tree, holds_objects, leaves
 
@@ -104,6 +105,7 @@ def load(name: str, source: Any, *, samples: int | None = None, as_given: bool =
             return _finish(name, _subset_arrays(name, as_tensors(source), samples))
         if _is_dataset(source):
             return _finish(name, _read_dataset(name, source, samples))
+        refuse_columns(name, source)
         if not isinstance(source, Iterable):
             hint = "; a batch that is an object goes in a list: [data]" if leaves(source) else ""
             raise ProblemError(
@@ -226,6 +228,8 @@ def _read_batches(name: str, source: Iterable[Any], samples: int | None, *, as_g
         raise ProblemError(f"split {name} is a one-shot iterator; give a list or a loader that starts again")
     if samples is not None and as_given:
         raise ProblemError(f"split {name}: {_NO_SUBSET}")
+    if not as_given:
+        refuse_samples(name, source)
     batches = [as_tensors(batch) for batch in source] if samples is None else _thinned(name, source, samples)
     if not batches:
         raise ProblemError(f"split {name} is empty")

@@ -144,7 +144,7 @@ def _call_with(state: State, host: _Host | _Loss | _Outputs, *arguments: Any) ->
         try:
             return functional_call(host, swapped, arguments, tie_weights=False)
         except Exception as error:
-            if hint := host.hint(arguments[0]):
+            if hint := host.hint(arguments[0], error):
                 add_hint(error, hint)
             raise
 
@@ -168,9 +168,9 @@ class _Host(nn.Module):
                 restore()
         return made
 
-    def hint(self, batches: Sequence[Any]) -> str:
+    def hint(self, batches: Sequence[Any], error: BaseException) -> str:
         """Return a line that may help where the model raised."""
-        return self._hint(batches[0]) if batches else ""
+        return self._hint(batches[0], error) if batches else ""
 
 
 def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:

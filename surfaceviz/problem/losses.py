@@ -7,6 +7,7 @@ weights, ``ignore_index`` and padded tokens count as they do in torch's loss on 
 from __future__ import annotations
 
 import copy
+import difflib
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.problem.checks.class_targets import classes_second, out_of_range, refuse_targets
 from surfaceviz.pytree import leaves
 
 
@@ -105,10 +107,13 @@ def loss_measure(loss: LossLike) -> Measure:
     """
     if isinstance(loss, str):
         if loss not in _BY_NAME:
-            raise ValueError(f"unknown loss {loss!r}; known are {', '.join(_BY_NAME)}, or give a callable")
+            close = "".join(f"; did you mean {name!r}?" for name in difflib.get_close_matches(loss, _BY_NAME, 1))
+            raise ValueError(f"unknown loss {loss!r}; known are {', '.join(_BY_NAME)}, or give a callable{close}")
         return _BY_NAME[loss]
     if not callable(loss):
         raise ValueError(f"a loss is a name or a callable on (outputs, targets), not {type(loss).__name__}")  # noqa: TRY004
+    if isinstance(loss, type) and issubclass(loss, nn.Module):
+        raise ValueError(f"the loss is the class {loss.__name__}; give an object of it: {loss.__name__}()")  # noqa: TRY004
     loss = known_loss(loss) or loss
     kind = known_kind(loss) if isinstance(loss, nn.Module) else None
     _refuse_reduction(loss, kind)
@@ -171,25 +176,34 @@ def cross_entropy(
     """Return the cross-entropy of each sample, as `torch.nn.CrossEntropyLoss` weights them.
 
     Args:
-        outputs: logits, shape (n, C) or (n, C, ...).
+        outputs: logits, shape (n, C) or (n, C, ...); (n, ..., C) where the targets have shape (n, ...) and torch's
+            order does not fit, as for the tokens of a language model.
         targets: class numbers, shape (n,) or (n, ...), or probabilities of the outputs' shape.
         class_weights: shape (C,).
         ignore_index: the class number that does not count.
         label_smoothing: in [0, 1].
+
+    Raises:
+        ProblemError: the targets have another type or shape, or numbers of classes that the outputs do not have.
     """
+    outputs = classes_second(outputs, targets)
+    refuse_targets(outputs, targets)
     logits = widen(outputs, outputs.shape[1])
     weight = None if class_weights is None else class_weights.to(logits)
     soft = targets.is_floating_point()
     targets = targets.to(logits) if soft else targets.long()
     narrow = logits.ndim == 2 and logits.shape[1] <= _NARROW  # noqa: PLR2004  (n, C)
-    each = functional.cross_entropy(
-        logits.T.contiguous()[None] if narrow else logits,
-        (targets.T if soft else targets)[None] if narrow else targets,
-        weight,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        reduction="none",
-    )
+    try:
+        each = functional.cross_entropy(
+            logits.T.contiguous()[None] if narrow else logits,
+            (targets.T if soft else targets)[None] if narrow else targets,
+            weight,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            reduction="none",
+        )
+    except IndexError as error:
+        raise out_of_range(outputs, targets, ignore_index) from error
     each = each[0] if narrow else each
     if soft:
         return PerSample(_sums(each), _sums(torch.ones_like(each)))
@@ -215,9 +229,10 @@ def _class_weights(targets: Tensor, weight: Tensor | None, ignore_index: int, li
 def _elementwise(outputs: Tensor, targets: Tensor, *, loss: nn.Module, by_sample: bool = False) -> PerSample:
     """Return a loss of each element, summed over a sample; the mean is over all elements, or ``by_sample``."""
     if outputs.shape != targets.shape:
+        advice = ": targets[:, None]" if outputs.shape == (*targets.shape, 1) else ""
         raise ProblemError(
             f"{type(loss).__name__}: outputs of shape {tuple(outputs.shape)} but targets of shape "
-            f"{tuple(targets.shape)}, which would be broadcast; give them one shape"
+            f"{tuple(targets.shape)}, which would be broadcast; give them one shape{advice}"
         )
     if targets.is_floating_point():
         targets = targets.double()
@@ -258,18 +273,6 @@ def _first_largest(logits: Tensor) -> Tensor:
     count = len(logits)
     from_last = torch.arange(count, 0, -1, dtype=torch.uint8, device=logits.device)[:, None]  # the first is the largest
     return count - ((logits == logits.amax(0)).to(torch.uint8) * from_last).amax(0)
-
-
-def targets_are_classes(outputs: Any, targets: Any) -> bool:
-    """Return whether targets are class numbers for the outputs' second axis."""
-    return (
-        isinstance(outputs, Tensor)
-        and isinstance(targets, Tensor)
-        and targets.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)
-        and outputs.ndim == targets.ndim + 1
-        and outputs.shape[0] == targets.shape[0]
-        and outputs.shape[2:] == targets.shape[1:]
-    )
 
 
 def _next_token(outputs: Tensor, targets: Tensor) -> PerSample:

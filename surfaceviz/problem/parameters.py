@@ -237,7 +237,9 @@ def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Seq
     some = ", ".join(list(parameters)[:5])
     for pattern in (*only, *freeze):
         if not any(matches(name, [pattern]) for name in parameters):
-            raise ValueError(f"no parameter fits {pattern!r}; the names are {some}, ...")
+            raise ValueError(
+                f"no parameter fits {pattern!r}; {_part_of_names(pattern, parameters) or f'the names are {some}, ...'}"
+            )
     chosen = [
         name
         for name, named in parameters.items()
@@ -249,6 +251,22 @@ def moving_parameters(model: nn.Module, *, only: Sequence[str] = (), freeze: Seq
             "frozen by a pattern); name those to move by --only PATTERN, '*' for all"
         )
     return chosen
+
+
+def _part_of_names(pattern: str, names: Iterable[str]) -> str:
+    """Return advice for a pattern that is a part of names, '' where it is not."""
+    wider = f"*{pattern.strip('*')}*"
+    fitting = [name for name in names if fnmatchcase(name.lower(), wider.lower())]
+    if not fitting:
+        return ""
+    same = any(fnmatchcase(name, wider) for name in fitting)
+    given = wider if same else f"*{_spelling(pattern.strip('*'), fitting[0])}*"
+    return f"a pattern is for a whole name; {given!r} fits {len(fitting)}, such as {fitting[0]}"
+
+
+def _spelling(part: str, name: str) -> str:
+    start = name.lower().find(part.lower())
+    return name[start : start + len(part)] if start >= 0 else part
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

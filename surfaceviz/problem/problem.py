@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem import data as data_module
 from surfaceviz.problem.batch_parts import ForwardArguments, described, logits_of, parts_of, rejoined
+from surfaceviz.problem.checks.arguments import refuse_ambiguous, refuse_model
+from surfaceviz.problem.checks.class_targets import classes_second, targets_are_classes
+from surfaceviz.problem.checks.input_hints import input_hint
 from surfaceviz.problem.forward.function_of_weights import NO_DATA, FunctionOfWeights
 from surfaceviz.problem.forward.module_state import ForwardPass
 from surfaceviz.problem.forward.random_draws import RandomDraws
@@ -25,7 +27,6 @@ from surfaceviz.problem.losses import (
     known_loss,
     loss_measure,
     metric_measure,
-    targets_are_classes,
 )
 from surfaceviz.problem.parameters import FilterAxes, unwrap
 from surfaceviz.pytree import leaves, map_tensors, move_objects
@@ -94,11 +95,7 @@ class Problem:
         rules: Mapping[str, FilterAxes] | None = None,
         name: str = "",
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise ValueError(f"a model is a torch.nn.Module, not {type(model).__name__}")  # noqa: TRY004
-        lazy = [name for name, tensor in model.named_parameters() if isinstance(tensor, UninitializedParameter)]
-        if lazy:
-            raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
+        refuse_model(model)
         if data is None:
             if metrics or forward or measure:
                 raise ValueError(
@@ -111,7 +108,7 @@ class Problem:
         self.sources: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {"train": data}
         if not self.sources:
             raise ProblemError("the data have no split; give one source, or a mapping such as {'train': ...}")
-        _refuse_ambiguous(self.sources)
+        refuse_ambiguous(self.sources)
         self.rules = dict(rules or {})
         self.name = name
         self._loss = None if loss is None else loss_measure(loss)
@@ -130,6 +127,7 @@ class Problem:
         self._measure = measure
         self.forward_pass = ForwardPass()
         self.draws = RandomDraws()
+        self.class_count: int | None = None  # of the outputs; known once a batch with class numbers was measured
 
     @property
     def splits(self) -> list[str]:
@@ -169,9 +167,9 @@ class Problem:
         """Return the model's outputs, or their ``logits`` if they have such an entry."""
         return logits_of(self._forward(model, batch if self._takes_labels else parts_of(batch)[0]))
 
-    def hint(self, batch: Any) -> str:
+    def hint(self, batch: Any, error: BaseException) -> str:
         """Return a line that may help where the model raised for a batch, or an empty string."""
-        return self._arguments.hint(batch)
+        return self._arguments.hint(batch) or input_hint(batch, error)
 
     def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
         """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.
@@ -272,18 +270,11 @@ class Problem:
         measured = {"loss": self._loss(outputs, targets)}
         if self._shifts:
             outputs, targets = outputs[:, :-1].transpose(1, 2), targets[:, 1:]
-        if targets_are_classes(outputs, targets):
-            measured["accuracy"] = accuracy(outputs, targets, ignore_index=self._ignore_index)
+        logits = classes_second(outputs, targets) if self._guess == "class" else outputs
+        if targets_are_classes(logits, targets):
+            self.class_count = self.class_count or logits.shape[1]
+            measured["accuracy"] = accuracy(logits, targets, ignore_index=self._ignore_index)
         return {**measured, **{key: metric(outputs, targets) for key, metric in self._metrics.items()}}
-
-
-def _refuse_ambiguous(splits: Iterable[str]) -> None:
-    for one in splits:
-        if not isinstance(one, str) or "," in one:
-            raise ProblemError(f"a split is named by a string without commas, got {one!r}")
-        for other in splits:
-            if other.startswith(f"{one}_"):
-                raise ProblemError(f"splits {one!r} and {other!r} would mix up names such as {other}_loss; rename one")
 
 
 def _check_samples(name: str, value: Measured) -> None:

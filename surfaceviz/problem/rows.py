@@ -47,7 +47,10 @@ def length_of(name: str, tree: Tree) -> int:
     if not lengths:
         raise ProblemError(f"split {name} holds no tensor; give tensors, arrays, or batches of them")
     if len(lengths) != 1:
-        raise ProblemError(f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample")
+        raise ProblemError(
+            f"split {name}: tensors of different lengths {sorted(lengths)}; one row for each sample (a list "
+            "holds batches, not samples)"
+        )
     return lengths.pop()
 
 

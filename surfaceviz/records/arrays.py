@@ -1,4 +1,4 @@
-"""The array type of records, and their table in notebooks."""
+"""The array type of records, and their tables and pages in notebooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
 FloatArray: TypeAlias = NDArray[np.float64]
+
+
+def html_frame(page: str) -> str:
+    """Return a whole HTML page as a frame, which keeps its scripts and styles apart from those of a notebook."""
+    style = "width:100%; height:720px; border:0"
+    return f"<iframe srcdoc='{html.escape(page)}' style='{style}'></iframe>"
 
 
 def html_table(rows: Iterable[tuple[str, str]]) -> str:

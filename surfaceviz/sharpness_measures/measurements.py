@@ -14,6 +14,8 @@ _SAME = 0.01  # of a value: a smaller change counts as none; ours
 _LEVEL = 0.975  # of Student's t: a change inside the two-sided 95% interval is within error; ours
 _MEDIAN = 0.93  # quartile range to standard error of the median of normal draws: 1.2533 / 1.349
 
+_ROUNDING = 1e-9  # of a value: a smaller error counts as none
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -167,3 +169,22 @@ def _residual_error(before: Measurement, after: Measurement, factor: float) -> f
         return math.nan
     rows = finite.reshape(len(finite), -1).all(1)  # those over the reach before and after tell nothing
     return error_of(after.draws[rows] - factor * before.draws[rows], before.weights)
+
+
+def measurement_text(measurement: Measurement) -> str:
+    """Return a measurement with its error, as text.
+
+    >>> measurement_text(Measurement(value=12.3456, stderr=0.0234)), measurement_text(Measurement(value=0.25))
+    ('12.35 +- 0.023', '0.25')
+    >>> measurement_text(Measurement(value=math.inf, reach=1024.0)), measurement_text(Measurement(value=math.inf))
+    ('over 1024', 'inf')
+    >>> measurement_text(Measurement(value=0.25, at_least=True)), measurement_text(Measurement(value=math.nan))
+    ('>= 0.25', 'not known')
+    """
+    if math.isnan(measurement.value):
+        return "not known"
+    if math.isinf(measurement.value) and measurement.reach is not None:
+        return f"over {measurement.reach:g}"
+    known = measurement.stderr is not None and measurement.stderr > _ROUNDING * abs(measurement.value)
+    value = f"{'>= ' if measurement.at_least else ''}{measurement.value:.4g}"
+    return value + (f" +- {measurement.stderr:.2g}" if known else "")

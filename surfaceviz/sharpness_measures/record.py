@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from surfaceviz.sharpness_measures.measurements import Change, Measurement
+from surfaceviz.records.arrays import html_table
+from surfaceviz.sharpness_measures.measurements import Change, Measurement, measurement_text
 from surfaceviz.sharpness_measures.registry import MEASURES
 
 CAUTION = (
@@ -79,6 +80,16 @@ class Sharpness:
     def rescaled(self, kind: str) -> RescalingEffect:
         """Return the effect of a kind of rescaling."""
         return next(each for each in self.rescalings if each.kind == kind)
+
+    def _repr_html_(self) -> str:
+        rows = [("samples", f"{self.samples} of {self.split}"), ("loss", f"{self.loss:.4g}")]
+        rows += [(MEASURES[key].title, measurement_text(each)) for key, each in self.measurements.items()]
+        verdicts = [
+            (f"{MEASURES[key].title}, rescaled by {effect.kind}", change.verdict)
+            for effect in self.rescalings
+            for key, change in effect.changes.items()
+        ]
+        return html_table([*rows, *verdicts, ("+-", "one standard error"), ("caution", CAUTION)])
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values; a number that is not finite becomes None."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from surfaceviz.sharpness_measures.measurements import Change, Measurement
+from surfaceviz.sharpness_measures.measurements import Change, measurement_text
 from surfaceviz.sharpness_measures.record import RescalingEffect, Sharpness
 from surfaceviz.sharpness_measures.registry import MEASURES
 
 _GAP = "  "
-_ROUNDING = 1e-9  # of a value: a smaller error counts as none
 _RULE = (
     "survives: changes by less than 1%, error included; within error: no change is seen, 1 is inside the factor's 95% "
     "interval (Student's t, for normal draws); not known: a value or the error is not"
@@ -81,28 +80,10 @@ def _footnote(each: RescalingEffect) -> str:
     return f"{each.kind}: {each.words}; verified on all samples: {error}"
 
 
-def measurement_text(measurement: Measurement) -> str:
-    """Return a measurement with its error, as text.
-
-    >>> measurement_text(Measurement(value=12.3456, stderr=0.0234)), measurement_text(Measurement(value=0.25))
-    ('12.35 +- 0.023', '0.25')
-    >>> measurement_text(Measurement(value=math.inf, reach=1024.0)), measurement_text(Measurement(value=math.inf))
-    ('over 1024', 'inf')
-    >>> measurement_text(Measurement(value=0.25, at_least=True)), measurement_text(Measurement(value=math.nan))
-    ('>= 0.25', 'not known')
-    """
-    if math.isnan(measurement.value):
-        return "not known"
-    if math.isinf(measurement.value) and measurement.reach is not None:
-        return f"over {measurement.reach:g}"
-    known = measurement.stderr is not None and measurement.stderr > _ROUNDING * abs(measurement.value)
-    value = f"{'>= ' if measurement.at_least else ''}{measurement.value:.4g}"
-    return value + (f" +- {measurement.stderr:.2g}" if known else "")
-
-
 def change_text(change: Change) -> str:
     """Return the verdict on a change, with its factor unless the measurement survives.
 
+    >>> from surfaceviz.sharpness_measures.measurements import Measurement
     >>> after = Measurement(value=4.0)
     >>> change_text(Change(after, 4.0, 0.0)), change_text(Change(after, 1.0, 0.0))
     ('changes x4', 'survives')

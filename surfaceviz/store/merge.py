@@ -29,6 +29,7 @@ _RUN_KEYS = {
     "engine_asked",
     "rounding",
     "made_from",
+    "folder",
 }
 _RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
 # Attributes that files of earlier versions lack, and what they stand for there.

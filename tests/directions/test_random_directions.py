@@ -270,3 +270,25 @@ def test_a_plane_holds_its_three_models_and_has_one_unit() -> None:
 def test_a_problem_unwraps_its_model() -> None:
     model = oracles.net()
     assert Problem(nn.DataParallel(model), oracles.images(), "cross_entropy").model is model
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("lora", r"a pattern is for a whole name; '\*lora\*' fits 2, such as 0.lora_A"),
+        ("LoRA", r"'\*lora\*' fits 2"),
+        ("lora_B", r"'\*lora_B\*' fits 1, such as 0.lora_B"),
+        ("adapter", r"the names are 0.bias, 0.lora_A, 0.lora_B, 0.weight"),
+    ],
+)
+def test_a_pattern_that_is_part_of_names_is_named_with_stars(pattern: str, advice: str) -> None:
+    layer = torch.nn.Linear(2, 2)
+    layer.register_parameter("lora_A", torch.nn.Parameter(torch.ones(1, 2)))
+    layer.register_parameter("lora_B", torch.nn.Parameter(torch.ones(2, 1)))
+    model = torch.nn.Sequential(layer)
+    for given in ({"only": [pattern]}, {"freeze": [pattern]}):
+        with pytest.raises(ValueError, match=f"no parameter fits '{pattern}'; .*{advice}"):
+            moving_parameters(model, **given)
+    if "fits" in advice:
+        wider = advice.split("'")[1].replace("\\", "")
+        assert all("lora" in name for name in moving_parameters(model, only=[wider]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -528,3 +529,48 @@ def test_the_engine_that_was_compiled_for_timing_evaluates_all_samples(monkeypat
     for name, array in expected.values.items():
         np.testing.assert_allclose(values.values[name], array, rtol=1e-5)
     assert context.shortened(1000).samples == 1000
+
+
+def test_warnings_of_engines_that_are_only_tried_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    selection = importlib.import_module("surfaceviz.evaluate.select_engine")
+    tried: list[str] = []
+    evaluator = selection.Evaluator
+
+    class Warning(evaluator):  # type: ignore[misc, valid-type]  # noqa: A001
+        """Warns for each engine except the eager one, as functorch does for operators without a batching rule."""
+
+        def __call__(self, points: Any) -> Any:
+            if self.engine.name != "eager":
+                tried.append(self.engine.name)
+                warnings.warn(f"there is a performance drop with {self.engine.name}", stacklevel=1)
+            return super().__call__(points)
+
+    monkeypatch.setattr(selection, "Evaluator", Warning)
+    monkeypatch.setattr(selection, "_MIN_WORK", 0.0)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        _select("mlp", points=1e5, batch_size=20, compiling=False)
+    assert {"unfused", "vmapped"} <= set(tried)
+    assert [str(each.message) for each in shown if "performance drop" in str(each.message)] == []
+
+
+@pytest.mark.parametrize("points", [1, 5, 11])
+def test_choosing_an_engine_for_few_points_evaluates_one(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four points, two to warm up and two to be timed, would take more than a third of the time of eleven."""
+    selection = importlib.import_module("surfaceviz.evaluate.select_engine")
+    evaluated: list[Any] = []
+    evaluator = selection.Evaluator
+
+    class Counting(evaluator):  # type: ignore[misc, valid-type]
+        """Counts the points that are evaluated, with any engine."""
+
+        def __call__(self, places: Any) -> Any:
+            evaluated.extend(places)
+            return super().__call__(places)
+
+    monkeypatch.setattr(selection, "Evaluator", Counting)
+    monkeypatch.setattr(selection, "_MIN_WORK", 0.0)
+    for name in ("net", "mlp"):
+        evaluated.clear()
+        assert _select(name, points=points).engine.name == "eager"
+        assert len(evaluated) == 1

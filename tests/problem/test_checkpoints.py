@@ -34,10 +34,6 @@ def _assert_read(given: str, *, said: list[str] | None = None) -> None:
     assert not torch.equal(model.state_dict()["fc.weight"], STATE["fc.weight"])
 
 
-def _prefixed(prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}{name}": tensor for name, tensor in STATE.items()}
-
-
 @pytest.mark.parametrize(
     ("tree", "key"),
     [
@@ -71,7 +67,7 @@ def test_safetensors_and_colons_in_paths() -> None:
     ],
 )
 def test_wrappers_names_are_stripped_and_said(prefix: str, stripped: str) -> None:
-    torch.save(_prefixed(prefix), "w.pt")
+    torch.save(_under(prefix, STATE), "w.pt")
     _assert_read("w.pt", said=[f"w.pt: stripped {stripped} from the names"])
 
 
@@ -168,3 +164,123 @@ def test_files_that_are_no_weights_are_refused() -> None:
         read_weights("w.pt", oracles.net(0), print)
     with pytest.raises(CheckpointError, match="no entry 'emma'; there is epoch, stats"):
         read_weights("w.pt:emma", oracles.net(0), print)
+
+
+OTHER = oracles.net(8).state_dict()
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("rest", "left_out"),
+    [
+        ({"criterion.weight": torch.ones(2)}, "criterion.weight"),
+        ({"head.weight": torch.ones(2, 2), "head.bias": torch.ones(2)}, "head.weight, head.bias"),
+        ({"queue": torch.zeros(3, 3), "temperature": torch.zeros(())}, "queue, temperature"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["model.", "encoder_q.", "student.backbone."])
+def test_the_models_names_are_found_under_one_prefix_among_others(prefix: str, rest: Any, left_out: str) -> None:
+    torch.save({"state_dict": {**rest, **_under(prefix, STATE)}}, "w.pt")
+    _assert_read("w.pt", said=[f"w.pt: took the weights under {prefix[:-1]}, left out {left_out}"])
+
+
+@pytest.mark.parametrize(
+    "key", ["encoder_q", "module.encoder_q", "state_dict.module.encoder_q", "state_dict.encoder_q"]
+)
+def test_a_key_may_be_a_prefix_of_names(key: str) -> None:
+    weights = {
+        **_under("module.encoder_k.", OTHER),
+        **_under("module.encoder_q.", STATE),
+        "module.queue": torch.ones(2),
+    }
+    torch.save({"epoch": 3, "state_dict": weights}, "w.pt")
+    _assert_read(f"w.pt:{key}")
+
+
+def test_two_sets_of_weights_that_fit_are_refused_unless_they_are_equal() -> None:
+    torch.save({**_under("a.", STATE), **_under("b.", OTHER)}, "w.pt")
+    with pytest.raises(
+        CheckpointError, match="w.pt holds several sets of weights that fit the model; name one, as w.pt:a or w.pt:b"
+    ):
+        read_weights("w.pt", oracles.net(0), print)
+    _assert_read("w.pt:a")
+    torch.save({**_under("a.", STATE), **_under("b.", STATE)}, "w.pt")
+    got = read_weights("w.pt", oracles.net(0), lambda _line: None)
+    assert torch.equal(got["fc.weight"], STATE["fc.weight"])
+
+
+def test_a_layer_of_the_right_shape_is_not_taken_for_the_model() -> None:
+    torch.save(nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 2)).state_dict(), "w.pt")
+    with pytest.raises(
+        CheckpointError, match=r"0.weight is not in the model.*name the entry of its weights as FILE:KEY"
+    ):
+        read_weights("w.pt", nn.Linear(3, 2), print)
+    assert sorted(read_weights("w.pt:1", nn.Linear(3, 2), print)) == ["bias", "weight"]
+
+
+def test_a_wrapper_around_the_saved_network_gets_its_prefix() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = oracles.net(0)
+
+    torch.save(STATE, "w.pt")
+    lines: list[str] = []
+    got = read_weights("w.pt", Wrapper(), lines.append)
+    assert torch.equal(got["net.fc.weight"], STATE["fc.weight"])
+    assert lines == ["w.pt: put net. before the names"]
+
+
+@pytest.mark.parametrize("names", [("total_ops", "total_params"), ("flops",)])
+def test_counters_of_a_profiler_are_left_out(names: tuple[str, ...]) -> None:
+    counters = {f"{at}{name}": torch.zeros(1, dtype=torch.float64) for at in ("", "bn.", "fc.") for name in names}
+    torch.save({**STATE, **counters}, "w.pt")
+    more = f" and {len(counters) - 4} more" if len(counters) > 4 else ""
+    _assert_read("w.pt", said=[f"w.pt: left out {', '.join(list(counters)[:4])}{more}, the counters of a profiler"])
+
+
+def test_single_numbers_of_layers_are_not_counters() -> None:
+    """ReZero's gains are single numbers of modules too, and change what the network computes."""
+    torch.save({**STATE, "bn.gain": torch.ones(1), "fc.gain": torch.ones(1)}, "w.pt")
+    with pytest.raises(
+        CheckpointError, match=r"bn.gain is not in the model; fc.gain .*; everything else fits.*strict=False"
+    ):
+        read_weights("w.pt", oracles.net(0), print)
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"),
+    [
+        (lambda model: {"model": model, "epoch": 7}, ""),
+        (lambda model: {"state": {"nets": {"best": model}}, "args": argparse.Namespace(lr=1)}, ":state.nets.best"),
+        (lambda model: [oracles.net(1), model], ":1"),
+        (lambda model: {"generator": model, "note": "x"}, ""),
+    ],
+)
+def test_a_conversion_keeps_the_modules_at_any_depth(tree: Any, key: str) -> None:
+    torch.save(tree(oracles.net(7)), "w.pt")
+    with pytest.raises(CheckpointError, match="w.pt holds a") as caught:
+        read_weights("w.pt", oracles.net(0), print)
+    command = re.search(r'python -c "(.*)"', str(caught.value))
+    assert command is not None
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {command.group(1)}"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    _assert_read(f"w-weights.pt{key}")
+
+
+def test_wrappers_names_that_hide_a_difference_are_refused() -> None:
+    torch.save({**STATE, "module.fc.weight": torch.ones(3, 144)}, "w.pt")
+    with pytest.raises(CheckpointError, match=r"two different fc.weight, once the names of wrappers .* are dropped"):
+        read_weights("w.pt", oracles.net(0), print)
+
+
+def test_a_folder_names_the_file_in_it() -> None:
+    Path("run").mkdir()
+    with pytest.raises(CheckpointError, match="run is a folder; it holds no file of weights"):
+        read_weights("run", oracles.net(0), print)
+    save_file(STATE, "run/model.safetensors")
+    with pytest.raises(CheckpointError, match="run is a folder; name a file in it: run/model.safetensors"):
+        read_weights("run", oracles.net(0), print)

@@ -30,10 +30,17 @@ from surfaceviz.problem import checkpoints
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
 from surfaceviz.sharpness_measures import CAUTION, MEASURES, Objective, Rescaling, Sharpness, rescalings
-from surfaceviz.sharpness_measures.measurements import Measurement, change_of, mean_of, mean_over, median_of
+from surfaceviz.sharpness_measures.measurements import (
+    Measurement,
+    change_of,
+    mean_of,
+    mean_over,
+    measurement_text,
+    median_of,
+)
 from surfaceviz.sharpness_measures.objective import Theta
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise, width
-from surfaceviz.sharpness_measures.table import change_text, measurement_text
+from surfaceviz.sharpness_measures.table import change_text
 from surfaceviz.sharpness_measures.theta_curvature import theta_curvature
 
 CPU = torch.device("cpu")

@@ -16,7 +16,11 @@ Target = Annotated[
 ]
 At = Annotated[
     list[str] | None,
-    typer.Option(metavar="A,B", help="Point of the slice; may be repeated [default: theta].", rich_help_panel=WHERE),
+    typer.Option(
+        metavar="A,B",
+        help="Point of the slice; may be repeated [default: theta; none with --map alone].",
+        rich_help_panel=WHERE,
+    ),
 ]
 Grid = Annotated[
     str | None,
@@ -99,4 +103,11 @@ Output = Annotated[
         "-o", "--output", help="HDF5 file for checkpoints [default: PROBLEM-curvature.h5].", rich_help_panel=OUTPUT
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Recompute what the file holds.", rich_help_panel=OUTPUT)]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Recompute what the file holds; replace the curvature of another run.",
+        rich_help_panel=OUTPUT,
+    ),
+]

@@ -27,8 +27,11 @@ def targets_of(request: HessianRequest, say: Callable[[str], None], local: int) 
 
 
 def points_of(request: HessianRequest, surface: Slice) -> tuple[tuple[float, ...], ...]:
-    """Return the points whose spectra are computed: the requested ones; by default theta, or none if there is a map."""
-    return request.at or (() if request.grid else ((0.0,) * surface.ndim,))
+    """Return the points whose spectra are computed: the requested ones; by default theta.
+
+    With a map and no points there are none, unless an option asks for something that only a spectrum has.
+    """
+    return request.at or (() if request.grid and not request.asks_for_spectra else ((0.0,) * surface.ndim,))
 
 
 def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:

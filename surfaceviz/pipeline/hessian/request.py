@@ -25,7 +25,7 @@ class HessianRequest:
         target: a slice's file, or a problem or its name.
         spectrum: what to compute at each point.
         map_rtol: relative residual of a map's eigenvalues.
-        at: points of the slice, by their coordinates; by default theta, or none if there is a map.
+        at: points of the slice, by their coordinates; by default theta, or none if there is only a map.
         grid: number of points of the map along each axis of the slice; () for no map.
         cold: whether each point of a map starts from random vectors instead of its neighbour's eigenvectors.
         weights: checkpoints of a problem, ``FILE[:KEY]``; by default the problem's own.
@@ -162,6 +162,8 @@ class HessianRequest:
             raise ValueError("points and maps lie on a slice; give its file instead of the problem")
         if self.file is not None and not (self.draws is None and self.noise_seed is None):
             raise ValueError(f"{self.file} names the random numbers of its slice; leave out draws and noise_seed")
+        if self.cold and not self.grid:
+            raise ValueError("cold is about the points of a map; give a map as well, or leave it out")
         if self.file is not None and (self.weights or self.output or self.learning_rate):
             raise ValueError(
                 f"{self.file} holds a slice with its own weights and gets the results; leave out weights, output and lr"
@@ -171,6 +173,13 @@ class HessianRequest:
     def file(self) -> Path | None:
         """The slice's file, if the target is one; else None."""
         return file_of(self.target)
+
+    @property
+    def asks_for_spectra(self) -> bool:
+        """Whether an option is given that a map does not use: numbers of eigenvalues, density, trace, layers, decay."""
+        s = self.spectrum
+        numbers = any(value is not None for value in (s.top, s.bottom, s.weight_decay))
+        return numbers or s.density or s.trace or s.by_layer
 
     @property
     def words(self) -> str:

@@ -23,6 +23,7 @@ from surfaceviz.pipeline.hessian.operators import MemoryBudget, build_hvp
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.problem.functional import loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter
@@ -53,6 +54,8 @@ def compute_spectra(
                 site, fields={**site.fields, "derivatives": derivatives, **(precision.fields if precision else {})},
                 rounding=precision.error if precision else None,
             )  # fmt: skip
+            for line in untrained_lines(targets, number):
+                reporter.warn(line)
             if kinks := kinks_at(targets, number):
                 note = kink_note(kinks)
                 site = replace(site, fields={**site.fields, "notes": (note,)})

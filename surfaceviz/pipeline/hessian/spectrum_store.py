@@ -68,10 +68,11 @@ class TrainingSpectrumStore:
         path: the file; None to keep the spectra in memory.
         provenance: root attributes; a learning rate that the file holds is kept.
         order: the keys of the checkpoints, in the order of the request.
-        overwrite: whether the spectra of these checkpoints are recomputed.
+        overwrite: whether the spectra of these checkpoints are recomputed, and the curvature of another problem or of
+            other data is replaced.
 
     Raises:
-        StoreError: the file is a slice's, or holds the curvature of another problem or of other data.
+        StoreError: the file is a slice's, or without ``overwrite`` holds the curvature of another problem or data.
     """
 
     def __init__(
@@ -84,7 +85,13 @@ class TrainingSpectrumStore:
         if not store.holds_training_curvature(path):
             raise StoreError(f"{path} is not a file of curvature along checkpoints, and is kept; give another -o")
         stored = store.read_curvature(path)
-        _refuse_other_run(path, stored, provenance)
+        if differing := _differences(stored, provenance):
+            if overwrite:
+                return  # the file is replaced as soon as the first spectrum is there
+            raise StoreError(
+                f"{path} holds the curvature of another run ({'; '.join(differing)}) and is kept; give another -o, or "
+                "--overwrite"
+            )
         self._provenance = {**stored.provenance, **provenance}
         self.spectra = tuple(s for s in stored.spectra if not (overwrite and record_key(s) in self._order))
         if self._provenance.get("learning_rate") != stored.provenance.get("learning_rate"):
@@ -104,14 +111,14 @@ class TrainingSpectrumStore:
             store.write_curvature(self._path, Curvature(tuple(ordered), self._provenance))
 
 
-def _refuse_other_run(path: Path, stored: Curvature, provenance: Mapping[str, str | int | float]) -> None:
-    for name in ("problem", "data_sha256", "draws", "noise_seed"):
-        before = stored.provenance.get(name, _BEFORE.get(name))
-        if before != provenance.get(name, _BEFORE.get(name)):
-            raise StoreError(
-                f"{path} holds the curvature of another run ({name} is {str(before)[:24]} there, "
-                f"{str(provenance[name])[:24]} here) and is kept; give another -o, or --overwrite"
-            )
+def _differences(stored: Curvature, provenance: Mapping[str, str | int | float]) -> list[str]:
+    compared = [
+        (name, stored.provenance.get(name, _BEFORE.get(name)), provenance.get(name, _BEFORE.get(name)))
+        for name in ("problem", "data_sha256", "draws", "noise_seed")
+    ]
+    return [
+        f"{name} is {str(before)[:24]} there, {str(now)[:24]} here" for name, before, now in compared if before != now
+    ]
 
 
 def record_key(record: Spectrum) -> Key:

@@ -16,6 +16,8 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
+from surfaceviz.pipeline.file_locations import with_found_files
+from surfaceviz.pipeline.hessian.places import check_place
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
@@ -108,9 +110,8 @@ def slice_targets(
     """
     assert request.file is not None
     for place in places:
-        _check_place(surface, place)
-    plan = make_plan(slice_request(request, surface), say, place=local, kept=request.file)
-    _refuse_changed(plan, surface, request.file)
+        check_place(surface, place)
+    plan = slice_plan(request, surface, say, place=local, kept=request.file)
     split = next((s for s in plan.splits if s.name == (request.split or plan.splits[0].name)), None)
     if split is None:
         raise ProblemError(f"no split {request.split!r} in {request.file}; it has {', '.join(surface.splits)}")
@@ -225,6 +226,19 @@ def _targets(
     )  # fmt: skip
 
 
+def slice_plan(request: HessianRequest, surface: Slice, say: Say, *, kept: Path | None, place: int = 0) -> Plan:
+    """Return the plan of a slice, built again and compared with what it holds; ``kept`` is its file, if there is one.
+
+    Raises:
+        StoreError: weights, data or directions are not those of the slice.
+        ProblemError: the problem can't be found.
+    """
+    assert request.file is not None
+    plan = make_plan(slice_request(request, surface), say, place=place, kept=kept)
+    _refuse_changed(plan, surface, request.file, kept)
+    return plan
+
+
 def slice_request(request: HessianRequest, surface: Slice) -> Request:
     """Return the request of a stored slice, in a dtype for second derivatives.
 
@@ -244,6 +258,8 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
             f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem; name "
             "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
+    assert request.file is not None
+    stored = with_found_files(stored, request.file, problem=request.problem is None)
     stored_request = request_from(stored)
     return replace(
         stored_request,
@@ -261,7 +277,7 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
     )
 
 
-def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
+def _refuse_changed(plan: Plan, surface: Slice, path: Path, kept: Path | None) -> None:
     identity = plan.identity
     for key, word in {"weights_sha256": "weights", "data_sha256": "data"}.items():
         if surface.provenance.get(key) != identity[key]:
@@ -269,29 +285,9 @@ def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:
                 f"{path} was computed with other {word} ({str(surface.provenance.get(key))[:12]}) than now "
                 f"({str(identity[key])[:12]}); compute the slice again"
             )
-    if not same_directions(plan, surface, path):
+    same = [d.sha256 for d in surface.directions] == [d.record.sha256 for d in plan.directions]
+    if not same and (kept is None or not same_directions(plan, surface, kept)):
         raise StoreError(f"{path} holds other directions than its request gives now; compute the slice again")
-
-
-def _check_place(surface: Slice, place: Sequence[float]) -> None:
-    """Refuse a point that is not on the slice.
-
-    Raises:
-        ProblemError: it has other coordinates, or lies off the range.
-    """
-    if len(place) != surface.ndim:
-        raise ProblemError(
-            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"
-        )
-    for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
-        if not float(axis[0]) <= x <= float(axis[-1]):
-            raise ProblemError(
-                f"point {_format_point(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
-            )
-
-
-def _format_point(place: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{x:g}" for x in place) + ")"
 
 
 def _trainable(problem: Problem, filters: Mapping[str, Filters]) -> list[str]:

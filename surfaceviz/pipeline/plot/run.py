@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +56,8 @@ def _training_figure(trainings: Sequence[Curvature], names: Sequence[str], optio
     return render.draw_training_curvature(trainings, names=names, size=options.size)
 
 
-def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], None] | None = None) -> None:
-    """Write the movie of a request.
+def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], None] | None = None) -> Movie:
+    """Write the movie of a request, and return it.
 
     Args:
         request: the movie.
@@ -72,6 +74,24 @@ def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], No
     render.parse_camera(request.options.camera)
     surfaces = _surfaces(request.sources)
     render.animate(surfaces, request.options, request.output, animation=request.animation, advance=advance)
+    return Movie(request.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """A written movie, which a notebook shows.
+
+    Attributes:
+        path: of the GIF or MP4.
+    """
+
+    path: Path
+
+    def _repr_html_(self) -> str:
+        content = base64.b64encode(self.path.read_bytes()).decode()
+        if self.path.suffix.lower() == ".gif":
+            return f"<img src='data:image/gif;base64,{content}'>"
+        return f"<video controls loop src='data:video/mp4;base64,{content}'></video>"
 
 
 def run_view(request: ViewRequest) -> None:

@@ -12,16 +12,18 @@ import torch
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
+from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.hessian.operators import MemoryBudget
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed
-from surfaceviz.reporting import QuietReporter, Reporter
+from surfaceviz.reporting import Reporter
 from surfaceviz.sharpness_measures import (
     CAUTION,
     CheckpointLabel,
@@ -43,7 +45,7 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
         SurfacevizError: problem, weights, data or file are invalid.
         Interrupted: a signal arrived.
     """
-    reporter = reporter or QuietReporter()
+    reporter = reporter or default_reporter()
     retain_freed_memory()
     with interruptible():
         each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
@@ -99,6 +101,7 @@ def _at(
 
 def _caveats(targets: HessianTargets, number: int, batch: int) -> Iterator[str]:
     """Yield warnings about the loss at a target point."""
+    yield from untrained_lines(targets, number)
     yield from filter(None, [*write_lines(targets.problem), targets.problem.draws.caveat])
     if kinks := kinks_at(targets, number):
         yield kink_note(kinks)

@@ -13,6 +13,7 @@ from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.problem.batching import coupling_norms
+from surfaceviz.problem.checks.near_chance import near_chance_lines
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.records import EVALUATED, Slice
 
@@ -62,15 +63,13 @@ def slice_warnings(plan: Plan, surface: Slice) -> list[str]:
 
 
 def _near_chance(plan: Plan, centre: Mapping[str, float]) -> list[str]:
-    lines = []
-    for split in plan.splits:
-        classes, accuracy = plan.problem.classes(split), centre.get(f"{split.name}_accuracy")
-        if classes and classes > 1 and accuracy is not None and accuracy < 1.2 / classes:
-            lines.append(
-                f"the {split.name} accuracy at the centre, {accuracy:.3f}, is near chance (1 in {classes}): "
-                "were the trained weights loaded?"
-            )
-    return lines
+    return [
+        line
+        for split in plan.splits
+        for line in near_chance_lines(
+            f"{split.name} accuracy at the centre", centre.get(f"{split.name}_accuracy"), plan.problem.class_count
+        )
+    ]
 
 
 def _negative_variances(plan: Plan) -> list[str]:

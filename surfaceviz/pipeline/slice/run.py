@@ -292,6 +292,6 @@ def _interruption_message(plan: Plan, buffer: SliceBuffer, signum: int) -> str:
         done = f"{evaluated} evaluated points, not audited yet,"
     stop = Interrupted(signum).args[0]
     if plan.output is None:
-        return f"{stop} after {done}; nothing was written"
+        return f"{stop} after {done}; nothing was written: give output='FILE.h5', and the same call resumes"
     same = "the same command without overwrite" if plan.request.destination.overwrite else "the same command"
     return f"{stop}; {done} are in {plan.output}; {same} resumes from there"

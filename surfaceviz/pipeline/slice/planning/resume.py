@@ -13,6 +13,7 @@ import torch
 
 from surfaceviz import store
 from surfaceviz.errors import StoreError
+from surfaceviz.pipeline.file_locations import FOLDER
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.records import Slice
@@ -92,6 +93,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command,
         "made_from": attributes_of(plan.request)["made_from"],
+        FOLDER: str(Path.cwd()),
         "worker_points": "{}",
         "seconds": 0.0,
     }

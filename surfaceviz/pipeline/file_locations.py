@@ -1,0 +1,60 @@
+"""Files that a stored slice names: found from another folder than the one that it was computed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surfaceviz.errors import ProblemError
+
+FOLDER = "folder"  # root attribute: the folder that a slice was computed in
+
+
+def with_found_files(attributes: Mapping[str, Any], path: Path, *, problem: bool = True) -> dict[str, Any]:
+    """Return the attributes of a slice's file with the paths of the files that they name.
+
+    A relative path counts from the current folder, then from the folder of the run, then from that of the file. A
+    module of a problem is found in the same folders.
+
+    Args:
+        attributes: the root attributes.
+        path: the slice's file.
+        problem: whether the problem's file is looked for too.
+
+    Raises:
+        ProblemError: the problem's file is in none of them.
+    """
+    names = json.loads(str(attributes.get("made_from", "{}")))
+    folders = list(dict.fromkeys((Path(), Path(str(attributes.get(FOLDER, ""))), path.absolute().parent)))
+    found: dict[str, Any] = {
+        key: _found(names[key], folders) for key in ("weights", "data", "directions") if names.get(key)
+    }
+    if names.get("toward"):
+        found["toward"] = [_found(each, folders) for each in names["toward"]]
+    if problem and names.get("problem"):
+        found["problem"] = _problem(names["problem"], folders, path)
+    return {**attributes, "made_from": json.dumps({**names, **found})}
+
+
+def _found(given: str, folders: Sequence[Path]) -> str:
+    """Return ``PATH[:KEY]`` with the path in the first folder that has it; as it is if none has."""
+    for folder in folders:
+        for name in (given, given.rsplit(":", 1)[0]):
+            if (folder / name).exists():
+                return given if folder == Path() else f"{folder / given}"
+    return given
+
+
+def _problem(given: str, folders: Sequence[Path], path: Path) -> str:
+    place, _, factory = given.rpartition(":")
+    if place.endswith(".py"):
+        if (found := _found(place, folders)) != place or Path(place).is_file():
+            return f"{found}:{factory}"
+        tried = ", ".join(str(folder.absolute()) for folder in folders)
+        raise ProblemError(
+            f"{path} was computed from {place}, which is in none of {tried}; name its problem by --problem "
+            f"FILE.py:{factory} (problem= in Python)"
+        )
+    return given

@@ -1,0 +1,29 @@
+"""Coordinates of points on a stored slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from surfaceviz.errors import ProblemError
+from surfaceviz.records import Slice
+
+
+def check_place(surface: Slice, place: Sequence[float]) -> None:
+    """Refuse a point that is not on the slice.
+
+    Raises:
+        ProblemError: it has other coordinates, or lies off the range.
+    """
+    if len(place) != surface.ndim:
+        raise ProblemError(
+            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"
+        )
+    for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
+        if not float(axis[0]) <= x <= float(axis[-1]):
+            raise ProblemError(
+                f"point {_format_point(place)} is off the slice: {name} is {x:g}, its range {axis[0]:g} .. {axis[-1]:g}"
+            )
+
+
+def _format_point(place: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{x:g}" for x in place) + ")"

@@ -1,0 +1,1 @@
+"""Checks of the data and targets that a user gives, with the advice for the usual mistakes."""

@@ -1,0 +1,157 @@
+"""Baseline: the file that a run without the other run's file writes, and the spectrum of the same point by --at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from torch import nn
+
+import surfaceviz
+from surfaceviz import cli, store
+from surfaceviz.errors import StoreError
+from surfaceviz.problem.problem import Problem
+from surfaceviz.records import Trajectory
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FACTORY = """
+import torch
+import surfaceviz
+from torch import nn
+
+def made(seed):
+    torch.manual_seed(seed)
+    x = torch.randn(30, 3)
+    return surfaceviz.Problem(nn.Linear(3, 2), (x, (x[:, 0] > 0).long()), "cross_entropy")
+
+def one():
+    return made(0)
+
+def other():
+    return made(1)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _factory() -> None:
+    Path("flags.py").write_text(FACTORY)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return all(
+        np.array_equal(getattr(one, f.name), getattr(other, f.name))
+        for f in fields(one)
+        if f.name in ("eigenvalues", "residuals", "trace", "weights_sha256")
+    )
+
+
+def test_overwrite_replaces_the_curvature_of_another_run() -> None:
+    assert cli.run(["hessian", "flags.py:one", "--top=1", "-o", "a.h5", "--quiet"]) == 0
+    assert cli.run(["hessian", "flags.py:other", "--top=1", "-o", "fresh.h5", "--quiet"]) == 0
+    with pytest.raises(
+        StoreError, match="a.h5 holds the curvature of another run .problem is flags-one there, .* or --overwrite"
+    ):
+        surfaceviz.hessian("flags.py:other", output=Path("a.h5"))
+    assert cli.run(["hessian", "flags.py:other", "--top=1", "-o", "a.h5", "--overwrite", "--quiet"]) == 0
+    found, fresh = store.read_curvature("a.h5"), store.read_curvature("fresh.h5")
+    assert found.provenance["problem"] == "flags-other"
+    assert len(found.spectra) == len(fresh.spectra) == 1
+    assert _same(found.spectra[0], fresh.spectra[0])
+
+
+def _slice() -> None:
+    assert (
+        cli.run(["slice", "flags.py:one", "--axis=-1:1:5", "--engine=eager", "--no-plot", "-o", "s.h5", "--quiet"]) == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [["--density"], ["--trace"], ["--by-layer"], ["--top=2"], ["--bottom=2"], ["--weight-decay=0.1"]]
+)
+def test_a_map_does_not_drop_options_of_spectra(given: list[str]) -> None:
+    _slice()
+    assert cli.run(["hessian", "s.h5", "--map=3", *given, "--quiet"]) == 0
+    surface = surfaceviz.read("s.h5")
+    assert surface.hessian_map is not None
+    assert [spectrum.place for spectrum in surface.spectra] == [(0.0,)]
+    if given == ["--density"]:
+        assert surface.spectra[0].density is not None
+
+
+def test_a_map_alone_computes_no_spectrum() -> None:
+    _slice()
+    assert cli.run(["hessian", "s.h5", "--map=3", "--quiet"]) == 0
+    assert surfaceviz.read("s.h5").spectra == ()
+
+
+def test_cold_without_a_map_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    _slice()
+    assert cli.run(["hessian", "s.h5", "--cold"]) == 2
+    assert "cold is about the points of a map; give a map as well" in capsys.readouterr().err
+
+
+def test_a_slice_is_continued_from_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(nn.Linear(3, 2).state_dict(), "w.pt")
+    assert (
+        cli.run(["slice", "flags.py:one", "--weights=w.pt", "--axis=-1:1:5", "--no-plot", "-o", "s.h5", "--quiet"]) == 0
+    )
+    home = Path.cwd()
+    Path("elsewhere").mkdir()
+    os.chdir("elsewhere")
+    try:
+        assert cli.run(["hessian", "../s.h5", "--top=1", "--quiet"]) == 0
+        (home / "flags.py").rename(home / "renamed.py")
+        assert cli.run(["hessian", "../s.h5", "--top=2"]) == 1
+        line = capsys.readouterr().err
+        assert "../s.h5 was computed from flags.py, which is in none of" in line
+        assert "name its problem by --problem FILE.py:one" in line
+        assert cli.run(["hessian", "../s.h5", "--top=2", "--problem=../renamed.py:one", "--quiet"]) == 0
+    finally:
+        os.chdir(home)
+    assert len(surfaceviz.read("s.h5").spectra) == 1
+
+
+def _untrained(tokens: int = 7) -> Problem:
+    """Return a language model whose logits prefer a token that is never a target; its targets are two others."""
+    head = nn.Linear(2, tokens)
+    with torch.no_grad():
+        head.bias[tokens - 1] = 50.0
+    model = nn.Sequential(nn.Embedding(tokens, 2), head)
+    x = torch.arange(12).reshape(4, 3) % 2
+    return Problem(model, (x, 1 - x), "cross_entropy")
+
+
+@pytest.mark.parametrize("command", [surfaceviz.hessian, surfaceviz.sharpness, oracles.run_slice])
+def test_accuracies_near_chance_are_told_by_every_command(command: Any) -> None:
+    recorder = oracles.Recorder()
+    more = {surfaceviz.hessian: {"top": 1}, surfaceviz.sharpness: {"rescale": False, "starts": 1, "iterations": 1}}
+    command(_untrained(), reporter=recorder, **more.get(command, {"axes": [(-1, 1, 2)]}))
+    assert any("0, is near chance (1 in 7): were the trained weights loaded?" in line for line in recorder.warned)
+
+
+@pytest.mark.slow
+def test_a_path_in_the_file_is_kept_by_project_training() -> None:
+    _slice()
+    path = Trajectory(
+        coordinates=np.zeros((2, 1)), step=np.arange(2.0), distance=np.zeros(2), values={"train_loss": np.zeros(2)}
+    )
+    surface = replace(surfaceviz.read("s.h5"), trajectory=path)
+    store.write(Path("s.h5"), surface, store.read_directions(Path("s.h5")))
+    script = Path(surfaceviz.__file__).parents[1] / "scripts" / "project_training.py"
+    torch.save(nn.Linear(3, 2).state_dict(), "step-1.pt")
+    command = [sys.executable, str(script), "s.h5", "flags.py:one", "step-1.pt", "step-1.pt"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "s.h5 holds a path of 2 iterates, which is kept; a file has one path. Add --overwrite" in refused.stderr
+    assert len(surfaceviz.read("s.h5").trajectory.step) == 2  # type: ignore[union-attr]
+    subprocess.run([*command, "--overwrite"], check=True)
+    assert len(surfaceviz.read("s.h5").trajectory.step) == 1  # type: ignore[union-attr]
