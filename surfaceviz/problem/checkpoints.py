@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -122,10 +123,10 @@ def _unsafe(path: Path, error: str) -> str:
         return f"{path}: not readable as weights: neither safetensors nor what torch.save writes"
     kept = "c.state_dict() if hasattr(c, 'state_dict') else {k: v for k, v in c.items() if hasattr(v, 'keys')}"
     converted = path.with_name(f"{path.stem}-weights.pt")
+    code = f"import torch; c = torch.load({str(path)!r}, weights_only=False); torch.save({kept}, {str(converted)!r})"
     return (
         f"{path} holds a {match.group(1)}, which can't be read without running code from the file. If you trust it, "
-        f"convert it: python -c \"import torch; c = torch.load('{path}', weights_only=False); "
-        f"torch.save({kept}, '{converted}')\""
+        f"convert it: python -c {shlex.quote(code)}"
     )
 
 
@@ -148,10 +149,13 @@ def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
         nest = next((n for n in _NESTS if isinstance(tree, Mapping) and isinstance(tree.get(n), Mapping)), None)
         if nest is None:
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
-            raise CheckpointError(f"{path}: no state dict found; it has {has}; name the entry as {path}:KEY")
+            raise CheckpointError(
+                f"{path}: no state dict found; it has {has}; name the entry as {shlex.quote(str(path))}:KEY"
+            )
         others = [other for other in _NESTS if other != nest and _is_state_dict(tree.get(other))]
         if others:
-            say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {path}:{others[0]}")
+            other = shlex.quote(f"{path}:{others[0]}")
+            say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {other}")
         tree = tree[nest]
     return {name: tensor for name, tensor in tree.items() if isinstance(tensor, Tensor)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -183,7 +184,7 @@ def _provenance(parts: Sequence[Part], notes: Sequence[str]) -> dict[str, str | 
     made = dict(parts[0][1].provenance)
     made |= {
         "shard": "none",
-        "command": f"surfaceviz merge {' '.join(name for name, _ in parts)}",
+        "command": shlex.join(["surfaceviz", "merge", *(name for name, _ in parts)]),
         "worker_points": json.dumps(counts),
         "seconds": sum(float(part.provenance.get("seconds", 0.0)) for _, part in parts),
     }

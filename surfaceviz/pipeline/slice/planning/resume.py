@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +37,7 @@ def refuse_other_run(plan: Plan, before: Slice) -> None:
         assert plan.output is not None
         raise StoreError(
             f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
-            f"{_free_name(plan.output)} to write to a new file, or --overwrite"
+            f"{shlex.quote(str(_free_name(plan.output)))} to write to a new file, or --overwrite"
         )
 
 
