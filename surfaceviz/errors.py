@@ -18,8 +18,8 @@ class SurfacevizError(Exception):
     """The base class of errors during a run; a misuse by the caller is a `ValueError` instead."""
 
     def __str__(self) -> str:
-        """Return the message, in which names from files can't act on a terminal."""
-        return "\n".join(map(printable, super().__str__().split("\n")))
+        """Return the message as one line, in which names from files can't act on a terminal."""
+        return printable(" ".join(super().__str__().split("\n")))
 
 
 class ProblemError(SurfacevizError):

@@ -57,6 +57,7 @@ def hessian(
     workers: common.Workers = "auto",
     output: options.Output = _DEFAULT.output,
     overwrite: options.Overwrite = _DEFAULT.overwrite,
+    trust: common.Trust = _DEFAULT.trust,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:

@@ -62,6 +62,7 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="JSON file for all measurements.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.json,
+    trust: options.Trust = _DEFAULT.trust,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:

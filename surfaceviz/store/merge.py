@@ -30,6 +30,7 @@ _RUN_KEYS = {
     "engine_asked",
     "rounding",
     "made_from",
+    "made_from_mark",
 }
 _RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
 # Provenance by which values differ within rounding.

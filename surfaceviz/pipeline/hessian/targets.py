@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
+from surfaceviz.pipeline.confirm import confirm_names, names_in
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
@@ -104,7 +104,7 @@ def slice_targets(
     assert request.file is not None
     for place in places:
         _check_place(surface, place)
-    plan = make_plan(slice_request(request, surface), say, place=local, kept=request.file)
+    plan = make_plan(slice_request(request, surface, say), say, place=local, kept=request.file)
     _refuse_changed(plan, surface, request.file)
     split = next((s for s in plan.splits if s.name == (request.split or plan.splits[0].name)), None)
     if split is None:
@@ -217,11 +217,12 @@ def _targets(
     )  # fmt: skip
 
 
-def slice_request(request: HessianRequest, surface: Slice) -> Request:
+def slice_request(request: HessianRequest, surface: Slice, say: Say) -> Request:
     """Return the request of a stored slice, in a dtype for second derivatives.
 
     Raises:
-        ProblemError: the file does not name its problem, and the request names none.
+        ProblemError: the file does not name its problem, and the request names none; or it names code or files that
+            the user did not confirm.
     """
     stored = surface.provenance
     if "imported_from" in stored:
@@ -229,14 +230,17 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
             f"{request.file} was imported from {stored['imported_from']}, which names neither the network nor the "
             "directions; compute the slice again by slice --directions"
         )
+    assert request.file is not None
+    given = {name for name in ("problem", "data") if getattr(request, name) is not None}
+    confirm_names(request.file, stored, given=given, trust=request.trust, say=say)
     if request.problem is not None:
         stored = with_problem(stored, "" if isinstance(request.problem, Problem) else request.problem)
-    elif json.loads(str(stored.get("made_from", "{}"))).get("problem") is None:
+    elif names_in(str(stored.get("made_from", "{}"))).get("problem") is None:
         raise ProblemError(
             f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem; name "
             "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
-    stored_request = request_from(stored)
+    stored_request = _stored_request(request.file, stored, surface.shape)
     return replace(
         stored_request,
         problem=request.problem if isinstance(request.problem, Problem) else stored_request.problem,
@@ -252,6 +256,26 @@ def slice_request(request: HessianRequest, surface: Slice) -> Request:
         batch_size=None,
         group=None,
     )
+
+
+def _stored_request(path: Path, stored: Mapping[str, Any], shape: Sequence[int]) -> Request:
+    """Return the request in a file's attributes, which may be anything.
+
+    Raises:
+        ProblemError: they are not those of a run that gives a slice of this shape.
+    """
+    try:
+        found = request_from(stored)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ProblemError(
+            f"{path}: its attributes are not those that a run writes ({type(error).__name__}: {error}); compute the "
+            "slice again"
+        ) from error
+    if found.axes is not None and [axis.count for axis in found.axes] != list(shape):
+        raise ProblemError(
+            f"{path}: its attribute axes is of other numbers of points than its arrays; compute it again"
+        )
+    return found
 
 
 def _refuse_changed(plan: Plan, surface: Slice, path: Path) -> None:

@@ -54,6 +54,7 @@ class SharpnessRequest:
         rescale: bool = True,
         rescale_all: bool = False,
         json: str | Path | None = None,
+        trust: bool = False,
     ) -> SharpnessRequest:
         """Return the request that raw options describe; their defaults are defined only here.
 
@@ -67,7 +68,7 @@ class SharpnessRequest:
             raise ValueError(f"weights belong to one problem, but {len(targets)} targets are given")
         common = {
             "weights": weights, "problem": problem, "split": split, "samples": samples, "data": data,
-            "batch_size": batch_size, "memory": memory, "device": device,
+            "batch_size": batch_size, "memory": memory, "device": device, "trust": trust,
         }  # fmt: skip
         # A slice is built in its own dtype, to be compared with its file; measures are then computed in float64.
         dtypes = [None if file_of(target) else "float64" for target in targets]

@@ -14,6 +14,7 @@ import torch
 
 from surfaceviz import store
 from surfaceviz.errors import StoreError
+from surfaceviz.pipeline.confirm import MARK, is_own, names_mark
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.records import Slice
@@ -86,18 +87,22 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], repo
 
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> Attributes:
     """Return the root attributes of a run's file; a resumed slice keeps its first attributes."""
+    made_from = str(attributes_of(plan.request)["made_from"])
     made: Attributes = {
         "surfaceviz": version("surfaceviz"),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command,
-        "made_from": attributes_of(plan.request)["made_from"],
+        "made_from": made_from,
+        MARK: names_mark(made_from),
         "worker_points": "{}",
         "seconds": 0.0,
     }
     if before is not None:
         kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level", "samples_reason"]
+        if not is_own(before.provenance):  # this run's names are the user's
+            kept = [key for key in kept if key not in ("made_from", MARK)]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
     if (cosine := plan.made.cosine(list(plan.minimum.filters))) is not None:
         made["cosine"] = cosine
