@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.problem.parameters import WRAPPERS, aliases, as_real, canonical_name, named_tensors
+from surfaceviz.problem.pickle_budget import refuse_bomb
 
 Say = Callable[[str], None]
 
@@ -107,6 +108,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _unpickled(path: Path) -> Any:
+    refuse_bomb(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -145,9 +147,10 @@ def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
             of = "" if part == key else f" of {key!r}"
             raise CheckpointError(f"{path}: no entry {part!r}{of}; there is {has}")
         tree = tree[part]
+    seen: list[Any] = []
     while not _is_state_dict(tree):
         nest = next((n for n in _NESTS if isinstance(tree, Mapping) and isinstance(tree.get(n), Mapping)), None)
-        if nest is None:
+        if nest is None or any(tree is each for each in seen):  # a dict may contain itself
             has = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
             raise CheckpointError(
                 f"{path}: no state dict found; it has {has}; name the entry as {shlex.quote(str(path))}:KEY"
@@ -156,6 +159,7 @@ def _state_dict(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor]:
         if others:
             other = shlex.quote(f"{path}:{others[0]}")
             say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {other}")
+        seen.append(tree)
         tree = tree[nest]
     return {name: tensor for name, tensor in tree.items() if isinstance(tensor, Tensor)}
 
