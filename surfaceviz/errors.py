@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from surfaceviz.printable import printable
+
 _HINT = "surfaceviz: "
 
 
 class SurfacevizError(Exception):
     """The base class of errors during a run; a misuse by the caller is a `ValueError` instead."""
+
+    def __str__(self) -> str:
+        """Return the message as one line, in which names from files can't act on a terminal."""
+        return printable(" ".join(super().__str__().split("\n")))
 
 
 class ProblemError(SurfacevizError):
@@ -42,6 +48,10 @@ class StoreError(SurfacevizError):
 
 class SchemaError(SurfacevizError):
     """A file that isn't a whole surfaceviz file."""
+
+
+class UnverifiedFileWarning(UserWarning):
+    """A file whose bytes no checksum vouches for."""
 
 
 class MergeError(SurfacevizError):

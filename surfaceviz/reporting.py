@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Protocol
 
+from surfaceviz.printable import printable
+
 
 class Reporter(Protocol):
     """The receiver of a run's messages; the command line displays them."""
@@ -27,7 +29,7 @@ class QuietReporter:
 
     def warn(self, line: str) -> None:
         """Warn with the line."""
-        warnings.warn(line, stacklevel=2)
+        warnings.warn(printable(line), stacklevel=2)
 
     def advance(self, done: int, total: int | None, fresh: int) -> None:
         """Drop the progress."""

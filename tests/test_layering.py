@@ -10,6 +10,7 @@ import surfaceviz
 
 ROOT = Path(surfaceviz.__file__).parent
 LEVELS = {
+    "printable": -1,
     "errors": 0,
     "options": 0,
     "records": 0,
@@ -17,6 +18,7 @@ LEVELS = {
     "pytree": 0,
     "atomic_write": 0,
     "notebook": 1,
+    "user_key": 0,
     "signals": 1,
     "lock": 1,
     "render": 1,
@@ -101,5 +103,7 @@ def test_heavy_libraries_have_one_door() -> None:
 def test_drawing_and_storing_need_no_torch() -> None:
     for room, path, tree in _modules():
         if room in ("render", "store", "records", "errors"):
-            assert set(_rooms(tree)) <= {"records", "errors", "atomic_write", "lock", room}, path
+            assert set(_rooms(tree)) <= {"records", "errors", "atomic_write", "lock", "user_key", "printable", room}, (
+                path
+            )
             assert not any(name.startswith("torch") for name in _imports(tree)), path

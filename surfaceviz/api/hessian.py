@@ -48,6 +48,7 @@ def hessian(
     learning_rate: float | None = _DEFAULT.learning_rate,
     output: str | Path | None = _DEFAULT.output,
     overwrite: bool = _DEFAULT.overwrite,
+    trust: bool = _DEFAULT.trust,
     workers: int | None = None,
     reporter: Reporter | None = None,
 ) -> Spectrum:
@@ -90,6 +91,7 @@ def hessian(
         learning_rate: the training's, stored in the output for the line at 2 / learning rate.
         output: HDF5 file for a problem; None returns the result only.
         overwrite: whether to recompute what the file holds.
+        trust: whether to run and read what a slice's file names, although you did not make it; this is remembered.
         workers: local processes that share the samples; None takes one for each core where the work is worth it.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
@@ -132,6 +134,7 @@ def hessian_map(
     batch_size: int | None = _DEFAULT.batch_size,
     memory: int | str | None = _DEFAULT.memory,
     overwrite: bool = _DEFAULT.overwrite,
+    trust: bool = _DEFAULT.trust,
     workers: int | None = None,
     reporter: Reporter | None = None,
 ) -> HessianMap:
@@ -156,6 +159,7 @@ def hessian_map(
         batch_size: see `hessian`.
         memory: see `hessian`.
         overwrite: see `hessian`.
+        trust: see `hessian`.
         workers: local processes, which take a row each.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 

@@ -33,6 +33,7 @@ def sharpness(
     iterations: int = _DEFAULT.iterations,
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
+    trust: bool = _DEFAULT.trust,
     reporter: Reporter | None = None,
 ) -> Sharpness:
     """Return the sharpness of a minimum by every measure, and which measures survive a change of scale.
@@ -60,6 +61,7 @@ def sharpness(
         iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
+        trust: whether to run and read what a slice's file names, although you did not make it; this is remembered.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:

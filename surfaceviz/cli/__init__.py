@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
+from surfaceviz.cli.lines import show_error, show_warnings_as_lines
 from surfaceviz.errors import Interrupted, SurfacevizError
 from surfaceviz.signals import interruptible, received_signal
 
@@ -27,7 +29,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
-    with interruptible():
+    with interruptible(), warnings.catch_warnings():
+        show_warnings_as_lines()
         try:
             from surfaceviz.cli import (  # noqa: F401  these modules register their commands
                 export,
@@ -80,5 +83,5 @@ def _print_error(message: str, code: int) -> int:
         if (silent := silent_exit_code()) is not None:
             return silent
         where = f"rank {place.rank}: "
-    print(f"surfaceviz: {where}{' '.join(message.split())}", file=sys.stderr, flush=True)
+    show_error(f"surfaceviz: {where}{' '.join(message.split())}")
     return code

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.help_panels import Application
+from surfaceviz.cli.lines import show
 
 _JOINED = 3  # largest number of files in a joined name
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
@@ -28,7 +29,7 @@ def _show_version(value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        typer.echo(f"surfaceviz {version('surfaceviz')}")
+        show(f"surfaceviz {version('surfaceviz')}")
         raise typer.Exit
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from surfaceviz.cli.app import app
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.render.export.formats import FORMATS
@@ -56,6 +57,6 @@ def export(
     request = ExportRequest.of(file, output, to, of=of, log=log, clip=clip, height=height, overwrite=overwrite)
     written = run_export(request)
     for each in written:
-        typer.echo(f"file: {each}")
+        show(f"file: {each}")
     if request.to == REFERENCE and not any("-directions" in path.stem for path in written[1:]):
-        typer.echo("directions: not in the file, or not with the order of the network's tensors; none were written")
+        show("directions: not in the file, or not with the order of the network's tensors; none were written")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import hessian_options as options
 from surfaceviz.cli.options import shared as common
 from surfaceviz.pipeline.defaults import defaults_of, options_for
@@ -58,6 +59,7 @@ def hessian(
     workers: common.Workers = "auto",
     output: options.Output = _DEFAULT.output,
     overwrite: options.Overwrite = _DEFAULT.overwrite,
+    trust: common.Trust = _DEFAULT.trust,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:
@@ -80,13 +82,13 @@ def _print(result: HessianResult) -> None:
     from surfaceviz.records import describe_spectrum
 
     for spectrum in result.spectra:
-        typer.echo()
+        show()
         for label, text in describe_spectrum(spectrum):
-            typer.echo(f"{label:<11} {text}".rstrip())
+            show(f"{label:<11} {text}".rstrip())
     if result.hessian_map is not None:
-        typer.echo(_map_line(result.hessian_map))
-        typer.echo(f"{'':<11} {result.hessian_map.beyond_words}")
-    typer.echo(f"{'file':<11} {result.path}" + ("" if result.fresh else ", nothing to recompute"))
+        show(_map_line(result.hessian_map))
+        show(f"{'':<11} {result.hessian_map.beyond_words}")
+    show(f"{'file':<11} {result.path}" + ("" if result.fresh else ", nothing to recompute"))
 
 
 def _map_line(found: HessianMap) -> str:

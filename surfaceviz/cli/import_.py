@@ -9,6 +9,7 @@ import typer
 
 from surfaceviz.cli.app import app
 from surfaceviz.cli.export import Overwrite
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
 
 
@@ -32,6 +33,6 @@ def import_(
     found, path = run_import(surface, output, projection=projection, overwrite=overwrite)
     shape = " x ".join(map(str, found.shape))
     iterates = "" if found.trajectory is None else f", {len(found.trajectory.step)} iterates"
-    typer.echo(f"file: {path}, {found.done} of {shape} points, {', '.join(found.values)}{iterates}")
+    show(f"file: {path}, {found.done} of {shape} points, {', '.join(found.values)}{iterates}")
     if not found.centre:
-        typer.echo("centre: none, as (0, 0) is not a point of the grid with a value")
+        show("centre: none, as (0, 0) is not a point of the grid with a value")

@@ -8,19 +8,27 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices, or of checkpoints.")],
+    *,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Accept files although their checksums do not fit, now and later.")
+    ] = False,
     debug: options.Debug = False,
 ) -> None:
     """Print what a file holds."""
+    from surfaceviz.errors import StoreError
     from surfaceviz.records import describe, describe_spectrum
-    from surfaceviz.store import holds_training_curvature, read, read_curvature
+    from surfaceviz.store import holds_training_curvature, read, read_curvature, trust_file
 
     for path in files:
+        if trust and not trust_file(path):
+            raise StoreError(f"{path} can't be remembered as trusted: the configuration folder is not writable")
         if holds_training_curvature(path):
             training = read_curvature(path)
             attributes = [(key.replace("_", " "), str(value)) for key, value in training.provenance.items()]
@@ -39,4 +47,4 @@ def info(
 def _print_rows(rows: list[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in rows)
     for label, text in rows:
-        typer.echo(f"{label:<{width}}  {text}")
+        show(f"{label:<{width}}  {text}")

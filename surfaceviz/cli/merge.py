@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from surfaceviz.cli.app import app
+from surfaceviz.cli.lines import show, warn
 from surfaceviz.cli.options import shared as options
 
 
@@ -28,10 +28,10 @@ def merge(
 
     whole = merge(*parts, output=output, partial=partial, overwrite=overwrite)
     if "rounding" in whole.provenance:
-        print(f"warning: {whole.provenance['rounding']}", file=sys.stderr)
-    typer.echo(f"file: {output}, {whole.done} of {whole.origin.size} points, of {len(parts)} parts")
+        warn(str(whole.provenance["rounding"]))
+    show(f"file: {output}, {whole.done} of {whole.origin.size} points, of {len(parts)} parts")
     if not no_plot:
         from surfaceviz import render
 
         render.save(render.draw([whole]), picture_path(output))
-        typer.echo(f"picture: {picture_path(output)}")
+        show(f"picture: {picture_path(output)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from surfaceviz.cli.app import app, joined_stem
+from surfaceviz.cli.lines import show, warn
 from surfaceviz.cli.options import shared as options
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.render.kinds import KINDS
@@ -127,8 +128,8 @@ def plot(
     from surfaceviz.pipeline.plot.request import PlotRequest
     from surfaceviz.pipeline.plot.run import run_plot
 
-    run_plot(PlotRequest.of(*files, output=target, **options), warn=_warn)
-    typer.echo(f"picture: {target}")
+    run_plot(PlotRequest.of(*files, output=target, **options), warn=warn)
+    show(f"picture: {target}")
 
 
 def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, *, options: dict[str, Any]) -> None:
@@ -137,11 +138,7 @@ def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, 
 
     count = {} if frames is None else {"frames": frames}
     run_animation(AnimationRequest.of(*files, output=target, way=way, **count, **options), advance=_advance())
-    typer.echo(f"movie: {target}")
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+    show(f"movie: {target}")
 
 
 def _advance() -> Callable[[int, int], None] | None:
@@ -149,7 +146,7 @@ def _advance() -> Callable[[int, int], None] | None:
     if not sys.stderr.isatty():
         return None
 
-    def show(done: int, total: int) -> None:
+    def show_frame(done: int, total: int) -> None:
         print(f"\rframe {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
-    return show
+    return show_frame

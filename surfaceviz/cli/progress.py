@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from surfaceviz.execute import mpi_placement
+from surfaceviz.printable import printable
 
 _LINE_SECONDS = 10.0  # between two plain lines
 
@@ -45,11 +46,11 @@ class Terminal:
     def say(self, line: str) -> None:
         """Print a line of information."""
         if not self._quiet:
-            self._console.print(line, markup=False)
+            self._console.print(printable(line), markup=False)
 
     def warn(self, line: str) -> None:
         """Print a line of warning."""
-        self._errors.print(f"warning: {line}", markup=False)
+        self._errors.print(f"warning: {printable(line)}", markup=False)
 
     def advance(self, done: int, total: int | None, fresh: int) -> None:
         """Show the number of points, the rate and, if the total is known, the time left."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app, joined_stem
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
 
 
@@ -22,4 +23,4 @@ def report(
     from surfaceviz.pipeline.report import run_report
 
     written = run_report(files, output or Path(f"{joined_stem(files)}.html"), title=title)
-    typer.echo(f"page: {written.path}, {written.size / 1e6:.1f} MB")
+    show(f"page: {written.path}, {written.size / 1e6:.1f} MB")

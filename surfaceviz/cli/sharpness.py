@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
@@ -63,6 +64,7 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="JSON file for all measurements.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.json,
+    trust: options.Trust = _DEFAULT.trust,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -80,7 +82,9 @@ def sharpness(
     with Terminal(quiet=quiet) as terminal:
         found = run_sharpness(request, terminal)
     for lines in [measurements_table(found), *(changes_table(each) for each in found if each.rescalings)]:
-        typer.echo("\n" + "\n".join(lines))
-    typer.echo(f"\n{CAUTION}")
+        for line in ["", *lines]:
+            show(line)
+    show()
+    show(CAUTION)
     if json is not None:
-        typer.echo(f"file        {json}")
+        show(f"file        {json}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfaceviz.cli.app import app, command_line, number_or_auto
+from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as common
 from surfaceviz.cli.options import slice_options as options
 from surfaceviz.pipeline.defaults import defaults_of, options_for
@@ -95,7 +96,7 @@ def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -
     if place is not None and place.rank:
         return
     for label, text in estimate(make_plan(request, terminal.say), place.size if place else workers):
-        typer.echo(f"{label:<10} {text}")
+        show(f"{label:<10} {text}")
 
 
 def _finish(result: SliceResult, terminal: Terminal, *, draw: bool) -> None:

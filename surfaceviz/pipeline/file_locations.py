@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surfaceviz.errors import ProblemError
+from surfaceviz.pipeline.confirm import names_in
 
 FOLDER = "folder"  # root attribute: the folder that a slice was computed in
 
@@ -21,20 +22,20 @@ def with_found_files(attributes: Mapping[str, Any], path: Path, *, problem: bool
     Args:
         attributes: the root attributes.
         path: the slice's file.
-        problem: whether the problem's file is looked for too.
+        problem: whether the problem's file must be there.
 
     Raises:
         ProblemError: the problem's file is in none of them.
     """
-    names = json.loads(str(attributes.get("made_from", "{}")))
+    names = names_in(str(attributes.get("made_from", "{}")))
     folders = list(dict.fromkeys((Path(), Path(str(attributes.get(FOLDER, ""))), path.absolute().parent)))
     found: dict[str, Any] = {
         key: _found(names[key], folders) for key in ("weights", "data", "directions") if names.get(key)
     }
     if names.get("toward"):
         found["toward"] = [_found(each, folders) for each in names["toward"]]
-    if problem and names.get("problem"):
-        found["problem"] = _problem(names["problem"], folders, path)
+    if names.get("problem"):
+        found["problem"] = _problem(names["problem"], folders, path, required=problem)
     return {**attributes, "made_from": json.dumps({**names, **found})}
 
 
@@ -47,10 +48,10 @@ def _found(given: str, folders: Sequence[Path]) -> str:
     return given
 
 
-def _problem(given: str, folders: Sequence[Path], path: Path) -> str:
+def _problem(given: str, folders: Sequence[Path], path: Path, *, required: bool) -> str:
     place, _, factory = given.rpartition(":")
     if place.endswith(".py"):
-        if (found := _found(place, folders)) != place or Path(place).is_file():
+        if (found := _found(place, folders)) != place or Path(place).is_file() or not required:
             return f"{found}:{factory}"
         tried = ", ".join(str(folder.absolute()) for folder in folders)
         raise ProblemError(

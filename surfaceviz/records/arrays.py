@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from surfaceviz.printable import printable
+
 MISSING, EVALUATED, INTERPOLATED = 0, 1, 2  # the values of `Slice.origin`
 AXIS_NAMES = ("alpha", "beta")
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -22,5 +24,8 @@ def html_frame(page: str) -> str:
 
 def html_table(rows: Iterable[tuple[str, str]]) -> str:
     """Return (label, text) rows as an HTML table."""
-    cells = (f"<tr><th style='text-align:left'>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
+    cells = (
+        f"<tr><th style='text-align:left'>{html.escape(printable(k))}</th><td>{html.escape(printable(v))}</td></tr>"
+        for k, v in rows
+    )
     return f"<table>{''.join(cells)}</table>"

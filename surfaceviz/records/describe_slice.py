@@ -56,7 +56,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         rows.append(("", surface.hessian_map.beyond_words))
     if surface.trajectory is not None:
         rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
-    told = {"level", *(f"{name}_level" for name in surface.levels)}
+    told = {"level", "made_from_mark", *(f"{name}_level" for name in surface.levels)}
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items() if key not in told]
     return rows
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from surfaceviz.printable import printable
 from surfaceviz.records.arrays import EVALUATED, INTERPOLATED, FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
 from surfaceviz.records.describe_slice import describe
@@ -212,7 +213,9 @@ class Slice:
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))
-        return f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
+        return printable(
+            f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
+        )
 
     def _repr_html_(self) -> str:
         return html_table(describe(self))

@@ -20,11 +20,7 @@ Shape = tuple[int, ...]
 
 def holds_directions(path: str | Path) -> bool:
     """Return whether a file is a direction file of the reference code; False for a broken file."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return GROUPS[0] in file
-    except OSError:
-        return False
+    return GROUPS[0] in store.root_names(path)
 
 
 def direction_shapes(path: str | Path) -> list[list[Shape]]:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, TensorEntry
-from surfaceviz.store.files import python_scalar, read_dataset
+from surfaceviz.store.files import read_attribute, read_number
+from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 RecordT = TypeVar("RecordT")
 
@@ -107,10 +108,13 @@ def _codec(name: str, hint: Any) -> _Codec:
         TypeError: a type that files do not hold.
     """
     if hint in (str, int, float, bool):
-        return _Codec(_encode_attribute, lambda group, key: hint(python_scalar(group.attrs[key])), _in_attributes)
+        read = read_attribute if hint is str else read_number
+        return _Codec(_encode_attribute, lambda group, key: hint(read(group, key)), _in_attributes)
     if is_dataclass(hint):
-        return _Codec(_encode_nested, lambda group, key: decode_fields(group[key], hint), _in_group)  # type: ignore[arg-type]
-    codec = _TEXTS if name == "names" else _CODECS.get(np.ndarray if _is_array(hint) else hint)
+        return _Codec(_encode_nested, lambda group, key: decode_fields(_group(group, key), hint), _in_group)  # type: ignore[arg-type]
+    if _is_array(hint):
+        return _Codec(_encode_array, lambda group, key: read_numbers(group[key], _kinds(hint)), _in_group)
+    codec = _TEXTS if name == "names" else _CODECS.get(hint)
     if codec is None:
         raise TypeError(f"{name}: got a field of type {hint}; expected one of {', '.join(map(str, _CODECS))}")
     return codec
@@ -132,8 +136,17 @@ def _encode_array(group: h5py.Group, name: str, value: Any) -> None:
     group.create_dataset(name, data=value)
 
 
-def _decode_array(group: h5py.Group, name: str) -> Any:
-    return np.asarray(read_dataset(group[name]))
+def _kinds(hint: Any) -> str:
+    """Return the kinds of numbers that an array field may have, as NumPy names them."""
+    parameter = get_args(hint)[-1]  # dtype[T] of ndarray; T itself from NumPy 2.5 on
+    kind = np.dtype(*(get_args(parameter) or (parameter,))).kind
+    return "b" if kind == "b" else "iu" if kind in "iu" else "fiu"
+
+
+def _group(group: h5py.Group, name: str) -> h5py.Group:
+    if not isinstance(group[name], h5py.Group):
+        raise ContentError(f"{group[name].name} is a data set, expected a group")
+    return group[name]
 
 
 def _encode_texts(group: h5py.Group, name: str, value: tuple[str, ...]) -> None:
@@ -141,7 +154,7 @@ def _encode_texts(group: h5py.Group, name: str, value: tuple[str, ...]) -> None:
 
 
 def _decode_texts(group: h5py.Group, name: str) -> tuple[str, ...]:
-    return tuple(text.decode() for text in read_dataset(group[name]))
+    return read_texts(group[name])
 
 
 def _encode_nested(group: h5py.Group, name: str, value: Any) -> None:
@@ -155,7 +168,7 @@ def _encode_coordinates(group: h5py.Group, _name: str, value: tuple[float, ...])
 
 
 def _decode_coordinates(group: h5py.Group, _name: str) -> tuple[float, ...]:
-    return tuple(float(group.attrs[axis]) for axis in AXIS_NAMES if axis in group.attrs)
+    return tuple(float(read_number(group, axis)) for axis in AXIS_NAMES if axis in group.attrs)
 
 
 def _encode_json(group: h5py.Group, name: str, value: Any) -> None:
@@ -163,7 +176,10 @@ def _encode_json(group: h5py.Group, name: str, value: Any) -> None:
 
 
 def _decode_json(group: h5py.Group, name: str) -> Any:
-    return json.loads(str(python_scalar(group.attrs[name])))
+    try:
+        return json.loads(str(read_attribute(group, name)))
+    except RecursionError as error:
+        raise ContentError(f"{group.name}: the attribute {name} nests too deep") from error
 
 
 def _encode_mapping(group: h5py.Group, name: str, value: Mapping[str, str]) -> None:
@@ -184,7 +200,6 @@ def _decode_entries(group: h5py.Group, name: str) -> tuple[TensorEntry, ...]:
 
 _TEXTS = _Codec(_encode_texts, _decode_texts, _in_group)  # of `names`: parallel to the arrays of its record
 _CODECS: dict[Any, _Codec] = {
-    np.ndarray: _Codec(_encode_array, _decode_array, _in_group),
     tuple[float, ...]: _Codec(_encode_coordinates, _decode_coordinates, lambda _group, _name: True),
     tuple[str, ...]: _Codec(_encode_json, lambda group, name: tuple(_decode_json(group, name)), _in_attributes),
     tuple[TensorEntry, ...]: _Codec(_encode_entries, _decode_entries, _in_attributes),

@@ -1,10 +1,12 @@
-"""HDF5 files: atomic writing, and reading of files that may be broken or hostile."""
+"""HDF5 files: atomic writing, and attributes."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import h5py
 import numpy as np
 
 from surfaceviz import atomic_write
-from surfaceviz.errors import SchemaError, StoreError
+from surfaceviz.errors import StoreError
+from surfaceviz.store.checksum import BLOCK_BYTES, with_checksum
+from surfaceviz.store.typed import ContentError
 
 SCHEMA_VERSION = 1
-_LARGEST_DATASET = 2**27  # entries: more than any slice has, but a broken or hostile file may declare more; ours
 _PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
@@ -38,82 +41,60 @@ def write_bytes(path: Path, image: bytes) -> None:
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error
 
 
-@contextmanager
-def open_surfaceviz(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
-    """Open a surfaceviz file that has the group ``holding``, for a ``with`` block.
+@dataclass(slots=True)
+class NewFile:
+    """An HDF5 file that is built in memory, and its bytes once the block of `new_file` has ended."""
 
-    Raises:
-        SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
-    """
-    with open_hdf5(path) as file:
-        version = file.attrs.get("schema_version")
-        if version is None or holding not in file:
-            raise SchemaError(f"{path}: HDF5, but no surfaceviz {holding} (it has {', '.join(file) or 'nothing'})")
-        if int(version) != SCHEMA_VERSION:
-            raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
-        refuse_links(path, file)
-        yield file
+    root: h5py.File
+    image: bytes = b""
 
 
 @contextmanager
-def open_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File]:
-    """Open an HDF5 file for a ``with`` block, and turn what h5py raises in the block into a `SchemaError`.
-
-    Args:
-        path: the file.
-        what: the kind of file expected, for the message.
-
-    Raises:
-        SchemaError: the file is missing, truncated or malformed.
-    """
-    if not path.exists():
-        raise SchemaError(f"{path}: no such file")
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise SchemaError(f"{path}: no whole HDF5 file ({error})") from error
-    with file:
-        try:
-            yield file
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # what h5py raises where parts of a file are missing, corrupt or of another kind
-            raise SchemaError(f"{path}: no whole {what} ({type(error).__name__}: {error})") from error
-
-
-def refuse_links(path: Path, group: h5py.Group) -> None:
-    """Refuse soft and external links in a group and its subgroups: they could lead to other files.
-
-    Raises:
-        SchemaError: there is a link.
-    """
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise SchemaError(f"{path}: {group.name}/{name} is a {type(link).__name__}, which is not followed")
-        if isinstance(group[name], h5py.Group):
-            refuse_links(path, group[name])
-
-
-def read_dataset(dataset: h5py.Dataset) -> Any:
-    """Return a data set's contents.
-
-    Raises:
-        SchemaError: it is a group, keeps its data outside the file, or declares more entries than a slice has.
-    """
-    if not isinstance(dataset, h5py.Dataset):
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} is a group, expected a data set")
-    if dataset.external or dataset.is_virtual:
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} keeps its data outside the file")
-    if math.prod(dataset.shape) > _LARGEST_DATASET:
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} declares shape {dataset.shape}, which no slice has")
-    return dataset[()]
+def new_file() -> Iterator[NewFile]:
+    """Build an HDF5 file in memory, which has its checksum at the end of the ``with`` block."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=BLOCK_BYTES) as root:
+        made = NewFile(root)
+        yield made
+    made.image = with_checksum(buffer)
 
 
 def python_scalar(value: Any) -> str | int | float:
-    """Return an attribute's value as a Python scalar."""
+    """Return an attribute's value as a Python scalar.
+
+    Raises:
+        ContentError: it is neither text nor a real number.
+    """
     if isinstance(value, bytes):
-        return value.decode()
-    return value.item() if isinstance(value, np.generic) else value  # type: ignore[no-any-return]
+        return value.decode(errors="backslashreplace")
+    found = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(found, str | int | float):
+        raise ContentError(f"holds {type(found).__name__}, expected a number or text")
+    return found
+
+
+def read_attribute(group: h5py.Group, name: str) -> str | int | float:
+    """Return an attribute as a Python scalar.
+
+    Raises:
+        ContentError: it is neither text nor a real number.
+    """
+    try:
+        return python_scalar(group.attrs[name])
+    except (ContentError, TypeError, OSError) as error:
+        raise ContentError(f"{group.name}: the attribute {name} {error}") from error
+
+
+def read_number(group: h5py.Group, name: str) -> int | float:
+    """Return an attribute that is a number.
+
+    Raises:
+        ContentError: it is not one.
+    """
+    found = read_attribute(group, name)
+    if isinstance(found, str):
+        raise ContentError(f"{group.name}: the attribute {name} is {found[:40]!r}, expected a number")
+    return found
 
 
 def encode_provenance(group: h5py.Group, provenance: Mapping[str, str | int | float]) -> None:
@@ -123,5 +104,10 @@ def encode_provenance(group: h5py.Group, provenance: Mapping[str, str | int | fl
 
 
 def decode_provenance(group: h5py.Group) -> dict[str, str | int | float]:
-    """Return a group's attributes, but the file's schema version."""
-    return {key: python_scalar(value) for key, value in group.attrs.items() if key != "schema_version"}
+    """Return a group's attributes that are numbers or text, but the file's schema version."""
+    found: dict[str, str | int | float] = {}
+    for key in group.attrs:
+        if key != "schema_version" and group.attrs.get_id(key).shape == ():
+            with contextlib.suppress(ContentError):
+                found[key] = read_attribute(group, key)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ _RUN_KEYS = {
     "rounding",
     "made_from",
     "folder",
+    "made_from_mark",
 }
 _RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
 # Attributes that files of earlier versions lack, and what they stand for there.
@@ -185,7 +187,7 @@ def _provenance(parts: Sequence[Part], notes: Sequence[str]) -> dict[str, str | 
     made = dict(parts[0][1].provenance)
     made |= {
         "shard": "none",
-        "command": f"surfaceviz merge {' '.join(name for name, _ in parts)}",
+        "command": shlex.join(["surfaceviz", "merge", *(name for name, _ in parts)]),
         "worker_points": json.dumps(counts),
         "seconds": sum(float(part.provenance.get("seconds", 0.0)) for _, part in parts),
     }

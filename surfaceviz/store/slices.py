@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,19 +13,31 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.errors import SchemaError
-from surfaceviz.records import AXIS_NAMES, Audit, DirectionRecord, FloatArray, Mark, Slice
+from surfaceviz.records import (
+    AXIS_NAMES,
+    EVALUATED,
+    INTERPOLATED,
+    MISSING,
+    Audit,
+    DirectionRecord,
+    FloatArray,
+    Mark,
+    Slice,
+)
 from surfaceviz.store.fields import decode_fields, encode_fields
 from surfaceviz.store.files import (
     SCHEMA_VERSION,
     decode_provenance,
     encode_provenance,
-    open_surfaceviz,
-    read_dataset,
+    new_file,
+    read_attribute,
+    read_number,
     write_bytes,
 )
-from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
+from surfaceviz.store.opening import open_surfaceviz, root_names
+from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra, numbered_groups
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
+from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; larger directions are not stored, but made again from their seed; ours
 _STDERR, _RISE = "_stderr", "_rise_stderr"
@@ -50,8 +62,8 @@ def write(path: Path, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
 
 def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
     """Return the file's bytes."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with new_file() as made:
+        file = made.root
         file.attrs["schema_version"] = SCHEMA_VERSION
         encode_provenance(file, surface.provenance)
         _encode_slice(file.create_group("slice"), surface)
@@ -65,7 +77,7 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
         if surface.trajectory is not None:
             encode_trajectory(file.create_group("trajectory"), surface.trajectory)
-    return buffer.getvalue()
+    return made.image
 
 
 def _encode_slice(group: h5py.Group, surface: Slice) -> None:
@@ -116,19 +128,21 @@ def read(path: str | Path) -> Slice:
     """
     with open_surfaceviz(Path(path)) as file:
         group = file["slice"]
-        arrays = {name: np.asarray(read_dataset(group[name])) for name in group}
+        arrays = {name: read_numbers(group[name], "iu" if name == "origin" else "fiu") for name in group}
         names = [name for name in AXIS_NAMES if name in arrays]
         axes: tuple[FloatArray, ...] = tuple(arrays.pop(name) for name in names)
         origin = arrays.pop("origin")
         rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
         stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
-        _check_rising(Path(path), axes)
-        _check_shapes(Path(path), axes, {"origin": origin, **arrays, **rise, **stderr})
+        _check_rising(axes)
+        _check_shapes(axes, {"origin": origin, **arrays, **rise, **stderr})
+        _check_origin(origin)
+        splits = str(read_attribute(file, "splits")) if "splits" in file.attrs else ""
         return Slice(
             axes=axes,
-            values=_in_order(arrays, str(file.attrs.get("splits", ""))),
+            values=_in_order(arrays, splits),
             origin=origin,
-            centre=_in_order(_centre(group), str(file.attrs.get("splits", ""))),
+            centre=_in_order(_centre(group), splits),
             directions=tuple(_direction(group) for group in _direction_groups(file)),
             stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
             rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
@@ -142,7 +156,7 @@ def read(path: str | Path) -> Slice:
 
 
 def _centre(group: h5py.Group) -> dict[str, float]:
-    return {k.removeprefix("centre_"): float(v) for k, v in group.attrs.items() if k.startswith("centre_")}
+    return {k.removeprefix("centre_"): float(read_number(group, k)) for k in group.attrs if k.startswith("centre_")}
 
 
 def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
@@ -158,39 +172,72 @@ def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
 
 def holds_slice(path: str | Path) -> bool:
     """Return whether a file is a surfaceviz file with a slice; False for a broken file."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return "slice" in file and "schema_version" in file.attrs
-    except OSError:
-        return False
+    return {"slice", "schema_version"} <= root_names(path)
 
 
 def read_directions(path: str | Path) -> list[dict[str, NDArray[Any]]]:
-    """Return the arrays of each direction by tensor name; empty mappings where they are not stored."""
+    """Return the arrays of each direction by tensor name; empty mappings where they are not stored.
+
+    Raises:
+        SchemaError: the file can't be read, or the arrays are not those of the sha256 next to them.
+    """
     with open_surfaceviz(Path(path)) as file:
-        return [{name: np.asarray(read_dataset(group[name])) for name in group} for group in _direction_groups(file)]
+        return [_tensors(group) for group in _direction_groups(file)]
+
+
+def _tensors(group: h5py.Group) -> dict[str, NDArray[Any]]:
+    arrays = {name: read_numbers(group[name], "fiub") for name in group}
+    stated = str(read_attribute(group, "sha256")) if arrays else ""
+    if stated and stated != tensors_sha256(arrays):
+        raise ContentError(
+            f"{group.name} holds other tensors than those whose sha256 it states ({stated[:12]}): it was altered; take "
+            "another copy, or compute the slice again"
+        )
+    return arrays
+
+
+def tensors_sha256(arrays: Arrays) -> str:
+    """Return the fingerprint of a direction: the sha256 over the sorted (name, dtype, shape, bytes) of its tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}\0torch.{array.dtype}\0{arrays[name].shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _direction_groups(file: h5py.File) -> list[h5py.Group]:
-    return [file["directions"][key] for key in sorted(file.get("directions", ()), key=int)]
+    return numbered_groups(file, "directions")
 
 
-def _check_shapes(path: Path, axes: Sequence[FloatArray], arrays: Arrays) -> None:
+def _check_shapes(axes: Sequence[FloatArray], arrays: Arrays) -> None:
     shape = tuple(len(axis) for axis in axes)
     for name, array in arrays.items():
         if array.shape != shape:
-            raise SchemaError(f"{path}: slice/{name} has shape {array.shape}, its axes {shape}")
+            raise ContentError(f"slice/{name} has shape {array.shape}, its axes {shape}")
 
 
-def _check_rising(path: Path, axes: Sequence[FloatArray]) -> None:
+def _check_rising(axes: Sequence[FloatArray]) -> None:
     for name, axis in zip(AXIS_NAMES, axes, strict=False):
-        if not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
-            raise SchemaError(f"{path}: slice/{name} are no rising finite coordinates")
+        if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
+            raise ContentError(f"slice/{name} are no rising finite coordinates")
+
+
+def _check_origin(origin: NDArray[Any]) -> None:
+    wrong = ~np.isin(origin, (MISSING, EVALUATED, INTERPOLATED))
+    if wrong.any():
+        raise ContentError(
+            f"slice/origin holds {origin[wrong].flat[0]}, expected {MISSING} (missing), {EVALUATED} (evaluated) or "
+            f"{INTERPOLATED} (interpolated)"
+        )
 
 
 def _marks(group: h5py.Group) -> tuple[Mark, ...]:
-    arrays = {name: read_dataset(group[name]) for name in group}
-    names = [name.decode() for name in arrays.pop("name")]
+    names = read_texts(group["name"])
+    arrays = {name: read_numbers(group[name]) for name in group if name != "name"}
+    for name, array in arrays.items():
+        if array.shape != (len(names),):
+            raise ContentError(f"{group.name}/{name} has shape {array.shape}, expected one number for each name")
     coordinates = list(zip(*(arrays.pop(axis) for axis in AXIS_NAMES if axis in arrays), strict=True))
     return tuple(
         Mark(name, tuple(map(float, coordinates[i])), {key: float(array[i]) for key, array in arrays.items()})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import h5py
-import numpy as np
 
 from surfaceviz.records import AXIS_NAMES, HessianMap, Spectrum
 from surfaceviz.store.fields import array_fields, decode_fields, encode_fields
-from surfaceviz.store.files import decode_provenance, encode_provenance, read_dataset
+from surfaceviz.store.files import decode_provenance, encode_provenance
+from surfaceviz.store.typed import ContentError, read_numbers
 
 
 def encode_spectra(file: h5py.File, spectra: Sequence[Spectrum]) -> None:
@@ -20,8 +20,22 @@ def encode_spectra(file: h5py.File, spectra: Sequence[Spectrum]) -> None:
 
 def decode_spectra(file: h5py.File) -> tuple[Spectrum, ...]:
     """Return the spectra in a file, in order."""
-    group = file.get("spectra", {})
-    return tuple(decode_fields(group[key], Spectrum) for key in sorted(group, key=int))
+    return tuple(decode_fields(group, Spectrum) for group in numbered_groups(file, "spectra"))
+
+
+def numbered_groups(file: h5py.File, name: str) -> list[h5py.Group]:
+    """Return the groups "0", "1", ... in a group, in order; an empty list if there is no such group.
+
+    Raises:
+        ContentError: it holds something else.
+    """
+    group = file.get(name, {})
+    if name in file and not isinstance(group, h5py.Group):
+        raise ContentError(f"{group.name} is a data set, expected a group")
+    for key in group:
+        if not (key.isascii() and key.isdecimal()) or not isinstance(group[key], h5py.Group):
+            raise ContentError(f"{name}/{key} is unexpected there: only groups with numbers for names are")
+    return [group[key] for key in sorted(group, key=int)]
 
 
 def encode_map(group: h5py.Group, hessian_map: HessianMap) -> None:
@@ -39,15 +53,15 @@ def decode_map(group: h5py.Group) -> HessianMap:
     """Return the Hessian map in a group.
 
     Raises:
-        ValueError: an array has another shape than the axes.
+        ContentError: an array has another shape than the axes.
     """
-    axes = tuple(np.asarray(read_dataset(group[name])) for name in AXIS_NAMES if name in group)
+    axes = tuple(read_numbers(group[name]) for name in AXIS_NAMES if name in group)
     hessian_map = decode_fields(group, HessianMap, axes=axes, provenance=decode_provenance(group))
     shape = tuple(len(axis) for axis in axes)
     for name in _present(hessian_map):
         found = getattr(hessian_map, name).shape
         if found != shape:
-            raise ValueError(f"got hessian_map/{name} of shape {found}; expected the shape of its axes, {shape}")
+            raise ContentError(f"got hessian_map/{name} of shape {found}; expected the shape of its axes, {shape}")
     return hessian_map
 
 

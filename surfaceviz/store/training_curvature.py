@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import h5py
-
 from surfaceviz.records import Curvature
-from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, open_surfaceviz, write_bytes
+from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, new_file, write_bytes
+from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.spectra import decode_spectra, encode_spectra
 
 
@@ -18,13 +16,13 @@ def write_curvature(path: Path, curvature: Curvature) -> None:
     Raises:
         StoreError: the file can't be written; the old file stays.
     """
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with new_file() as made:
+        file = made.root
         file.attrs["schema_version"] = SCHEMA_VERSION
         encode_provenance(file, curvature.provenance)
         file.create_group("spectra")
         encode_spectra(file, curvature.spectra)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, made.image)
 
 
 def read_curvature(path: str | Path) -> Curvature:
@@ -39,8 +37,5 @@ def read_curvature(path: str | Path) -> Curvature:
 
 def holds_training_curvature(path: str | Path) -> bool:
     """Return whether a file holds the curvature along a training, and not a slice; False for a broken file."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return "slice" not in file and "spectra" in file
-    except OSError:
-        return False  # reading it as a slice says what is wrong
+    found = root_names(path)
+    return "slice" not in found and "spectra" in found

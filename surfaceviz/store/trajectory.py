@@ -5,9 +5,9 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from surfaceviz.errors import SchemaError
 from surfaceviz.records import AXIS_NAMES, Trajectory
-from surfaceviz.store.files import decode_provenance, encode_provenance, read_dataset
+from surfaceviz.store.files import decode_provenance, encode_provenance
+from surfaceviz.store.typed import ContentError, read_numbers
 
 _OWN = ("step", "distance", *AXIS_NAMES)  # data sets that are fields of the record; the others are its values
 
@@ -25,14 +25,12 @@ def decode_trajectory(group: h5py.Group) -> Trajectory:
     """Return the trajectory in a group.
 
     Raises:
-        SchemaError: its arrays have different lengths.
+        ContentError: its arrays have different lengths.
     """
-    arrays = {name: np.asarray(read_dataset(group[name]), np.float64) for name in group}
+    arrays = {name: np.asarray(read_numbers(group[name]), np.float64) for name in group}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
-        raise SchemaError(
-            f"{group.file.filename}: got arrays of shapes {sorted(shapes)} in trajectory; expected one length for all"
-        )
+        raise ContentError(f"got arrays of shapes {sorted(shapes)} in trajectory; expected one length for all")
     return Trajectory(
         coordinates=np.stack([arrays[name] for name in AXIS_NAMES if name in arrays], axis=1),
         step=arrays["step"],

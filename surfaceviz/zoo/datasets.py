@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ TensorPair = tuple[Tensor, Tensor]
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 _MAGIC = 4  # bytes
+_SMALL, _EXPANSION = 64 * 2**20, 20  # bytes that a file may expand to: so many, and so many times its own; ours
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -47,19 +50,39 @@ def read_idx(path: str | Path) -> np.ndarray:
     number of dimensions, the sizes as big-endian 32-bit integers, the data.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ProblemError(f"{path}: not a regular file")
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
-            raw = stream.read()
-    except (OSError, EOFError) as error:
+            return _read_array(path, stream)
+    except (OSError, EOFError, zlib.error) as error:
         raise ProblemError(f"{path}: not readable as an IDX file ({error})") from error
-    if len(raw) < _MAGIC or raw[:2] != b"\0\0" or raw[2] not in _IDX_DTYPES or len(raw) < 4 + 4 * raw[3]:
-        raise ProblemError(f"{path}: no IDX file (it starts with {raw[:4]!r})")
-    dtype = np.dtype(_IDX_DTYPES[raw[2]])
-    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], 4))
-    expected = 4 + 4 * raw[3] + math.prod(shape) * dtype.itemsize
+
+
+def _read_array(path: Path, stream: gzip.GzipFile | io.BufferedReader) -> np.ndarray:
+    """Return the array of an open IDX file, of which no more is read than its header asks for.
+
+    Raises:
+        ProblemError: see `read_idx`.
+    """
+    start = stream.read(_MAGIC)
+    sizes = stream.read(4 * start[3]) if len(start) == _MAGIC else b""
+    if len(start) < _MAGIC or start[:2] != b"\0\0" or start[2] not in _IDX_DTYPES or len(sizes) < 4 * start[3]:
+        raise ProblemError(f"{path}: no IDX file (it starts with {start!r})")
+    dtype = np.dtype(_IDX_DTYPES[start[2]])
+    shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+    expected = math.prod(shape) * dtype.itemsize
+    length = path.stat().st_size
+    if expected > _SMALL + _EXPANSION * length:
+        raise ProblemError(
+            f"{path}: {length} bytes, but its header of shape {shape} asks for {expected}, many times more"
+        )
+    raw = stream.read(expected + 1)
     if len(raw) != expected:
-        raise ProblemError(f"{path}: {len(raw)} bytes, but its header of shape {shape} asks for {expected}")
-    return np.frombuffer(raw, dtype, offset=4 + 4 * raw[3]).reshape(shape)
+        count = "more" if len(raw) > expected else _MAGIC + len(sizes) + len(raw)
+        total = _MAGIC + len(sizes) + expected
+        raise ProblemError(f"{path}: {count} bytes, but its header of shape {shape} asks for {total}")
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def idx_folder(

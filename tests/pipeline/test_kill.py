@@ -15,6 +15,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from edited import edited
 from torch import nn
 from torch.nn import functional
 
@@ -259,12 +260,10 @@ def test_a_metric_that_is_nan_at_the_centre_does_not_stop_a_run_from_going_on() 
 
 def _stop_and_store(path: Path, **changes: Any) -> None:
     """Leave an unfinished file at ``path``, with changed attributes."""
-    import h5py  # noqa: PLC0415
-
     whole = oracles.run_slice(_problem(), AXES, output=path)
     whole.origin[3:] = 0
     store.write(path, whole, [])
-    with h5py.File(path, "a") as file:
+    with edited(path) as file:
         for name, value in changes.items():
             file["slice"].attrs[name] = value
 

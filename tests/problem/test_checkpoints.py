@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +121,25 @@ def test_a_hostile_pickle_is_never_executed(legacy: bool) -> None:
     assert not Path("executed").exists()
 
 
+def _conversion(message: str) -> str:
+    """Return the code of the command that a message ends with, as a shell takes it apart."""
+    python, option, code = shlex.split(message[message.index("python -c ") :])
+    assert (python, option) == ("python", "-c")
+    return code
+
+
+@pytest.mark.parametrize("name", ["$(touch executed).pt", "`touch executed`'.pt", 'a b".pt', "';touch executed;'.pt"])
+def test_the_conversion_of_a_hostile_name_runs_nothing_of_it(name: str) -> None:
+    torch.save({"state_dict": STATE, "path": Path("x")}, name)
+    with pytest.raises(CheckpointError, match="If you trust it, convert it") as caught:
+        read_weights(name, oracles.net(0), print)
+    message = str(caught.value)
+    command = message[message.index("python -c ") :].replace("python", shlex.quote(sys.executable), 1)
+    subprocess.run(command, shell=True, check=True)  # noqa: S602  pasted as a user would
+    assert not Path("executed").exists()
+    _assert_read(f"{Path(name).stem}-weights.pt")
+
+
 @pytest.mark.parametrize(
     ("extra", "kind"),
     [
@@ -133,9 +152,7 @@ def test_what_can_not_be_read_safely_names_its_type_and_a_conversion_that_works(
     torch.save({"state_dict": STATE, **extra}, "w.pt")
     with pytest.raises(CheckpointError, match=f"w.pt holds a {kind}.*If you trust it, convert it") as caught:
         read_weights("w.pt", oracles.net(0), print)
-    command = re.search(r'python -c "(.*)"', str(caught.value))
-    assert command is not None
-    subprocess.run([sys.executable, "-c", command.group(1)], check=True)
+    subprocess.run([sys.executable, "-c", _conversion(str(caught.value))], check=True)
     _assert_read("w-weights.pt")
 
 
@@ -143,9 +160,7 @@ def test_a_whole_model_names_its_conversion() -> None:
     torch.save(oracles.net(7), "w.pt")
     with pytest.raises(CheckpointError, match="w.pt holds a oracles.Net") as caught:
         read_weights("w.pt", oracles.net(0), print)
-    command = re.search(r'python -c "(.*)"', str(caught.value))
-    assert command is not None
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {command.group(1)}"
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {_conversion(str(caught.value))}"
     subprocess.run([sys.executable, "-c", script], check=True)
     _assert_read("w-weights.pt")
 
@@ -264,9 +279,7 @@ def test_a_conversion_keeps_the_modules_at_any_depth(tree: Any, key: str) -> Non
     torch.save(tree(oracles.net(7)), "w.pt")
     with pytest.raises(CheckpointError, match="w.pt holds a") as caught:
         read_weights("w.pt", oracles.net(0), print)
-    command = re.search(r'python -c "(.*)"', str(caught.value))
-    assert command is not None
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {command.group(1)}"
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); {_conversion(str(caught.value))}"
     subprocess.run([sys.executable, "-c", script], check=True)
     _assert_read(f"w-weights.pt{key}")
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import oracles
 import pytest
+from edited import edited
 
 import surfaceviz
 from surfaceviz import cli, store
@@ -110,7 +110,7 @@ def test_points_that_two_parts_hold_must_be_equal() -> None:
         surfaceviz.merge(*names, names[0])
     shutil.copy(names[0], "copy.h5")
     assert surfaceviz.merge(*names, "copy.h5").complete
-    with h5py.File(names[0], "r+") as file:
+    with edited(names[0]) as file:
         file.attrs["shard"] = "1/3"
         file["slice/train_loss"][0, 0] += 1e-9
     oracles.run_slice(oracles.net_problem(), PLANE, output="again.h5", shard="1/3", **EAGER)

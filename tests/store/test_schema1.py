@@ -15,11 +15,23 @@ import numpy as np
 import pytest
 
 from surfaceviz import store
-from surfaceviz.errors import SchemaError
+from surfaceviz.errors import SchemaError, UnverifiedFileWarning
 from surfaceviz.records import Audit, TensorEntry
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*nothing vouches for its values:surfaceviz.errors.UnverifiedFileWarning"
+)
 
 DATA = Path(__file__).parents[1] / "data"
 SURFACE, CURVE, TRAINING = (DATA / f"schema1{end}.h5" for end in ("", "-path", "-curvature"))
+
+
+@pytest.mark.parametrize("path", [SURFACE, CURVE])
+def test_a_file_without_a_checksum_is_read_with_a_word(path: Path) -> None:
+    with pytest.warns(
+        UnverifiedFileWarning, match=f"{path.name}: nothing vouches .* has no checksum, as it is of an ea"
+    ):
+        store.read(path)
 
 
 def test_the_surface_of_schema_1_is_read() -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import xarray
 
 from surfaceviz import store
 from surfaceviz.errors import SchemaError, StoreError
+from surfaceviz.problem.parameters import fingerprint
 from surfaceviz.records import DirectionRecord, Mark, Slice, describe
 
 
@@ -45,8 +47,10 @@ def _surface(shape: tuple[int, ...] = (3, 5), fill: float = 1.0) -> Slice:
 
 @pytest.mark.parametrize("shape", [(4,), (3, 5), (1, 4)])
 def test_a_record_comes_back_as_it_was(shape: tuple[int, ...]) -> None:
-    surface = _surface(shape)
     tensors = [{"a.weight": np.arange(6.0, dtype=np.float32).reshape(2, 3)}] * len(shape)
+    sha256 = fingerprint({"a.weight": torch.arange(6.0).reshape(2, 3)})
+    surface = _surface(shape)
+    surface = replace(surface, directions=tuple(replace(each, sha256=sha256) for each in surface.directions))
     store.write(Path("a.h5"), surface, tensors)
     back = store.read("a.h5")
     assert list(back.values) == ["train_loss", "train_accuracy", "test_loss"]

@@ -32,6 +32,14 @@ SliceProblem = Annotated[
     str | None,
     typer.Option(help="Problem of a slice whose file does not name it.", rich_help_panel=DATA),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run and read what a slice's file names, although you did not make it; remembered.",
+        rich_help_panel=DATA,
+    ),
+]
 Checkpoints = Annotated[
     list[str] | None,
     typer.Option(metavar="FILE[:KEY]", help="Checkpoint of the problem; may be repeated.", rich_help_panel=DATA),

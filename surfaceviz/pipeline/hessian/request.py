@@ -43,6 +43,7 @@ class HessianRequest:
         output: file for the curvature of a problem; None to only return the result.
         default_output: whether the file is named after the problem, in the current folder.
         overwrite: whether to recompute what the file holds.
+        trust: whether to follow the names of code and files in a slice's file that the user did not make.
     """
 
     target: str | Path | Problem
@@ -66,6 +67,7 @@ class HessianRequest:
     output: Path | None = None
     default_output: bool = False
     overwrite: bool = False
+    trust: bool = False
 
     @classmethod
     def of(
@@ -104,6 +106,7 @@ class HessianRequest:
         output: str | Path | None = None,
         default_output: bool = False,
         overwrite: bool = False,
+        trust: bool = False,
     ) -> HessianRequest:
         """Return the request that raw options describe; their defaults are defined only here.
 
@@ -139,6 +142,7 @@ class HessianRequest:
             output=None if output is None else Path(output),
             default_output=default_output and file_of(target) is None,
             overwrite=overwrite,
+            trust=trust,
         )
 
     def __post_init__(self) -> None:
@@ -184,7 +188,7 @@ class HessianRequest:
     @property
     def words(self) -> str:
         """The options that all ranks must share, as text; without objects and without names of files."""
-        own = ("target", "problem", "data", "weights", "output", "memory", "overwrite")
+        own = ("target", "problem", "data", "weights", "output", "memory", "overwrite", "trust")
         return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in own)
 
 

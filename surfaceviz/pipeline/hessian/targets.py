@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,15 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
-from surfaceviz.pipeline.file_locations import with_found_files
 from surfaceviz.pipeline.hessian.places import check_place
 from surfaceviz.pipeline.hessian.request import HessianRequest
+from surfaceviz.pipeline.hessian.slice_requests import slice_request
 from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
-from surfaceviz.pipeline.provenance import request_from, with_problem
 from surfaceviz.pipeline.resolve import device_of, load_splits, read_theta, resolve
-from surfaceviz.pipeline.slice.planning.coverage import Coverage
 from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import same_directions
-from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, recalibrate
@@ -234,47 +230,9 @@ def slice_plan(request: HessianRequest, surface: Slice, say: Say, *, kept: Path 
         ProblemError: the problem can't be found.
     """
     assert request.file is not None
-    plan = make_plan(slice_request(request, surface), say, place=place, kept=kept)
+    plan = make_plan(slice_request(request, surface, say), say, place=place, kept=kept)
     _refuse_changed(plan, surface, request.file, kept)
     return plan
-
-
-def slice_request(request: HessianRequest, surface: Slice) -> Request:
-    """Return the request of a stored slice, in a dtype for second derivatives.
-
-    Raises:
-        ProblemError: the file does not name its problem, and the request names none.
-    """
-    stored = surface.provenance
-    if "imported_from" in stored:
-        raise ProblemError(
-            f"{request.file} was imported from {stored['imported_from']}, which names neither the network nor the "
-            "directions; compute the slice again by slice --directions"
-        )
-    if request.problem is not None:
-        stored = with_problem(stored, "" if isinstance(request.problem, Problem) else request.problem)
-    elif json.loads(str(stored.get("made_from", "{}"))).get("problem") is None:
-        raise ProblemError(
-            f"{request.file} was computed from live objects, by surfaceviz.slice, and does not name its problem; name "
-            "it by --problem FILE.py:FACTORY (problem= in Python)"
-        )
-    assert request.file is not None
-    stored = with_found_files(stored, request.file, problem=request.problem is None)
-    stored_request = request_from(stored)
-    return replace(
-        stored_request,
-        problem=request.problem if isinstance(request.problem, Problem) else stored_request.problem,
-        data=request.data or stored_request.data,
-        coverage=Coverage(),
-        samples=stored_request.limit,
-        subset=None,
-        dtype="float64"
-        if stored_request.dtype == "float64"
-        else "float32",  # the request's dtype would give another fingerprint
-        device=request.device,
-        engine=None,  # the batch size is kept, on which random numbers depend
-        group=None,
-    )
 
 
 def _refuse_changed(plan: Plan, surface: Slice, path: Path, kept: Path | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.problem.checks.near_chance import near_chance_lines
-from surfaceviz.problem.functional import eager, measure_batches, sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight
+from surfaceviz.problem.functional import eager, measure_batches
 
 _BATCH = 128  # samples in a batch
 
@@ -14,7 +15,7 @@ def untrained_lines(targets: HessianTargets, number: int) -> list[str]:
     problem, split = targets.problem, targets.split
     if problem.class_count is None or any(targets.points[number].fields.get("place", ())):
         return []
-    measured = measure_batches(eager(problem), split.name, split.batches(_BATCH), targets.state(number))
+    measured = measure_batches(problem, eager(problem), split.batches(_BATCH), targets.state(number), title=split.name)
     parts = [sum_and_weight(part) for part in measured.get("accuracy", ())]
     weight = sum(part[1] for part in parts)
     accuracy = sum(float(part[0]) for part in parts) / weight if weight else None

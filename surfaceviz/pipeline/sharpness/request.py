@@ -56,6 +56,7 @@ class SharpnessRequest:
         rescale: bool = True,
         rescale_all: bool = False,
         json: str | Path | None = None,
+        trust: bool = False,
     ) -> SharpnessRequest:
         """Return the request that raw options describe; their defaults are defined only here.
 
@@ -70,7 +71,7 @@ class SharpnessRequest:
         common = {
             "weights": weights, "problem": problem, "split": split, "samples": samples, "data": data, "draws": draws,
             "noise_seed": noise_seed,
-            "batch_size": batch_size, "memory": memory, "device": device,
+            "batch_size": batch_size, "memory": memory, "device": device, "trust": trust,
         }  # fmt: skip
         # A slice is built in its own dtype, to be compared with its file; measures are then computed in float64.
         dtypes = [None if file_of(target) else "float64" for target in targets]

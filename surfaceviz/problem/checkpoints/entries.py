@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,21 +43,23 @@ def state_dict_in(tree: Any, key: str, path: Path, say: Say) -> dict[str, Tensor
         CheckpointError: there is no such entry, or no state dict in it.
     """
     tree = _entry(tree, key, path) if key else tree
+    seen: list[Any] = []
     while not _is_state_dict(tree):
         nest = _nest(tree)
-        if nest is None:
+        if nest is None or any(tree is each for each in seen):  # a dict may contain itself
             break
         others = [other for other in _NESTS if other != nest and _is_state_dict(tree.get(other))]
         if others:
-            say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {path}:{others[0]}")
+            other = shlex.quote(f"{path}:{others[0]}")
+            say(f"{path.name}: took the weights in {nest!r}; {', '.join(others)} would go by {other}")
+        seen.append(tree)
         tree = tree[nest]
     found = _tensors(tree)
     if not found:
         entries = [name for name, entry in tree.items() if _tensors(entry)] if isinstance(tree, Mapping) else []
-        such = f", such as {path}:{entries[0]}" if entries else ""
-        raise CheckpointError(
-            f"{path}: no state dict found; it has {_described(tree)}; name the entry as {path}:KEY{such}"
-        )
+        such = f", such as {shlex.quote(f'{path}:{entries[0]}')}" if entries else ""
+        name = f"{shlex.quote(str(path))}:KEY{such}"
+        raise CheckpointError(f"{path}: no state dict found; it has {_described(tree)}; name the entry as {name}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.problem.checkpoints.entries import state_dict_in
 from surfaceviz.problem.checkpoints.match_names import match_names
 from surfaceviz.problem.parameters import named_tensors
+from surfaceviz.problem.pickle_budget import refuse_bomb
 
 Say = Callable[[str], None]
 
@@ -104,6 +106,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _unpickled(path: Path) -> Any:
+    refuse_bomb(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -119,8 +122,8 @@ def _unsafe(path: Path, error: str) -> str:
     if match is None:
         return f"{path}: not readable as weights: neither safetensors nor what torch.save writes"
     converted = path.with_name(f"{path.stem}-weights.pt")
+    code = f"import torch; {_KEPT}; torch.save(f(torch.load({str(path)!r}, weights_only=False)), {str(converted)!r})"
     return (
         f"{path} holds a {match.group(1)}, which can't be read without running code from the file. If you trust it, "
-        f'convert it: python -c "import torch; {_KEPT}; '
-        f"torch.save(f(torch.load('{path}', weights_only=False)), '{converted}')\""
+        f"convert it: python -c {shlex.quote(code)}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from surfaceviz import store
 from surfaceviz.errors import StoreError
+from surfaceviz.pipeline.confirm import MARK, is_own, names_mark
 from surfaceviz.pipeline.file_locations import FOLDER
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.planning.plan import Plan
@@ -37,7 +39,7 @@ def refuse_other_run(plan: Plan, before: Slice) -> None:
         assert plan.output is not None
         raise StoreError(
             f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
-            f"{_free_name(plan.output)} to write to a new file, or --overwrite"
+            f"{shlex.quote(str(_free_name(plan.output)))} to write to a new file, or --overwrite"
         )
 
 
@@ -86,19 +88,23 @@ def compare_centres(plan: Plan, before: Slice, centre: Mapping[str, float], repo
 
 def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) -> Attributes:
     """Return the root attributes of a run's file; a resumed slice keeps its first attributes."""
+    made_from = str(attributes_of(plan.request)["made_from"])
     made: Attributes = {
         "surfaceviz": version("surfaceviz"),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command,
-        "made_from": attributes_of(plan.request)["made_from"],
+        "made_from": made_from,
+        MARK: names_mark(made_from),
         FOLDER: str(Path.cwd()),
         "worker_points": "{}",
         "seconds": 0.0,
     }
     if before is not None:
         kept = [*made, "engine_asked", "engine_timings", "dtype_reason", "range_level", "samples_reason"]
+        if not is_own(before.provenance):  # this run's names are the user's
+            kept = [key for key in kept if key not in ("made_from", MARK)]
         made |= {key: before.provenance[key] for key in kept if key in before.provenance}
     if plan.made.cosine is not None:
         made["cosine"] = plan.made.cosine
