@@ -100,11 +100,7 @@ class Problem:
         if lazy:
             raise ValueError(f"{', '.join(lazy[:3])} of a lazy module has no shape yet; run the model once on an input")
         if data is None:
-            if metrics or forward or measure:
-                raise ValueError(
-                    "without data, the loss is a function of the model; metrics, forward and measure need data"
-                )
-            data, loss, measure = NO_DATA, None, FunctionOfWeights.of(model, loss)
+            data, loss, measure = NO_DATA, None, FunctionOfWeights.of(model, loss, metrics, forward, measure)
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)
