@@ -37,10 +37,20 @@ def project(path: Path, problem: str, final: str, checkpoints: list[str]) -> Tra
     coordinates = np.asarray(solved.T, np.float64)
     distance = np.sqrt(np.sum((rows - coordinates @ columns.T) ** 2, axis=1))
     losses = [surfaceviz.slice(problem, ["0:1:2"], weights=each).centre["train_loss"] for each in checkpoints]
-    steps = [float(re.findall(r"\d+", Path(each).stem)[-1]) for each in checkpoints]
-    return Trajectory(
-        coordinates=coordinates, step=np.array(steps), distance=distance, values={"train_loss": np.array(losses)}
-    )
+    steps = np.array([_step(each) for each in checkpoints])
+    return Trajectory(coordinates=coordinates, step=steps, distance=distance, values={"train_loss": np.array(losses)})
+
+
+def _step(checkpoint: str) -> float:
+    """Return the last number in the name of a checkpoint.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    numbers = re.findall(r"\d+", Path(checkpoint).stem)
+    if not numbers:
+        sys.exit(f"{checkpoint}: expected the training step in the name, such as epoch-10.pt")
+    return float(numbers[-1])
 
 
 def main() -> None:
@@ -53,7 +63,7 @@ def main() -> None:
             f"{path} holds a path of {len(stored.step)} iterates, which is kept; a file has one path. Add --overwrite "
             "to replace it, or copy the file and project onto the copy"
         )
-    trajectory = project(Path(path), problem, final, sorted(checkpoints))
+    trajectory = project(Path(path), problem, final, sorted(checkpoints, key=_step))
     surface = replace(store.read(path), trajectory=trajectory)
     store.write(Path(path), surface, store.read_directions(path))
     print(f"{len(checkpoints)} iterates, at most {trajectory.distance.max():.4g} off the plane")

@@ -15,6 +15,7 @@ from surfaceviz.directions.specs import Axes, Toward
 from surfaceviz.problem.parameters import fingerprint
 
 LINE: Axes = (Axis(-0.5, 1.5, 41),)  # between two models. Source: Goodfellow et al., arXiv 1412.6544, with a margin
+_INSIDE: Axes = (Axis(0.0, 1.0, 41),)  # with running variances, which fall below 0 beyond the models
 _POINTS = (25, 25)  # grid of the plane through three models
 _MARGIN = 0.25  # around three models, as a share of their extent
 
@@ -37,7 +38,8 @@ def directions_between(
     names = [Path(model).name for model in spec.models]
     places: Sequence[tuple[float, ...]]
     if len(others) == 1:
-        directions, places, default = [line(theta, others[0], names[0])], [(1.0,)], LINE
+        default = _INSIDE if any(name.endswith("running_var") for name in theta) else LINE
+        directions, places = [line(theta, others[0], names[0])], [(1.0,)]
     else:
         directions, places = plane(theta, others[0], others[1], parameters, sources=(names[0], names[1]))
         default = tuple(axes_around(places, _POINTS, margin=_MARGIN))

@@ -97,11 +97,7 @@ class Problem:
     ) -> None:
         refuse_model(model)
         if data is None:
-            if metrics or forward or measure:
-                raise ValueError(
-                    "without data, the loss is a function of the model; metrics, forward and measure need data"
-                )
-            data, loss, measure = NO_DATA, None, FunctionOfWeights.of(model, loss)
+            data, loss, measure = NO_DATA, None, FunctionOfWeights.of(model, loss, metrics, forward, measure)
         if (loss is None) == (measure is None):
             raise ValueError("give either a loss, such as 'cross_entropy', or measure=")
         self.model = unwrap(model)

@@ -35,11 +35,11 @@ def test_the_line_to_a_model_takes_its_own_loss_there() -> None:
     with torch.no_grad():
         expected = float(functional.cross_entropy(b(data[0]), data[1]))
     surface = oracles.run_slice(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"))
-    assert surface.axes[0][[0, -1]].tolist() == [-0.5, 1.5]
-    assert surface.values["train_loss"][30] == pytest.approx(expected, rel=1e-6)
+    assert surface.axes[0][[0, -1]].tolist() == [0, 1]  # running variances fall below 0 beyond
+    assert surface.values["train_loss"][40] == pytest.approx(expected, rel=1e-6)
     assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
-    assert surface.values["train_loss"][10] == surface.centre["train_loss"]
-    assert surface.axes[0][30] == 1
+    assert surface.values["train_loss"][0] == surface.centre["train_loss"]
+    assert surface.axes[0][40] == 1
     assert surface.directions[0].rule["bn.running_mean"] == "difference"
 
 
@@ -51,7 +51,9 @@ def test_small_weights_beside_large_ones_reach_the_other_model() -> None:
     with torch.no_grad():
         expected = float(functional.cross_entropy(b(data[0]), data[1]))
     recorder = oracles.Recorder()
-    surface = oracles.run_slice(Problem(a, data, "cross_entropy"), toward=_save(b, "b.safetensors"), reporter=recorder)
+    surface = oracles.run_slice(
+        Problem(a, data, "cross_entropy"), [(-0.5, 1.5, 3)], toward=_save(b, "b.safetensors"), reporter=recorder
+    )
     assert surface.marks[0].values["train_loss"] == pytest.approx(expected, rel=1e-6)
     assert any("running variances fall below 0 within this range" in line for line in recorder.warned)
 

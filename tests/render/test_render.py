@@ -187,6 +187,10 @@ def test_levels_span_the_values() -> None:
     assert 6 <= len(chosen.values) <= 16
     assert not levels.choose_levels([np.array([1.0, 2.0])], "auto").log
     assert not levels.choose_levels([np.array([0.0, 2000.0])], "auto").log  # no logarithm of 0
+    valley = levels.choose_levels([np.array([0.0, 0.5, 3.0, 2000.0])], "auto")  # an exact zero hides no valley
+    assert (valley.log, valley.open_below) == (True, True)
+    assert 0.1 < valley.values[0] <= 0.5
+    assert levels.choose_levels([np.array([0.0, 1e-30, 2000.0])], "auto").values[0] >= 1e-3  # rounding next to a zero
     for scale in ("auto", "linear", "log"):
         flat = levels.choose_levels([np.array([3.0, 3.0])], scale).values
         assert flat[0] < 3 < flat[-1]

@@ -17,6 +17,8 @@ from surfaceviz.problem.checks.near_chance import near_chance_lines
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.records import EVALUATED, Slice
 
+_MOST_DIVERGED = 0.5  # share of the evaluated points; ours
+
 
 def fixed_tensor_lines(plan: Plan) -> list[str]:
     """Return lines about parameters that stay fixed: frozen ones, and filters of norm 0."""
@@ -45,10 +47,27 @@ def centre_warnings(plan: Plan, engine: EngineConfig, centre: Mapping[str, float
 
 
 def slice_warnings(plan: Plan, surface: Slice) -> list[str]:
-    """Return a warning if points lie lower than the centre; none between models, where this is normal."""
+    """Return warnings if most points diverged, or if points lie lower than the centre.
+
+    Between models, lower points are normal.
+    """
     name = f"{plan.splits[0].name}_loss"
-    losses, centre = surface.values[name], surface.centre[name]
-    losses = np.where(surface.origin == EVALUATED, losses, np.nan)
+    return [*_too_wide(plan, surface, name), *_lower_points(plan, surface, name)]
+
+
+def _too_wide(plan: Plan, surface: Slice, name: str) -> list[str]:
+    """Return a warning if most evaluated points have no finite loss."""
+    evaluated = surface.origin == EVALUATED
+    diverged = int(np.count_nonzero(evaluated & ~np.isfinite(surface.values[name])))
+    if diverged <= _MOST_DIVERGED * surface.evaluated:
+        return []
+    axes = " ".join(f"--axis auto:{axis.count}" for axis in plan.axes)
+    advice = f"try {axes}" if plan.request.directions.around_one_minimum else "keep between the models by --axis"
+    return [f"{diverged} of {surface.evaluated} points have no finite {name}: the range is too wide; {advice}"]
+
+
+def _lower_points(plan: Plan, surface: Slice, name: str) -> list[str]:
+    losses, centre = np.where(surface.origin == EVALUATED, surface.values[name], np.nan), surface.centre[name]
     rounding = max(1e-6 * max(abs(centre), 1e-12), 2 * float(surface.provenance.get(f"{name}_float64_error", 0.0)))
     lower = losses < centre - rounding
     if isinstance(plan.request.directions, Toward) or not lower.any():

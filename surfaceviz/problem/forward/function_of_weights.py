@@ -28,12 +28,21 @@ class FunctionOfWeights:
     takes_model: bool
 
     @classmethod
-    def of(cls, model: nn.Module, loss: Any) -> FunctionOfWeights:
+    def of(cls, model: nn.Module, loss: Any, *need_data: object) -> FunctionOfWeights:
         """Return the measure of a model: of its output if its forward takes no inputs, else of the model itself.
 
+        Args:
+            model: the model.
+            loss: a function, or None.
+            need_data: options of a problem that make no sense without data, all of them empty.
+
         Raises:
-            ValueError: the loss needs targets, or there is neither a loss nor a forward that gives it.
+            ValueError: the loss or an option needs data, or there is neither a loss nor a forward that gives it.
         """
+        if any(need_data):
+            raise ValueError(
+                "without data, the loss is a function of the model; metrics, forward and measure need data"
+            )
         if loss is not None and (isinstance(loss, str | nn.Module) or not callable(loss)):
             raise ValueError(f"loss {loss!r} compares outputs with targets; give data, or a function of the model")
         takes_model = not _runs_without_inputs(model)

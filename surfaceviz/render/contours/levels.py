@@ -16,6 +16,7 @@ SCALES = ("auto", "linear", "log", "paper")
 _COUNT = 12
 _NEAR = 0.04  # of the scale: so close to the clip no other level is written
 _WIDE = 20.0  # a span above which levels at equal distances would leave the basin empty
+_ZERO = 1e-6  # of the highest value: what is smaller next to an exact zero is drawn as 0; ours
 _BELOW = 0.999  # of the first level of a log scale: where what has no logarithm is drawn
 _PAPER = (0.1, 10.0, 0.5)  # first level, what is above them all, step. Source: plot_2D.py of Li et al., its defaults
 
@@ -85,8 +86,8 @@ def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None =
 
     Args:
         arrays: what is drawn.
-        scale: ``linear``, ``log``, ``auto``: log where positive values span more than a factor of 20; or ``paper``:
-            0.1 to 10 in steps of 0.5, whatever the values are.
+        scale: ``linear``, ``log``, ``auto``: log where no value is negative, and those above 0 span more than a factor
+            of 20; or ``paper``: 0.1 to 10 in steps of 0.5, whatever the values are.
         clip: values above it are not distinguished.
 
     Raises:
@@ -116,8 +117,9 @@ def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None =
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         pad = 0.5 * max(1.0, abs(low))
         return Levels(values=np.linspace(low - pad, high + pad, 3), log=False)
-    if scale == "log" or (scale == "auto" and low > 0 and high / low > _WIDE):
-        levels = _logarithmic(float(positive.min()), high)
+    least = max(float(positive.min(initial=np.inf)), _ZERO * high if scale == "auto" and low == 0 else 0.0)
+    if scale == "log" or (scale == "auto" and low >= 0 and high / least > _WIDE):
+        levels = _logarithmic(least, high)
         return Levels(values=levels, log=True, open_below=bool(low < levels[0]))
     ticks = np.asarray(MaxNLocator(_COUNT).tick_values(low, high), np.float64)
     return Levels(values=ticks, log=False)

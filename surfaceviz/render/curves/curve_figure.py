@@ -42,7 +42,9 @@ def compose_curves(surfaces: Sequence[Slice], options: PlotOptions, size: Size) 
     values = [s.values[name] for s in shown for name in s.values if name.endswith(f"_{metric}")]
     scale = "linear" if options.levels == "auto" and metric not in ("loss", "rise") else options.levels
     levels = choose_levels(values, scale, options.clip)
-    finish_curve(ax, shown, metric=metric, log=choose_levels(values, scale).log)
+    chosen = choose_levels(values, scale)
+    whole = scale == "log" or not chosen.open_below  # a curve through 0 has no whole logarithm
+    finish_curve(ax, shown, metric=metric, log=chosen.log and whole)
     if levels.clip is not None:
         ax.set_ylim(top=levels.clip)
         ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")
