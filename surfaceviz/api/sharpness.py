@@ -31,6 +31,7 @@ def sharpness(
     iterations: int = _DEFAULT.iterations,
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
+    csv: str | Path | None = _DEFAULT.csv,
     reporter: Reporter | None = None,
 ) -> Sharpness:
     """Return the sharpness of a minimum by every measure, and which measures survive a change of scale.
@@ -55,6 +56,7 @@ def sharpness(
         iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
+        csv: file with a row for each measure, before and after each rescaling.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 
     Raises:

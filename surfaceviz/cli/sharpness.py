@@ -61,6 +61,10 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="JSON file for all measurements.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.json,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV file, a row for each measure.", rich_help_panel=options.OUTPUT),
+    ] = _DEFAULT.csv,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -80,5 +84,6 @@ def sharpness(
     for lines in [measurements_table(found), *(changes_table(each) for each in found if each.rescalings)]:
         typer.echo("\n" + "\n".join(lines))
     typer.echo(f"\n{CAUTION}")
-    if json is not None:
-        typer.echo(f"file        {json}")
+    for path in (json, csv):
+        if path is not None:
+            typer.echo(f"file        {path}")
