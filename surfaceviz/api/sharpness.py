@@ -33,6 +33,7 @@ def sharpness(
     iterations: int = _DEFAULT.iterations,
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
+    csv: str | Path | None = _DEFAULT.csv,
     trust: bool = _DEFAULT.trust,
     reporter: Reporter | None = None,
 ) -> Sharpness:
@@ -61,6 +62,7 @@ def sharpness(
         iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
+        csv: file with a row for each measure, before and after each rescaling.
         trust: whether to run and read what a slice's file names, although you did not make it; this is remembered.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 

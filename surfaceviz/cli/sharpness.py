@@ -64,6 +64,10 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="JSON file for all measurements.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.json,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV file, a row for each measure.", rich_help_panel=options.OUTPUT),
+    ] = _DEFAULT.csv,
     trust: options.Trust = _DEFAULT.trust,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -86,5 +90,6 @@ def sharpness(
             show(line)
     show()
     show(CAUTION)
-    if json is not None:
-        show(f"file        {json}")
+    for path in (json, csv):
+        if path is not None:
+            show(f"file        {path}")

@@ -1,9 +1,9 @@
-"""Sharpness as plain text: a column for each checkpoint, a column for each rescaling."""
+"""Sharpness as plain text, a column for each checkpoint and each rescaling, and as rows of a CSV file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from surfaceviz.sharpness_measures.measurements import Change, measurement_text
 from surfaceviz.sharpness_measures.record import RescalingEffect, Sharpness
@@ -17,6 +17,10 @@ _RULE = (
 _H = "H: the Hessian; DHD: the same scaled to filters, D = ||w_i|| / sqrt(n_i), as filter-normalised slices show it"
 _DRAWS = {"trace": "random vectors (traces)", "m_sharpness": "batches (m-sharpness, SAM's step)",
           "expected_rise": "pairs of draws (rise)", "width": "directions (width, an upper estimate)"}  # fmt: skip
+COLUMNS = (
+    "checkpoint", "problem", "split", "samples", "rescaling", "measure", "title", "value", "stderr", "at_least",
+    "factor", "factor_stderr", "verdict", "note",
+)  # fmt: skip
 
 
 def measurements_table(found: Sequence[Sharpness]) -> list[str]:
@@ -107,3 +111,27 @@ def change_text(change: Change) -> str:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_GAP.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def csv_rows(found: Sequence[Sharpness]) -> Iterator[dict[str, object]]:
+    """Yield a row for each measure of each checkpoint, by the names in `COLUMNS`.
+
+    Rows without a rescaling hold the measure at the checkpoint; the others the value after a rescaling, the factor by
+    which it changed, and the verdict. What is not known is empty.
+    """
+    for each in found:
+        common = {"checkpoint": each.name, "problem": each.problem, "split": each.split, "samples": each.samples}
+        for key, measurement in each.measurements.items():
+            yield {
+                **common, "measure": key, "title": MEASURES[key].title, "value": measurement.value,
+                "stderr": measurement.stderr, "at_least": int(measurement.at_least), "note": measurement.note,
+            }  # fmt: skip
+        for effect in each.rescalings:
+            for key, change in effect.changes.items():
+                after = change.after
+                yield {
+                    **common, "rescaling": effect.kind, "measure": key, "title": MEASURES[key].title,
+                    "value": after.value, "stderr": after.stderr, "at_least": int(after.at_least),
+                    "factor": change.factor, "factor_stderr": change.stderr, "verdict": change.verdict,
+                    "note": after.note,
+                }  # fmt: skip

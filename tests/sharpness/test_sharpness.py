@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import math
 import signal
@@ -548,3 +549,24 @@ def test_a_signal_ends_it_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(KeyboardInterrupt):
         surfaceviz.sharpness(oracles.net_problem(), **QUICK)
     assert cli.run(["sharpness", "mlp-digits", "--quiet"]) == 130
+
+
+def test_the_csv_file_has_each_measure_before_and_after_each_rescaling() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        x = torch.randn(20, 3)
+        model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    problem = Problem(model, (x, x[:, :2]), "mse")
+    found = surfaceviz.sharpness(problem, starts=1, iterations=1, csv="s.csv", reporter=oracles.Recorder())
+    with Path("s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    before = {row["measure"]: float(row["value"]) for row in rows if not row["rescaling"]}
+    np.testing.assert_equal(before, {key: each.value for key, each in found.measurements.items()})
+    possible = [effect for effect in found.rescalings if effect.possible]
+    assert possible
+    after = {(row["rescaling"], row["measure"]): row for row in rows if row["rescaling"]}
+    assert len(after) == sum(len(effect.changes) for effect in possible)
+    for effect in possible:
+        for key, change in effect.changes.items():
+            np.testing.assert_equal(float(after[effect.kind, key]["factor"]), change.factor)
+            assert after[effect.kind, key]["verdict"] == change.verdict

@@ -26,6 +26,7 @@ class SharpnessRequest:
         iterations: largest number of steps from each start.
         rescaled: how many checkpoints are rescaled, from the first; None for all.
         json: file for all measurements.
+        csv: file with a row for each measure; None for none.
     """
 
     points: tuple[HessianRequest, ...]
@@ -34,6 +35,7 @@ class SharpnessRequest:
     iterations: int
     rescaled: int | None
     json: Path | None
+    csv: Path | None = None
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class SharpnessRequest:
         rescale: bool = True,
         rescale_all: bool = False,
         json: str | Path | None = None,
+        csv: str | Path | None = None,
         trust: bool = False,
     ) -> SharpnessRequest:
         """Return the request that raw options describe; their defaults are defined only here.
@@ -82,6 +85,7 @@ class SharpnessRequest:
             iterations=iterations,
             rescaled=0 if not rescale else None if rescale_all else 1,
             json=None if json is None else Path(json),
+            csv=None if csv is None else Path(csv),
         )
 
     def __post_init__(self) -> None:
@@ -91,5 +95,6 @@ class SharpnessRequest:
         for name in ("starts", "iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.json is not None and not self.json.absolute().parent.is_dir():
-            raise StoreError(f"{self.json}: the folder {self.json.absolute().parent} does not exist; create it first")
+        for path in (self.json, self.csv):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise StoreError(f"{path}: the folder {path.absolute().parent} does not exist; create it first")

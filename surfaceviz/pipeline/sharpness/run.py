@@ -1,7 +1,9 @@
-"""The sharpness job: the measures of each checkpoint, and the JSON file."""
+"""The sharpness job: the measures of each checkpoint, and the JSON and CSV files."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,13 +34,14 @@ from surfaceviz.sharpness_measures import (
     SharpnessSpec,
     measure_sharpness,
 )
+from surfaceviz.sharpness_measures.table import COLUMNS, csv_rows
 from surfaceviz.signals import interruptible
 
 _BATCH = 128  # samples in a batch: the same as for m-sharpness, whose graph must fit into memory anyway
 
 
 def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
-    """Return the sharpness of every checkpoint, one after another, and write the JSON file.
+    """Return the sharpness of every checkpoint, one after another, and write the JSON and the CSV file.
 
     Raises:
         ValueError: an option is invalid.
@@ -65,7 +68,11 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
                     )
                     found[-1] = replace(found[-1], derivatives=derivatives)
     if request.json is not None:
-        _write(request.json, found)
+        _write(
+            request.json, json.dumps({"checkpoints": [e.to_json() for e in found], "caution": CAUTION}, indent=1) + "\n"
+        )
+    if request.csv is not None:
+        _write(request.csv, _csv(found))
     return tuple(found)
 
 
@@ -123,11 +130,16 @@ def _names(each_target: Sequence[tuple[HessianRequest, HessianTargets]]) -> list
     return short if len(set(short)) == len(short) else long
 
 
-def _write(path: Path, found: Sequence[Sharpness]) -> None:
+def _csv(found: Sequence[Sharpness]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(csv_rows(found))
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(
-            json.dumps({"checkpoints": [each.to_json() for each in found], "caution": CAUTION}, indent=1) + "\n",
-            encoding="utf-8",
-        )
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror}") from error
