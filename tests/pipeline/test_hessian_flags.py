@@ -114,7 +114,7 @@ def test_a_slice_is_continued_from_another_folder(capsys: pytest.CaptureFixture[
         line = capsys.readouterr().err
         assert "../s.h5 was computed from flags.py, which is in none of" in line
         assert "name its problem by --problem FILE.py:one" in line
-        assert cli.run(["hessian", "../s.h5", "--top=2", "--problem=../renamed.py:one", "--quiet"]) == 0
+        assert cli.run(["hessian", "../s.h5", "--top=2", "--problem=../renamed.py:one", "--trust", "--quiet"]) == 0
     finally:
         os.chdir(home)
     assert len(surfaceviz.read("s.h5").spectra) == 1

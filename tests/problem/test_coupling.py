@@ -69,6 +69,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*near chance")
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_is_that_of_one_batch_for_any_batch_size_and_in_every_command(name: str) -> None:
     x, y = _data()
