@@ -126,6 +126,7 @@ def test_naming_the_problem_does_not_confirm_it_for_later(
 ) -> None:
     witness = _run()
     _rename(problem="evil.py:f")
+    Path("evil.py").touch()
     _as_of_another_user(monkeypatch, tmp_path)
     assert cli.run([*HESSIAN, "--problem", "mine.py:problem"]) == 0
     witness.unlink()

@@ -37,11 +37,9 @@ def slice_request(request: HessianRequest, surface: Slice, say: Callable[[str], 
             "it by --problem FILE.py:FACTORY (problem= in Python)"
         )
     given = {name for name in ("problem", "data") if getattr(request, name) is not None}
-    found = with_found_files(stored, request.file, problem=False)
+    found = with_found_files(stored, request.file, problem=request.problem is None)
     confirm_names(request.file, stored, found=found, given=given, trust=request.trust, say=say)
-    if request.problem is None:
-        found = with_found_files(stored, request.file)
-    else:
+    if request.problem is not None:
         found = with_problem(found, "" if isinstance(request.problem, Problem) else request.problem)
     stored_request = _stored_request(request.file, found, surface.shape)
     return replace(
