@@ -15,9 +15,12 @@ LEVELS = {
     "records": 0,
     "reporting": 0,
     "pytree": 0,
+    "start_folder": 0,
+    "file_kinds": 0,
     "atomic_write": 0,
     "signals": 1,
     "lock": 1,
+    "inputs": 1,
     "render": 1,
     "store": 2,
     "refine": 2,
@@ -99,5 +102,14 @@ def test_heavy_libraries_have_one_door() -> None:
 def test_drawing_and_storing_need_no_torch() -> None:
     for room, path, tree in _modules():
         if room in ("render", "store", "records", "errors"):
-            assert set(_rooms(tree)) <= {"records", "errors", "atomic_write", "lock", room}, path
+            assert set(_rooms(tree)) <= {
+                "records",
+                "errors",
+                "atomic_write",
+                "file_kinds",
+                "start_folder",
+                "inputs",
+                "lock",
+                room,
+            }, path
             assert not any(name.startswith("torch") for name in _imports(tree)), path

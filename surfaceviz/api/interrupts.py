@@ -6,15 +6,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from surfaceviz import start_folder
 from surfaceviz.errors import Interrupted
+from surfaceviz.inputs import forget_opened
 from surfaceviz.reporting import QuietReporter, Reporter
 
 
 @contextmanager
 def python_interrupts(reporter: Reporter | None) -> Iterator[None]:
     """Raise `KeyboardInterrupt` for SIGINT and `SystemExit` for SIGTERM."""
+    forget_opened()
     try:
-        yield
+        with start_folder.fixed():
+            yield
     except Interrupted as error:
         if error.signum == signal.SIGINT:
             raise KeyboardInterrupt(*error.args) from None

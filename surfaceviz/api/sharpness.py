@@ -31,6 +31,7 @@ def sharpness(
     iterations: int = _DEFAULT.iterations,
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
+    overwrite: bool = _DEFAULT.overwrite,
     reporter: Reporter | None = None,
 ) -> Sharpness:
     """Return the sharpness of a minimum by every measure, and which measures survive a change of scale.
@@ -55,6 +56,7 @@ def sharpness(
         iterations: largest number of steps from each start.
         rescale: whether to rescale.
         json: file for all measurements.
+        overwrite: whether that file is replaced if it holds anything else; what is read never is.
         reporter: takes what happens; by default warnings go to `warnings`.
 
     Raises:

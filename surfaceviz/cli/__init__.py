@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from surfaceviz import start_folder
 from surfaceviz.errors import Interrupted, SurfacevizError
 from surfaceviz.signals import interruptible, received_signal
 
@@ -27,7 +28,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
-    with interruptible():
+    with interruptible(), start_folder.fixed():
         try:
             from surfaceviz.cli import (  # noqa: F401  these modules register their commands
                 export,

@@ -61,6 +61,7 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="JSON file for all measurements.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.json,
+    overwrite: options.Overwrite = _DEFAULT.overwrite,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:

@@ -20,12 +20,14 @@ from surfaceviz.evaluate.forward_history import find_history
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.evaluate.reached_weights import refuse_unreached
 from surfaceviz.execute.resources import available_memory
+from surfaceviz.inputs import recorded
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.coupling import as_one_batch_where_coupled
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
+from surfaceviz.start_folder import anchored, start_folder
 from surfaceviz.zoo import catalogue
 
 
@@ -49,7 +51,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
             f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
             "PACKAGE.MODULE:FACTORY"
         )
-    module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
+    module = _load_file(anchored(place)) if place.endswith(".py") else _import(place)
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise ProblemError(f"{place} has no function {attribute!r}; it has {', '.join(_functions(module)) or 'none'}")
@@ -76,7 +78,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _import(name: str) -> ModuleType:
-    _add_to_path(Path.cwd())  # a console script has its own folder in sys.path instead
+    _add_to_path(start_folder())  # a console script has its own folder in sys.path instead
     module = _run_user_code(lambda: importlib.import_module(name), name)
     assert isinstance(module, ModuleType)
     return module
@@ -90,7 +92,8 @@ def _add_to_path(folder: Path) -> None:
 def _run_user_code(call: Callable[[], Any], what: str) -> Any:
     """Return the result of the user's code; an exception becomes a `ProblemError` with its line."""
     try:
-        return call()
+        with recorded():
+            return call()
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
@@ -150,7 +153,8 @@ def load_splits(
     Raises:
         ProblemError: see `Problem.load`, `refuse_unreached` and `as_one_batch_where_coupled`.
     """
-    splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
+    with recorded():
+        splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
     own = {name: named.own_name for name, named in named_tensors(problem.model).items()}
     state = {own[name]: tensor for name, tensor in theta.items()}
     if not problem.forward_pass.is_probed:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.problem.parameters import WRAPPERS, aliases, as_real, canonical_name, named_tensors
+from surfaceviz.start_folder import anchored
 
 Say = Callable[[str], None]
 
@@ -93,8 +94,8 @@ def refuse_without_values(model: nn.Module, state: Mapping[str, Tensor], given: 
 
 def _split(given: str) -> tuple[Path, str]:
     for path, key in ((given, ""), given.rsplit(":", 1) if ":" in given else (given, "")):
-        if Path(path).is_file():
-            return Path(path), key
+        if path and anchored(path).is_file():
+            return anchored(path), key
     raise CheckpointError(f"{given}: no such file of weights")
 
 

@@ -70,6 +70,11 @@ def decode_fields(group: h5py.Group, record_type: type[RecordT], **others: Any) 
     return record_type(**values, **others)
 
 
+def file_names(record_type: type) -> frozenset[str]:
+    """Return the names under which the fields of a record are stored."""
+    return frozenset(_FILE_NAMES.get(each.name, each.name) for each in fields(record_type))
+
+
 def array_fields(record_type: type) -> list[str]:
     """Return the names of the fields that are arrays."""
     return [each.name for each in fields(record_type) if _is_array(get_type_hints(record_type)[each.name])]

@@ -13,6 +13,7 @@ import numpy as np
 
 from surfaceviz import atomic_write
 from surfaceviz.errors import SchemaError, StoreError
+from surfaceviz.start_folder import shown
 
 SCHEMA_VERSION = 1
 _LARGEST_DATASET = 2**27  # entries: more than any slice has, but a broken or hostile file may declare more; ours
@@ -25,14 +26,24 @@ def check_name(path: Path) -> None:
         raise ValueError(f"{path}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5")
 
 
-def write_bytes(path: Path, image: bytes) -> None:
-    """Write a file's bytes to ``path``, atomically.
+def write_bytes(
+    path: Path, image: bytes, *, expected: atomic_write.Expected = atomic_write.ANY
+) -> atomic_write.Identity:
+    """Write a file's bytes to ``path``, atomically, and return the identity of the new file.
+
+    Args:
+        path: the file.
+        image: its bytes.
+        expected: the file that is replaced; None: there is none; by default any.
 
     Raises:
         StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
+        ChangedError: the file is not the expected one; it stays.
     """
     try:
-        atomic_write.write_bytes(path, image)
+        return atomic_write.write_bytes(path, image, expected=expected)
+    except atomic_write.ChangedError:
+        raise
     except OSError as error:
         kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error
@@ -101,11 +112,13 @@ def read_dataset(dataset: h5py.Dataset) -> Any:
         SchemaError: it is a group, keeps its data outside the file, or declares more entries than a slice has.
     """
     if not isinstance(dataset, h5py.Dataset):
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} is a group, expected a data set")
+        raise SchemaError(f"{shown(dataset.file.filename)}: {dataset.name} is a group, expected a data set")
     if dataset.external or dataset.is_virtual:
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} keeps its data outside the file")
+        raise SchemaError(f"{shown(dataset.file.filename)}: {dataset.name} keeps its data outside the file")
     if math.prod(dataset.shape) > _LARGEST_DATASET:
-        raise SchemaError(f"{dataset.file.filename}: {dataset.name} declares shape {dataset.shape}, which no slice has")
+        raise SchemaError(
+            f"{shown(dataset.file.filename)}: {dataset.name} declares shape {dataset.shape}, which no slice has"
+        )
     return dataset[()]
 
 

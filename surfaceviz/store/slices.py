@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from surfaceviz.errors import SchemaError
 from surfaceviz.records import AXIS_NAMES, Audit, DirectionRecord, FloatArray, Mark, Slice
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.fields import decode_fields, encode_fields
 from surfaceviz.store.files import (
     SCHEMA_VERSION,
@@ -24,6 +25,7 @@ from surfaceviz.store.files import (
     read_dataset,
     write_bytes,
 )
+from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
 
@@ -34,28 +36,42 @@ ValueT = TypeVar("ValueT")
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def write(path: Path, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
+def write(path: Path | OutputFile, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
     """Write a snapshot of a slice to ``path``, atomically.
 
     Args:
-        path: the file; an old one is replaced.
+        path: the file; an old one is replaced, of a run only what it has read or written.
         surface: the slice so far.
         tensors: the directions' arrays, a mapping for each; stored where they have at most 64 MiB in all.
 
     Raises:
         StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
     """
-    write_bytes(path, encode(surface, tensors))
+    if isinstance(path, OutputFile):
+        path.write(encode(surface, tensors, path))
+    else:
+        write_bytes(path, encode(surface, tensors))
 
 
-def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
-    """Return the file's bytes."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+def encode(surface: Slice, tensors: Sequence[Arrays] = (), output: OutputFile | None = None) -> bytes:
+    """Return the file's bytes.
+
+    Args:
+        surface: the slice.
+        tensors: see `write`.
+        output: the file of a run, which keeps the additions of users, and encoded directions from one snapshot to the
+            next.
+    """
+    small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
+    kept = tensors[: len(surface.directions)] if small else ()
+    whole = kept is tensors or len(kept) == len(tensors)
+    template = output.template(tensors) if output is not None and whole else directions_image(kept)
+    buffer = io.BytesIO(template)
+    with h5py.File(buffer, "r+") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION
         encode_provenance(file, surface.provenance)
         _encode_slice(file.create_group("slice"), surface)
-        _encode_directions(file, surface.directions, tensors)
+        _encode_directions(file, surface.directions)
         if surface.marks:
             _encode_marks(file.create_group("points"), surface.marks)
         if surface.audit is not None:
@@ -65,6 +81,8 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
         if surface.trajectory is not None:
             encode_trajectory(file.create_group("trajectory"), surface.trajectory)
+        if output is not None:
+            output.additions.apply(file)
     return buffer.getvalue()
 
 
@@ -90,14 +108,10 @@ def _direction(group: h5py.Group) -> DirectionRecord:
     return record if record.eigenvalue is not None or found is None else replace(record, eigenvalue=float(found[1]))
 
 
-def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord], tensors: Sequence[Arrays]) -> None:
-    small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
+def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord]) -> None:
+    """Write the records of directions next to their arrays, which are in the file already."""
     for number, direction in enumerate(directions):
-        group = file.create_group(f"directions/{number}")
-        encode_fields(group, direction)
-        if small and number < len(tensors):
-            for name, array in tensors[number].items():
-                group.create_dataset(name, data=array)
+        encode_fields(file.require_group(f"directions/{number}"), direction)
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
@@ -114,7 +128,7 @@ def read(path: str | Path) -> Slice:
     Raises:
         SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with open_surfaceviz(Path(path)) as file:
+    with open_surfaceviz(anchored(path)) as file:
         group = file["slice"]
         arrays = {name: np.asarray(read_dataset(group[name])) for name in group}
         names = [name for name in AXIS_NAMES if name in arrays]
@@ -122,8 +136,8 @@ def read(path: str | Path) -> Slice:
         origin = arrays.pop("origin")
         rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
         stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
-        _check_rising(Path(path), axes)
-        _check_shapes(Path(path), axes, {"origin": origin, **arrays, **rise, **stderr})
+        _check_rising(anchored(path), axes)
+        _check_shapes(anchored(path), axes, {"origin": origin, **arrays, **rise, **stderr})
         return Slice(
             axes=axes,
             values=_in_order(arrays, str(file.attrs.get("splits", ""))),
@@ -159,7 +173,7 @@ def _in_order(arrays: Mapping[str, ValueT], splits: str) -> dict[str, ValueT]:
 def holds_slice(path: str | Path) -> bool:
     """Return whether a file is a surfaceviz file with a slice; False for a broken file."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(anchored(path), "r", locking=False) as file:
             return "slice" in file and "schema_version" in file.attrs
     except OSError:
         return False
@@ -167,7 +181,7 @@ def holds_slice(path: str | Path) -> bool:
 
 def read_directions(path: str | Path) -> list[dict[str, NDArray[Any]]]:
     """Return the arrays of each direction by tensor name; empty mappings where they are not stored."""
-    with open_surfaceviz(Path(path)) as file:
+    with open_surfaceviz(anchored(path)) as file:
         return [{name: np.asarray(read_dataset(group[name])) for name in group} for group in _direction_groups(file)]
 
 

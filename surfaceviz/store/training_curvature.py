@@ -8,11 +8,13 @@ from pathlib import Path
 import h5py
 
 from surfaceviz.records import Curvature
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, open_surfaceviz, write_bytes
+from surfaceviz.store.output_file import OutputFile
 from surfaceviz.store.spectra import decode_spectra, encode_spectra
 
 
-def write_curvature(path: Path, curvature: Curvature) -> None:
+def write_curvature(path: Path | OutputFile, curvature: Curvature) -> None:
     """Write the curvature along a training to ``path``, atomically.
 
     Raises:
@@ -24,7 +26,12 @@ def write_curvature(path: Path, curvature: Curvature) -> None:
         encode_provenance(file, curvature.provenance)
         file.create_group("spectra")
         encode_spectra(file, curvature.spectra)
-    write_bytes(path, buffer.getvalue())
+        if isinstance(path, OutputFile):
+            path.additions.apply(file)
+    if isinstance(path, OutputFile):
+        path.write(buffer.getvalue())
+    else:
+        write_bytes(path, buffer.getvalue())
 
 
 def read_curvature(path: str | Path) -> Curvature:
@@ -33,14 +40,14 @@ def read_curvature(path: str | Path) -> Curvature:
     Raises:
         SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with open_surfaceviz(Path(path), holding="spectra") as file:
+    with open_surfaceviz(anchored(path), holding="spectra") as file:
         return Curvature(decode_spectra(file), decode_provenance(file))
 
 
 def holds_training_curvature(path: str | Path) -> bool:
     """Return whether a file holds the curvature along a training, and not a slice; False for a broken file."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(anchored(path), "r", locking=False) as file:
             return "slice" not in file and "spectra" in file
     except OSError:
         return False  # reading it as a slice says what is wrong

@@ -7,6 +7,7 @@ import numpy as np
 
 from surfaceviz.errors import SchemaError
 from surfaceviz.records import AXIS_NAMES, Trajectory
+from surfaceviz.start_folder import shown
 from surfaceviz.store.files import decode_provenance, encode_provenance, read_dataset
 
 _OWN = ("step", "distance", *AXIS_NAMES)  # data sets that are fields of the record; the others are its values
@@ -31,7 +32,8 @@ def decode_trajectory(group: h5py.Group) -> Trajectory:
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1 or (0,) in shapes:
         raise SchemaError(
-            f"{group.file.filename}: got arrays of shapes {sorted(shapes)} in trajectory; expected one length for all"
+            f"{shown(group.file.filename)}: got arrays of shapes {sorted(shapes)} in trajectory; expected one "
+            "length for all"
         )
     return Trajectory(
         coordinates=np.stack([arrays[name] for name in AXIS_NAMES if name in arrays], axis=1),

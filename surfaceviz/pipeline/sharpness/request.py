@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from surfaceviz.errors import StoreError
 from surfaceviz.options import AUTO
 from surfaceviz.pipeline.hessian.request import HessianRequest, file_of
+from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
@@ -26,6 +27,7 @@ class SharpnessRequest:
         iterations: largest number of steps from each start.
         rescaled: how many checkpoints are rescaled, from the first; None for all.
         json: file for all measurements.
+        overwrite: whether a file that holds no measurements is replaced.
     """
 
     points: tuple[HessianRequest, ...]
@@ -34,6 +36,7 @@ class SharpnessRequest:
     iterations: int
     rescaled: int | None
     json: Path | None
+    overwrite: bool = False
 
     @classmethod
     def of(
@@ -54,6 +57,7 @@ class SharpnessRequest:
         rescale: bool = True,
         rescale_all: bool = False,
         json: str | Path | None = None,
+        overwrite: bool = False,
     ) -> SharpnessRequest:
         """Return the request that raw options describe; their defaults are defined only here.
 
@@ -77,7 +81,8 @@ class SharpnessRequest:
             starts=starts,
             iterations=iterations,
             rescaled=0 if not rescale else None if rescale_all else 1,
-            json=None if json is None else Path(json),
+            json=None if json is None else anchored(json),
+            overwrite=overwrite,
         )
 
     def __post_init__(self) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import torch
 
+from surfaceviz import atomic_write, start_folder
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
+from surfaceviz.file_kinds import is_own_output
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import MemoryBudget, check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.outputs import claimed, refuse_inputs
+from surfaceviz.pipeline.request_inputs import inputs_of_hessian, joined_inputs
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
@@ -44,8 +48,12 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
     """
     reporter = reporter or QuietReporter()
     retain_freed_memory()
-    with interruptible():
+    with interruptible(), start_folder.fixed():
         each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
+        inputs = joined_inputs(inputs_of_hessian(each) for each in request.points)
+        if request.json is not None:  # before the work
+            refuse_inputs([request.json], inputs)
+            _check_json(request.json, overwrite=request.overwrite)
         names = iter(_names(each_target))
         found: list[Sharpness] = []
         derivatives = ""
@@ -61,8 +69,9 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
                         )
                     )
                     found[-1] = replace(found[-1], derivatives=derivatives)
-    if request.json is not None:
-        _write(request.json, found)
+        if request.json is not None:
+            with claimed(request.json, inputs=inputs):
+                _write(request.json, found, overwrite=request.overwrite)
     return tuple(found)
 
 
@@ -117,11 +126,17 @@ def _names(each_target: Sequence[tuple[HessianRequest, HessianTargets]]) -> list
     return short if len(set(short)) == len(short) else long
 
 
-def _write(path: Path, found: Sequence[Sharpness]) -> None:
+def _check_json(path: Path, *, overwrite: bool) -> None:
     try:
-        path.write_text(
-            json.dumps({"checkpoints": [each.to_json() for each in found], "caution": CAUTION}, indent=1) + "\n",
-            encoding="utf-8",
-        )
+        atomic_write.check_target(path, lambda head: overwrite or is_own_output(path, head, "json"))
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _write(path: Path, found: Sequence[Sharpness], *, overwrite: bool) -> None:
+    text = json.dumps({"checkpoints": [each.to_json() for each in found], "caution": CAUTION}, indent=1) + "\n"
+    content = text.encode("utf-8", "backslashreplace")
+    try:
+        atomic_write.write_bytes(path, content, accept=lambda head: overwrite or is_own_output(path, head, "json"))
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror}") from error
