@@ -109,7 +109,7 @@ def _was_opened(path: Path) -> bool:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.exists() and not path.is_dir()
+        return path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         return False
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from surfaceviz import start_folder
-from surfaceviz.errors import Interrupted
+from surfaceviz.errors import Interrupted, ProblemError, user_code_location
 from surfaceviz.inputs import forget_opened
 from surfaceviz.reporting import QuietReporter, Reporter
 
@@ -24,3 +24,5 @@ def python_interrupts(reporter: Reporter | None) -> Iterator[None]:
             raise KeyboardInterrupt(*error.args) from None
         (reporter or QuietReporter()).warn(str(error))
         raise SystemExit(128 + error.signum) from None
+    except SystemExit as error:  # only signals end the caller's program
+        raise ProblemError(f"the problem's code raised SystemExit: {error}{user_code_location(error)}") from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, TensorEntry
-from surfaceviz.store.files import python_scalar, read_dataset
+from surfaceviz.store.files import as_text, python_scalar, read_dataset
 
 RecordT = TypeVar("RecordT")
 
@@ -130,7 +130,7 @@ def _in_group(group: h5py.Group, name: str) -> bool:
 
 
 def _encode_attribute(group: h5py.Group, name: str, value: str | float) -> None:
-    group.attrs[name] = value
+    group.attrs[name] = as_text(value) if isinstance(value, str) else value
 
 
 def _encode_array(group: h5py.Group, name: str, value: Any) -> None:
@@ -142,7 +142,7 @@ def _decode_array(group: h5py.Group, name: str) -> Any:
 
 
 def _encode_texts(group: h5py.Group, name: str, value: tuple[str, ...]) -> None:
-    group.create_dataset(name, data=list(value), dtype=h5py.string_dtype())
+    group.create_dataset(name, data=list(map(as_text, value)), dtype=h5py.string_dtype())
 
 
 def _decode_texts(group: h5py.Group, name: str) -> tuple[str, ...]:

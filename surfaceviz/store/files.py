@@ -132,7 +132,12 @@ def python_scalar(value: Any) -> str | int | float:
 def encode_provenance(group: h5py.Group, provenance: Mapping[str, str | int | float]) -> None:
     """Write provenance into a group's attributes."""
     for key, value in provenance.items():
-        group.attrs[key] = value
+        group.attrs[key] = as_text(value) if isinstance(value, str) else value
+
+
+def as_text(value: str) -> str:
+    """Return text that can be stored as UTF-8: bytes of a file's name that are not text become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def decode_provenance(group: h5py.Group) -> dict[str, str | int | float]:

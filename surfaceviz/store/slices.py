@@ -19,6 +19,7 @@ from surfaceviz.start_folder import anchored
 from surfaceviz.store.fields import decode_fields, encode_fields
 from surfaceviz.store.files import (
     SCHEMA_VERSION,
+    as_text,
     decode_provenance,
     encode_provenance,
     open_surfaceviz,
@@ -115,7 +116,7 @@ def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord]) -
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
-    group.create_dataset("name", data=[mark.name for mark in marks], dtype=h5py.string_dtype())
+    group.create_dataset("name", data=[as_text(mark.name) for mark in marks], dtype=h5py.string_dtype())
     for k, axis in enumerate(AXIS_NAMES[: len(marks[0].coordinates)]):
         group.create_dataset(axis, data=[mark.coordinates[k] for mark in marks])
     for name in marks[0].values:
