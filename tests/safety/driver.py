@@ -19,46 +19,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import oracles
 import torch
+from bugs import put_in
+from commands import COMMANDS, FACTORY, FAULTS, SLICE
+from reader import read_all_the_while, say
 
-from surfaceviz import atomic_write, cli, lock, render, store
+from surfaceviz import cli, render, store
 from surfaceviz.errors import SchemaError
 from surfaceviz.pipeline.slice import slice_buffer, workers
 from surfaceviz.records import EVALUATED, Slice
-from surfaceviz.store import output_file
 
-SLICE = [
-    "slice", "mine.py:slowly", "--axis=-1:1:5", "--axis=-1:1:4", "--engine=eager", "--batch=128", "--workers=1",
-    "--quiet",
-]  # fmt: skip
-COMMANDS = {
-    "a.h5": [
-        [*SLICE, "-o", "a.h5"],
-        [*SLICE, "-o", "a.h5", "--watch"],
-        ["hessian", "a.h5", "--top=1", "--bottom=0", "--quiet"],
-    ],
-    "b.h5": [[*SLICE, "-o", "b.h5", "--shard=1/2"]],
-    "c.h5": [[*SLICE, "-o", "c.h5", "--shard=2/2"]],
-    "m.h5": [["merge", "b.h5", "c.h5", "-o", "m.h5", "--overwrite", "--no-plot"]],
-    "p.png": [["plot", "a.h5", "-o", "p.png"]],
-    "r.html": [["report", "a.h5", "-o", "r.html"]],
-    "e.csv": [["export", "a.h5", "-o", "e.csv", "--overwrite"]],
-}
-FAULTS = ("none", "error", "kill", "signal", "plant", "writer", "moved", "input")
-FACTORY = """
-def slowly():
-    x, y = oracles.images(8)
-    def measure(model, batch):
-        if glob.glob("*.h5"):
-            time.sleep(0.004)
-        loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
-        return {"loss": surfaceviz.PerSample(loss, torch.ones_like(loss))}
-    return surfaceviz.Problem(oracles.net(), (x, y), measure=measure, name="net")
-"""
 PRECIOUS = b"precious"
 CODES = {0, 1, 2, 130, 143, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 
@@ -264,56 +237,6 @@ class World:
                 raise ViolationError(f"{name} was left")
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _read_all_the_while(folder: Path) -> None:
-    """Read files until this process is killed; one that does not open ends it with code 3."""
-    os.chdir(folder)
-    while True:
-        for name in ("b.h5", "c.h5", "m.h5"):
-            if not Path(name).is_file() or Path(name).stat().st_size <= len(PRECIOUS):
-                continue
-            try:
-                store.read(name)
-            except SchemaError as error:
-                if Path(name).is_file() and Path(name).stat().st_size > len(PRECIOUS):
-                    _say(f"a reader saw: {error}")
-                    os._exit(3)
-        time.sleep(0.01)
-
-
-def _part_with_a_known_name(target: Path, mode: int) -> tuple[Path, int]:
-    part = target.with_name(f".{target.name}.part")
-    return part, os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, mode)
-
-
-def _write_in_place(path: Path, content: bytes, **_rest: object) -> object:
-    Path(path).write_bytes(content)
-    return atomic_write.identity(path)
-
-
-def put_in(bug: str) -> None:
-    """Put a bug in on purpose."""
-    module: Any = {
-        "parts have a known name": atomic_write, "any file is a lock": lock,
-        "whatever is there is replaced": output_file,
-        "files are written in place": atomic_write,
-    }.get(bug)  # fmt: skip
-    if bug == "parts have a known name":
-        module.new_part = _part_with_a_known_name
-    elif bug == "any file is a lock":
-        module._is_ours = lambda _descriptor: True
-    elif bug == "whatever is there is replaced":
-        module.write_bytes = lambda path, image, **_expected: store.write_bytes(path, image)
-    elif bug == "files are written in place":
-        module.write_bytes = _write_in_place
-    elif bug:
-        raise ValueError(f"no bug is called {bug!r}")
-
-
 @contextlib.contextmanager
 def _world(seed: int, library: str) -> Iterator[World]:
     torch.set_num_threads(1)
@@ -336,7 +259,7 @@ def _world(seed: int, library: str) -> Iterator[World]:
     os.chdir(top / "work")
     reader = os.fork()
     if reader == 0:
-        _read_all_the_while(top / "work")
+        read_all_the_while(top / "work", PRECIOUS)
     try:
         yield first
         if os.waitpid(reader, os.WNOHANG)[0]:
@@ -364,10 +287,10 @@ def main(seed: int, steps: int, library: str, bug: str = "") -> int:
                 faults = faults or world.random.sample(FAULTS, len(FAULTS))
                 world.step(number, faults.pop())
         except (ViolationError, SchemaError) as error:
-            _say(f"{type(error).__name__}: {error}\n" + "\n".join(world.log[-12:]))
-            _say(Path("errors.log").read_text()[-1500:])
+            say(f"{type(error).__name__}: {error}\n" + "\n".join(world.log[-12:]))
+            say(Path("errors.log").read_text()[-1500:])
             return 1
-    _say(f"{steps} steps")
+    say(f"{steps} steps")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 import surfaceviz.lock
 from surfaceviz import atomic_write, store
-from surfaceviz.errors import Interrupted, ProblemError, StoreError
+from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.evaluate import Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.mpi import Ranks
@@ -105,7 +104,7 @@ def _run(
         retain_freed_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = reference_centre(plan)
-        _report_centre(plan, centre, ranks.reporter)
+        diagnostics.report_centre(plan, centre, ranks.reporter)
         for line in diagnostics.fixed_tensor_lines(plan):
             ranks.reporter.say(line)
         rounding = ranks.compare(fingerprint_of(plan, centre))
@@ -285,14 +284,6 @@ class _SliceRun:
     def _save(self) -> None:
         self._update_provenance()
         self.snapshots.save()
-
-
-def _report_centre(plan: Plan, centre: Mapping[str, float], reporter: Reporter) -> None:
-    for split in plan.splits:
-        shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
-        reporter.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
-        if not math.isfinite(shown["loss"]):
-            raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; give other weights")
 
 
 def _interruption_message(plan: Plan, buffer: SliceBuffer, signum: int) -> str:
