@@ -109,10 +109,18 @@ def error_context(what: str) -> Iterator[None]:
         yield
     except SurfacevizError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        # sys.exit in a model must not end a run as if it had finished
+        if isinstance(error, KeyboardInterrupt) and not _signals_are_ours():
+            raise
         kind = MemoryShortError if is_out_of_memory(error) else ProblemError
         line = f"{what} raised {type(error).__name__}: {str(error).strip()}{user_code_location(error)}"
         raise kind("; ".join([line, *hints_of(error)])) from error
+
+
+def _signals_are_ours() -> bool:
+    """Return whether Ctrl-C raises `Interrupted` here, so that a `KeyboardInterrupt` comes from the user's code."""
+    return getattr(signal.getsignal(signal.SIGINT), "__module__", "") == "surfaceviz.signals"
 
 
 def add_hint(error: BaseException, hint: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +14,7 @@ from types import FrameType
 from surfaceviz.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 10.0  # seconds in which a run that ends ignores further signals; ours
 
 
 Action = Callable[[], None]  # raises, or does nothing
@@ -24,17 +27,37 @@ class _State:
     pending: Action | None = None
     posted: Action | None = None  # by another thread
     received: int | None = None  # since `interruptible` began
+    since = 0.0  # when that one came
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
     if _State.posted is not None and signum == signal.SIGTERM:
         action, _State.posted = _State.posted, None
     else:
-        _State.received, action = signum, partial(_raise, signum)
+        if _State.received is not None and time.monotonic() - _State.since < _PATIENCE:
+            return  # the run ends already; a second exception would end its last snapshot
+        if _State.received is None:
+            _State.received, _State.since = signum, time.monotonic()
+        action = partial(_raise, _State.received)
     if _State.deferrals:
         _State.pending = action
     else:
         action()
+
+
+def exit_on_signals() -> None:
+    """Exit with the code of the signal, 128 + its number, whenever no `interruptible` block handles it.
+
+    For the command line, so that a signal before, after or during the end of a command gives one code. An ignored
+    signal stays ignored.
+    """
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(signum, _exit)
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    os._exit(128 + (_State.received or signum))
 
 
 def _raise(signum: int) -> None:
@@ -61,7 +84,7 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = (signal.SIG_DFL, signal.default_int_handler)
+    usual = (signal.SIG_DFL, signal.default_int_handler, _exit)
     previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
     if previous:  # in a nested block, the signal of the outer block is kept
         _State.received = None

@@ -30,6 +30,7 @@ def plot(
     map: str | None = _PLOT.map,  # noqa: A002  the name of the option
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
+    overwrite: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Picture:
     """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature along trainings.
@@ -50,6 +51,7 @@ def plot(
         size: the width and font size: ``column`` (3.4 in), ``page`` (6.8 in), ``slide`` (10 in), or ``auto``.
         camera: of kind surface: ``corner``, ``front``, ``side``, ``back``, ``low``, ``top`` or
             ``AZIMUTH,ELEVATION[,ZOOM]`` in degrees.
+        overwrite: whether an output that is not an earlier picture is replaced; what is read never is.
         warn: called with a message where kind surface finds no OpenGL and matplotlib draws it.
 
     Raises:
@@ -60,7 +62,7 @@ def plot(
     """
     request = PlotRequest.of(
         *slices, output=output, kind=kind, levels=levels, of=of, clip=clip, points=points, spectrum=spectrum, map=map,
-        size=size, camera=camera,
+        size=size, camera=camera, overwrite=overwrite,
     )  # fmt: skip
     return run_plot(request, warn=warn)
 
@@ -75,6 +77,7 @@ def animate(
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
     frames: int = _ANIMATION.frames,
+    overwrite: bool = False,
     advance: Callable[[int, int], None] | None = None,
 ) -> Movie:
     """Write a GIF or MP4 of surfaces in 3-D, and return its path; a notebook shows it.
@@ -89,6 +92,7 @@ def animate(
         size: see `plot`.
         camera: see `plot`; an orbit starts there.
         frames: number of frames of an orbit (default 90); at most so many of a trajectory.
+        overwrite: whether an output that is not a movie is replaced; what is read never is.
         advance: called with the number of finished frames and of all frames; by default a bar in a notebook.
 
     Raises:
@@ -98,7 +102,16 @@ def animate(
         StoreError: the movie can't be written.
     """
     request = AnimationRequest.of(
-        *slices, output=output, way=way, levels=levels, of=of, clip=clip, size=size, camera=camera, frames=frames
+        *slices,
+        output=output,
+        way=way,
+        levels=levels,
+        of=of,
+        clip=clip,
+        size=size,
+        camera=camera,
+        frames=frames,
+        overwrite=overwrite,
     )
     return run_animation(request, advance=advance or _bar())
 

@@ -34,6 +34,7 @@ def sharpness(
     rescale: bool = _DEFAULT.rescale,
     json: str | Path | None = _DEFAULT.json,
     csv: str | Path | None = _DEFAULT.csv,
+    overwrite: bool = _DEFAULT.overwrite,
     trust: bool = _DEFAULT.trust,
     reporter: Reporter | None = None,
 ) -> Sharpness:
@@ -63,6 +64,7 @@ def sharpness(
         rescale: whether to rescale.
         json: file for all measurements.
         csv: file with a row for each measure, before and after each rescaling.
+        overwrite: whether these files are replaced if they hold anything else; what is read never is.
         trust: whether to run and read what a slice's file names, although you did not make it; this is remembered.
         reporter: takes what happens; by default a bar in a notebook, and warnings go to `warnings`.
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import warnings
-from collections.abc import Sequence
 
-from surfaceviz.cli.lines import show_error, show_warnings_as_lines
-from surfaceviz.errors import Interrupted, SurfacevizError
-from surfaceviz.signals import interruptible, received_signal
+_IS_COMMAND = any(argument.endswith("surfaceviz") for argument in sys.orig_argv[1:3])
+if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` runs, Ctrl-C ends the command without a traceback
+
+import os  # noqa: E402
+import warnings  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+
+from surfaceviz import start_folder  # noqa: E402
+from surfaceviz.cli.lines import show_error, show_warnings_as_lines  # noqa: E402
+from surfaceviz.errors import Interrupted, SurfacevizError, user_code_location  # noqa: E402
+from surfaceviz.signals import exit_on_signals, interruptible, received_signal  # noqa: E402
 
 USAGE, FAILURE = 2, 1
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    from surfaceviz.cli.streams import open_closed_descriptors
+
+    open_closed_descriptors()
+    exit_on_signals()
     code = run(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
     from surfaceviz.execute import leave_mpi_job
 
     if leave_mpi_job(code) or code:
@@ -29,41 +37,64 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
-    with interruptible(), warnings.catch_warnings():
-        show_warnings_as_lines()
-        try:
-            from surfaceviz.cli import (  # noqa: F401  these modules register their commands
-                export,
-                hessian,
-                import_,
-                info,
-                merge,
-                plot,
-                report,
-                sharpness,
-                slice,  # noqa: A004
-                view,
-            )
-            from surfaceviz.cli.app import app
+    from surfaceviz.cli.streams import tolerant_streams
 
-            return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
-        except (Interrupted, SurfacevizError, ValueError) as error:
-            if "--debug" in arguments:
-                raise
-            return _print_error(str(error) or type(error).__name__, _code(error))
-        except Exception as error:
-            if (signum := received_signal()) is not None:
-                # The signal arrived during an import in C, which replaced its exception by another one.
-                return _print_error(str(Interrupted(signum)), 128 + signum)
-            # errors of the parser; typer does not export their class
-            message = getattr(error, "format_message", None)
-            if message is not None:
-                command = getattr(getattr(error, "ctx", None), "info_name", None) or "surfaceviz"
-                called = "surfaceviz" if command.endswith("surfaceviz") else f"surfaceviz {command}"
-                return _print_error(f"{message().replace('Value error, ', '')} (see {called} --help)", USAGE)
-            if "--debug" in arguments:
-                raise
-            return _print_error(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)
+    with tolerant_streams() as (out, _), interruptible(), start_folder.fixed(), warnings.catch_warnings():
+        show_warnings_as_lines()
+        code = _run(arguments)
+        out.flush()
+        if out.error and not code:
+            return _print_error(f"the output can't be written: {out.error}", FAILURE)
+        return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        from surfaceviz.cli import (  # noqa: F401  these modules register their commands
+            export,
+            hessian,
+            import_,
+            info,
+            merge,
+            plot,
+            report,
+            sharpness,
+            slice,  # noqa: A004
+            view,
+        )
+        from surfaceviz.cli.app import app
+
+        return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
+    except (Interrupted, SurfacevizError, ValueError) as error:
+        if "--debug" in arguments:
+            raise
+        return _print_error(str(error) or type(error).__name__, _code(error))
+    except Exception as error:
+        if "--debug" in arguments and getattr(error, "format_message", None) is None:
+            raise
+        return _print_unexpected(error)
+    except (SystemExit, KeyboardInterrupt) as error:
+        if (signum := received_signal()) is not None:
+            return _print_error(str(Interrupted(signum)), 128 + signum)
+        code = f" with {error.code!r}" if isinstance(error, SystemExit) else ""
+        return _print_error(
+            f"{type(error).__name__}{code} was raised{user_code_location(error)}; the run has not finished", FAILURE
+        )
+
+
+def _print_unexpected(error: Exception) -> int:
+    if (signum := received_signal()) is not None:
+        # The signal arrived during an import in C, which replaced its exception by another one.
+        return _print_error(str(Interrupted(signum)), 128 + signum)
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return _print_error(f"{start_folder.shown(error.filename)}: {error.strerror}", FAILURE)
+    # errors of the parser; typer does not export their class
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return _print_error(f"{type(error).__name__}: {error} (--debug shows where)", FAILURE)
+    command = getattr(getattr(error, "ctx", None), "info_name", None) or "surfaceviz"
+    called = "surfaceviz" if command.endswith("surfaceviz") else f"surfaceviz {command}"
+    return _print_error(f"{message().replace('Value error, ', '')} (see {called} --help)", USAGE)
 
 
 def _code(error: BaseException) -> int:

@@ -42,9 +42,12 @@ def _common(
     ] = False,
 ) -> None:
     """See the loss surface of a neural network: slices around trained minima, drawn."""
-    from surfaceviz.execute import mpi_placement
+    from surfaceviz.execute import mpi_placement, remove_dead_segments, watch_launcher
 
+    remove_dead_segments()
     place = mpi_placement()
+    if place is not None:
+        watch_launcher(place.rank)
     if place is not None and place.rank and context.invoked_subcommand not in _COLLECTIVE:
         raise typer.Exit  # only rank 0 runs the other commands
 

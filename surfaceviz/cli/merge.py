@@ -32,6 +32,15 @@ def merge(
     show(f"file: {output}, {whole.done} of {whole.origin.size} points, of {len(parts)} parts")
     if not no_plot:
         from surfaceviz import render
+        from surfaceviz.errors import StoreError
+        from surfaceviz.pipeline.outputs import Inputs, claimed
+        from surfaceviz.start_folder import anchored
 
-        render.save(render.draw([whole]), picture_path(output))
-        show(f"picture: {picture_path(output)}")
+        picture = picture_path(anchored(output))
+        try:
+            with claimed(picture, inputs=Inputs(files=tuple(parts))):
+                render.save(render.draw([whole]), picture)
+        except (OSError, StoreError, ValueError) as error:  # the file is complete nevertheless
+            warn(f"no picture: {error}")
+            return
+        show(f"picture: {picture}")

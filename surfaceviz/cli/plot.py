@@ -112,13 +112,14 @@ def plot(
     animate: Animate = None,
     frames: Frames = None,
     output: Output = None,
+    overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
     """Draw slices: curves overlaid, surfaces next to each other with one set of levels."""
     target = output or Path(joined_stem(files) + (".gif" if animate else ".png"))
     options: dict[str, Any] = {
         "kind": kind, "levels": levels, "of": of, "clip": clip, "points": show_points, "spectrum": spectrum,
-        "map": map_, "size": size, "camera": camera,
+        "map": map_, "size": size, "camera": camera, "overwrite": overwrite,
     }  # fmt: skip
     if animate is not None:
         _write_movie(files, target, animate, frames, options=options)
@@ -136,7 +137,7 @@ def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, 
     from surfaceviz.pipeline.plot.request import AnimationRequest
     from surfaceviz.pipeline.plot.run import run_animation
 
-    count = {} if frames is None else {"frames": frames}
+    count: dict[str, Any] = {} if frames is None else {"frames": frames}
     run_animation(AnimationRequest.of(*files, output=target, way=way, **count, **options), advance=_advance())
     show(f"movie: {target}")
 

@@ -17,10 +17,12 @@ def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of slices, all 1-D or all 2-D.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The page [FILE.html].")] = None,
     title: Annotated[str, typer.Option(help="Title of the page [the problems' names].")] = "",
+    overwrite: options.Overwrite = False,
+    *,
     debug: options.Debug = False,
 ) -> None:
     """Write one interactive page of slices that needs no network: surfaces, contours, cuts, spectra, tables."""
     from surfaceviz.pipeline.report import run_report
 
-    written = run_report(files, output or Path(f"{joined_stem(files)}.html"), title=title)
+    written = run_report(files, output or Path(f"{joined_stem(files)}.html"), title=title, overwrite=overwrite)
     show(f"page: {written.path}, {written.size / 1e6:.1f} MB")

@@ -68,6 +68,7 @@ def sharpness(
         Path | None,
         typer.Option(metavar="FILE", help="CSV file, a row for each measure.", rich_help_panel=options.OUTPUT),
     ] = _DEFAULT.csv,
+    overwrite: options.Overwrite = _DEFAULT.overwrite,
     trust: options.Trust = _DEFAULT.trust,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

@@ -10,6 +10,7 @@ from surfaceviz.cli.app import app, command_line, number_or_auto
 from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as common
 from surfaceviz.cli.options import slice_options as options
+from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.slice.request import Request
 
@@ -84,7 +85,7 @@ def slice(  # noqa: A001  the name of the command
             return
         result = run_slice(request, workers=count, reporter=terminal, command=command_line())
     if result.path is not None:  # on rank 0
-        _finish(result, terminal, draw=not no_plot and shard is None)
+        _finish(result, terminal, request, draw=not no_plot and shard is None)
 
 
 def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
@@ -99,18 +100,22 @@ def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -
         show(f"{label:<10} {text}")
 
 
-def _finish(result: SliceResult, terminal: Terminal, *, draw: bool) -> None:
+def _finish(result: SliceResult, terminal: Terminal, request: Request, *, draw: bool) -> None:
     """Draw the picture and print the closing lines."""
     from surfaceviz import render
+    from surfaceviz.pipeline.outputs import claimed
+    from surfaceviz.pipeline.request_inputs import inputs_of_slice
     from surfaceviz.pipeline.slice.live_plot import picture_path
     from surfaceviz.pipeline.slice.summary import closing_lines
 
     assert result.path is not None
     picture = picture_path(result.path) if draw else None
+    inputs = inputs_of_slice(request)
     if picture is not None and (result.fresh or not picture.exists()):
         try:
-            render.save(render.draw([result.surface]), picture)
-        except ValueError as error:  # every point diverged; the file is complete nevertheless
+            with claimed(picture, inputs=inputs):
+                render.save(render.draw([result.surface]), picture)
+        except (OSError, StoreError, ValueError) as error:  # such as no finite point; the file is complete nevertheless
             terminal.warn(f"no picture: {error}")
             picture = None
     for label, text in closing_lines(result, picture):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surfaceviz.errors import WorkerError
+from surfaceviz.execute.launcher_watch import watch_launcher
+from surfaceviz.execute.shared_memory import note_segments, remove_dead_segments, remove_note
 
 # Launchers and their environment variables. srun comes last: under Slurm, mpirun starts its daemons with srun.
 _LAUNCHERS = (
@@ -145,6 +147,8 @@ def join_mpi_job(warn: Callable[[str], None]) -> MpiJob | None:
     if placement is None:
         return None
     if _State.job is None:
+        watch_launcher(placement.rank)
+        remove_dead_segments()
         _State.job = _join(placement, warn)
         atexit.register(leave_mpi_job)
     return _State.job
@@ -176,6 +180,7 @@ def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
             begun = float("inf")
             warn(f"rank {world.rank} waits for the others: all {world.size} ranks must make this collective call")
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    note_segments()
     return MpiJob(
         rank=comm.rank, size=comm.size, host=socket.gethostname(), local_rank=node.rank, local_size=node.size, comm=comm
     )
@@ -233,9 +238,10 @@ def leave_mpi_job(code: int = 1) -> bool:
     all_ended = job.comm.Ibarrier()  # MPI.Finalize would wait too, but keep a core busy
     while not all_ended.Test():
         if time.monotonic() > deadline:
-            MPI.COMM_WORLD.Abort(code or 1)
+            MPI.COMM_WORLD.Abort(code or 1)  # the next start removes the segments
         time.sleep(_POLL_INTERVAL)
     MPI.Finalize()
+    remove_note()
     if job.exits_last:
         time.sleep(_HEAD_START)
     return True

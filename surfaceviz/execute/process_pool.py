@@ -156,7 +156,7 @@ def _worker_main(make: FunctionFactory[Any, Any], number: int, pipe: Connection)
         try:
             function = function or make(number)
             answer = (function(chunk), None)
-        except Exception as error:  # noqa: BLE001  the parent gets every error
+        except BaseException as error:  # noqa: BLE001  the parent gets every error
             answer = (None, picklable_error(error, "a worker"))
         pipe.send(answer)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from surfaceviz.errors import SurfacevizError, WorkerError
+from surfaceviz.errors import SurfacevizError, WorkerError, user_code_location
 
 if TYPE_CHECKING:
     from surfaceviz.execute.mpi_root import MpiRoot
@@ -54,7 +54,11 @@ def picklable_error(error: BaseException, place: str) -> SurfacevizError:
         place: name of the worker, for the note.
     """
     kind = type(error) if isinstance(error, SurfacevizError) else WorkerError
-    message = str(error) if isinstance(error, SurfacevizError) else f"{type(error).__name__}: {error}"
+    message = (
+        str(error)
+        if isinstance(error, SurfacevizError)
+        else f"{type(error).__name__}: {error}{user_code_location(error)}"
+    )
     picklable = kind(message)
     picklable.add_note(f"in {place}:\n" + "".join(traceback.format_exception(error)))
     return picklable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 from surfaceviz import reference_format, store
 from surfaceviz.errors import StoreError
+from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Slice
 from surfaceviz.render.export.export import check_format
 from surfaceviz.render.export.export import export as write_export
 from surfaceviz.render.export.formats import FORMATS, format_of_suffix, known_suffixes
 from surfaceviz.render.export.options import ExportOptions
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.file_names import is_hdf5_name, stem_of
 
 REFERENCE = "reference"  # the format of Li et al.'s code
@@ -54,13 +55,13 @@ class ExportRequest:
             ValueError: neither the format nor the output is given, no format has the output's ending, or the format
                 and the ending disagree.
         """
-        given = source if isinstance(source, Slice) else Path(source)
+        given = source if isinstance(source, Slice) else anchored(source)
         if output is None:
             if to is None or isinstance(given, Slice):
                 known = ", ".join((*FORMATS, REFERENCE))
                 raise ValueError(f"export: name a format by --to ({known}), or a file by -o")
             output = default_output(given, to)
-        path = Path(output)
+        path = anchored(output)
         to = to or format_of(path)
         _check_suffix(path, to)
         return cls(source=given, output=path, to=to, options=ExportOptions(**options), overwrite=overwrite)
@@ -79,15 +80,17 @@ def run_export(request: ExportRequest) -> list[Path]:
     sources = [] if isinstance(source, Slice) else [source]
     if request.to != REFERENCE:
         check_format(surface, request.to)
-        _refuse_existing([path], sources, overwrite=request.overwrite)
-        write_export(surface, path, request.to, request.options)
+        with claimed(path, inputs=Inputs(files=tuple(sources))):
+            _refuse_existing([path], overwrite=request.overwrite)
+            write_export(surface, path, request.to, request.options, overwrite=request.overwrite)
         return [path]
     if request.options != ExportOptions():
         raise ValueError("reference holds losses and accuracies as they are; leave out of, log, clip and height")
     tensors = store.read_directions(sources[0]) if sources else []
     written = [path, *reference_format.companions(surface, path, tensors).values()]
-    _refuse_existing(written, sources, overwrite=request.overwrite)
-    return reference_format.write_reference(surface, path, tensors)
+    with claimed(*written, inputs=Inputs(files=tuple(sources))):
+        _refuse_existing(written, overwrite=request.overwrite)
+        return reference_format.write_reference(surface, path, tensors)
 
 
 def format_of(path: Path) -> str:
@@ -127,20 +130,19 @@ def run_import(
         SchemaError: a file that is missing, broken, hostile, or of another kind.
         StoreError: the output exists, or can't be written.
     """
-    path = surface_file.with_name(f"{stem_of(surface_file)}-imported.h5") if output is None else output
+    surface_file = anchored(surface_file)
+    path = surface_file.with_name(f"{stem_of(surface_file)}-imported.h5") if output is None else anchored(output)
     store.check_name(path)
     surface = reference_format.read_reference(surface_file, projection)
-    sources = [surface_file, *([] if projection is None else [projection])]
-    _refuse_existing([path], sources, overwrite=overwrite)
-    store.write(path, surface)
+    sources = (surface_file, *(() if projection is None else (projection,)))
+    with claimed(path, inputs=Inputs(files=sources)):
+        _refuse_existing([path], overwrite=overwrite)
+        store.write(path, surface)
     return surface, path
 
 
-def _refuse_existing(paths: Iterable[Path], sources: Iterable[Path], *, overwrite: bool) -> None:
-    """Refuse to overwrite a source, and without ``overwrite`` any file."""
-    read = {os.path.realpath(source) for source in sources}
+def _refuse_existing(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse to overwrite any file without ``overwrite``."""
     for path in paths:
-        if os.path.realpath(path) in read:
-            raise StoreError(f"{path} is what is read, and kept; give another name by -o")
         if path.exists() and not overwrite:
             raise StoreError(f"{path} is there already, and kept; give another name by -o, or --overwrite")

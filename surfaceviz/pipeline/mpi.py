@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from surfaceviz import signals
+from surfaceviz import signals, start_folder
 from surfaceviz.errors import ProblemError
 from surfaceviz.execute import (
     MpiJob,
@@ -123,6 +123,16 @@ def run_collective(
     """
     reporter = reporter or default_reporter()
     _check_workers(workers)
+    with start_folder.fixed():
+        return _run_collective(lead, follow, workers, reporter)
+
+
+def _run_collective(
+    lead: Callable[[Ranks], ResultT],
+    follow: Callable[[MpiWorker, MpiJob], None],
+    workers: int | None,
+    reporter: Reporter,
+) -> ResultT:
     job = join_mpi_job(reporter.warn)
     if job is None:
         with signals.interruptible():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Slice
 from surfaceviz.records.arrays import html_frame
 from surfaceviz.render.report import page, save_page
@@ -29,7 +30,7 @@ class Page:
         return html_frame(self.path.read_text(encoding="utf-8"))
 
 
-def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str = "") -> Page:
+def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str = "", overwrite: bool = False) -> Page:
     """Write the page of slices.
 
     Raises:
@@ -44,7 +45,9 @@ def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str
             )
     surfaces = [given if isinstance(given, Slice) else read(given) for given in slices]
     text = page(surfaces, names=_names(slices), title=title)
-    return Page(output, save_page(text, output))
+    files = tuple(given for given in slices if not isinstance(given, Slice))
+    with claimed(output, inputs=Inputs(files=files)):
+        return Page(output, save_page(text, output, overwrite=overwrite))
 
 
 def _names(slices: Sequence[Slice | str | Path]) -> list[str]:

@@ -24,12 +24,14 @@ from surfaceviz.evaluate.forward_history import find_history
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.evaluate.reached_weights import refuse_unreached
 from surfaceviz.execute.resources import available_memory
+from surfaceviz.inputs import recorded
 from surfaceviz.options import AUTO
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.coupling import as_one_batch_where_coupled
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.problem import Problem
+from surfaceviz.start_folder import anchored, start_folder
 from surfaceviz.zoo import catalogue
 
 _SHOWN = 8  # functions that a message names
@@ -52,7 +54,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
         raise ProblemError(_unknown(spec))
-    module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
+    module = _load_file(anchored(place)) if place.endswith(".py") else _import(place)
     factory = getattr(module, attribute, None)
     if not callable(factory):
         names = _functions(module)
@@ -107,7 +109,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _import(name: str) -> ModuleType:
-    _add_to_path(Path.cwd())  # a console script has its own folder in sys.path instead
+    _add_to_path(start_folder())  # a console script has its own folder in sys.path instead
     module = _run_user_code(lambda: importlib.import_module(name), name)
     assert isinstance(module, ModuleType)
     return module
@@ -121,7 +123,8 @@ def _add_to_path(folder: Path) -> None:
 def _run_user_code(call: Callable[[], Any], what: str) -> Any:
     """Return the result of the user's code; an exception becomes a `ProblemError` with its line."""
     try:
-        return call()
+        with recorded():
+            return call()
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
@@ -194,7 +197,8 @@ def load_splits(
         ProblemError: see `Problem.load`, `refuse_unreached` and `as_one_batch_where_coupled`.
     """
     problem.draws.count, problem.draws.seed = draws, noise_seed
-    splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
+    with recorded():
+        splits = [problem.load(name, samples=samples) for name in dict.fromkeys(names)]
     own = {name: named.own_name for name, named in named_tensors(problem.model).items()}
     state = {own[name]: tensor for name, tensor in theta.items()}
     if not problem.forward_pass.is_probed:

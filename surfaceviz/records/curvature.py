@@ -54,8 +54,7 @@ class Spectrum:
     Attributes:
         eigenvalues: the largest and smallest ones, or all, ascending, (k,).
         residuals: ||H v - lambda v|| for each unit vector v, (k,).
-        converged: whether the residual is at most ``rtol`` |lambda|, or ``rtol`` ||H|| where |lambda| is less than
-            that, (k,).
+        converged: see `has_converged`, (k,).
         place: coordinates of the point on its slice, (ndim,); empty off a slice.
         dimension: the number of parameters P.
         bottom: number of eigenvalues from the bottom; the others are from the top.
@@ -77,8 +76,7 @@ class Spectrum:
         effective_rank, effective_rank_stderr: tr(H)^2 / tr(H^2) from the same probes, and its standard error.
         negative_share: share of eigenvalues below -``zero_threshold``: counted where the density holds all eigenvalues,
             else the middle of ``negative_bounds``.
-        negative_share_stderr: 0 where the share is counted, else a quarter of the width of ``negative_bounds``.
-        negative_bounds: a 95% bracket of that share, (2,).
+        negative_bounds, negative_share_stderr: a 95% bracket of it, (2,), and a quarter of its width.
         zero_share: share of eigenvalues within ``zero_threshold`` of 0, where all of them are known.
         zero_threshold: |eigenvalue| that rounding can't tell from 0; None in older files, whose share and error were
             those of quadrature nodes.
@@ -105,8 +103,7 @@ class Spectrum:
         derivatives: ``checked`` or ``not checked`` against differences at the run's first point, and how.
         float64_check: samples of the comparison with float64, or why there was none; None for a run in float64.
         float64_error, float64_gradient_error: bound on the error of eigenvalues (99.5%), and error of the gradient.
-        gradient_stderr: standard error of the mean gradient over samples, the root of its covariance's trace, from
-            ``gradient_groups`` random groups of samples.
+        gradient_stderr: root of the trace of the mean gradient's covariance, from ``gradient_groups`` random groups.
         gradient_curvature: g'Ag / |g|^2 of the gradient g and the matrix A without normalisation.
         newton_decrement: g'A^-1 g on the ``newton_pairs`` positive eigenpairs, twice what Newton's step gains.
         newton_left_out: share of the gradient's norm orthogonal to them.

@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 
 from surfaceviz import atomic_write
 from surfaceviz.errors import StoreError
+from surfaceviz.file_kinds import is_own_output
 from surfaceviz.render import style
 
 FORMATS = ("png", "svg", "pdf")
@@ -43,25 +44,31 @@ def check_format(path: Path) -> str:
     return kind
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, *, overwrite: bool = False) -> None:
     """Write a figure as PNG, SVG or PDF, chosen by the file's ending, atomically.
+
+    Args:
+        figure: the figure.
+        path: the file.
+        overwrite: whether a file that is not an earlier picture of this program is replaced.
 
     Raises:
         ValueError: the ending is not in `FORMATS`.
         StoreError: it can't be written.
     """
     image = _bytes(figure, check_format(path))
-    put(path, image)
+    put(path, image, overwrite=overwrite)
 
 
-def put(path: Path, image: bytes) -> None:
-    """Write the bytes of a picture or an export to ``path`` atomically.
+def put(path: Path, image: bytes, *, overwrite: bool = False) -> None:
+    """Write the bytes of a picture, a page or an export to ``path`` atomically.
 
     Raises:
-        StoreError: it can't be written; the old file stays.
+        StoreError: it can't be written, or there is a file that is not an earlier output of the same kind, without
+            ``overwrite``; the old file stays.
     """
     try:
-        atomic_write.write_bytes(path, image, shared=True)
+        atomic_write.write_bytes(path, image, accept=lambda head: overwrite or is_own_output(path, head))
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror or error}") from error
 

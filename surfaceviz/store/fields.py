@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surfaceviz.records import AXIS_NAMES, TensorEntry
-from surfaceviz.store.files import read_attribute, read_number
+from surfaceviz.store.files import as_text, read_attribute, read_number
 from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 RecordT = TypeVar("RecordT")
@@ -69,6 +69,11 @@ def decode_fields(group: h5py.Group, record_type: type[RecordT], **others: Any) 
         if required or codec.is_stored(group, file_name)
     }
     return record_type(**values, **others)
+
+
+def file_names(record_type: type) -> frozenset[str]:
+    """Return the names under which the fields of a record are stored."""
+    return frozenset(_FILE_NAMES.get(each.name, each.name) for each in fields(record_type))
 
 
 def array_fields(record_type: type) -> list[str]:
@@ -129,7 +134,7 @@ def _in_group(group: h5py.Group, name: str) -> bool:
 
 
 def _encode_attribute(group: h5py.Group, name: str, value: str | float) -> None:
-    group.attrs[name] = value
+    group.attrs[name] = as_text(value) if isinstance(value, str) else value
 
 
 def _encode_array(group: h5py.Group, name: str, value: Any) -> None:
@@ -150,7 +155,7 @@ def _group(group: h5py.Group, name: str) -> h5py.Group:
 
 
 def _encode_texts(group: h5py.Group, name: str, value: tuple[str, ...]) -> None:
-    group.create_dataset(name, data=list(value), dtype=h5py.string_dtype())
+    group.create_dataset(name, data=list(map(as_text, value)), dtype=h5py.string_dtype())
 
 
 def _decode_texts(group: h5py.Group, name: str) -> tuple[str, ...]:

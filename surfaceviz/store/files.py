@@ -28,14 +28,24 @@ def check_name(path: Path) -> None:
         raise ValueError(f"{path}: the output is an HDF5 file, its picture is drawn beside it; end it in .h5")
 
 
-def write_bytes(path: Path, image: bytes) -> None:
-    """Write a file's bytes to ``path``, atomically.
+def write_bytes(
+    path: Path, image: bytes, *, expected: atomic_write.Expected = atomic_write.ANY
+) -> atomic_write.Identity:
+    """Write a file's bytes to ``path``, atomically, and return the identity of the new file.
+
+    Args:
+        path: the file.
+        image: its bytes.
+        expected: the file that is replaced; None: there is none; by default any.
 
     Raises:
         StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
+        ChangedError: the file is not the expected one; it stays.
     """
     try:
-        atomic_write.write_bytes(path, image)
+        return atomic_write.write_bytes(path, image, expected=expected)
+    except atomic_write.ChangedError:
+        raise
     except OSError as error:
         kept = "; the last good snapshot is kept" if path.exists() else ""
         raise StoreError(f"{path} can't be written: {error.strerror or error}{kept}") from error
@@ -50,10 +60,14 @@ class NewFile:
 
 
 @contextmanager
-def new_file() -> Iterator[NewFile]:
-    """Build an HDF5 file in memory, which has its checksum at the end of the ``with`` block."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=BLOCK_BYTES) as root:
+def new_file(template: bytes = b"") -> Iterator[NewFile]:
+    """Build an HDF5 file in memory, which has its checksum at the end of the ``with`` block.
+
+    Args:
+        template: the bytes of a file to start from, made by this function as well.
+    """
+    buffer = io.BytesIO(template)
+    with h5py.File(buffer, "r+") if template else h5py.File(buffer, "w", userblock_size=BLOCK_BYTES) as root:
         made = NewFile(root)
         yield made
     made.image = with_checksum(buffer)
@@ -100,7 +114,12 @@ def read_number(group: h5py.Group, name: str) -> int | float:
 def encode_provenance(group: h5py.Group, provenance: Mapping[str, str | int | float]) -> None:
     """Write provenance into a group's attributes."""
     for key, value in provenance.items():
-        group.attrs[key] = value
+        group.attrs[key] = as_text(value) if isinstance(value, str) else value
+
+
+def as_text(value: str) -> str:
+    """Return text that can be stored as UTF-8: bytes of a file's name that are not text become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def decode_provenance(group: h5py.Group) -> dict[str, str | int | float]:

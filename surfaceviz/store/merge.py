@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 import surfaceviz.lock
 from surfaceviz import store
 from surfaceviz.errors import MergeError, StoreError
-from surfaceviz.records import MISSING, FloatArray, Slice
+from surfaceviz.inputs import Inputs, refuse_inputs
+from surfaceviz.records import MISSING, FloatArray, Slice, Spectrum
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, within_rounding
+from surfaceviz.records.spectrum_keys import equal_records, merge_record
+from surfaceviz.start_folder import anchored
 
 # Provenance that may differ between parts of one slice: it describes the run.
 _RUN_KEYS = {
@@ -39,6 +42,7 @@ _BEFORE = {"draws": 1, "noise_seed": 0}
 # Provenance by which values differ within rounding.
 _ROUNDING_KEYS = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
 
+_WAIT = 10.0  # seconds for another writer of the output
 Part = tuple[str, Slice]  # a file's name, and what it holds
 
 
@@ -63,12 +67,16 @@ def merge(
     whole = join([(str(part), store.read(part)) for part in parts], partial=partial)
     if output is None:
         return whole
-    path = Path(output)
+    path = anchored(output)
     store.check_name(path)
-    with surfaceviz.lock.held(path):
+    refuse_inputs([path], Inputs(files=parts))
+    with surfaceviz.lock.held(path, wait=_WAIT):
         if path.exists() and not overwrite:
             raise StoreError(f"{path} is there already, and kept; give another name, or --overwrite")
-        store.write(path, whole, store.read_directions(parts[0]))
+        file = store.OutputFile(path, keep=False)
+        for part in parts:
+            file.additions = file.additions.joined(store.read_additions(anchored(part)))
+        store.write(file, whole, store.read_directions(parts[0]))
     return whole
 
 
@@ -86,8 +94,8 @@ def join(parts: Sequence[Part], *, partial: bool = False) -> Slice:
         like,
         values=_copied(like.values), stderr=_copied(like.stderr), rise_stderr=_copied(like.rise_stderr),
         origin=like.origin.copy(), provenance=_provenance(parts, notes),
-        spectra=tuple(spectrum for _, part in parts for spectrum in part.spectra),
-        hessian_map=next((part.hessian_map for _, part in parts if part.hessian_map is not None), None),
+        spectra=_joined_spectra(parts),
+        hessian_map=_only(parts, "hessian_map", "Hessian maps"), trajectory=_only(parts, "trajectory", "trajectories"),
     )  # fmt: skip
     holders = np.where(whole.origin != MISSING, 0, -1)
     for number, (name, part) in enumerate(others, start=1):
@@ -101,6 +109,28 @@ def join(parts: Sequence[Part], *, partial: bool = False) -> Slice:
     if not whole.complete and not partial:
         raise MergeError(_missing(parts, whole))
     return whole
+
+
+def _joined_spectra(parts: Sequence[Part]) -> tuple[Spectrum, ...]:
+    """Return the spectra of all parts; of those at one point with one specification, one with the fields of both."""
+    found: tuple[Spectrum, ...] = ()
+    for _, part in parts:
+        for spectrum in part.spectra:
+            found = merge_record(found, spectrum, keep_more=True)
+    return found
+
+
+def _only(parts: Sequence[Part], name: str, plural: str) -> Any:
+    """Return the map or the trajectory that parts hold; None where none does.
+
+    Raises:
+        MergeError: two parts hold different ones.
+    """
+    holders = [(file, getattr(part, name)) for file, part in parts if getattr(part, name) is not None]
+    for file, record in holders[1:]:
+        if not equal_records(record, holders[0][1]):
+            raise MergeError(f"{file} and {holders[0][0]} hold different {plural}; leave one out")
+    return holders[0][1] if holders else None
 
 
 def _copied(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

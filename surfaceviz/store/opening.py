@@ -20,6 +20,7 @@ import h5py
 
 from surfaceviz import user_key
 from surfaceviz.errors import SchemaError, UnverifiedFileWarning
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.checksum import Checked, check
 from surfaceviz.store.files import SCHEMA_VERSION, read_number
 from surfaceviz.store.typed import ContentError
@@ -114,7 +115,7 @@ def open_hdf5(path: Path, what: str = "surfaceviz file") -> Iterator[h5py.File]:
 def root_names(path: str | Path) -> frozenset[str]:
     """Return the names in a file's root, groups, data sets and attributes; an empty set for a broken file."""
     try:
-        with open_hdf5(Path(path)) as file:
+        with open_hdf5(anchored(path)) as file:
             return frozenset([*file, *file.attrs])
     except SchemaError:
         return frozenset()  # reading it says what is wrong

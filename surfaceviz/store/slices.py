@@ -24,9 +24,11 @@ from surfaceviz.records import (
     Mark,
     Slice,
 )
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.fields import decode_fields, encode_fields
 from surfaceviz.store.files import (
     SCHEMA_VERSION,
+    as_text,
     decode_provenance,
     encode_provenance,
     new_file,
@@ -35,6 +37,7 @@ from surfaceviz.store.files import (
     write_bytes,
 )
 from surfaceviz.store.opening import open_surfaceviz, root_names
+from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra, numbered_groups
 from surfaceviz.store.trajectory import decode_trajectory, encode_trajectory
 from surfaceviz.store.typed import ContentError, read_numbers, read_texts
@@ -46,28 +49,42 @@ ValueT = TypeVar("ValueT")
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def write(path: Path, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
+def write(path: Path | OutputFile, surface: Slice, tensors: Sequence[Arrays] = ()) -> None:
     """Write a snapshot of a slice to ``path``, atomically.
 
     Args:
-        path: the file; an old one is replaced.
+        path: the file; an old one is replaced, of a run only what it has read or written.
         surface: the slice so far.
         tensors: the directions' arrays, a mapping for each; stored where they have at most 64 MiB in all.
 
     Raises:
         StoreError: the folder is missing or not writable, or the disk is full; the old file stays.
     """
-    write_bytes(path, encode(surface, tensors))
+    if isinstance(path, OutputFile):
+        path.write(encode(surface, tensors, path))
+    else:
+        write_bytes(path, encode(surface, tensors))
 
 
-def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
-    """Return the file's bytes."""
-    with new_file() as made:
+def encode(surface: Slice, tensors: Sequence[Arrays] = (), output: OutputFile | None = None) -> bytes:
+    """Return the file's bytes.
+
+    Args:
+        surface: the slice.
+        tensors: see `write`.
+        output: the file of a run, which keeps the additions of users, and encoded directions from one snapshot to the
+            next.
+    """
+    small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
+    kept = tensors[: len(surface.directions)] if small else ()
+    whole = kept is tensors or len(kept) == len(tensors)
+    template = output.template(tensors) if output is not None and whole else directions_image(kept)
+    with new_file(template) as made:
         file = made.root
         file.attrs["schema_version"] = SCHEMA_VERSION
         encode_provenance(file, surface.provenance)
         _encode_slice(file.create_group("slice"), surface)
-        _encode_directions(file, surface.directions, tensors)
+        _encode_directions(file, surface.directions)
         if surface.marks:
             _encode_marks(file.create_group("points"), surface.marks)
         if surface.audit is not None:
@@ -77,6 +94,8 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = ()) -> bytes:
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
         if surface.trajectory is not None:
             encode_trajectory(file.create_group("trajectory"), surface.trajectory)
+        if output is not None:
+            output.additions.apply(file)
     return made.image
 
 
@@ -102,18 +121,14 @@ def _direction(group: h5py.Group) -> DirectionRecord:
     return record if record.eigenvalue is not None or found is None else replace(record, eigenvalue=float(found[1]))
 
 
-def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord], tensors: Sequence[Arrays]) -> None:
-    small = sum(array.nbytes for arrays in tensors for array in arrays.values()) <= LARGEST_DIRECTIONS
+def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord]) -> None:
+    """Write the records of directions next to their arrays, which are in the file already."""
     for number, direction in enumerate(directions):
-        group = file.create_group(f"directions/{number}")
-        encode_fields(group, direction)
-        if small and number < len(tensors):
-            for name, array in tensors[number].items():
-                group.create_dataset(name, data=array)
+        encode_fields(file.require_group(f"directions/{number}"), direction)
 
 
 def _encode_marks(group: h5py.Group, marks: Sequence[Mark]) -> None:
-    group.create_dataset("name", data=[mark.name for mark in marks], dtype=h5py.string_dtype())
+    group.create_dataset("name", data=[as_text(mark.name) for mark in marks], dtype=h5py.string_dtype())
     for k, axis in enumerate(AXIS_NAMES[: len(marks[0].coordinates)]):
         group.create_dataset(axis, data=[mark.coordinates[k] for mark in marks])
     for name in marks[0].values:
@@ -126,7 +141,7 @@ def read(path: str | Path) -> Slice:
     Raises:
         SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with open_surfaceviz(Path(path)) as file:
+    with open_surfaceviz(anchored(path)) as file:
         group = file["slice"]
         arrays = {name: read_numbers(group[name], "iu" if name == "origin" else "fiu") for name in group}
         names = [name for name in AXIS_NAMES if name in arrays]
@@ -181,7 +196,7 @@ def read_directions(path: str | Path) -> list[dict[str, NDArray[Any]]]:
     Raises:
         SchemaError: the file can't be read, or the arrays are not those of the sha256 next to them.
     """
-    with open_surfaceviz(Path(path)) as file:
+    with open_surfaceviz(anchored(path)) as file:
         return [_tensors(group) for group in _direction_groups(file)]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from surfaceviz.records import Curvature
+from surfaceviz.start_folder import anchored
 from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, new_file, write_bytes
 from surfaceviz.store.opening import open_surfaceviz, root_names
+from surfaceviz.store.output_file import OutputFile
 from surfaceviz.store.spectra import decode_spectra, encode_spectra
 
 
-def write_curvature(path: Path, curvature: Curvature) -> None:
+def write_curvature(path: Path | OutputFile, curvature: Curvature) -> None:
     """Write the curvature along a training to ``path``, atomically.
 
     Raises:
@@ -22,7 +24,12 @@ def write_curvature(path: Path, curvature: Curvature) -> None:
         encode_provenance(file, curvature.provenance)
         file.create_group("spectra")
         encode_spectra(file, curvature.spectra)
-    write_bytes(path, made.image)
+        if isinstance(path, OutputFile):
+            path.additions.apply(file)
+    if isinstance(path, OutputFile):
+        path.write(made.image)
+    else:
+        write_bytes(path, made.image)
 
 
 def read_curvature(path: str | Path) -> Curvature:
@@ -31,7 +38,7 @@ def read_curvature(path: str | Path) -> Curvature:
     Raises:
         SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
-    with open_surfaceviz(Path(path), holding="spectra") as file:
+    with open_surfaceviz(anchored(path), holding="spectra") as file:
         return Curvature(decode_spectra(file), decode_provenance(file))
 
 

@@ -485,11 +485,11 @@ def test_options_that_a_kind_has_no_use_for_are_refused(options: dict[str, Any],
 def test_files_written_by_two_at_once_are_whole() -> None:
     images = [bytes([k]) * 300_000 for k in range(4)]
     path, torn = Path("a.bin"), []
-    atomic_write.write_bytes(path, images[0], shared=True)
+    atomic_write.write_bytes(path, images[0])
 
     def write(image: bytes) -> None:
         for _ in range(30):
-            atomic_write.write_bytes(path, image, shared=True)
+            atomic_write.write_bytes(path, image)
             seen = path.read_bytes()
             if seen not in images:
                 torn.append(len(seen))

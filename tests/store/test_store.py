@@ -99,17 +99,11 @@ def die_at(number):
     if seen == number:
         os.kill(os.getpid(), signal.SIGKILL)
 
-class Stream:
-    def __init__(self, stream): self.stream = stream
-    def __enter__(self): return self
-    def __exit__(self, *_): self.stream.close()
-    def write(self, image):
-        die_at(step)
-        self.stream.write(image[: len(image) // 2]); self.stream.flush()
-        die_at(step)
-        self.stream.write(image[len(image) // 2 :])
-    def flush(self): self.stream.flush()
-    def fileno(self): return self.stream.fileno()
+def in_halves(descriptor, image):
+    die_at(step)
+    first = wrote(descriptor, image[: len(image) // 2])
+    die_at(step)
+    return first + wrote(descriptor, image[len(image) // 2 :])
 
 def around(call):
     def wrapped(*args):
@@ -119,8 +113,7 @@ def around(call):
         return result
     return wrapped
 
-opened = Path.open
-Path.open = lambda self, mode="r": Stream(opened(self, mode))
+wrote, os.write = os.write, in_halves
 os.fsync, os.replace = around(os.fsync), around(os.replace)
 store.write(path, _surface(fill=2.0))
 print(seen)

@@ -63,6 +63,10 @@ Workers = Annotated[
     str,
     typer.Option(metavar="N|auto", help="Number of local processes, of one thread each.", rich_help_panel=COMPUTE),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an output of another kind; never what is read.", rich_help_panel=OUTPUT),
+]
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.", rich_help_panel=OUTPUT)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]

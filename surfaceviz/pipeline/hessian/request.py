@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfaceviz.options import AUTO, check_noise_seed
+from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.curvature import SpectrumSpec
@@ -139,7 +140,7 @@ class HessianRequest:
             batch_size=batch_size,
             memory=parse_memory(memory) if isinstance(memory, str) else memory,
             learning_rate=learning_rate,
-            output=None if output is None else Path(output),
+            output=None if output is None else anchored(output),
             default_output=default_output and file_of(target) is None,
             overwrite=overwrite,
             trust=trust,
@@ -196,7 +197,7 @@ def file_of(target: object) -> Path | None:
     """Return the path of a target that is a slice's file; None for a problem."""
     from surfaceviz.store.file_names import is_hdf5_name  # noqa: PLC0415  imports h5py; --help must stay fast
 
-    return Path(target) if isinstance(target, str | Path) and is_hdf5_name(target) else None
+    return anchored(target) if isinstance(target, str | Path) and is_hdf5_name(target) else None
 
 
 def parse_point(given: str | Sequence[float]) -> tuple[float, ...]:

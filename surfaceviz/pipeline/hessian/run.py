@@ -52,12 +52,15 @@ from surfaceviz.pipeline.hessian.workers import (
     worker_spec,
 )
 from surfaceviz.pipeline.mpi import Fingerprint, Ranks, follow_orders, run_collective
+from surfaceviz.pipeline.outputs import claimed
+from surfaceviz.pipeline.request_inputs import inputs_of_hessian
 from surfaceviz.pipeline.resolve import file_name
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter
+from surfaceviz.start_folder import anchored
 
 Missing: TypeAlias = list[tuple[int, SpectrumSpec]]  # number of a point, and its specification
 _WORTH_SHARING = 2**24  # parameters times samples; below it a message takes longer than a product; ours
@@ -244,9 +247,9 @@ def _fill_map(
 def _problem_result(request: HessianRequest, ranks: Ranks, command: str) -> HessianResult:
     targets = targets_of(request, ranks.reporter.say, ranks.local_rank)
     ranks.compare(Fingerprint(contents=targets.identity))
-    output = Path(f"{file_name(targets.name)}-curvature.h5") if request.default_output else request.output
+    output = anchored(f"{file_name(targets.name)}-curvature.h5") if request.default_output else request.output
     keys = [requested_key(request, targets, number) for number in range(len(targets.points))]
-    with _file_lock(output):
+    with _file_lock(output, request):
         provenance = _training_provenance(request, targets, command)
         spectrum_store = TrainingSpectrumStore(output, provenance, keys, overwrite=request.overwrite)
         missing = _missing_points(request, spectrum_store, keys)
@@ -275,12 +278,12 @@ def _stored_spectra(
 
 
 @contextmanager
-def _file_lock(output: Path | None) -> Iterator[None]:
+def _file_lock(output: Path | None, request: HessianRequest) -> Iterator[None]:
     if output is None:
         yield
         return
     store.check_name(output)
-    with surfaceviz.lock.held(output):
+    with claimed(output, inputs=inputs_of_hessian(request), wait=0.0):
         yield
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from surfaceviz import store
 from surfaceviz.curvature import SpectrumSpec
@@ -13,15 +13,13 @@ from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.records import Curvature, Slice, Spectrum
+from surfaceviz.records.spectrum_keys import Key, merge_record, record_key, same_probes
 from surfaceviz.signals import deferred_signals
 
-Key: TypeAlias = tuple[object, ...]
-
-# The fields that identify a spectrum.
-_KEYS = (
-    "place", "source", "weights_sha256", "operator", "parameters", "normalised", "split", "samples", "dtype", "rtol",
-    "seed", "block",
-)  # fmt: skip
+__all__ = [
+    "Key", "SliceSpectrumStore", "SpectrumStore", "TrainingSpectrumStore", "find_record", "keep_known_eigenvalues",
+    "merge_record", "record_key", "requested_key", "satisfies",
+]  # fmt: skip
 
 
 # Attributes that files of earlier versions lack, and what they stand for there.
@@ -41,7 +39,8 @@ class SliceSpectrumStore:
     """The spectra and the map of a slice, in its file."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._tensors = path, store.read_directions(path)
+        self._output = store.OutputFile(path)
+        self._tensors = store.read_directions(path)
         self.surface: Slice = store.read(path)
         self.spectra = self.surface.spectra
 
@@ -58,7 +57,7 @@ class SliceSpectrumStore:
     def save(self) -> None:
         """Write the slice with its directions, spectra and map; a signal waits until this is done."""
         with deferred_signals():
-            store.write(self._path, self.surface, self._tensors)
+            store.write(self._output, self.surface, self._tensors)
 
 
 class TrainingSpectrumStore:
@@ -78,7 +77,8 @@ class TrainingSpectrumStore:
     def __init__(
         self, path: Path | None, provenance: Mapping[str, str | int | float], order: Sequence[Key], *, overwrite: bool
     ) -> None:
-        self._path, self._provenance, self._order = path, dict(provenance), list(order)
+        self._output = None if path is None else store.OutputFile(path)
+        self._provenance, self._order = dict(provenance), list(order)
         self.spectra: tuple[Spectrum, ...] = ()
         if path is None or not path.exists():
             return
@@ -103,12 +103,12 @@ class TrainingSpectrumStore:
         self._save()
 
     def _save(self) -> None:
-        if self._path is None:
+        if self._output is None:
             return
         place = {key: i for i, key in enumerate(self._order)}
         ordered = sorted(self.spectra, key=lambda each: (each.step or 0.0, place.get(record_key(each), 0)))
         with deferred_signals():
-            store.write_curvature(self._path, Curvature(tuple(ordered), self._provenance))
+            store.write_curvature(self._output, Curvature(tuple(ordered), self._provenance))
 
 
 def _differences(stored: Curvature, provenance: Mapping[str, str | int | float]) -> list[str]:
@@ -121,11 +121,6 @@ def _differences(stored: Curvature, provenance: Mapping[str, str | int | float])
     ]
 
 
-def record_key(record: Spectrum) -> Key:
-    """Return the key of a spectrum."""
-    return tuple(getattr(record, name) for name in _KEYS)
-
-
 def requested_key(request: HessianRequest, targets: HessianTargets, number: int) -> Key:
     """Return the key of the requested spectrum at a point."""
     wanted, given = request.spectrum, targets.points[number].fields
@@ -136,24 +131,10 @@ def requested_key(request: HessianRequest, targets: HessianTargets, number: int)
     )  # fmt: skip
 
 
-def merge_record(records: Sequence[Spectrum], new: Spectrum) -> tuple[Spectrum, ...]:
-    """Add a spectrum, or replace the one with the same key and probes, keeping fields that the new one lacks."""
-    for i, old in enumerate(records):
-        if record_key(old) == record_key(new) and _same_probes(old, new.probes):
-            lacking = [f.name for f in fields(Spectrum) if getattr(new, f.name) is None]
-            both = replace(new, **{name: getattr(old, name) for name in lacking})
-            return (*records[:i], both, *records[i + 1 :])
-    return (*records, new)
-
-
 def find_record(records: Sequence[Spectrum], key: Key, wanted: SpectrumSpec) -> Spectrum | None:
     """Return the spectrum with this key and, if both have probes, the same number of probes; None if there is none."""
     probes = wanted.probes if needs_probes(wanted) else None
-    return next((r for r in records if record_key(r) == key and _same_probes(r, probes)), None)
-
-
-def _same_probes(record: Spectrum, probes: int | None) -> bool:
-    return record.probes is None or probes is None or record.probes == probes
+    return next((r for r in records if record_key(r) == key and same_probes(r, probes)), None)
 
 
 def needs_probes(wanted: SpectrumSpec) -> bool:

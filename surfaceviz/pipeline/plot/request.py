@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surfaceviz.pipeline.outputs import Inputs
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
+from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.records import Curvature, Slice
@@ -16,7 +18,17 @@ if TYPE_CHECKING:
 SURFACE = "surface"  # the kind of picture that movies and windows show
 
 
-@dataclass(frozen=True, slots=True)
+def anchored_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """Return records as they are, and files as paths in the folder where the command started."""
+    return tuple(anchored(each) if isinstance(each, str | Path) else each for each in sources)
+
+
+def inputs_of(sources: tuple[Source, ...]) -> Inputs:
+    """Return the files among sources."""
+    return Inputs(files=tuple(each for each in sources if isinstance(each, str | Path)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlotRequest:
     """A picture.
 
@@ -24,16 +36,21 @@ class PlotRequest:
         sources: records, or files.
         options: what is drawn.
         output: a PNG, SVG or PDF; None writes no file.
+        overwrite: whether a file that is not an earlier picture is replaced.
     """
 
     sources: tuple[Source, ...]
     options: PlotOptions
     output: Path | None = None
+    overwrite: bool = False
 
     @classmethod
-    def of(cls, *sources: Source, output: str | Path | None = None, **options: Any) -> PlotRequest:
+    def of(
+        cls, *sources: Source, output: str | Path | None = None, overwrite: bool = False, **options: Any
+    ) -> PlotRequest:
         """Return the request for what was typed; ``options`` are the fields of `PlotOptions`."""
-        return cls(sources, PlotOptions(**options), None if output is None else Path(output))
+        path = None if output is None else anchored(output)
+        return cls(sources=anchored_sources(sources), options=PlotOptions(**options), output=path, overwrite=overwrite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +62,14 @@ class AnimationRequest:
         options: what is drawn.
         animation: how it moves.
         output: a GIF or MP4.
+        overwrite: whether a file that is not a movie is replaced.
     """
 
     sources: tuple[Source, ...]
     options: PlotOptions
     animation: AnimationOptions
     output: Path
+    overwrite: bool = False
 
     @classmethod
     def of(
@@ -59,6 +78,7 @@ class AnimationRequest:
         output: str | Path,
         way: str = AnimationOptions().way,
         frames: int = AnimationOptions().frames,
+        overwrite: bool = False,
         **options: Any,
     ) -> AnimationRequest:
         """Return the request for what was typed; ``options`` are the fields of `PlotOptions` that kind surface uses.
@@ -70,7 +90,10 @@ class AnimationRequest:
         if kind not in (PlotOptions().kind, SURFACE):
             raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
         shown = PlotOptions(kind=SURFACE, **options)
-        return cls(sources=sources, options=shown, animation=AnimationOptions(way, frames), output=Path(output))
+        return cls(
+            sources=anchored_sources(sources), options=shown, animation=AnimationOptions(way, frames),
+            output=anchored(output), overwrite=overwrite,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfaceviz import render
-from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest
+from surfaceviz.pipeline.outputs import claimed, refuse_inputs
+from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest, inputs_of
 from surfaceviz.records import Curvature, Slice
 from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
 from surfaceviz.store import holds_training_curvature, read, read_curvature
@@ -42,7 +43,8 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
     else:
         figure = draw_figure(surfaces, request.options, names=names, warn=warn)
     if request.output is not None:
-        render.save(figure, request.output)
+        with claimed(request.output, inputs=inputs_of(request.sources)):
+            render.save(figure, request.output, overwrite=request.overwrite)
     return figure
 
 
@@ -70,10 +72,15 @@ def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], No
         StoreError: the movie can't be written.
     """
     render.check_movie(request.output, request.animation.way)
+    refuse_inputs([request.output], inputs_of(request.sources))
     check_options(request.options)
     render.parse_camera(request.options.camera)
     surfaces = _surfaces(request.sources)
-    render.animate(surfaces, request.options, request.output, animation=request.animation, advance=advance)
+    with claimed(request.output, inputs=inputs_of(request.sources)):
+        render.animate(
+            surfaces, request.options, request.output, animation=request.animation, advance=advance,
+            overwrite=request.overwrite,
+        )  # fmt: skip
     return Movie(request.output)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from surfaceviz.errors import StoreError
 from surfaceviz.options import AUTO
 from surfaceviz.pipeline.hessian.request import HessianRequest, file_of
+from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
@@ -27,6 +28,7 @@ class SharpnessRequest:
         rescaled: how many checkpoints are rescaled, from the first; None for all.
         json: file for all measurements.
         csv: file with a row for each measure; None for none.
+        overwrite: whether a file that holds no measurements is replaced.
     """
 
     points: tuple[HessianRequest, ...]
@@ -36,6 +38,7 @@ class SharpnessRequest:
     rescaled: int | None
     json: Path | None
     csv: Path | None = None
+    overwrite: bool = False
 
     @classmethod
     def of(
@@ -59,6 +62,7 @@ class SharpnessRequest:
         rescale_all: bool = False,
         json: str | Path | None = None,
         csv: str | Path | None = None,
+        overwrite: bool = False,
         trust: bool = False,
     ) -> SharpnessRequest:
         """Return the request that raw options describe; their defaults are defined only here.
@@ -84,8 +88,9 @@ class SharpnessRequest:
             starts=starts,
             iterations=iterations,
             rescaled=0 if not rescale else None if rescale_all else 1,
-            json=None if json is None else Path(json),
-            csv=None if csv is None else Path(csv),
+            json=None if json is None else anchored(json),
+            csv=None if csv is None else anchored(csv),
+            overwrite=overwrite,
         )
 
     def __post_init__(self) -> None:

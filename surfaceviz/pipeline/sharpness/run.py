@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 
+from surfaceviz import atomic_write, start_folder
 from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
+from surfaceviz.file_kinds import is_own_output
 from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.hessian.operators import MemoryBudget
 from surfaceviz.pipeline.hessian.points import targets_of
@@ -21,6 +23,8 @@ from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.hessian.trained import untrained_lines
+from surfaceviz.pipeline.outputs import claimed, refuse_inputs
+from surfaceviz.pipeline.request_inputs import inputs_of_hessian, joined_inputs
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.forward.forward_writes import write_lines
@@ -50,8 +54,12 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
     """
     reporter = reporter or default_reporter()
     retain_freed_memory()
-    with interruptible():
+    with interruptible(), start_folder.fixed():
         each_target = [(each, targets_of(each, reporter.say, 0)) for each in request.points]
+        inputs = joined_inputs(inputs_of_hessian(each) for each in request.points)
+        for path in filter(None, (request.json, request.csv)):  # before the work
+            refuse_inputs([path], inputs)
+            _check_target(path, overwrite=request.overwrite)
         names = iter(_names(each_target))
         found: list[Sharpness] = []
         derivatives = ""
@@ -67,12 +75,10 @@ def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -
                         )
                     )
                     found[-1] = replace(found[-1], derivatives=derivatives)
-    if request.json is not None:
-        _write(
-            request.json, json.dumps({"checkpoints": [e.to_json() for e in found], "caution": CAUTION}, indent=1) + "\n"
-        )
-    if request.csv is not None:
-        _write(request.csv, _csv(found))
+        for output, text in ((request.json, _json), (request.csv, _csv)):
+            if output is not None:
+                with claimed(output, inputs=inputs):
+                    _write(output, text(found), overwrite=request.overwrite)
     return tuple(found)
 
 
@@ -130,6 +136,10 @@ def _names(each_target: Sequence[tuple[HessianRequest, HessianTargets]]) -> list
     return short if len(set(short)) == len(short) else long
 
 
+def _json(found: Sequence[Sharpness]) -> str:
+    return json.dumps({"checkpoints": [each.to_json() for each in found], "caution": CAUTION}, indent=1) + "\n"
+
+
 def _csv(found: Sequence[Sharpness]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -138,8 +148,17 @@ def _csv(found: Sequence[Sharpness]) -> str:
     return text.getvalue()
 
 
-def _write(path: Path, text: str) -> None:
+def _check_target(path: Path, *, overwrite: bool) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        atomic_write.check_target(path, lambda head: overwrite or is_own_output(path, head, path.suffix[1:]))
+    except OSError as error:
+        raise StoreError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _write(path: Path, text: str, *, overwrite: bool) -> None:
+    content = text.encode("utf-8", "backslashreplace")
+    kind = path.suffix[1:]
+    try:
+        atomic_write.write_bytes(path, content, accept=lambda head: overwrite or is_own_output(path, head, kind))
     except OSError as error:
         raise StoreError(f"{path} can't be written: {error.strerror}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from surfaceviz.directions.random import zero_filters
 from surfaceviz.directions.specs import Coordinates, FromFile, Toward
+from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
@@ -16,6 +18,7 @@ from surfaceviz.problem.batching import coupling_norms
 from surfaceviz.problem.checks.near_chance import near_chance_lines
 from surfaceviz.problem.forward.forward_writes import write_lines
 from surfaceviz.records import EVALUATED, Slice
+from surfaceviz.reporting import Reporter
 
 _MOST_DIVERGED = 0.5  # share of the evaluated points; ours
 
@@ -140,3 +143,16 @@ def _coarse_dtype(plan: Plan) -> list[str]:
         "have steps; take a larger range, fewer points or --dtype float32"
     )
     return [line]
+
+
+def report_centre(plan: Plan, centre: Mapping[str, float], reporter: Reporter) -> None:
+    """Report the values at theta.
+
+    Raises:
+        ProblemError: a loss there is not finite.
+    """
+    for split in plan.splits:
+        shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
+        reporter.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
+        if not math.isfinite(shown["loss"]):
+            raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; give other weights")

@@ -8,6 +8,7 @@ from time import monotonic
 
 import numpy as np
 
+import surfaceviz.lock
 from surfaceviz.records import Slice
 from surfaceviz.signals import deferred_signals
 from surfaceviz.store.file_names import stem_of
@@ -71,7 +72,8 @@ class LivePlot:
         if not any(np.isfinite(values).any() for values in surface.values.values()):
             return
         try:
-            self._render.save(self._render.draw([surface]), path)
+            with surfaceviz.lock.held(path):
+                self._render.save(self._render.draw([surface]), path)
         except Exception as error:  # noqa: BLE001  no error of a picture may end the run
             self._path = None
             self._warn(f"the live plot ends: {error}")

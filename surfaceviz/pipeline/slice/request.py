@@ -11,6 +11,7 @@ from surfaceviz.directions.axes import Axis, parse_axis
 from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, check_noise_seed, one_of
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
+from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
@@ -145,7 +146,10 @@ class Request:
             engine=None if engine == AUTO else engine,
             batch_size=batch_size,
             destination=Destination(
-                path=None if output is None else Path(output), default=default_output, overwrite=overwrite, watch=watch
+                path=None if output is None else anchored(output),
+                default=default_output,
+                overwrite=overwrite,
+                watch=watch,
             ),
         )
 

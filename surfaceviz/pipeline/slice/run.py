@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import surfaceviz.lock
-from surfaceviz import store
-from surfaceviz.errors import Interrupted, ProblemError, StoreError
+from surfaceviz import atomic_write, store
+from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.evaluate import Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.mpi import Ranks
@@ -79,11 +78,13 @@ def run(plan: Plan, ranks: Ranks | None = None, *, command: str = "") -> SliceRe
     if ranks.root is None:
         check_devices(plan, ranks.workers)
     with interruptible(), ExitStack() as stack:
-        before = None
+        before, output = None, None
         if plan.output is not None:
             stack.enter_context(surfaceviz.lock.held(plan.output))
+            atomic_write.remove_dead_parts(picture_path(plan.output))
+            output = store.OutputFile(plan.output, keep=not plan.request.destination.overwrite)
             before = _slice_to_resume(plan)
-        return _run(plan, before, ranks, command)
+        return _run(plan, before, ranks, command, output=output)
 
 
 def _slice_to_resume(plan: Plan) -> Slice | None:
@@ -96,12 +97,14 @@ def _slice_to_resume(plan: Plan) -> Slice | None:
     return before
 
 
-def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceResult:
+def _run(
+    plan: Plan, before: Slice | None, ranks: Ranks, command: str, *, output: store.OutputFile | None
+) -> SliceResult:
     started = time.monotonic()
     retain_freed_memory()
     with borrowed(plan.problem.model, plan.device), ExitStack() as stack:
         centre = reference_centre(plan)
-        _report_centre(plan, centre, ranks.reporter)
+        diagnostics.report_centre(plan, centre, ranks.reporter)
         for line in diagnostics.fixed_tensor_lines(plan):
             ranks.reporter.say(line)
         rounding = ranks.compare(fingerprint_of(plan, centre))
@@ -118,7 +121,7 @@ def _run(plan: Plan, before: Slice | None, ranks: Ranks, command: str) -> SliceR
         notes |= provenance(plan, command, before, rounding) | _stderr_note(points.centre)
         notes |= level_attributes(levels) | kept_check(before)
         notes |= measure_noise(plan, centre) if before is None else kept_noise(before)
-        slice_run = _prepare_run(plan, points, notes, before, ranks=ranks)
+        slice_run = _prepare_run(plan, points, notes, before, ranks=ranks, output=output)
         expected = points.seconds * plan.request.coverage.expected_points(len(own_points(plan))) / _processes(ranks)
         check = partial(report_precision, plan, slice_run.buffer, levels, seconds=expected, reporter=ranks.reporter)
         fresh = slice_run.fill(schedule_of(plan, slice_run.buffer, levels, ranks.reporter), check)
@@ -155,7 +158,13 @@ def _already_complete(plan: Plan, before: Slice, reporter: Reporter) -> SliceRes
 
 
 def _prepare_run(
-    plan: Plan, points: PointEvaluator, provenance: Attributes, before: Slice | None, *, ranks: Ranks
+    plan: Plan,
+    points: PointEvaluator,
+    provenance: Attributes,
+    before: Slice | None,
+    *,
+    ranks: Ranks,
+    output: store.OutputFile | None,
 ) -> _SliceRun:
     """Return the run of a plan: its buffer, snapshots, workers and live plot."""
     for line in diagnostics.centre_warnings(plan, points.engine, points.centre.first):
@@ -167,7 +176,7 @@ def _prepare_run(
     workers = ranks.spec or local_workers(plan, ranks.workers, points.seconds * left, ranks.reporter)
     picture = picture_path(plan.output) if plan.output and plan.request.destination.watch else None
     return _SliceRun(
-        plan=plan, points=points, buffer=buffer, snapshots=Snapshots(plan.output, buffer, tensors), workers=workers,
+        plan=plan, points=points, buffer=buffer, snapshots=Snapshots(output, buffer, tensors), workers=workers,
         reporter=ranks.reporter, watch=LivePlot(picture, ranks.reporter.warn),
     )  # fmt: skip
 
@@ -231,6 +240,8 @@ class _SliceRun:
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, _interruption_message(self._plan, self.buffer, error.signum)) from None
             raise
+        finally:
+            self.snapshots.wait()
         return self._fresh
 
     def _round(self, batch: PointBatch, run: RunChunks[Chunk, PointValues], schedule: Schedule) -> None:
@@ -275,14 +286,6 @@ class _SliceRun:
     def _save(self) -> None:
         self._update_provenance()
         self.snapshots.save()
-
-
-def _report_centre(plan: Plan, centre: Mapping[str, float], reporter: Reporter) -> None:
-    for split in plan.splits:
-        shown = {k.removeprefix(f"{split.name}_"): v for k, v in centre.items() if k.startswith(f"{split.name}_")}
-        reporter.say(f"centre, {split.name}: " + ", ".join(f"{metric} {value:.6g}" for metric, value in shown.items()))
-        if not math.isfinite(shown["loss"]):
-            raise ProblemError(f"the {split.name} loss at the centre is {shown['loss']}; give other weights")
 
 
 def _interruption_message(plan: Plan, buffer: SliceBuffer, signum: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, Directio
 from surfaceviz.signals import deferred_signals
 
 SNAPSHOT_SECONDS = 3.0
+LONGEST_INTERVAL = 10.0  # seconds between snapshots that cost more than their share; ours
 SNAPSHOT_SHARE = 0.015  # largest share of the run's time; below 2% with the last snapshot
 
 
@@ -114,27 +115,79 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 class Snapshots:
-    """Writes the buffer to its file every few seconds; less often if that would take over 2% of the run's time."""
+    """Writes the buffer to its file every few seconds.
 
-    def __init__(self, path: Path | None, buffer: SliceBuffer, tensors: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        self._path, self._buffer, self._tensors = path, buffer, tensors
+    The bytes are made here, and written and synced by a thread, because a slow disk takes its time. This process waits
+    for the thread as long as that costs at most `SNAPSHOT_SHARE` of the run's time. Snapshots come less often where
+    even the bytes would cost more than that, but at least every `LONGEST_INTERVAL` unless the disk is slower.
+
+    Args:
+        output: the file; None writes nothing.
+        buffer: what is written.
+        tensors: the arrays of the directions, which are encoded once.
+    """
+
+    def __init__(
+        self, output: store.OutputFile | None, buffer: SliceBuffer, tensors: Sequence[Mapping[str, NDArray[Any]]]
+    ) -> None:
+        self._output, self._buffer, self._tensors = output, buffer, tensors
         self._started = self._last = time.monotonic()
+        self._writer: threading.Thread | None = None
+        self._error: BaseException | None = None
         self.seconds = 0.0
 
     def save_if_due(self, update: Callable[[], None]) -> None:
-        """Save if enough time has passed; ``update`` updates the buffer first."""
+        """Save if enough time has passed; ``update`` updates the buffer first.
+
+        Raises:
+            StoreError: this snapshot or an earlier one could not be written.
+        """
+        if self._output is None or (self._writer is not None and self._writer.is_alive()):
+            return
+        self.wait()
         now = time.monotonic()
-        spent_enough = self.seconds > SNAPSHOT_SHARE * (now - self._started)
-        if now - self._last >= SNAPSHOT_SECONDS and not spent_enough:
+        affordable = SNAPSHOT_SHARE * (now - self._started) - self.seconds
+        due = SNAPSHOT_SECONDS if affordable >= 0 else max(SNAPSHOT_SECONDS, LONGEST_INTERVAL)
+        if now - self._last < due:
+            return
+        with deferred_signals():
             update()
-            self.save()
+            image = store.encode(self._buffer.surface(), self._tensors, self._output)
+            self._writer = threading.Thread(target=self._write, args=(self._output, image), daemon=True)
+            self._last = now
+            self._writer.start()
+        unlimited = SNAPSHOT_SHARE >= 1
+        self._writer.join(None if unlimited else max(0.0, affordable - (time.monotonic() - now)))
+        if not self._writer.is_alive():
+            self.wait()
+        self.seconds += time.monotonic() - now
 
     def save(self) -> None:
         """Save now; a signal waits until this is done."""
-        if self._path is None:
+        if self._output is None:
             return
         begun = time.monotonic()
         with deferred_signals():
-            store.write(self._path, self._buffer.surface(), self._tensors)
+            self.wait()
+            store.write(self._output, self._buffer.surface(), self._tensors)
         self._last = time.monotonic()
         self.seconds += self._last - begun
+
+    def wait(self) -> None:
+        """Wait until nothing is being written.
+
+        Raises:
+            StoreError: the snapshot could not be written.
+        """
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _write(self, output: store.OutputFile, image: bytes) -> None:
+        try:
+            output.write(image)
+        except BaseException as error:  # noqa: BLE001  the main thread raises it
+            self._error = error

@@ -19,6 +19,7 @@ from surfaceviz.problem.checkpoints.entries import state_dict_in
 from surfaceviz.problem.checkpoints.match_names import match_names
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.problem.pickle_budget import refuse_bomb
+from surfaceviz.start_folder import anchored
 
 Say = Callable[[str], None]
 
@@ -89,10 +90,10 @@ def refuse_without_values(model: nn.Module, state: Mapping[str, Tensor], given: 
 
 def _split(given: str) -> tuple[Path, str]:
     for path, key in ((given, ""), given.rsplit(":", 1) if ":" in given else (given, "")):
-        if Path(path).is_file():
-            return Path(path), key
-    if Path(given).is_dir():
-        inside = sorted(p.name for p in Path(given).iterdir() if p.suffix in _SUFFIXES)
+        if path and anchored(path).is_file():
+            return anchored(path), key
+    if anchored(given).is_dir():
+        inside = sorted(p.name for p in anchored(given).iterdir() if p.suffix in _SUFFIXES)
         advice = f"name a file in it: {Path(given) / inside[0]}" if inside else "it holds no file of weights"
         raise CheckpointError(f"{given} is a folder; {advice}")
     raise CheckpointError(f"{given}: no such file of weights")

@@ -11,7 +11,9 @@ from surfaceviz.render.export.options import ExportOptions
 from surfaceviz.render.figure_io import put
 
 
-def export(surface: Slice, path: Path, to: str, options: ExportOptions | None = None) -> None:
+def export(
+    surface: Slice, path: Path, to: str, options: ExportOptions | None = None, *, overwrite: bool = True
+) -> None:
     """Write a slice in another program's format, atomically.
 
     ``vts`` and ``vtp`` hold every metric as point data, unchanged, and the drawn quantity as the height; ``gltf``
@@ -21,9 +23,10 @@ def export(surface: Slice, path: Path, to: str, options: ExportOptions | None = 
 
     Args:
         surface: the slice.
-        path: the file; an existing one is replaced.
+        path: the file.
         to: a name in `FORMATS`.
         options: how the height is drawn.
+        overwrite: whether an existing file is replaced.
 
     Raises:
         ValueError: an unknown format or metric, options that it does not use, or a curve where it needs a surface.
@@ -31,7 +34,7 @@ def export(surface: Slice, path: Path, to: str, options: ExportOptions | None = 
     """
     options = options or ExportOptions()
     check_format(surface, to, options)
-    put(path, FORMATS[to].load()(surface, options, path.suffix.lower()))
+    put(path, FORMATS[to].load()(surface, options, path.suffix.lower()), overwrite=overwrite)
 
 
 def check_format(surface: Slice, to: str, options: ExportOptions | None = None) -> None:

@@ -47,7 +47,7 @@ def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") ->
     )
 
 
-def save_page(text: str, path: Path) -> int:
+def save_page(text: str, path: Path, *, overwrite: bool = False) -> int:
     """Write a page atomically, and return its size in bytes.
 
     Raises:
@@ -57,7 +57,7 @@ def save_page(text: str, path: Path) -> int:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: a report is a web page; end the name in .html")
     image = text.encode("utf-8", "replace")  # names of files may hold bytes that are not text
-    put(path, image)
+    put(path, image, overwrite=overwrite)
     return len(image)
 
 

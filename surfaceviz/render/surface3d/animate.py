@@ -51,6 +51,7 @@ def animate(
     *,
     animation: AnimationOptions,
     advance: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a GIF or MP4 of surfaces, atomically.
 
@@ -60,6 +61,7 @@ def animate(
         path: the movie, ending in .gif or .mp4.
         animation: how it moves; an orbit starts at the camera of the options.
         advance: called with the number of finished frames and of all frames.
+        overwrite: whether a file that is not a movie is replaced.
 
     Raises:
         ValueError: another format or way; no trajectory to follow; nothing to draw.
@@ -76,7 +78,7 @@ def animate(
                 writer.append_data(image)
                 if advance is not None:
                     advance(k + 1, len(cameras))
-        put(path, movie.read_bytes())
+        put(path, movie.read_bytes(), overwrite=overwrite)
 
 
 def _orbit(surfaces: Sequence[Slice], camera: Camera, frames: int) -> list[tuple[Camera, int | None]]:

@@ -14,7 +14,10 @@ from surfaceviz.directions.minimum import Minimum
 from surfaceviz.directions.specs import Axes, FromFile, Toward
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig
+from surfaceviz.lock import check_output
 from surfaceviz.options import AUTO
+from surfaceviz.pipeline.outputs import refuse_inputs
+from surfaceviz.pipeline.request_inputs import inputs_of_slice
 from surfaceviz.pipeline.resolve import device_of, file_name, load_splits, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.request import Destination, Request
@@ -22,6 +25,7 @@ from surfaceviz.problem.batching import batch_norms
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import filters_of
 from surfaceviz.problem.problem import Problem
+from surfaceviz.start_folder import anchored
 
 Say = Callable[[str], None]
 
@@ -83,16 +87,18 @@ def _output(name: str, request: Request) -> Path | None:
 
     Raises:
         ValueError: it has the name of a picture.
-        StoreError: its folder is missing.
+        StoreError: its folder is missing, or it is an input.
     """
     output, shard = request.destination.path, request.coverage.shard
     if request.destination.default:
         part = "" if shard is None else f"-{shard.number}of{shard.count}"
-        output = Path(f"{file_name(name)}{part}.h5")
+        output = anchored(f"{file_name(name)}{part}.h5")
     if output is not None:
         store.check_name(output)
         if not output.absolute().parent.is_dir():
             raise StoreError(f"{output}: the folder {output.absolute().parent} does not exist; create it first")
+        refuse_inputs([output], inputs_of_slice(request))
+        check_output(output)
     return output
 
 
