@@ -14,6 +14,7 @@ from typing import Any
 
 from surfaceviz import user_key
 from surfaceviz.errors import ProblemError
+from surfaceviz.start_folder import anchored
 from surfaceviz.zoo import catalogue
 
 MARK = "made_from_mark"  # the attribute next to `made_from`
@@ -63,7 +64,7 @@ def confirm_names(
     used = [line for key, line in _used(names_in(_made_from(found))) if key not in given]
     if not used or is_own(attributes, found):
         return
-    text = f"{_with_places(_made_from(attributes), _made_from(found))} in {os.path.realpath(path)}"
+    text = f"{_with_places(_made_from(attributes), _made_from(found))} in {os.path.realpath(anchored(path))}"
     if trust and not user_key.is_trusted(text) and not user_key.trust(text):
         say(f"{path}: that it is trusted can't be remembered: the configuration folder is not writable")
     if trust or user_key.is_trusted(text):
@@ -122,4 +123,4 @@ def _with_places(made_from: str, found: str) -> str:
     files = [problem.rpartition(":")[0]] if problem.rpartition(":")[0].endswith(".py") else ["."] * (":" in problem)
     files += [str(names[key]) for key in ("weights", "data", "directions") if names.get(key)]
     files += names.get("toward", ())
-    return json.dumps([made_from, [os.path.realpath(each) for each in files]])
+    return json.dumps([made_from, [os.path.realpath(anchored(each)) for each in files]])

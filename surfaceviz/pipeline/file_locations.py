@@ -9,6 +9,7 @@ from typing import Any
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.confirm import names_in
+from surfaceviz.start_folder import anchored, start_folder
 
 FOLDER = "folder"  # root attribute: the folder that a slice was computed in
 
@@ -28,7 +29,8 @@ def with_found_files(attributes: Mapping[str, Any], path: Path, *, problem: bool
         ProblemError: the problem's file is in none of them.
     """
     names = names_in(str(attributes.get("made_from", "{}")))
-    folders = list(dict.fromkeys((Path(), Path(str(attributes.get(FOLDER, ""))), path.absolute().parent)))
+    own = anchored(path).absolute().parent
+    folders = list(dict.fromkeys((start_folder(), Path(str(attributes.get(FOLDER, ""))), own)))
     found: dict[str, Any] = {
         key: _found(names[key], folders) for key in ("weights", "data", "directions") if names.get(key)
     }
@@ -44,14 +46,14 @@ def _found(given: str, folders: Sequence[Path]) -> str:
     for folder in folders:
         for name in (given, given.rsplit(":", 1)[0]):
             if (folder / name).exists():
-                return given if folder == Path() else f"{folder / given}"
+                return given if folder == start_folder() else f"{folder / given}"
     return given
 
 
 def _problem(given: str, folders: Sequence[Path], path: Path, *, required: bool) -> str:
     place, _, factory = given.rpartition(":")
     if place.endswith(".py"):
-        if (found := _found(place, folders)) != place or Path(place).is_file() or not required:
+        if (found := _found(place, folders)) != place or anchored(place).is_file() or not required:
             return f"{found}:{factory}"
         tried = ", ".join(str(folder.absolute()) for folder in folders)
         raise ProblemError(

@@ -97,8 +97,7 @@ class Spectrum:
         block: number of start vectors.
         beyond: largest distance of an eigenvalue outside the found range, at the ends that were looked for (99% over
             start vectors); infinite where it is not known.
-        listed_below, listed_above: all eigenvalues outside this interval are found, with all copies (99% over start
-            vectors); None where that was not checked.
+        listed_below, listed_above: all eigenvalues outside this interval are found (99%); None: not checked.
         notes: warnings about the values.
         derivatives: ``checked`` or ``not checked`` against differences at the run's first point, and how.
         float64_check: samples of the comparison with float64, or why there was none; None for a run in float64.

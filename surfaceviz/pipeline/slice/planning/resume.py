@@ -21,6 +21,7 @@ from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.records import Slice
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
 from surfaceviz.reporting import Reporter
+from surfaceviz.start_folder import start_folder
 
 # Attributes that files of earlier versions lack, and what they stand for there.
 _BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0}
@@ -97,7 +98,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
         "command": command,
         "made_from": made_from,
         MARK: names_mark(made_from),
-        FOLDER: str(Path.cwd()),
+        FOLDER: str(start_folder()),
         "worker_points": "{}",
         "seconds": 0.0,
     }
