@@ -68,7 +68,8 @@ def open_surfaceviz(path: Path, *, holding: str = "slice") -> Iterator[h5py.File
             raise SchemaError(f"{path}: HDF5, but no surfaceviz {holding} (it has {', '.join(file) or 'nothing'})")
         version = read_number(file, "schema_version")
         if version != SCHEMA_VERSION:
-            raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; update surfaceviz")
+            what = "update surfaceviz" if version > SCHEMA_VERSION else "compute the file again"
+            raise SchemaError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; {what}")
         seen = _last[0]
         yield file  # what is wrong with its content is said first
         if seen.checked in (Checked.OWN, Checked.WHOLE) or user_key.is_trusted(_as_text(seen)):

@@ -175,8 +175,8 @@ def _break(how: str) -> None:
 
 
 def _break_within(file: h5py.File, how: str) -> None:
-    if how == "later":
-        file.attrs["schema_version"] = 99
+    if how in ("later", "earlier"):
+        file.attrs["schema_version"] = {"later": 99, "earlier": 0}[how]
         return
     del file["slice/train_loss"]
     if how == "link":
@@ -202,6 +202,7 @@ def _break_within(file: h5py.File, how: str) -> None:
         ("text", "a.h5: no whole HDF5 file"),
         ("foreign", "a.h5: HDF5, but no surfaceviz slice .it has train_loss"),
         ("later", "schema version 99, expected 1; update surfaceviz"),
+        ("earlier", "schema version 0, expected 1; compute the file again"),
         ("link", "slice/train_loss is a ExternalLink, which is not followed"),
         ("soft", "slice/train_loss is a SoftLink, which is not followed"),
         ("external", "slice/train_loss keeps its data outside the file"),
