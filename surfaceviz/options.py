@@ -11,6 +11,8 @@ ENGINES = ("eager", "folded", "compiled", "vmapped")
 IGNORES = ("biasbn", "none")
 NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 OPERATORS = ("hessian", "ggn")
+OPTIMISERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("one-cycle", "steps", "constant")
 
 
 def one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:
