@@ -3,8 +3,8 @@
     python scripts/train_zoo.py [NAME...]
 
 The recipes, the targets and the accuracies are in `surfaceviz.zoo.catalogue`; write new accuracies there. The script
-prints the accuracies and fails if a test accuracy is below its target. Torch's results differ slightly between machines:
-retrained weights are as accurate as the shipped weights, but not bit-identical.
+prints the accuracies and fails if a test accuracy is below its target. Torch's results differ slightly between
+machines: retrained weights are as accurate as the shipped weights, but not bit-identical.
 """
 
 from __future__ import annotations

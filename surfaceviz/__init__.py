@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
+    from surfaceviz.recording.callbacks import lightning_callback, transformers_callback
+    from surfaceviz.recording.recorder import Recorder
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
     from surfaceviz.reference_format import read_reference
     from surfaceviz.store import read, read_curvature
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
-    "hessian", "hessian_map", "import_reference", "merge", "plot", "read", "read_curvature", "read_reference",
-    "report", "sharpness", "slice", "view",
+    "Curvature", "HessianMap", "PerSample", "Problem", "Recorder", "Slice", "Spectrum", "SurfacevizError", "animate",
+    "export", "hessian", "hessian_map", "import_reference", "lightning_callback", "merge", "plot", "read",
+    "read_curvature", "read_reference", "report", "sharpness", "slice", "transformers_callback", "view",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -40,6 +42,9 @@ _HOMES = {
     "read_curvature": "store",
     "PerSample": "problem.losses",
     "Problem": "problem.problem",
+    "Recorder": "recording.recorder",
+    "lightning_callback": "recording.callbacks",
+    "transformers_callback": "recording.callbacks",
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "store.merge",
