@@ -30,6 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     with interruptible():
         try:
             from surfaceviz.cli import (  # noqa: F401  these modules register their commands
+                catalogue,
                 export,
                 hessian,
                 import_,
@@ -39,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
                 report,
                 sharpness,
                 slice,  # noqa: A004
+                train,
                 view,
             )
             from surfaceviz.cli.app import app

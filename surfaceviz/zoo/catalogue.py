@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -108,6 +109,12 @@ def problem(name: str, folder: str | None = None) -> Problem:
     model = entry.network()
     model.load_state_dict(load_file(weights_path(name)))
     return Problem(model, entry.data(folder), "cross_entropy", name=name)
+
+
+def size(name: str) -> int:
+    """Return the number of parameters of entry ``name``, without allocating them."""
+    with torch.device("meta"):
+        return networks.parameter_count(CATALOGUE[name].network())
 
 
 def dataset(name: str, folder: str | None = None) -> Dataset:

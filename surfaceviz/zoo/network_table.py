@@ -20,6 +20,13 @@ _WIDER = (2, 4, 8)  # factors of the wide networks of arXiv 1712.09913
 _PLAIN_RATE = 0.01  # a plain network of 56 layers diverges at the rate of its twin; ours
 _DEEP = 32  # layers from which a plain network needs that rate
 
+# Suffix of a ResNet's name -> what it is for.
+_TWINS = {
+    "": "with skips, for a smooth surface",
+    "-plain": "without skips, for a rough one",
+    "-projection": "with projection shortcuts, as in the code of arXiv 1712.09913",
+}
+
 # A step schedule of 1512.03385 takes 64k steps; one cycle needs fewer epochs for the same accuracy.
 _SGD = Recipe(epochs=30, batch_size=128)
 _ADAMW = Recipe(epochs=30, batch_size=128, optimiser="adamw", peak_rate=1e-3, weight_decay=0.05)
@@ -83,14 +90,14 @@ def _residual() -> dict[str, Network]:
     """Return the ResNets: each depth with padding, projections and without skips; 56 layers also wide."""
     found = {}
     for depth, blocks in networks.DEPTHS.items():
-        for suffix, words in (("", "with skips"), ("-plain", "without skips"), ("-projection", "with projections")):
+        for suffix, words in _TWINS.items():
             for factor in (1, *(_WIDER if depth == 56 and suffix != "-projection" else ())):  # noqa: PLR2004
                 build = partial(
                     _resnet, blocks=blocks, factor=factor, skip=suffix != "-plain", projection=suffix == "-projection"
                 )
                 slow = suffix == "-plain" and depth >= _DEEP
                 found[f"resnet{depth}{suffix}" + f"-wide{factor}" * (factor > 1)] = Network(
-                    summary=f"images: {depth} layers {words}" + f", {factor} times as wide" * (factor > 1),
+                    summary=f"images: {depth} layers" + f", {factor} times as wide," * (factor > 1) + f" {words}",
                     build=build,
                     recipe=replace(_SGD, peak_rate=_PLAIN_RATE, epochs=60) if slow else _SGD,
                 )
