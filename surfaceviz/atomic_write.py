@@ -7,14 +7,15 @@ import threading
 from pathlib import Path
 
 
-def write_bytes(path: Path, content: bytes, *, shared: bool = False) -> None:
-    """Write bytes to ``path`` atomically and durably; a symbolic link is followed.
+def write_bytes(path: Path, content: bytes, *, shared: bool = False, synced: bool = True) -> None:
+    """Write bytes to ``path`` atomically and, if synced, durably; a symbolic link is followed.
 
     Args:
         path: the file.
         content: its bytes.
         shared: whether several writers may write the file at the same time, without a lock. A single writer
             overwrites the temporary file that a killed run left.
+        synced: whether the file is safe from a power failure as well, for which several milliseconds are waited.
 
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; the previous file stays.
@@ -23,11 +24,12 @@ def write_bytes(path: Path, content: bytes, *, shared: bool = False) -> None:
     own = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
     beside = target.with_name(f".{target.name}{own}.part")
     try:
-        _write_synced(beside, content)
+        (_write_synced if synced else Path.write_bytes)(beside, content)
         os.replace(beside, target)  # noqa: PTH105  fault injection patches os
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    if synced:
+        _sync_folder(target.parent)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

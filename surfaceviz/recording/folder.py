@@ -71,8 +71,8 @@ def encoded(record: Record) -> tuple[bytes, bytes | None]:
     return weights, save(_separate(record.optimiser), facts) if record.optimiser else None
 
 
-def write_record(folder: Path, step: int, contents: tuple[bytes, bytes | None]) -> None:
-    """Write the files of a checkpoint, each atomically.
+def write_record(folder: Path, step: int, contents: tuple[bytes, bytes | None], *, synced: bool = True) -> None:
+    """Write the files of a checkpoint, each atomically; unless synced, a power failure may tear the last ones.
 
     Raises:
         StoreError: the folder can't be written, or the disk is full.
@@ -81,9 +81,9 @@ def write_record(folder: Path, step: int, contents: tuple[bytes, bytes | None]) 
     try:
         if optimiser is not None:
             (folder / _OPTIMISER).mkdir(parents=True, exist_ok=True)
-            write_bytes(optimiser_path(folder, step), optimiser)
+            write_bytes(optimiser_path(folder, step), optimiser, synced=synced)
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(weights_path(folder, step), weights)
+        write_bytes(weights_path(folder, step), weights, synced=synced)
     except OSError as error:
         raise StoreError(f"{weights_path(folder, step)} can't be written: {error.strerror}") from error
 

@@ -20,14 +20,15 @@ class Recorder:
     """Writes checkpoints of a training into a folder, and keeps them within a number of bytes.
 
     A checkpoint is one or two files of safetensors, written atomically: after a kill at any time, every file in the
-    folder is whole. When space is short, checkpoints are removed so that the others stay evenly spread; the first and
-    the last one stay. The model is only read. Of several processes that train together, one records.
+    folder is whole. (After a power failure the last ones may be torn, which readers tell.) When space is short,
+    checkpoints are removed so that the others stay evenly spread; the first and the last one stay. The model is only
+    read. Of several processes that train together, one records.
 
     Args:
         model: the model in training.
         folder: the folder; it is created. It may hold earlier checkpoints of the same training, which is resumed:
             those of the first recorded step and later are then replaced.
-        optimiser: the optimiser, for its state (``surfaceviz edge`` needs it for Adam and RMSprop).
+        optimiser: the optimiser, for its state and its options; None records the weights alone.
         every: steps between checkpoints: `record` does nothing at other steps.
         limit: the most bytes that the checkpoints may take, also as ``"500M"`` or ``"2G"``.
         overwrite: whether checkpoints of another training in the folder are removed at the first record.
@@ -90,7 +91,7 @@ class Recorder:
         sizes = [records.record_bytes(self.folder, each) for each in before]
         for each in to_remove([*before, step], [*sizes, size], self.limit):
             records.remove_record(self.folder, each)
-        records.write_record(self.folder, step, contents)
+        records.write_record(self.folder, step, contents, synced=False)  # a sync takes longer than the write
         self._begun = True
 
     def _now(self, step: int) -> records.Record:

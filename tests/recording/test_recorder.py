@@ -188,22 +188,22 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 KILLED = """
-import os, signal, sys
+import os, pathlib, signal, sys
 import torch
 from torch import nn
-import surfaceviz, surfaceviz.atomic_write as atomic
+import surfaceviz
 
-count, write = 0, atomic._write_synced
+count, write = 0, pathlib.Path.write_bytes
 
 def torn(path, content):
     global count
     count += 1
     if count == int(sys.argv[1]):
-        path.write_bytes(content[: len(content) // 2])
+        write(path, content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
     write(path, content)
 
-atomic._write_synced = torn
+pathlib.Path.write_bytes = torn
 model = nn.Linear(3, 3)
 optimiser = torch.optim.Adam(model.parameters())
 recorder = surfaceviz.Recorder(model, "run", optimiser=optimiser, limit="7K")
@@ -220,6 +220,7 @@ for step in range(100):
 def test_a_recorder_killed_in_the_middle_of_a_write_leaves_whole_files_only(write: int) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(write)], check=False)
     assert done.returncode == -9
+    assert len(list(Path("run").rglob(".*.part"))) == 1
     steps = recorded_steps(Path("run"))
     assert len(steps) >= 2
     for step in steps:
