@@ -42,7 +42,7 @@ def train(
         network: the name of a network; ``surfaceviz catalogue`` lists them.
         dataset: ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar100``, a folder of ``.npz`` files, or a
             text file.
-        output: the folder; by default named after network and data, in the current folder.
+        output: the folder; by default ``NETWORK-DATA-run`` in the current folder.
         epochs: passes over the training split; by default the network's own number, as for all that is None here.
         batch_size: samples in a batch; ``"all"`` for gradient descent.
         lr: the largest learning rate.

@@ -89,7 +89,9 @@ def train(
     ] = _DEFAULT.device,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FOLDER", help="Folder [NETWORK-DATA].", rich_help_panel=options.OUTPUT),
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder [NETWORK-DATA-run].", rich_help_panel=options.OUTPUT
+        ),
     ] = _DEFAULT.output,
     every: Annotated[
         int | None,

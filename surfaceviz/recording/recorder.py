@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from surfaceviz.errors import StoreError
+from surfaceviz.errors import CheckpointError, StoreError
 from surfaceviz.recording import folder as records
 from surfaceviz.recording.optimiser_state import packed
 from surfaceviz.recording.thinning import to_remove
@@ -74,6 +75,7 @@ class Recorder:
         Raises:
             ValueError: the limit is below the size of a checkpoint, the step is negative, or not after the last one.
             StoreError: the folder can't be written, or holds checkpoints of another training.
+            CheckpointError: weights have no values yet, or the folder's last checkpoint is torn.
         """
         if step < 0:
             raise ValueError(f"step must be at least 0, got {step}")
@@ -97,6 +99,9 @@ class Recorder:
     def _now(self, step: int) -> records.Record:
         state, groups = packed(self.optimiser, self.model) if self.optimiser is not None else ({}, [])
         weights = {name: value for name, value in self.model.state_dict().items() if isinstance(value, Tensor)}
+        for name, value in weights.items():
+            if is_lazy(value) or value.is_meta:
+                raise CheckpointError(f"{name} has no values yet; call the model on a batch, or build it on a device")
         return records.Record(step=step, weights=weights, optimiser=state, facts={"groups": groups})
 
     def _begin(self, step: int, before: list[int]) -> list[int]:

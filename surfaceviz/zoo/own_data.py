@@ -16,6 +16,7 @@ from surfaceviz.zoo.transformers import CONTEXT
 
 _TEST_SHARE = 0.1  # of a text, at its end
 _GREY_AXES = 3  # of images without a channel axis
+_FEW = 1000  # classes that a data set may have, however few its samples
 _SHIFT = 8  # an image is moved by at most its size over this; 32 x 32 pixels by 4, as in arXiv 1512.03385
 
 
@@ -35,8 +36,10 @@ def npz_folder(root: Path) -> Dataset:
             "in the same way"
         )
     paths = [root / "train.npz", *sorted(p for p in root.glob("*.npz") if p.name != "train.npz")]
+    # A stray label would ask for an output for each number below it.
     first = _read_npz(paths[0], None)
     classes = int(first[1].max()) + 1
+    checked_labels(first[1].numpy(), len(first[1]), paths[0], max(len(first[1]), _FEW))
     splits = {"train": first, **{path.stem: _read_npz(path, classes) for path in paths[1:]}}
     for path in paths[1:]:
         shape, expected = tuple(splits[path.stem][0].shape[1:]), tuple(first[0].shape[1:])

@@ -260,6 +260,9 @@ def test_a_network_that_does_not_fit_leaves_no_folder() -> None:
     with pytest.raises(ProblemError, match="char-transformer takes text, but the data are images"):
         surfaceviz.train("char-transformer", "digits", output="run")
     assert not Path("run").exists()
+    with pytest.raises(StoreError, match="mlp-digits is the name of a problem of the catalogue; give another folder"):
+        surfaceviz.train("mlp", "digits", output="mlp-digits")
+    assert surfaceviz.train("mlp", "digits", epochs=1) == Path("mlp-digits-run")
     Path("file").write_text("")
     with pytest.raises(StoreError, match="file: can't be a folder"):
         surfaceviz.train("mlp", "digits", output="file", epochs=1)

@@ -99,6 +99,24 @@ def test_tied_weights_and_views_are_recorded() -> None:
     assert stored["0.bias"].tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.complex64, torch.int8, torch.bool])
+def test_tensors_of_every_dtype_come_back_with_their_bits(dtype: torch.dtype) -> None:
+    model = _model()
+    for name, value in (("some", torch.tensor([0, 1, 3])), ("one", torch.tensor(1)), ("none", torch.zeros(0))):
+        model.register_buffer(name, value.to(dtype))
+    model.register_buffer("wide", torch.ones(1, 2).to(dtype).expand(3, 2))
+    surfaceviz.Recorder(model, "run").record(0)
+    found = read_record(Path("run"), 0).weights
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+    assert found["some"].dtype == dtype
+
+
+@pytest.mark.parametrize("model", [nn.LazyLinear(2), nn.Linear(1, 1, device="meta")])
+def test_weights_without_values_are_refused(model: nn.Module) -> None:
+    with pytest.raises(CheckpointError, match="weight has no values yet; call the model on a batch"):
+        surfaceviz.Recorder(model, "run").record(0)
+
+
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_folder_never_takes_more_bytes_than_asked_and_stays_evenly_spread(
     every: int, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,8 @@ def test_a_folder_of_npz_files_is_a_data_set() -> None:
         ({"x": np.eye(2)}, "train.npz: expected the arrays x and y, got x"),
         ({"x": np.eye(2), "y": np.array([0.5, 1])}, "labels have shape .* expected a vector of integers"),
         ({"x": np.eye(2), "y": np.array([0, -3])}, "label -3 of sample 1 is out of range; expected 0 or more"),
+        ({"x": np.eye(2), "y": np.array([0, 10**9])}, "label 1000000000 of sample 1 is out of .* expected 0 to 999"),
+        ({"x": np.eye(2), "y": np.eye(2, dtype=int)}, "labels have shape .* expected a vector of integers"),
         ({"x": np.eye(2), "y": np.array([0])}, "train.npz: 2 inputs but 1 labels"),
         ({"x": np.zeros((0, 2)), "y": np.zeros(0, int)}, "train.npz: no samples"),
         ({"x": np.zeros(2), "y": np.array([0, 1])}, r"x has shape \(2,\); expected images"),

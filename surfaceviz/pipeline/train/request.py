@@ -81,7 +81,7 @@ class TrainRequest:
         Raises:
             ValueError: an option is invalid, or two options contradict each other.
         """
-        folder = Path(f"{network}-{Path(dataset).stem}") if output is None else Path(output)
+        folder = Path(f"{network}-{Path(dataset).stem}-run") if output is None else Path(output)
         size = int(batch_size) if isinstance(batch_size, str) and batch_size.isdecimal() else batch_size
         return cls(
             network=network, dataset=str(dataset), output=folder, epochs=epochs, batch_size=size, lr=lr,

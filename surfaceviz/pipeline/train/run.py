@@ -24,7 +24,7 @@ from surfaceviz.recording import folder as records
 from surfaceviz.recording.optimiser_state import packed, restore
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.signals import deferred_signals, interruptible
-from surfaceviz.zoo import datasets, network_table
+from surfaceviz.zoo import catalogue, datasets, network_table
 from surfaceviz.zoo.labelled_data import Dataset
 from surfaceviz.zoo.networks import parameter_count
 from surfaceviz.zoo.training import Recipe, Sums, Training, evaluate, make_optimiser
@@ -135,6 +135,8 @@ def run_train(request: TrainRequest, reporter: Reporter | None = None) -> Path:
     trained = _described(request, data)
     network_table.build(request.network, data, request.seed)  # a network that does not fit is told before the folder
     folder = request.output
+    if str(folder) in catalogue.CATALOGUE:
+        raise StoreError(f"{folder} is the name of a problem of the catalogue; give another folder by -o")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
