@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli.help_panels import Application
+from surfaceviz.cli.options.help_panels import Application
 
 _JOINED = 3  # largest number of files in a joined name
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
