@@ -38,6 +38,7 @@ from surfaceviz.records import FloatArray, Slice
 from surfaceviz.refine import JudgedMetric, LossError, RefinementGoal, RefinementResult, refinement
 from surfaceviz.reporting import QuietReporter
 from surfaceviz.zoo.datasets import idx_folder
+from surfaceviz.zoo.labelled_data import Dataset
 from surfaceviz.zoo.training import Recipe, train
 
 KEPT = Path(__file__).parent.parent / "build" / "refine"
@@ -192,7 +193,7 @@ def fashion_mlp() -> surfaceviz.Problem:
         torch.manual_seed(0)
         data = idx_folder(splits=("train",))["train"]
         model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
-        train(model, data, Recipe(epochs=5, batch_size=256), generator=torch.Generator().manual_seed(0))
+        train(model, Dataset(splits={"train": data}, classes=10), Recipe(epochs=5, batch_size=256))
     return surfaceviz.Problem(model, {"train": data}, "cross_entropy")
 
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from surfaceviz.api.report import report
     from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.api.train import train
     from surfaceviz.api.weights import directions_of, weights_at
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.notebook import NotebookReporter
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
+    from surfaceviz.recording.callbacks import lightning_callback, transformers_callback
+    from surfaceviz.recording.recorder import Recorder
     from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
     from surfaceviz.reference_format import read_reference
     from surfaceviz.reporting import QuietReporter, Reporter
@@ -28,9 +31,10 @@ if TYPE_CHECKING:
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Reporter", "Slice",
-    "Spectrum", "SurfacevizError", "animate", "directions_of", "export", "hessian", "hessian_map", "import_reference",
-    "merge", "plot", "read", "read_curvature", "read_reference", "report", "sharpness", "slice", "view", "weights_at",
+    "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder", "Reporter",
+    "Slice", "Spectrum", "SurfacevizError", "animate", "directions_of", "export", "hessian", "hessian_map",
+    "import_reference", "lightning_callback", "merge", "plot", "read", "read_curvature", "read_reference", "report",
+    "sharpness", "slice", "train", "transformers_callback", "view", "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -48,6 +52,9 @@ _HOMES = {
     "weights_at": "api.weights",
     "PerSample": "problem.losses",
     "Problem": "problem.problem",
+    "Recorder": "recording.recorder",
+    "lightning_callback": "recording.callbacks",
+    "transformers_callback": "recording.callbacks",
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "store.merge",
@@ -61,6 +68,7 @@ _HOMES = {
     "report": "api.report",
     "sharpness": "api.sharpness",
     "slice": "api.slice",
+    "train": "api.train",
 }
 
 

@@ -72,9 +72,14 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def write_bytes(
-    path: Path, content: bytes, *, accept: Callable[[bytes], bool] | None = None, expected: Expected = ANY
+    path: Path,
+    content: bytes,
+    *,
+    accept: Callable[[bytes], bool] | None = None,
+    expected: Expected = ANY,
+    synced: bool = True,
 ) -> Identity:
-    """Write bytes to ``path`` atomically and durably, and return the identity of the new file.
+    """Write bytes to ``path`` atomically and, if synced, durably, and return the identity of the new file.
 
     Mode, owner and extended attributes of a replaced file are kept.
 
@@ -83,6 +88,7 @@ def write_bytes(
         content: its bytes.
         accept: returns whether an existing file with these first bytes may be replaced; None: any regular file.
         expected: the file that is replaced; None: there is none.
+        synced: whether the file is safe from a power failure as well, for which several milliseconds are waited.
 
     Raises:
         NotReplacedError: the target is read-only, not a regular file, a link, or not accepted; it is kept.
@@ -95,7 +101,7 @@ def write_bytes(
         remove_dead_parts(target)
     part, descriptor = new_part(target, 0o666 if old is None else 0o600)
     try:
-        _write_synced(descriptor, content)
+        _write(descriptor, content, synced=synced)
         if old is not None:
             _keep_metadata(target, old, descriptor)
         written = _identity(os.fstat(descriptor))
@@ -105,7 +111,8 @@ def write_bytes(
     finally:
         part.unlink(missing_ok=True)
         os.close(descriptor)
-    _sync_folder(target.parent)
+    if synced:
+        _sync_folder(target.parent)
     return written
 
 
@@ -215,11 +222,12 @@ def _remove_if_dead(part: Path) -> None:
         os.close(descriptor)
 
 
-def _write_synced(descriptor: int, content: bytes) -> None:
+def _write(descriptor: int, content: bytes, *, synced: bool) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-    _fsync(descriptor, "file")
+    if synced:
+        _fsync(descriptor, "file")
 
 
 def _keep_metadata(target: Path, old: os.stat_result, descriptor: int) -> None:

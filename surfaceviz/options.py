@@ -11,6 +11,8 @@ ENGINES = ("eager", "folded", "compiled", "vmapped")
 IGNORES = ("biasbn", "none")
 NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 OPERATORS = ("hessian", "ggn")
+OPTIMISERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("one-cycle", "steps", "constant")
 
 
 _LARGEST_SEED = 2**32 - 1  # of torch's generator on CPUs, and of numpy's

@@ -30,6 +30,7 @@ LEVELS = {
     "reference_format": 3,
     "execute": 2,
     "problem": 2,
+    "recording": 2,
     "zoo": 3,
     "evaluate": 3,
     "curvature": 3,

@@ -14,7 +14,7 @@ import warnings  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 
 from surfaceviz import start_folder  # noqa: E402
-from surfaceviz.cli.lines import show_error, show_warnings_as_lines  # noqa: E402
+from surfaceviz.cli.terminal.lines import show_error, show_warnings_as_lines  # noqa: E402
 from surfaceviz.errors import Interrupted, SurfacevizError, user_code_location  # noqa: E402
 from surfaceviz.signals import exit_on_signals, interruptible, received_signal  # noqa: E402
 
@@ -23,7 +23,7 @@ USAGE, FAILURE = 2, 1
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from surfaceviz.cli.streams import open_closed_descriptors
+    from surfaceviz.cli.terminal.streams import open_closed_descriptors
 
     open_closed_descriptors()
     exit_on_signals()
@@ -37,7 +37,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of a command; an error becomes one line on stderr, with ``--debug`` a traceback."""
-    from surfaceviz.cli.streams import tolerant_streams
+    from surfaceviz.cli.terminal.streams import tolerant_streams
 
     with tolerant_streams() as (out, _), interruptible(), start_folder.fixed(), warnings.catch_warnings():
         show_warnings_as_lines()
@@ -51,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         from surfaceviz.cli import (  # noqa: F401  these modules register their commands
+            catalogue,
             export,
             hessian,
             import_,
@@ -60,6 +61,7 @@ def _run(arguments: Sequence[str]) -> int:
             report,
             sharpness,
             slice,  # noqa: A004
+            train,
             view,
         )
         from surfaceviz.cli.app import app

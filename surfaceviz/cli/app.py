@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from surfaceviz.cli.help_panels import Application
-from surfaceviz.cli.lines import show
+from surfaceviz.cli.options.help_panels import Application
+from surfaceviz.cli.terminal.lines import show
 
 _JOINED = 3  # largest number of files in a joined name
 _COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run

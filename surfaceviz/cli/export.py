@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from surfaceviz.cli.app import app
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.render.export.formats import FORMATS
 from surfaceviz.render.export.options import ExportOptions

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from surfaceviz.cli.app import app, command_line, number_or_auto
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import hessian_options as options
 from surfaceviz.cli.options import shared as common
+from surfaceviz.cli.terminal.lines import show
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.hessian.request import HessianRequest
 
@@ -69,7 +69,7 @@ def hessian(
     """
     count = number_or_auto("workers", workers)
     request = HessianRequest.of(**options_for(HessianRequest.of, context.params), default_output=output is None)
-    from surfaceviz.cli.progress import Terminal
+    from surfaceviz.cli.terminal.progress import Terminal
     from surfaceviz.pipeline.hessian.run import run_hessian
 
     with Terminal(quiet=quiet) as terminal:

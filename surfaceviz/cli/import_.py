@@ -9,8 +9,8 @@ import typer
 
 from surfaceviz.cli.app import app
 from surfaceviz.cli.export import Overwrite
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show
 
 
 @app.command("import", epilog="Example: surfaceviz import model_[-1.0,1.0,51]x[-1.0,1.0,51].h5 -o resnet56.h5")

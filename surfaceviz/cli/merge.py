@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app
-from surfaceviz.cli.lines import show, warn
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show, warn
 
 
 @app.command(epilog="Example: surfaceviz merge run-*of8.h5 -o run.h5")

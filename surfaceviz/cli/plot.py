@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from surfaceviz.cli.app import app, joined_stem
-from surfaceviz.cli.lines import show, warn
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show, warn
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.render.kinds import KINDS
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions

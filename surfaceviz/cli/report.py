@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app, joined_stem
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show
 
 
 @app.command(epilog="Example: surfaceviz report skip.h5 plain.h5 -o report.html")

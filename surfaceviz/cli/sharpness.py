@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 
@@ -80,7 +80,7 @@ def sharpness(
     in float64.
     """
     request = SharpnessRequest.of(**options_for(SharpnessRequest.of, context.params))
-    from surfaceviz.cli.progress import Terminal
+    from surfaceviz.cli.terminal.progress import Terminal
     from surfaceviz.pipeline.sharpness.run import run_sharpness
     from surfaceviz.sharpness_measures import CAUTION, changes_table, measurements_table
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfaceviz.cli.app import app, command_line, number_or_auto
-from surfaceviz.cli.lines import show
 from surfaceviz.cli.options import shared as common
 from surfaceviz.cli.options import slice_options as options
+from surfaceviz.cli.terminal.lines import show
 from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.slice.request import Request
 
 if TYPE_CHECKING:
-    from surfaceviz.cli.progress import Terminal
+    from surfaceviz.cli.terminal.progress import Terminal
     from surfaceviz.pipeline.slice.run import SliceResult
 
 _DEFAULT = defaults_of(Request.of)
@@ -76,7 +76,7 @@ def slice(  # noqa: A001  the name of the command
     """
     count = number_or_auto("workers", workers)
     request = Request.of(**options_for(Request.of, context.params), default_output=output is None)
-    from surfaceviz.cli.progress import Terminal
+    from surfaceviz.cli.terminal.progress import Terminal
     from surfaceviz.pipeline.slice.ranks import run_slice
 
     with Terminal(quiet=quiet) as terminal:

@@ -26,6 +26,7 @@ from surfaceviz.evaluate.reached_weights import refuse_unreached
 from surfaceviz.execute.resources import available_memory
 from surfaceviz.inputs import recorded
 from surfaceviz.options import AUTO
+from surfaceviz.pipeline.train.trained_folder import problem_of
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.coupling import as_one_batch_where_coupled
 from surfaceviz.problem.data import DataSplit
@@ -41,16 +42,20 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     """Build and return the problem that ``spec`` names.
 
     Args:
-        spec: a catalogue name, ``path/file.py:factory`` or ``package.module:factory``.
+        spec: a catalogue name, a folder of `surfaceviz train`, ``path/file.py:factory`` or
+            ``package.module:factory``.
         folder: value of ``--data``; a factory receives it as ``data``.
 
     Raises:
         ProblemError: the problem is not found, or the factory raises or does not return a `Problem`.
+        CheckpointError: the folder is not one of a training, or its last checkpoint is torn.
     """
     if spec in catalogue.CATALOGUE:
         if folder is not None and not catalogue.CATALOGUE[spec].takes_folder:
             raise ProblemError(f"{spec} has its data in scikit-learn; leave out --data")
         return catalogue.problem(spec, folder)
+    if anchored(spec).is_dir():
+        return problem_of(anchored(spec), folder)
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place or not attribute:
         raise ProblemError(_unknown(spec))
@@ -78,8 +83,8 @@ def _unknown(spec: str) -> str:
     close = difflib.get_close_matches(spec, catalogue.CATALOGUE, 1)
     meant = f"; did you mean {close[0]}?" if close else ""
     return (
-        f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or FILE.py:FACTORY, or "
-        f"PACKAGE.MODULE:FACTORY{meant}"
+        f"unknown problem {spec!r}; give one of {', '.join(catalogue.CATALOGUE)}, or a folder of surfaceviz train, or "
+        f"FILE.py:FACTORY, or PACKAGE.MODULE:FACTORY{meant}"
     )
 
 

@@ -6,19 +6,19 @@ To add a network: write its class or function in `networks`, add a `CatalogueEnt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from surfaceviz.problem.problem import Problem
 from surfaceviz.zoo import datasets, networks
+from surfaceviz.zoo.labelled_data import Dataset, Splits
 from surfaceviz.zoo.training import Recipe
-
-Data = Mapping[str, datasets.TensorPair]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +31,20 @@ class CatalogueEntry:
         data: returns the splits; its argument is the folder given by ``--data``.
         recipe: how the shipped weights were trained.
         target: the test accuracy that the shipped weights exceed.
+        accuracy: the test accuracy of the shipped weights.
         takes_folder: whether ``--data`` applies.
     """
 
     summary: str
     network: Callable[[], nn.Module]
-    data: Callable[[str | None], Data]
+    data: Callable[[str | None], Splits]
     recipe: Recipe
     target: float
+    accuracy: float
     takes_folder: bool = False
 
 
-def _digits(_folder: str | None) -> Data:
+def _digits(_folder: str | None) -> Splits:
     return datasets.digits()
 
 
@@ -53,6 +55,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         data=_digits,
         recipe=Recipe(epochs=60, shift=1),
         target=0.97,
+        accuracy=0.9889,
     ),
     "resnet20-plain-digits": CatalogueEntry(
         summary="the same without skip connections",
@@ -60,6 +63,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         data=_digits,
         recipe=Recipe(epochs=80, peak_rate=0.05, shift=1),
         target=0.95,
+        accuracy=0.9917,
     ),
     "mlp-digits": CatalogueEntry(
         summary="a 64-32-32-10 ReLU network on the digits",
@@ -67,6 +71,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         data=_digits,
         recipe=Recipe(epochs=60, peak_rate=0.05),
         target=0.93,
+        accuracy=0.9694,
     ),
     "cnn-digits": CatalogueEntry(
         summary="three plain convolutions with batch norm on the digits",
@@ -74,6 +79,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         data=_digits,
         recipe=Recipe(epochs=30, shift=1),
         target=0.97,
+        accuracy=0.9861,
     ),
     "cnn-fashion": CatalogueEntry(
         summary="a small CNN on Fashion-MNIST (IDX files by --data or SURFACEVIZ_DATA)",
@@ -81,6 +87,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         data=datasets.idx_folder,
         recipe=Recipe(epochs=2, batch_size=128, peak_rate=0.1),
         target=0.85,
+        accuracy=0.8882,
         takes_folder=True,
     ),
 }
@@ -102,3 +109,14 @@ def problem(name: str, folder: str | None = None) -> Problem:
     model = entry.network()
     model.load_state_dict(load_file(weights_path(name)))
     return Problem(model, entry.data(folder), "cross_entropy", name=name)
+
+
+def size(name: str) -> int:
+    """Return the number of parameters of entry ``name``, without allocating them."""
+    with torch.device("meta"):
+        return networks.parameter_count(CATALOGUE[name].network())
+
+
+def dataset(name: str, folder: str | None = None) -> Dataset:
+    """Return the data of entry ``name``, for training."""
+    return Dataset(splits=CATALOGUE[name].data(folder), classes=10)

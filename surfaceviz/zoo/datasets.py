@@ -1,4 +1,4 @@
-"""Local data sets: scikit-learn's digits, and folders of IDX files."""
+"""Local data sets by name: scikit-learn's digits, IDX files, CIFAR; and data of the user's own by path."""
 
 from __future__ import annotations
 
@@ -11,15 +11,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from surfaceviz.errors import ProblemError
-
-TensorPair = tuple[Tensor, Tensor]
+from surfaceviz.zoo.cifar import LAYOUTS, cifar
+from surfaceviz.zoo.labelled_data import Dataset, TensorPair, checked_labels
+from surfaceviz.zoo.own_data import npz_folder, text_file
 
 # The folder of Debian's package dataset-fashion-mnist.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
+# The data sets that have a name -> what they are.
+DATASETS = {
+    "digits": "1,797 handwritten digits of 8 x 8 pixels (in scikit-learn)",
+    "mnist": "70,000 handwritten digits of 28 x 28 pixels (IDX files)",
+    "fashion-mnist": "70,000 pieces of clothing of 28 x 28 pixels (IDX files)",
+    "cifar10": "60,000 colour images of 32 x 32 pixels, 10 classes (binary or pickled version)",
+    "cifar100": "the same with 100 classes",
+}
+_CLASSES = 10  # of the digits and of both MNISTs
+_IMAGE_AXES = 3  # of IDX images
+_SOURCES = {
+    "mnist": "get the four files of MNIST from https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "fashion-mnist": "Fashion-MNIST: apt-get install dataset-fashion-mnist",
+}
 _MAGIC = 4  # bytes
 _SMALL, _EXPANSION = 64 * 2**20, 20  # bytes that a file may expand to: so many, and so many times its own; ours
 _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -38,6 +52,36 @@ def digits() -> dict[str, TensorPair]:
     y = torch.tensor(labels, dtype=torch.int64)
     test = torch.arange(len(y)) % 5 == 0
     return {"train": (x[~test], y[~test]), "test": (x[test], y[test])}
+
+
+def load(name: str, folder: str | Path | None = None) -> Dataset:
+    """Return the data set of a name, of a folder of `.npz` files, or of a text file.
+
+    Args:
+        name: a key of `DATASETS`, or a path.
+        folder: where the files of a named data set are; by default ``$SURFACEVIZ_DATA``, then for Fashion-MNIST the
+            place of Debian's package, for the others the current folder. For a path, a place that replaces it.
+
+    Raises:
+        ProblemError: the name is unknown, or a file is missing or broken.
+    """
+    if name == "digits":
+        if folder is not None:
+            raise ProblemError("digits are in scikit-learn; leave out --data")
+        return Dataset(splits=digits(), classes=_CLASSES, shift=1)
+    root = Path(folder or os.environ.get("SURFACEVIZ_DATA") or ".")
+    if name in LAYOUTS:
+        return Dataset(splits=cifar(name, root), classes=LAYOUTS[name].classes, shift=4, flip=True)
+    if name in DATASETS:
+        fashion = name == "fashion-mnist"
+        splits = idx_folder(folder if fashion else root, hint=_SOURCES[name])
+        return Dataset(splits=splits, classes=_CLASSES, shift=2, flip=fashion)
+    path = Path(folder or name)
+    if path.is_dir():
+        return npz_folder(path)
+    if path.is_file():
+        return text_file(path)
+    raise ProblemError(f"unknown data {name!r}; give one of {', '.join(DATASETS)}, a folder of .npz or a text file")
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -86,7 +130,10 @@ def _read_array(path: Path, stream: gzip.GzipFile | io.BufferedReader) -> np.nda
 
 
 def idx_folder(
-    folder: str | Path | None = None, *, splits: tuple[str, ...] = ("train", "test")
+    folder: str | Path | None = None,
+    *,
+    splits: tuple[str, ...] = ("train", "test"),
+    hint: str = _SOURCES["fashion-mnist"],
 ) -> dict[str, TensorPair]:
     """Return the splits of a folder with the layout of MNIST and Fashion-MNIST.
 
@@ -96,28 +143,32 @@ def idx_folder(
         folder: the folder of ``train-images-idx3-ubyte[.gz]`` and its like; by default
             ``$SURFACEVIZ_DATA``, then the place of Debian's ``dataset-fashion-mnist``.
         splits: which of ``train`` and ``test`` to read.
+        hint: where to get the files, for the message about a missing one.
 
     Raises:
-        ProblemError: a file is missing or broken, or images and labels differ in number.
+        ProblemError: a file is missing or broken, images and labels differ in number, or a label is out of range.
     """
     root = Path(folder or os.environ.get("SURFACEVIZ_DATA") or FASHION_MNIST)
-    return {split: _idx_split(root, "t10k" if split == "test" else split) for split in splits}
+    return {split: _idx_split(root, "t10k" if split == "test" else split, hint) for split in splits}
 
 
-def _idx_split(root: Path, stem: str) -> TensorPair:
-    images = read_idx(_either(root, f"{stem}-images-idx3-ubyte"))
-    labels = read_idx(_either(root, f"{stem}-labels-idx1-ubyte"))
+def _idx_split(root: Path, stem: str, hint: str) -> TensorPair:
+    place = _either(root, f"{stem}-images-idx3-ubyte", hint)
+    images = read_idx(place)
+    if images.ndim != _IMAGE_AXES or images.dtype != np.uint8:
+        raise ProblemError(f"{place}: shape {images.shape}, type {images.dtype}; expected images (N, H, W) of bytes")
+    place = _either(root, f"{stem}-labels-idx1-ubyte", hint)
+    labels = read_idx(place)
     if len(images) != len(labels):
         raise ProblemError(f"{root}: {len(images)} {stem} images but {len(labels)} labels")
-    x = torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
-    return x, torch.from_numpy(labels.astype(np.int64))
+    y = checked_labels(labels, len(images), place, _CLASSES)
+    return torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1), y
 
 
-def _either(root: Path, name: str) -> Path:
+def _either(root: Path, name: str, hint: str) -> Path:
     for path in (root / f"{name}.gz", root / name):
         if path.exists():
             return path
     raise ProblemError(
-        f"{root / name}[.gz]: no such file; give the folder of IDX files by --data or SURFACEVIZ_DATA "
-        "(Fashion-MNIST: apt-get install dataset-fashion-mnist)"
+        f"{root / name}[.gz]: no such file; give the folder of IDX files by --data or SURFACEVIZ_DATA ({hint})"
     )

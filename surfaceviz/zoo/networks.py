@@ -1,4 +1,4 @@
-"""The networks of the catalogue."""
+"""Residual networks, and small ones: perceptrons and convolutions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,34 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Layers of a CIFAR ResNet -> blocks in each of its three stages: depth = 6 blocks + 2 (arXiv 1512.03385, section 4.2).
+DEPTHS = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18}
+
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions with batch norm; with ``skip``, plus the parameter-free shortcut.
+    """Two 3 x 3 convolutions with batch norm; with ``skip``, plus a shortcut.
 
-    Where the shape changes the shortcut subsamples and pads channels with zeros.
+    Where the shape changes, the shortcut subsamples and pads channels with zeros, without parameters (option A); with
+    ``projection`` it is a 1 x 1 convolution with batch norm (option B).
 
-    Source: He et al., arXiv 1512.03385, section 4.2, option A.
+    Source: He et al., arXiv 1512.03385, section 4.2 and table 3; option B as in the code of arXiv 1712.09913.
     """
 
-    def __init__(self, width_in: int, width: int, stride: int, *, skip: bool) -> None:
+    projection: nn.Sequential | None
+
+    def __init__(self, width_in: int, width: int, stride: int, *, skip: bool, projection: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.stride, self.padding, self.skip = stride, width - width_in, skip
+        changes = stride != 1 or width != width_in
+        self.projection = (
+            nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            if skip and projection and changes
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's activations, shape (N, width, H / stride, W / stride)."""
@@ -32,6 +44,9 @@ class Block(nn.Module):
         return functional.relu(y)
 
     def _shortcut(self, x: Tensor) -> Tensor:
+        if self.projection is not None:
+            projected: Tensor = self.projection(x)
+            return projected
         if self.stride == 1 and self.padding == 0:
             return x
         return functional.pad(
@@ -43,12 +58,30 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A CIFAR-style residual network of depth 6 ``blocks`` + 2, or its plain twin without skips.
 
+    The twins have the same parameters by name, and the same initial weights from the same seed: they differ only in
+    the addition.
+
+    Args:
+        blocks: blocks in each of the three stages; see `DEPTHS`.
+        channels: channels of the images; their size is free.
+        classes: number of classes.
+        skip: whether blocks add their input.
+        width: channels of the first stage; 16 k for a network that is k times as wide.
+        projection: whether a shortcut that changes the shape is a 1 x 1 convolution instead of a padding.
+
     Source: He et al., arXiv 1512.03385, section 4.2 (widths 16/32/64); the plain twin is the
     'noshort' network of Li et al., arXiv 1712.09913.
     """
 
     def __init__(
-        self, blocks: int = 3, *, channels: int = 3, classes: int = 10, skip: bool = True, width: int = 16
+        self,
+        blocks: int = 3,
+        *,
+        channels: int = 3,
+        classes: int = 10,
+        skip: bool = True,
+        width: int = 16,
+        projection: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
@@ -62,6 +95,7 @@ class ResNet(nn.Module):
                         widths[i + 1],
                         2 if i and not j else 1,
                         skip=skip,
+                        projection=projection,
                     )
                     for j in range(blocks)
                 )
@@ -82,25 +116,28 @@ class ResNet(nn.Module):
         return logits
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Return a fully connected ReLU network on flattened input, such as ``mlp(64, 32, 32, 10)``."""
+def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Return a fully connected network on flattened input, such as ``mlp(64, 32, 32, 10)``."""
     layers: list[nn.Module] = [nn.Flatten()]
     for width_in, width in pairwise(widths):
-        layers += [nn.Linear(width_in, width), nn.ReLU()]
+        layers += [nn.Linear(width_in, width), activation()]
     return nn.Sequential(*layers[:-1])
 
 
-def small_cnn(classes: int = 10) -> nn.Sequential:
-    """Return a two-convolution network for 28 x 28 grey images (about 52,000 parameters)."""
+def small_cnn(classes: int = 10, *, channels: int = 1, size: int = 28) -> nn.Sequential:
+    """Return a network of two convolutions without batch norm, for square images of at least 4 x 4 pixels.
+
+    It has about 52,000 parameters for 28 x 28 grey images.
+    """
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
+        nn.Conv2d(channels, 16, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(32 * 7 * 7, 30),
+        nn.Linear(32 * (size // 4) ** 2, 30),
         nn.ReLU(),
         nn.Linear(30, classes),
     )

@@ -17,7 +17,7 @@ import pytest
 import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.atomic_write import DurabilityWarning
-from surfaceviz.cli.streams import TolerantStream
+from surfaceviz.cli.terminal.streams import TolerantStream
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.pipeline.slice import slice_buffer
 from surfaceviz.records import Slice

@@ -1,0 +1,1 @@
+"""What the commands print: lines, progress, and the streams that take them."""

@@ -1,0 +1,1 @@
+"""Training of a network of the catalogue into a folder of checkpoints, which is then a problem."""
