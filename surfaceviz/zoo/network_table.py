@@ -99,7 +99,7 @@ def _residual() -> dict[str, Network]:
                 found[f"resnet{depth}{suffix}" + f"-wide{factor}" * (factor > 1)] = Network(
                     summary=f"images: {depth} layers" + f", {factor} times as wide," * (factor > 1) + f" {words}",
                     build=build,
-                    recipe=replace(_SGD, peak_rate=_PLAIN_RATE, epochs=60) if slow else _SGD,
+                    recipe=replace(_SGD, peak_rate=_PLAIN_RATE, epochs=60, batch_size=64) if slow else _SGD,
                 )
     return found
 

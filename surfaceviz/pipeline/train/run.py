@@ -143,7 +143,7 @@ def run_train(request: TrainRequest, reporter: Reporter | None = None) -> Path:
         raise StoreError(f"{folder}: can't be a folder ({error.strerror}); give another one by -o") from error
     with interruptible(), held(folder / records.TRAINING):
         _prepare(folder, trained, request)
-        run = _begin(folder, trained, data, request, reporter)
+        run = _begin(folder, trained, data, device=request.device, reporter=reporter)
         reporter.say(_first_line(trained, run.training))
         run.run()
     return folder
@@ -209,12 +209,12 @@ def _prepare(folder: Path, trained: Trained, request: TrainRequest) -> None:
     write_trained(folder, trained)
 
 
-def _begin(folder: Path, trained: Trained, data: Dataset, request: TrainRequest, reporter: Reporter) -> _Run:
+def _begin(folder: Path, trained: Trained, data: Dataset, *, device: str, reporter: Reporter) -> _Run:
     """Return the training at its start, or at the last checkpoint."""
-    device = device_of(request.device, 0)
+    place = device_of(device, 0)
     recipe = Recipe(**trained.recipe)
-    model = network_table.build(trained.network, data, trained.seed).to(device)
-    splits = {split: (x.to(device), y.to(device)) for split, (x, y) in data.splits.items()}
+    model = network_table.build(trained.network, data, trained.seed).to(place)
+    splits = {split: (x.to(place), y.to(place)) for split, (x, y) in data.splits.items()}
     training = Training(
         model=model, optimiser=make_optimiser(model, recipe), data=replace(data, splits=splits), recipe=recipe,
         seed=trained.seed,
