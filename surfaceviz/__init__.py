@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from surfaceviz.api.report import report
     from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
+    from surfaceviz.api.trajectory import trajectory
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.problem.losses import PerSample
     from surfaceviz.problem.problem import Problem
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Curvature", "HessianMap", "PerSample", "Problem", "Slice", "Spectrum", "SurfacevizError", "animate", "export",
     "hessian", "hessian_map", "import_reference", "merge", "plot", "read", "read_curvature", "read_reference",
-    "report", "sharpness", "slice", "view",
+    "report", "sharpness", "slice", "trajectory", "view",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -53,6 +54,7 @@ _HOMES = {
     "report": "api.report",
     "sharpness": "api.sharpness",
     "slice": "api.slice",
+    "trajectory": "api.trajectory",
 }
 
 

@@ -11,6 +11,7 @@ ENGINES = ("eager", "folded", "compiled", "vmapped")
 IGNORES = ("biasbn", "none")
 NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 OPERATORS = ("hessian", "ggn")
+PLANES = ("pca", "last")
 
 
 def one_of(name: str, value: str | None, known: Sequence[str | None]) -> None:

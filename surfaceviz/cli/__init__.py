@@ -39,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
                 report,
                 sharpness,
                 slice,  # noqa: A004
+                trajectory,
                 view,
             )
             from surfaceviz.cli.app import app

@@ -13,7 +13,7 @@ import typer
 from surfaceviz.cli.help_panels import Application
 
 _JOINED = 3  # largest number of files in a joined name
-_COLLECTIVE = ("slice", "hessian")  # commands that all ranks of an MPI job run
+_COLLECTIVE = ("slice", "hessian", "trajectory")  # commands that all ranks of an MPI job run
 
 app = Application(
     name="surfaceviz",

@@ -13,9 +13,19 @@ from surfaceviz import store
 from surfaceviz.directions.axes import Axis
 from surfaceviz.directions.between import directions_between
 from surfaceviz.directions.from_file import directions_of_file, tensor_layout
+from surfaceviz.directions.from_training import directions_from_training
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import Direction, random_directions
-from surfaceviz.directions.specs import LOSS_DIRECTIONS, Axes, Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.specs import (
+    LOSS_DIRECTIONS,
+    Axes,
+    Directions,
+    FromFile,
+    FromLoss,
+    FromTraining,
+    Random,
+    Toward,
+)
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.parameters import fingerprint, moving_parameters
@@ -30,7 +40,7 @@ def build_directions(
     """Return the directions of a specification.
 
     Args:
-        spec: one of the four kinds.
+        spec: one of the five kinds.
         minimum: the model at the origin.
         axes: the requested axes; None for the default ones.
         kept: a file of the same slice, from which directions are read if recomputing them is slow.
@@ -47,6 +57,8 @@ def build_directions(
             made = _from_loss(spec, minimum, axes or PLANE, kept, say=say)
         case FromFile():
             made = _from_file(spec, minimum, axes, kept, say=say)
+        case FromTraining():
+            made = _from_training(spec, minimum, axes, kept, say=say)
         case Toward():
             read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
             made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
@@ -79,6 +91,15 @@ def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path |
         Path(spec.path), minimum.problem.model, minimum.theta, count=count, say=say
     )
     return DirectionSet(directions=directions, axes=axes or PLANE[: len(directions)], moving=list(minimum.filters))
+
+
+def _from_training(
+    spec: FromTraining, minimum: Minimum, axes: Axes | None, kept: Path | None, *, say: Say
+) -> DirectionSet:
+    directions = [] if axes is None else _kept_directions(kept, len(axes))
+    if not directions or any(not axis.has_range for axis in axes or ()):
+        return directions_from_training(spec, minimum, axes, say=say)
+    return DirectionSet(directions=directions, axes=axes or PLANE, moving=list(directions[0].tensors))
 
 
 def _kept_directions(path: Path | None, count: int) -> list[Direction]:

@@ -13,7 +13,7 @@ import torch
 
 import surfaceviz
 from surfaceviz import evaluate, options
-from surfaceviz.cli import hessian, sharpness
+from surfaceviz.cli import hessian, sharpness, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
@@ -22,6 +22,7 @@ from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.pipeline.trajectory.request import TrajectoryRequest
 
 # What only one side has: the terminal's own, who works, a file named by default.
 TERMINAL = {"context", "no_plot", "dry_run", "quiet", "debug", "workers"}
@@ -30,6 +31,7 @@ REQUEST = {"default_output"}
 JOBS = [
     (Request.of, surfaceviz.slice, slice_command.slice, {"problem"}, set()),
     (HessianRequest.of, surfaceviz.hessian, hessian.hessian, {"target"}, {"grid", "cold"}),
+    (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
 ]
 
@@ -105,7 +107,10 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         assert "minimum" in get_type_hints(kind.load())
 
 
-@pytest.mark.parametrize("command", [["--help"], ["slice", "--help"], ["hessian", "--help"], ["sharpness", "--help"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["slice", "--help"], ["hessian", "--help"], ["sharpness", "--help"], ["trajectory", "--help"]],
+)
 def test_help_needs_neither_torch_nor_numpy(command: list[str]) -> None:
     code = (
         "import sys; from surfaceviz import cli\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from surfaceviz.directions.random import zero_filters
-from surfaceviz.directions.specs import FromFile, Toward
+from surfaceviz.directions.specs import FromFile, FromTraining, Toward
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
 from surfaceviz.pipeline.slice.planning.plan import Plan
@@ -19,7 +19,7 @@ from surfaceviz.records import EVALUATED, Slice
 
 def fixed_tensor_lines(plan: Plan) -> list[str]:
     """Return lines about parameters that stay fixed: frozen ones, and filters of norm 0."""
-    if isinstance(plan.request.directions, Toward | FromFile):
+    if isinstance(plan.request.directions, Toward | FromFile | FromTraining):
         return []
     lines = []
     frozen = len(plan.minimum.filters) - len(plan.made.moving)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfaceviz.directions.axes import Axis, parse_axis
-from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
+from surfaceviz.directions.specs import RADIUS, Axes, Directions, FromTraining, Random, parse_directions
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, one_of
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 
@@ -46,7 +46,7 @@ class Request:
         axes: None for the default ones of the directions.
         weights: ``FILE[:KEY]``; None for the problem's own.
         data: folder of a catalogue problem's data.
-        directions: one of the four kinds.
+        directions: one of the five kinds.
         coverage: which points are evaluated.
         splits: names of splits; all if empty.
         samples: size of a seeded subset of each split, or ``auto`` for as few as the tolerance permits.
@@ -181,7 +181,8 @@ class Request:
     @property
     def open_range(self) -> bool:
         """Whether the range of an axis is still to be chosen."""
-        return any(not axis.has_range for axis in self.axes or ())
+        fitted = isinstance(self.directions, FromTraining)  # to the path, with the directions
+        return not fitted and any(not axis.has_range for axis in self.axes or ())
 
 
 def _parse_axes(axes: Sequence[str | Sequence[float]] | None, reach: float | None) -> Axes | None:
