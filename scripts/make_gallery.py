@@ -154,16 +154,13 @@ PICTURES = (
     ),
     Picture(
         "path.png",
-        "The training of the last picture on the plane through its start, its 1000th step and its end: the colour of "
-        "an iterate tells how far off the plane it really is.",
+        "The training of the last picture in its principal plane: the colour of an iterate tells how far off the plane "
+        "it really is; the losses of the iterates, and of their projections onto the plane.",
         (
             (
-                "surfaceviz slice ../../scripts/train_edge.py:problem --weights edge/step-4000.pt "
-                "--toward edge/step-0000.pt --toward edge/step-1000.pt --axis=-0.6:1.4:61 --axis=-0.6:1.4:61 -o path.h5"
+                "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 "
+                "--axis auto:41 --tol 0.05 -o path.h5"
             ),
-            "python ../../scripts/project_training.py path.h5 ../../scripts/train_edge.py:problem edge/step-4000.pt "
-            + " ".join(f"edge/step-{step:04}.pt" for step in range(0, 4001, 200)),
-            "surfaceviz plot path.h5 -o path.png",
         ),
     ),
     Picture(

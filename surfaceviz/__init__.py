@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from surfaceviz.api.sharpness import sharpness
     from surfaceviz.api.slice import slice  # noqa: A004  the field's word for a cut
     from surfaceviz.api.train import train
+    from surfaceviz.api.trajectory import trajectory
     from surfaceviz.api.weights import directions_of, weights_at
     from surfaceviz.errors import SurfacevizError
     from surfaceviz.notebook import NotebookReporter
@@ -34,7 +35,7 @@ __all__ = [
     "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder", "Reporter",
     "Slice", "Spectrum", "SurfacevizError", "animate", "directions_of", "export", "hessian", "hessian_map",
     "import_reference", "lightning_callback", "merge", "plot", "read", "read_curvature", "read_reference", "report",
-    "sharpness", "slice", "train", "transformers_callback", "view", "weights_at",
+    "sharpness", "slice", "train", "trajectory", "transformers_callback", "view", "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -69,6 +70,7 @@ _HOMES = {
     "sharpness": "api.sharpness",
     "slice": "api.slice",
     "train": "api.train",
+    "trajectory": "api.trajectory",
 }
 
 

@@ -12,6 +12,7 @@ IGNORES = ("biasbn", "none")
 NORMALISATIONS = ("filter", "layer", "weight", "dfilter", "dlayer", "none")
 OPERATORS = ("hessian", "ggn")
 OPTIMISERS = ("sgd", "adam", "adamw")
+PLANES = ("pca", "last")
 SCHEDULES = ("one-cycle", "steps", "constant")
 
 

@@ -62,6 +62,7 @@ def _run(arguments: Sequence[str]) -> int:
             sharpness,
             slice,  # noqa: A004
             train,
+            trajectory,
             view,
         )
         from surfaceviz.cli.app import app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from surfaceviz.records import FloatArray
@@ -116,3 +116,6 @@ def axes_around(points: Sequence[tuple[float, ...]], counts: Sequence[int], *, m
         # Rounded, so that rounding errors of the points do not change the axis.
         axes.append(Axis(float(f"{min(along) - pad:.4g}"), float(f"{max(along) + pad:.4g}"), count))
     return axes
+
+
+Axes: TypeAlias = tuple[Axis | AutoAxis, ...]

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from surfaceviz.directions.axes import Axis, axes_around
+from surfaceviz.directions.axes import Axes, Axis, axes_around
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import line, plane
-from surfaceviz.directions.specs import Axes, Toward
+from surfaceviz.directions.specs import Toward
 from surfaceviz.problem.parameters import fingerprint
 
 LINE: Axes = (Axis(-0.5, 1.5, 41),)  # between two models. Source: Goodfellow et al., arXiv 1412.6544, with a margin

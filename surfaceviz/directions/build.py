@@ -10,22 +10,15 @@ import torch
 from torch import nn
 
 from surfaceviz import store
-from surfaceviz.directions.axes import Axis
+from surfaceviz.directions.axes import Axes, Axis
 from surfaceviz.directions.between import directions_between
 from surfaceviz.directions.coordinates import coordinate_directions
 from surfaceviz.directions.from_file import directions_of_file, tensor_layout
+from surfaceviz.directions.from_training import directions_from_training
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import Direction, cosine, random_directions
-from surfaceviz.directions.specs import (
-    LOSS_DIRECTIONS,
-    Axes,
-    Coordinates,
-    Directions,
-    FromFile,
-    FromLoss,
-    Random,
-    Toward,
-)
+from surfaceviz.directions.specs import LOSS_DIRECTIONS, Coordinates, Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.training_plane import FromTraining
 from surfaceviz.errors import DirectionError
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.problem import checkpoints
@@ -65,6 +58,8 @@ def build_directions(
                 directions=coordinate_directions(spec, minimum), axes=axes or PLANE[: len(spec.entries)],
                 moving=list(minimum.filters),
             )  # fmt: skip
+        case FromTraining():
+            made = _from_training(spec, minimum, axes, kept, say=say)
         case Toward():
             read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
             made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
@@ -133,6 +128,15 @@ def _from_file(spec: FromFile, minimum: Minimum, axes: Axes | None, kept: Path |
         Path(spec.path), minimum.problem.model, minimum.theta, count=count, say=say
     )
     return DirectionSet(directions=directions, axes=axes or PLANE[: len(directions)], moving=list(minimum.filters))
+
+
+def _from_training(
+    spec: FromTraining, minimum: Minimum, axes: Axes | None, kept: Path | None, *, say: Say
+) -> DirectionSet:
+    directions = [] if axes is None else _kept_directions(kept, len(axes))
+    if not directions or any(not axis.has_range for axis in axes or ()):
+        return directions_from_training(spec, minimum, axes, say=say)
+    return DirectionSet(directions=directions, axes=axes or PLANE, moving=list(directions[0].tensors))
 
 
 def _kept_directions(path: Path | None, count: int) -> list[Direction]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfaceviz.directions.axes import Axes
 from surfaceviz.directions.random import Direction
-from surfaceviz.directions.specs import Axes
 from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
+from surfaceviz.records import Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class DirectionSet:
         moving: names of the parameters that may move.
         marks: name and coordinates of each model on the slice other than theta.
         models: fingerprints of the models that the slice leads to.
+        path: the iterates of trainings on the slice, for directions from trainings.
         differing: integer buffers in which those models differ from theta; they stay fixed.
         cosine: of the angle between two directions within the parameters; None for one direction.
     """
@@ -54,4 +56,5 @@ class DirectionSet:
     marks: Sequence[tuple[str, tuple[float, ...]]] = ()
     models: Sequence[str] = ()
     differing: Sequence[str] = ()
+    path: Trajectory | None = None
     cosine: float | None = None

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
-from surfaceviz.directions.axes import AutoAxis, Axis
+from surfaceviz.directions.axes import Axes
+from surfaceviz.directions.training_plane import FromTraining
 from surfaceviz.options import IGNORES, NORMALISATIONS, one_of
 
 RADIUS = 0.05  # Source: Foret et al., arXiv 2010.01412, section 3
-Axes: TypeAlias = tuple[Axis | AutoAxis, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +232,8 @@ def parse_entry(given: str) -> tuple[str, tuple[int, ...]]:
 
 _ENTRY = re.compile(r"(?P<name>[^\[\]]+)\[(?P<index>\s*-?\d+\s*(,\s*-?\d+\s*)*)\]")
 
-Directions: TypeAlias = Random | Toward | FromLoss | FromFile | Coordinates
+
+Directions: TypeAlias = Random | Toward | FromLoss | FromFile | Coordinates | FromTraining
 
 
 def parse_directions(

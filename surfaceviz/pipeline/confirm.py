@@ -19,6 +19,7 @@ from surfaceviz.zoo import catalogue
 
 MARK = "made_from_mark"  # the attribute next to `made_from`
 _PURPOSE = "names in a file"
+_TRAINING = "training"
 _LISTS, _TEXTS = ("toward",), ("problem", "weights", "data", "directions")
 
 
@@ -97,9 +98,19 @@ def names_in(made_from: str) -> dict[str, Any]:
 
 
 def _is_expected(key: str, value: Any) -> bool:
+    if key == _TRAINING:
+        return isinstance(value, list) and all(isinstance(run, dict) and _are_texts(run.get("files")) for run in value)
     if key in _LISTS:
-        return isinstance(value, list) and all(isinstance(each, str) and "\0" not in each for each in value)
+        return _are_texts(value)
     return key not in _TEXTS or value is None or (isinstance(value, str) and "\0" not in value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and "\0" not in each for each in value)
+
+
+def _checkpoints(names: Mapping[str, Any]) -> list[str]:
+    return [file for run in names.get(_TRAINING, ()) for file in run["files"]]
 
 
 def _used(names: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -109,7 +120,9 @@ def _used(names: Mapping[str, Any]) -> list[tuple[str, str]]:
         [] if problem is None or problem in catalogue.CATALOGUE else [("problem", f"problem {problem}, code to run")]
     )
     found += [(key, f"{key} {names[key]}") for key in ("weights", "data", "directions") if names.get(key)]
-    return found + [("toward", f"weights {each}") for each in names.get("toward", ())]
+    found += [("toward", f"weights {each}") for each in names.get("toward", ())]
+    files = _checkpoints(names)
+    return found + ([(_TRAINING, f"{len(files)} checkpoints, such as {files[0]}")] if files else [])
 
 
 def _made_from(attributes: Mapping[str, Any]) -> str:
@@ -122,5 +135,5 @@ def _with_places(made_from: str, found: str) -> str:
     problem = str(names.get("problem") or "")
     files = [problem.rpartition(":")[0]] if problem.rpartition(":")[0].endswith(".py") else ["."] * (":" in problem)
     files += [str(names[key]) for key in ("weights", "data", "directions") if names.get(key)]
-    files += names.get("toward", ())
+    files += [*names.get("toward", ()), *_checkpoints(names)]
     return json.dumps([made_from, [os.path.realpath(anchored(each)) for each in files]])

@@ -36,6 +36,10 @@ def with_found_files(attributes: Mapping[str, Any], path: Path, *, problem: bool
     }
     if names.get("toward"):
         found["toward"] = [_found(each, folders) for each in names["toward"]]
+    if names.get("training"):
+        found["training"] = [
+            {**run, "files": [_found(each, folders) for each in run["files"]]} for run in names["training"]
+        ]
     if names.get("problem"):
         found["problem"] = _problem(names["problem"], folders, path, required=problem)
     return {**attributes, "made_from": json.dumps({**names, **found})}

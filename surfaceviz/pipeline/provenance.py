@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from surfaceviz.directions.axes import parse_axis
 from surfaceviz.directions.specs import Coordinates, Directions, FromFile, FromLoss, Random, Toward
+from surfaceviz.directions.training_plane import FromTraining, TrainingRun
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.pipeline.slice.request import Request
@@ -101,6 +102,7 @@ def _names_of(request: Request) -> dict[str, Any]:
         "data": request.data,
         "toward": directions.models if isinstance(directions, Toward) else [],
         "directions": directions.path if isinstance(directions, FromFile) else None,
+        **({"training": [asdict(run) for run in directions.runs]} if isinstance(directions, FromTraining) else {}),
         **({"regenerate": True} if isinstance(directions, Random) and directions.regenerate else {}),
     }
 
@@ -119,6 +121,17 @@ def _attributes_of_directions(directions: Directions) -> Attributes:
             }
         case Coordinates(entries=entries):
             own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE, "along": json.dumps(entries)}
+        case FromTraining():
+            own = {
+                "seed": _NONE,
+                "normalise": _NONE,
+                "ignore": directions.ignore,
+                "only": json.dumps(directions.only),
+                "freeze": json.dumps(directions.freeze),
+                "plane": directions.plane,
+                "centred": int(directions.centred),
+                "iterates": " ".join(str(len(run.files)) for run in directions.runs),
+            }
         case _:
             own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE}
     return common | own
@@ -142,6 +155,8 @@ def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) ->
         return FromFile(path=names["directions"])
     if str(attributes.get("along", _NONE)).startswith("["):
         return Coordinates(entries=tuple(json.loads(str(attributes["along"]))))
+    if names.get("training"):
+        return _from_training(attributes, names)
     random = Random(
         seed=int(attributes["seed"]),
         normalise=str(attributes["normalise"]),
@@ -152,6 +167,20 @@ def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) ->
         freeze=tuple(json.loads(str(attributes["freeze"]))),
     )
     return _from_loss(str(attributes.get("along", _NONE)), random)
+
+
+def _from_training(attributes: Mapping[str, Any], names: Mapping[str, Any]) -> FromTraining:
+    runs = [
+        TrainingRun(name=run["name"], files=tuple(run["files"]), steps=tuple(run["steps"])) for run in names["training"]
+    ]
+    return FromTraining(
+        runs=tuple(runs),
+        plane=str(attributes["plane"]),
+        centred=bool(attributes["centred"]),
+        ignore=str(attributes["ignore"]),
+        only=tuple(json.loads(str(attributes["only"]))),
+        freeze=tuple(json.loads(str(attributes["freeze"]))),
+    )
 
 
 def _from_loss(along: str, random: Random) -> Directions:

@@ -10,6 +10,7 @@ from surfaceviz.records.describe_spectrum import (
     student_factor,
     trace_words,
 )
+from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -20,7 +21,7 @@ from surfaceviz.records.slices import (
     Slice,
     TensorEntry,
 )
-from surfaceviz.records.trajectory import Trajectory
+from surfaceviz.records.trajectory import PROJECTED_LOSS, Trajectory
 
 __all__ = [
     "AXIS_NAMES",
@@ -29,6 +30,7 @@ __all__ = [
     "EVALUATED",
     "INTERPOLATED",
     "MISSING",
+    "PROJECTED_LOSS",
     "Audit",
     "Curvature",
     "Density",
@@ -49,6 +51,8 @@ __all__ = [
     "finished_level",
     "gradient_rows",
     "negative_words",
+    "share",
     "student_factor",
     "trace_words",
+    "trajectory_rows",
 ]  # fmt: skip

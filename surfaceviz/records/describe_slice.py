@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED
+from surfaceviz.records.describe_trajectory import trajectory_rows
 
 if TYPE_CHECKING:
     from surfaceviz.records.slices import Audit, DirectionRecord, Slice
@@ -55,7 +56,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         rows.append(("hessian map", f"{measured} of {surface.hessian_map.origin.size} points"))
         rows.append(("", surface.hessian_map.beyond_words))
     if surface.trajectory is not None:
-        rows.append(("trajectory", f"{len(surface.trajectory.step)} iterates"))
+        rows += trajectory_rows(surface.trajectory)
     told = {"level", "made_from_mark", *(f"{name}_level" for name in surface.levels)}
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items() if key not in told]
     return rows

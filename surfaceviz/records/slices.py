@@ -33,7 +33,7 @@ class DirectionRecord:
 
     Attributes:
         kind: ``random``, ``difference``, ``eigenvector``, ``gradient``, ``gradient difference``, ``coordinate``,
-            ``ascent`` or ``file``.
+            ``ascent``, ``file`` or ``trajectory``.
         sha256: fingerprint of the tensors, hexadecimal.
         rule: canonical tensor name -> how it was normalised, in words.
         seed: of a random direction.

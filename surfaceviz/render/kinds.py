@@ -63,6 +63,9 @@ KINDS = {
     "lines": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT),
     "heat": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT, lattice=False),
     "surface": Kind(draw="surface3d.draw:draw_surfaces", ndim=(2,), options=("levels", "of", "clip", "camera")),
+    "trajectory": Kind(
+        draw="contours.trajectory_figure:draw_trajectories", ndim=(2,), options=("levels", "of", "clip")
+    ),
     "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip")),
     "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True),
 }

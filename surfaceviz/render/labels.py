@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from surfaceviz.records import DirectionRecord, Slice
+from surfaceviz.records import AXIS_NAMES, DirectionRecord, Slice, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,14 @@ def axis_label(surface: Slice, k: int) -> str:
     """Return the label of an axis: its symbol, and the origin of its direction."""
     if k >= len(surface.directions):
         return _SYMBOLS[k]
-    return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))})"
+    return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))}{_share(surface, k)})"
+
+
+def _share(surface: Slice, k: int) -> str:
+    """Return the share of a training's variance along an axis, as text; empty where it is not known."""
+    known = {} if surface.trajectory is None else surface.trajectory.provenance
+    explained = known.get(f"explained_variance_{AXIS_NAMES[k]}")
+    return "" if explained is None else f", {share(float(explained))} of the variance"
 
 
 def _only(surface: Slice) -> str:
@@ -48,9 +55,8 @@ def _words(direction: DirectionRecord, only: str) -> str:
         return f"{start} {plain(direction.source or f'a {direction.kind}', most)}"
     if direction.kind == "difference" and direction.source:
         return f"toward {plain(direction.source, _LINE)}"
-    return (
-        f"{direction.kind}, {plain(direction.source.partition(',')[0], _LINE)}" if direction.source else direction.kind
-    )
+    what = "" if direction.kind == "trajectory" else f"{direction.kind}, "
+    return f"{what}{plain(direction.source.partition(',')[0], _LINE)}" if direction.source else direction.kind
 
 
 def plain(text: str, most: int = _TITLE) -> str:

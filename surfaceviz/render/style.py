@@ -18,6 +18,7 @@ MAP = "viridis"  # perceptually uniform, monotone in grey
 SIGNED_MAP = "RdBu_r"  # white at 0, blue below it, red above
 PATH_MAP = "YlOrRd"  # of a trajectory's distance, on top of `MAP`, whose blues and greens it has none of
 INK, MARK = "#1a1a1a", "#D55E00"
+RUNS = (INK, "#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#56B4E9", "#009E73")  # trainings in one plane
 MISSING = "#e6e6e6"
 DIVERGED = "#bdbdbd"
 UNRESOLVED = "#f0f0f0"

@@ -13,7 +13,7 @@ import torch
 
 import surfaceviz
 from surfaceviz import evaluate, options
-from surfaceviz.cli import hessian, sharpness, train
+from surfaceviz.cli import hessian, sharpness, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
@@ -23,6 +23,7 @@ from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.pipeline.train.request import TrainRequest
+from surfaceviz.pipeline.trajectory.request import TrajectoryRequest
 
 # What only one side has: the terminal's own, who works, a file named by default.
 TERMINAL = {"context", "no_plot", "dry_run", "quiet", "debug", "workers"}
@@ -31,6 +32,7 @@ REQUEST = {"default_output"}
 JOBS = [
     (Request.of, surfaceviz.slice, slice_command.slice, {"problem"}, set()),
     (HessianRequest.of, surfaceviz.hessian, hessian.hessian, {"target"}, {"grid", "cold"}),
+    (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
@@ -115,6 +117,7 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         ["hessian", "--help"],
         ["sharpness", "--help"],
         ["train", "--help"],
+        ["trajectory", "--help"],
         ["catalogue", "--help"],
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from surfaceviz.directions.random import zero_filters
 from surfaceviz.directions.specs import Coordinates, FromFile, Toward
+from surfaceviz.directions.training_plane import FromTraining
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share
@@ -25,7 +26,7 @@ _MOST_DIVERGED = 0.5  # share of the evaluated points; ours
 
 def fixed_tensor_lines(plan: Plan) -> list[str]:
     """Return lines about parameters that stay fixed: frozen ones, and filters of norm 0."""
-    if isinstance(plan.request.directions, Toward | FromFile | Coordinates):
+    if isinstance(plan.request.directions, Toward | FromFile | FromTraining | Coordinates):
         return []
     lines = []
     frozen = len(plan.minimum.filters) - len(plan.made.moving)

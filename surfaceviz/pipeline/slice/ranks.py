@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
@@ -14,6 +15,7 @@ from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.pipeline.slice.handshake import ChosenSettings, RequestMessage, fingerprint_of
 from surfaceviz.pipeline.slice.planning.autotune import build_requested_engine
 from surfaceviz.pipeline.slice.planning.make_plan import make_plan
+from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.point_evaluator import PointEvaluator, reference_centre
 from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.pipeline.slice.run import SliceResult, run
@@ -25,10 +27,25 @@ from surfaceviz.reporting import Reporter
 _READ_BY_EACH = ("problem", "weights", "data", "directions", "destination")
 
 
+Finish = Callable[[Plan, SliceResult, Reporter], SliceResult]
+
+
 def run_slice(
-    request: Request, *, workers: int | None = None, reporter: Reporter | None = None, command: str = ""
+    request: Request,
+    *,
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+    command: str = "",
+    finish: Finish | None = None,
 ) -> SliceResult:
     """Compute a slice: in this process and local ones or, as a collective call, on all ranks of an MPI job.
+
+    Args:
+        request: the user's options.
+        workers: local processes; None to choose.
+        reporter: receives progress and warnings.
+        command: for the file's provenance.
+        finish: called by rank 0 with the finished slice, to add to it.
 
     Raises:
         ValueError: an option is invalid.
@@ -42,7 +59,8 @@ def run_slice(
             ranks.reporter.say(f"{ranks.on_node} ranks of one thread each on {cores()} cores; start more ranks")
         own = replace(request, problem="")  # a problem's live objects cannot be sent
         ranks.tell(RequestMessage(own, plan.dtype, plan.request.batch_size))
-        return run(plan, ranks, command=command)
+        result = run(plan, ranks, command=command)
+        return result if finish is None else finish(plan, result, ranks.reporter)
 
     return run_collective(lead, lambda worker, job: _follow(worker, job, request), workers=workers, reporter=reporter)
 

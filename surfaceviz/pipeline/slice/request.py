@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surfaceviz.directions.axes import Axis, parse_axis
-from surfaceviz.directions.specs import RADIUS, Axes, Directions, Random, parse_directions
+from surfaceviz.directions.axes import Axes, Axis, parse_axis
+from surfaceviz.directions.specs import RADIUS, Directions, Random, parse_directions
+from surfaceviz.directions.training_plane import FromTraining
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, check_noise_seed, one_of
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.start_folder import anchored
@@ -194,7 +195,8 @@ class Request:
     @property
     def open_range(self) -> bool:
         """Whether the range of an axis is still to be chosen."""
-        return any(not axis.has_range for axis in self.axes or ())
+        fitted = isinstance(self.directions, FromTraining)  # to the path, with the directions
+        return not fitted and any(not axis.has_range for axis in self.axes or ())
 
 
 def _parse_axes(axes: Sequence[str | Sequence[float]] | None, reach: float | None) -> Axes | None:

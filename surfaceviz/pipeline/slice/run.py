@@ -185,7 +185,7 @@ def _buffer(plan: Plan, points: PointEvaluator, provenance: Attributes, before: 
     marks = [Mark(name, place, points.on_all(place)) for name, place in plan.made.marks]
     return SliceBuffer(
         [axis.coordinates() for axis in plan.axes], points.centre, directions=[d.record for d in plan.directions],
-        marks=marks, provenance=provenance, before=before,
+        marks=marks, provenance=provenance, before=before, path=plan.made.path,
     )  # fmt: skip
 
 

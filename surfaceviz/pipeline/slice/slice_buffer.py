@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from surfaceviz import store
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import PointValues
-from surfaceviz.records import EVALUATED, INTERPOLATED, MISSING, Audit, DirectionRecord, FloatArray, Mark, Slice
+from surfaceviz.records import (
+    EVALUATED,
+    INTERPOLATED,
+    MISSING,
+    Audit,
+    DirectionRecord,
+    FloatArray,
+    Mark,
+    Slice,
+    Trajectory,
+)
 from surfaceviz.signals import deferred_signals
 
 SNAPSHOT_SECONDS = 3.0
@@ -28,6 +38,7 @@ class SliceBuffer:
         axes: coordinates.
         centre: the values at theta, which name the values of all points.
         before: the slice that the run resumes.
+        path: of trainings on the slice; by default that of ``before``.
     """
 
     def __init__(
@@ -39,11 +50,14 @@ class SliceBuffer:
         marks: Sequence[Mark],
         provenance: Mapping[str, str | int | float],
         before: Slice | None = None,
+        path: Trajectory | None = None,
     ) -> None:
         _check_names(list(centre.values))
         self.audit: Audit | None = None
         kept_as_is = () if before is None else ("spectra", "hessian_map", "trajectory")
         self._unchanged: dict[str, Any] = {name: getattr(before, name) for name in kept_as_is}
+        if path is not None:
+            self._unchanged["trajectory"] = path.with_values_of(self._unchanged.get("trajectory"))
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
         self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shlex
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def read_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: named.real for name, named in named_tensors(model).items()}
 
 
-def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
+def read_weights(given: str, model: nn.Module, say: Say, *, lazily: bool = False) -> dict[str, Tensor]:
     """Return the weights and buffers in ``FILE[:KEY]`` by the canonical names of ``model``.
 
     Integer and non-persistent buffers that the file lacks come from the model.
@@ -47,12 +48,14 @@ def read_weights(given: str, model: nn.Module, say: Say) -> dict[str, Tensor]:
         given: the path; ``:KEY`` names a nested entry, dots leading deeper.
         model: the model whose names and shapes the weights must match; it is not changed.
         say: receives a line about each prefix that was removed from the names.
+        lazily: whether the tensors are mapped into memory, so that only the parts that are used are read; the file
+            must not change meanwhile.
 
     Raises:
         CheckpointError: the file is missing or not safely readable, or names or shapes do not match the model.
     """
     path, key = _split(given)
-    tree = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
+    tree = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path, lazily=lazily)
     return match_names(state_dict_in(tree, key, path, say), model, path, say)
 
 
@@ -106,10 +109,11 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: no whole safetensors file ({error})") from error
 
 
-def _unpickled(path: Path) -> Any:
+def _unpickled(path: Path, *, lazily: bool = False) -> Any:
     refuse_bomb(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        mapped = lazily and zipfile.is_zipfile(path)  # files of torch before 1.6 can't be mapped
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_unsafe(path, str(error))) from None
     except Exception as error:

@@ -22,7 +22,7 @@ from surfaceviz.render.contours.contour import draw_contour
 from surfaceviz.render.contours.hessian_map import choose_norm, draw_map, map_label, map_values, mark_bar
 from surfaceviz.render.contours.levels import Levels, choose_levels
 from surfaceviz.render.contours.missing import missing_legend
-from surfaceviz.render.contours.path import DISTANCE, distance_norm, draw_trajectory
+from surfaceviz.render.contours.path import DISTANCE, distance_norm, draw_trajectory, path_legend
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.labels import broken, panel_height
 from surfaceviz.render.layout import columns_of, surfaces_layout
@@ -32,7 +32,7 @@ from surfaceviz.render.spectra.spectrum_panels import draw_spectrum_stacks, numb
 from surfaceviz.render.style import Size, scaled
 
 _NARROW = 3.2  # inches of a 9 point font: below it labels of axes take several lines
-_TICKS = 14  # of a colour bar, at most
+_TICKS, _INSET_TICKS = 14, 8  # of a colour bar, at most
 
 
 def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size) -> Picture:
@@ -45,7 +45,7 @@ def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size
     for ax in axes[len(surfaces) :]:
         ax.set_visible(False)
     axes = axes[: len(surfaces)]
-    _draw(layout.above, axes, surfaces, options)
+    draw_panels(layout.above, axes, surfaces, options)
     if layout.panel < _NARROW:
         for ax in axes:
             ax.set_xlabel(broken(ax.get_xlabel()))
@@ -57,8 +57,18 @@ def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size
     return layout.figure
 
 
-def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], options: PlotOptions) -> None:
-    """Draw surfaces on their axes with the colour bar of what is coloured: the metric, or the map under its lines."""
+def draw_panels(
+    host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], options: PlotOptions, *, inset: bool = False
+) -> None:
+    """Draw surfaces on their axes with the colour bar of what is coloured: the metric, or the map under its lines.
+
+    Args:
+        host: the figure that bars and legend belong to.
+        axes: one for each surface.
+        surfaces: 2-D slices.
+        options: what is drawn.
+        inset: whether the bar is as high as the only panel.
+    """
     shown = shared_quantity(surfaces, options.of)
     levels = levels_of(shown, options)
     ink = style.INK if options.map else ""
@@ -67,8 +77,11 @@ def _draw(host: FigureBase, axes: Sequence[Axes], surfaces: Sequence[Slice], opt
     if options.map:
         _draw_maps(host, axes, surfaces, options.map)
     else:
-        bar = host.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02, **_bar_ends(mappable, levels))
-        mark_levels(bar, levels, shown[0].label)
+        where: dict[str, Any] = {"ax": axes, "shrink": 0.85, "pad": 0.02}
+        if inset:
+            where = {"cax": axes[0].inset_axes((1.03, 0.0, 0.045, 1.0))}
+        bar = host.colorbar(mappable, **where, **_bar_ends(mappable, levels))
+        mark_levels(bar, levels, shown[0].label, most=_INSET_TICKS if inset else _TICKS)
     _draw_paths(host, axes, surfaces)
     _draw_legend(host, surfaces, shown, levels, options=options)
 
@@ -101,10 +114,10 @@ def _bar_ends(mappable: ScalarMappable, levels: Levels) -> dict[str, Any]:
     return {} if isinstance(mappable, ContourSet) else {"extend": levels.extend}
 
 
-def mark_levels(bar: Colorbar, levels: Levels, label: str) -> None:
+def mark_levels(bar: Colorbar, levels: Levels, label: str, *, most: int = _TICKS) -> None:
     """Label a colour bar at its levels."""
     bar.set_label(label)
-    ticks = levels.ticks(_TICKS)
+    ticks = levels.ticks(most)
     bar.set_ticks(ticks, labels=[levels.label(place) for place in ticks])
     bar.ax.minorticks_off()
 
@@ -145,11 +158,7 @@ def _draw_legend(
         entries.append(Line2D([], [], color=style.INK, linewidth=scaled(0.7), label=f"lines: {shown[0].label}"))
     if options.points:
         entries.append(_marker("evaluated", ".", 3))
-    if any(surface.trajectory is not None for surface in surfaces):
-        entries.append(
-            Line2D([], [], color=style.INK, marker="s", markerfacecolor="white", markersize=scaled(4.5),
-                   linewidth=scaled(0.9), label="training, from its start")
-        )  # fmt: skip
+    entries += path_legend(surfaces)
     if options.spectrum:
         entries += model_legend([spectrum for surface in surfaces for spectrum in spectra_on_slice(surface)])
     if entries:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 from surfaceviz.records import Slice, Trajectory
 from surfaceviz.render import style
@@ -46,29 +49,63 @@ def distance_norm(surfaces: Sequence[Slice]) -> Normalize | None:
 
 
 def draw_trajectory(ax: Axes, trajectory: Trajectory, norm: Normalize | None) -> ScalarMappable | None:
-    """Draw a training's path, its iterates coloured by their distance off the plane; return what a colour bar needs.
+    """Draw the paths of trainings, iterates coloured by their distance off the plane; return what a colour bar needs.
 
-    The first iterate is a square. Distances that are not known leave the iterates white.
+    The first iterate is a square. Of several trainings, each has a line of its own colour. Distances that are not known
+    leave the iterates white.
 
     Args:
         ax: the axes to draw on; their limits are kept.
         trajectory: 2-D.
         norm: of the distances.
     """
-    halo = [withStroke(linewidth=scaled(2.6), foreground="white")]
-    x, y = trajectory.coordinates.T
-    fixed = {"scalex": False, "scaley": False}
-    ax.plot(x, y, color=style.INK, linewidth=scaled(0.9), zorder=3.5, path_effects=halo, label="trajectory", **fixed)  # type: ignore[arg-type]
-    shown = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MANY)).round().astype(int))
-    known = norm is not None and bool(np.isfinite(trajectory.distance).any())
-    colours = {"c": trajectory.distance[shown], "cmap": style.PATH_MAP, "norm": norm} if known else {"c": "white"}
-    rim = {"edgecolors": style.INK, "linewidths": scaled(0.6), "zorder": 3.6, "plotnonfinite": False}
     limits = ax.get_xlim(), ax.get_ylim()
-    dots = ax.scatter(x[shown], y[shown], s=scaled(3.6) ** 2, **colours, **rim)  # type: ignore[arg-type]
-    first = (
-        {**colours, "c": trajectory.distance[:1]} if known and np.isfinite(trajectory.distance[0]) else {"c": "white"}
-    )
-    ax.scatter(x[:1], y[:1], s=scaled(5.5) ** 2, marker="s", **first, **rim)  # type: ignore[arg-type]
+    dots = None
+    for number, path in enumerate(trajectory.paths):
+        dots = _draw_path(ax, path, norm, colour=run_colour(number)) or dots
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
+    return dots
+
+
+def path_legend(surfaces: Sequence[Slice]) -> list[Line2D]:
+    """Return the entries of a legend for trainings: one, or one for each where a slice has several."""
+    found = [surface.trajectory for surface in surfaces if surface.trajectory is not None]
+    names = max((run_names(path) for path in found), key=len, default=())
+    labels = names if len(names) > 1 else ("training, from its start",) * len(names)
+    style_ = {"marker": "s", "markerfacecolor": "white", "markersize": scaled(4.5), "linewidth": scaled(0.9)}
+    return [Line2D([], [], color=run_colour(k), label=label, **style_) for k, label in enumerate(labels)]  # type: ignore[arg-type]
+
+
+def run_names(trajectory: Trajectory) -> tuple[str, ...]:
+    """Return what distinguishes trainings: the last parts of their names, or numbers where they are not known."""
+    names = trajectory.names
+    if len(names) != len(trajectory.paths):
+        return tuple(f"training {k + 1}" for k in range(len(trajectory.paths)))
+    last = [name.rstrip("/").rpartition("/")[2] for name in names]
+    return tuple(plain(name) for name in (last if len(set(last)) == len(last) else names))
+
+
+def run_colour(number: int) -> str:
+    """Return the colour of a training in a plane of several ones."""
+    return style.RUNS[number % len(style.RUNS)]
+
+
+def _draw_path(ax: Axes, path: Trajectory, norm: Normalize | None, *, colour: str) -> ScalarMappable | None:
+    """Draw the path of one training; return its dots, if they are coloured."""
+    halo = [withStroke(linewidth=scaled(2.6), foreground="white")]
+    x, y = path.coordinates.T
+    fixed = {"scalex": False, "scaley": False}
+    ax.plot(x, y, color=colour, linewidth=scaled(0.9), zorder=3.5, path_effects=halo, label="trajectory", **fixed)  # type: ignore[arg-type]
+    shown = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MANY)).round().astype(int))
+    known = norm is not None and bool(np.isfinite(path.distance).any())
+    rim = {"edgecolors": colour, "linewidths": scaled(0.6), "zorder": 3.6, "plotnonfinite": False}
+
+    def colours(chosen: NDArray[np.intp]) -> dict[str, Any]:
+        coloured = known and np.isfinite(path.distance[chosen]).any()
+        return {"c": path.distance[chosen], "cmap": style.PATH_MAP, "norm": norm} if coloured else {"c": "white"}
+
+    dots = ax.scatter(x[shown], y[shown], s=scaled(3.6) ** 2, **colours(shown), **rim)  # type: ignore[arg-type]
+    start = np.zeros(1, np.intp)
+    ax.scatter(x[start], y[start], s=scaled(5.5) ** 2, marker="s", **colours(start), **rim)  # type: ignore[arg-type]
     return dots if known else None

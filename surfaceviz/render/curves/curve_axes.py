@@ -86,7 +86,7 @@ def _draw_centre(ax: Axes, surface: Slice, name: str, colour: str) -> None:
 def draw_iterates(ax: Axes, surfaces: Sequence[Slice], metric: str) -> None:
     """Draw the iterates of trainings at their projections, as high as their own value where it is known."""
     for i, surface in enumerate(surfaces):
-        path = surface.trajectory
+        path = None if surface.trajectory is None else surface.trajectory.with_gaps
         names = [] if path is None else [f"{split}_{metric}" for split in surface.splits]
         known = next((name for name in names if path is not None and name in path.values), None)
         if path is not None and known is not None:

@@ -145,8 +145,10 @@ def _map(found: HessianMap) -> Json:
     }
 
 
-def _trajectory(path: Trajectory) -> Json:
+def _trajectory(trajectory: Trajectory) -> Json:
+    path = trajectory.with_gaps
     kept = decimate_path(len(path.step))
+    kept = np.union1d(kept, np.flatnonzero(np.isnan(path.step))) if trajectory.run is not None else kept
     left_out = f"{len(kept)} of {len(path.step)} iterates shown" if len(kept) < len(path.step) else ""
     return {
         "at": [encode_array(column[kept]) for column in path.coordinates.T[: len(AXIS_NAMES)]],

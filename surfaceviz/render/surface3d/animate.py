@@ -89,7 +89,7 @@ def _orbit(surfaces: Sequence[Slice], camera: Camera, frames: int) -> list[tuple
 
 
 def _along(surfaces: Sequence[Slice], camera: Camera, frames: int) -> list[tuple[Camera, int | None]]:
-    lengths = [len(surface.trajectory.step) for surface in surfaces if surface.trajectory is not None]
+    lengths = [len(surface.trajectory.with_gaps.step) for surface in surfaces if surface.trajectory is not None]
     if not lengths:
         raise ValueError("animate trajectory: no file has a trajectory; --animate orbit needs none")
     shown = np.unique(np.linspace(1, max(lengths), min(max(lengths), frames)).round().astype(int))

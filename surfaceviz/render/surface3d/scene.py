@@ -196,7 +196,8 @@ def point_label(spectrum: Spectrum) -> str:
 def _path(surface: Slice, to_surface: _SurfaceInterpolator) -> tuple[FloatArray, FloatArray, FloatArray]:
     if surface.trajectory is None:
         return np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)
-    iterates = surface.trajectory.coordinates
+    path = surface.trajectory.with_gaps
+    iterates = path.coordinates
     dense = np.arange(BETWEEN * (len(iterates) - 1) + 1) / BETWEEN
     between = np.stack([np.interp(dense, np.arange(len(iterates)), column) for column in iterates.T], axis=1)
-    return to_surface(iterates), to_surface(between), surface.trajectory.distance
+    return to_surface(iterates), to_surface(between), path.distance

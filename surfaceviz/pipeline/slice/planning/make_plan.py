@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from surfaceviz import evaluate, store
-from surfaceviz.directions.axes import Axis
+from surfaceviz.directions.axes import Axes, Axis
 from surfaceviz.directions.build import build_directions
 from surfaceviz.directions.minimum import Minimum
-from surfaceviz.directions.specs import Axes, FromFile, Toward
+from surfaceviz.directions.specs import FromFile, Toward
+from surfaceviz.directions.training_plane import FromTraining
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.lock import check_output
@@ -90,9 +91,10 @@ def _output(name: str, request: Request) -> Path | None:
         StoreError: its folder is missing, or it is an input.
     """
     output, shard = request.destination.path, request.coverage.shard
+    kind = "-trajectory" if isinstance(request.directions, FromTraining) else ""
     if request.destination.default:
         part = "" if shard is None else f"-{shard.number}of{shard.count}"
-        output = anchored(f"{file_name(name)}{part}.h5")
+        output = anchored(f"{file_name(name)}{kind}{part}.h5")
     if output is not None:
         store.check_name(output)
         if not output.absolute().parent.is_dir():
@@ -110,17 +112,19 @@ def _resumed_provenance(output: Path | None, destination: Destination) -> Mappin
 def _directions_file(request: Request, own: Path | None, kept: Path | None) -> Path | None:
     """Return the file from which directions are read; None to make them.
 
-    A resumed run reads the request's direction file again, so that a changed file is detected.
+    A resumed run reads the request's direction file or checkpoints again, so that a changed file is detected.
     """
-    return kept if own is None else None if isinstance(request.directions, FromFile) else own
+    return kept if own is None else None if isinstance(request.directions, FromFile | FromTraining) else own
 
 
 def _moving_dtype(request: Request, usual: str, dtype: str) -> str:
     """Return the dtype in which weights move.
 
-    Between models, float64: adding their difference in float32 would lose small weights next to a large difference.
+    Between models and along a training, float64: adding their difference in float32 would lose small weights next to a
+    large difference.
     """
-    return "float64" if isinstance(request.directions, Toward) or "float64" in (usual, dtype) else "float32"
+    between = isinstance(request.directions, Toward | FromTraining)
+    return "float64" if between or "float64" in (usual, dtype) else "float32"
 
 
 def _engine(request: Request, before: Mapping[str, Any]) -> EngineConfig | None:

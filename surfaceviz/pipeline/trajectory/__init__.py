@@ -1,0 +1,1 @@
+"""Trajectories of trainings on a slice."""
