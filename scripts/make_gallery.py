@@ -154,11 +154,13 @@ PICTURES = (
     ),
     Picture(
         "path.png",
-        "The training of the last picture in its principal plane: the colour of an iterate tells how far off the plane it "
-        "really is; the losses of the iterates, and of their projections onto the plane.",
+        "The training of the last picture in its principal plane: the colour of an iterate tells how far off the plane "
+        "it really is; the losses of the iterates, and of their projections onto the plane.",
         (
-            "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 --axis auto:41 "
-            "--tol 0.05 -o path.h5",
+            (
+                "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 --axis auto:41 "
+                "--tol 0.05 -o path.h5"
+            ),
         ),
     ),
     Picture(
