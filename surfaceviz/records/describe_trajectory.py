@@ -28,9 +28,17 @@ def _iterates(path: Trajectory) -> str:
     k = int(np.nanargmax(path.distance))
     length = float(np.hypot(np.linalg.norm(path.coordinates[k]), path.distance[k]))
     return (
-        f"{found}; at most {path.distance[k]:.4g} off the plane, at step {path.step[k]:g}, which is {length:.4g} from "
-        "theta"
+        f"{found}; at most {path.distance[k]:.4g} off the plane, at {_place(path, k)}, which is {length:.4g} from theta"
     )
+
+
+def _place(path: Trajectory, k: int) -> str:
+    """Return the step of an iterate, and its training where there are several."""
+    step = f"step {path.step[k]:g}"
+    if path.run is None:
+        return step
+    number = int(path.run[k])
+    return f"{step} of {path.names[number] if number < len(path.names) else f'training {number + 1}'}"
 
 
 def variance_words(path: Trajectory) -> str | None:
@@ -66,6 +74,6 @@ def _losses(path: Trajectory) -> str | None:
         return None
     k = int(np.nanargmax(np.where(np.isfinite(gap), np.abs(gap), np.nan)))
     return (
-        f"those of the projections differ from those of the iterates by at most {abs(gap[k]):.3g}, at step "
-        f"{path.step[k]:g}: {own[k]:.4g} of the iterate, {projected[k]:.4g} of its projection"
+        f"those of the projections differ from those of the iterates by at most {abs(gap[k]):.3g}, at "
+        f"{_place(path, k)}: {own[k]:.4g} of the iterate, {projected[k]:.4g} of its projection"
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import surfaceviz
 from surfaceviz import atomic_write, render, store
 from surfaceviz.errors import SchemaError, StoreError
-from surfaceviz.records import DirectionRecord, Mark, Slice, Trajectory
+from surfaceviz.records import DirectionRecord, Mark, Slice, Trajectory, trajectory_rows
 from surfaceviz.render import quantity, style
 from surfaceviz.render.contours import levels, smooth
 
@@ -501,3 +501,51 @@ def test_files_written_by_two_at_once_are_whole() -> None:
         thread.join()
     assert not torn
     assert [each.name for each in Path().iterdir()] == ["a.bin"]
+
+
+def _trained(**others: Any) -> Slice:
+    path = Trajectory(
+        coordinates=np.array([[0.8, 0.6], [0.3, 0.4], [0, 0], [-0.8, 0.6], [-0.2, 0.1]]),
+        step=np.array([0, 5, 9, 0, 7.0]),
+        distance=np.array([3.0, 1, 0, 2, 0.5]), run=np.array([0, 0, 0, 1, 1]),
+        values={"train_loss": np.array([4.0, 2, 0.1, 5, 1]), "projected_loss": np.array([3.0, 2, 0.1, 4, 0.9])},
+        provenance={"explained_variance": 0.875, "random_walk": 0.9, "runs": '["runs/sgd", "runs/adam"]'},
+    )  # fmt: skip
+    return replace(_surface(), trajectory=replace(path, **others))
+
+
+def test_a_training_is_drawn_with_its_losses_and_distances() -> None:
+    figure = render.draw([_trained()], kind="trajectory")
+    losses, distances = figure.subfigs[1].axes
+    drawn = [(line.get_xdata(), line.get_ydata()) for line in losses.get_lines()]
+    for (x, y), (steps, values) in zip(
+        drawn, [([0, 5, 9], [4, 2, 0.1]), ([0, 5, 9], [3, 2, 0.1]), ([0, 7], [5, 1]), ([0, 7], [4, 0.9])], strict=True
+    ):
+        np.testing.assert_array_equal(x, steps)
+        np.testing.assert_array_equal(y, values)
+    from_theta, from_plane = (np.asarray(line.get_ydata()) for line in distances.get_lines()[:2])
+    np.testing.assert_allclose(from_theta, [np.sqrt(10), np.sqrt(1.25), 0])
+    np.testing.assert_array_equal(from_plane, [3, 1, 0])
+    assert losses.get_title() == "87.5% of the variance lies in the plane,\nof a random walk 90.0%"
+    legend = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    assert {"sgd", "adam"} <= set(legend)
+    paths = [line for line in figure.subfigs[0].axes[0].get_lines() if line.get_label() == "trajectory"]
+    assert [len(line.get_xdata()) for line in paths] == [3, 2]  # type: ignore[arg-type]
+
+
+def test_kind_trajectory_needs_one_slice_with_a_trajectory() -> None:
+    with pytest.raises(ValueError, match="has no trajectory; compute one by: surfaceviz trajectory FOLDER"):
+        render.draw([_surface()], kind="trajectory")
+    with pytest.raises(ValueError, match="kind trajectory draws one slice, got 2"):
+        render.draw([_trained(), _trained()], kind="trajectory")
+
+
+def test_a_trajectory_in_words_names_the_training_and_the_step() -> None:
+    path = _trained().trajectory
+    assert path is not None
+    rows = dict(trajectory_rows(path))
+    assert "at most 3 off the plane, at step 0 of runs/sgd, which is 3.162 from theta" in rows["path"]
+    assert "87.5% of the variance around theta lies in the plane; of a random walk of the same length 90.0%" in str(
+        rows
+    )
+    assert "differ from those of the iterates by at most 1, at step 0 of runs/sgd: 4 of the iterate, 3 of" in str(rows)
