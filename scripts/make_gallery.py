@@ -158,8 +158,8 @@ PICTURES = (
         "it really is; the losses of the iterates, and of their projections onto the plane.",
         (
             (
-                "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 --axis auto:41 "
-                "--tol 0.05 -o path.h5"
+                "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 "
+                "--axis auto:41 --tol 0.05 -o path.h5"
             ),
         ),
     ),
