@@ -141,7 +141,9 @@ def _direction(iterates: Iterates, row: FloatArray, source: str, minimum: Minimu
 
 def _source(spec: FromTraining, axis: int) -> str:
     if spec.through:
-        return f"toward {spec.through[0]}" if axis == 0 else f"{spec.through[1]}, orthogonal part"
+        files = {name for run in spec.runs for file in run.files for name in (file, Path(file).name, Path(file).stem)}
+        item = spec.through[axis]
+        return f"toward {item if item in files else f'step {item}'}" + " at a right angle" * axis
     return f"principal direction {axis + 1}" + (" of the last half" if spec.plane == "last" else "")
 
 

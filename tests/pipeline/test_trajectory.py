@@ -188,6 +188,9 @@ def test_files_are_in_natural_order_with_their_steps(tmp_path: Path) -> None:
     (given,) = runs_of([str(tmp_path / name) for name in ("best.pt", "epoch-10.pt", "epoch-2.pt")], said.append)
     assert [Path(file).name for file in given.files] == ["epoch-2.pt", "epoch-10.pt", "best.pt"]
     folders = [tmp_path / f"checkpoint-{step}" for step in (20, 100)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.safetensors").touch()
     (nested,) = runs_of([str(folder / "model.safetensors") for folder in reversed(folders)], said.append)
     assert nested.steps == (20, 100)
     assert steps_of(["step-0200", "step-0400"]) == (200, 400)
@@ -270,6 +273,8 @@ def test_paths_without_a_plane_are_refused(tmp_path: Path) -> None:
         surfaceviz.trajectory(tmp_path / "line", problem=made, plane="first")
     with pytest.raises(ValueError, match="leave out centred"):
         surfaceviz.trajectory(tmp_path / "line", problem=made, plane="0,1,2", centred=True)
+    with pytest.raises(CheckpointError, match="nothere: no such file or folder of checkpoints"):
+        surfaceviz.trajectory("nothere", problem=made)
     with pytest.raises(ValueError, match="got no checkpoint"):
         surfaceviz.trajectory(problem=made)
     with pytest.raises(ValueError, match="without their problem"):

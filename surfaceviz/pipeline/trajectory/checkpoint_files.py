@@ -35,6 +35,8 @@ def runs_of(paths: Sequence[str], say: Say) -> tuple[TrainingRun, ...]:
     for path in paths:
         if Path(path).is_dir():
             groups.setdefault(str(Path(path)), []).extend(_files_in(Path(path), say))
+        elif not _path(path).is_file():
+            raise CheckpointError(f"{path}: no such file or folder of checkpoints")
         else:
             groups.setdefault(str(_folder(path)), []).append(path)
     runs = tuple(_run(folder, list(dict.fromkeys(files))) for folder, files in groups.items())
