@@ -44,7 +44,7 @@ class DurabilityWarning(RuntimeWarning):
     """The file system can't sync: a power failure may lose the last write."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The identity of a file's content, as the file system tells it."""
 
@@ -55,7 +55,7 @@ class Identity:
 
 
 Expected = Identity | None
-ANY = Identity(-1, -1, -1, -1)  # whatever is there
+ANY = Identity(device=-1, inode=-1, modified=-1, size=-1)  # whatever is there
 
 
 def identity(path: Path) -> Expected:
@@ -68,7 +68,7 @@ def identity(path: Path) -> Expected:
 
 
 def _identity(found: os.stat_result) -> Identity:
-    return Identity(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    return Identity(device=found.st_dev, inode=found.st_ino, modified=found.st_mtime_ns, size=found.st_size)
 
 
 def write_bytes(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from surfaceviz.store.checksum import with_checksum
+from surfaceviz.store.verify.checksum import with_checksum
 
 
 @contextmanager

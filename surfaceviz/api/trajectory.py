@@ -57,7 +57,7 @@ def trajectory(
         plane: ``pca``; ``last``, the principal plane of the last half of each training; or ``START,MIDDLE,END``, the
             plane through three checkpoints, given by their steps in the first training or by their files' names.
         centred: whether the rows are centred on their mean first, as scikit-learn does.
-        axes: as of `slice`, in units of weight space; ``"auto:NUM"`` fits the range to the path (the default).
+        axes: see `slice`; in units of weight space; ``"auto:NUM"`` fits the range to the path (the default).
         reach: see `slice`.
         output: the HDF5 file; the same call resumes from what it holds. None keeps the slice in memory.
         data: folder of a catalogue problem's data.

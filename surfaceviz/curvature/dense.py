@@ -44,7 +44,7 @@ class DenseSpectrum:
         return float(self.values.abs().max())
 
     def counts(self, error: float = 0.0) -> tuple[int, int, int]:
-        """Return the numbers of negative, zero and positive eigenvalues, of which each is known to an error."""
+        """Return the numbers of negative, zero and positive eigenvalues; each eigenvalue is known to an error."""
         zero = max(self.zero, error)
         negative, positive = int((self.values < -zero).sum()), int((self.values > zero).sum())
         return negative, len(self.values) - negative - positive, positive

@@ -14,11 +14,11 @@ from surfaceviz.directions.axes import Axes, Axis
 from surfaceviz.directions.between import directions_between
 from surfaceviz.directions.coordinates import coordinate_directions
 from surfaceviz.directions.from_file import directions_of_file, tensor_layout
-from surfaceviz.directions.from_training import directions_from_training
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import Direction, cosine, random_directions
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, Coordinates, Directions, FromFile, FromLoss, Random, Toward
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.from_training import directions_from_training
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import DirectionError
 from surfaceviz.evaluate.precision import to_master_dtype
 from surfaceviz.problem import checkpoints
@@ -86,7 +86,7 @@ def _cosine(spec: Directions, made: DirectionSet, minimum: Minimum) -> float | N
 
 
 def _advice(spec: Directions) -> str:
-    """Return what to do about two directions that lie on one line."""
+    """Return advice for two directions that lie on one line."""
     entries = "take entries of parameters (--along 'NAME[0]' --along 'NAME[1]'), or one axis"
     match spec:
         case Random(ignore="none", normalise=normalise) if normalise != "none":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
 from surfaceviz.directions.axes import Axes
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.options import IGNORES, NORMALISATIONS, one_of
 
 RADIUS = 0.05  # Source: Foret et al., arXiv 2010.01412, section 3

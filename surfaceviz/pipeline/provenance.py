@@ -15,7 +15,7 @@ import numpy as np
 
 from surfaceviz.directions.axes import parse_axis
 from surfaceviz.directions.specs import Coordinates, Directions, FromFile, FromLoss, Random, Toward
-from surfaceviz.directions.training_plane import FromTraining, TrainingRun
+from surfaceviz.directions.training.training_plane import FromTraining, TrainingRun
 from surfaceviz.errors import ProblemError
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.pipeline.slice.request import Request

@@ -19,7 +19,7 @@ class MeanEstimate:
 
     ``residuals`` are r_i = (v_i - R w_i) / W for R = sum v / sum w and W = sum w: the linearised
     deviation of the ratio, whose squares add up to its variance. None without per-sample values.
-    ``draws`` are the means of K draws of random numbers, of which ``mean`` is the mean; None for one draw.
+    ``draws`` are the means of K draws of random numbers, and ``mean`` is their mean; None for one draw.
     """
 
     mean: Tensor  # (k,) float64

@@ -19,7 +19,7 @@ def lightning_callback(folder: str | Path, *, every: int = 1, limit: int | str =
     the first optimiser. Only the process of rank 0 records.
 
     Args:
-        folder: as of `Recorder`, and so are the others.
+        folder: see `Recorder`, as for the other arguments.
         every: steps between checkpoints.
         limit: the most bytes that the checkpoints may take.
         overwrite: whether checkpoints of another training are removed.
@@ -43,7 +43,7 @@ def transformers_callback(
     rank 0 records.
 
     Args:
-        folder: as of `Recorder`, and so are the others.
+        folder: see `Recorder`, as for the other arguments.
         every: steps between checkpoints.
         limit: the most bytes that the checkpoints may take.
         overwrite: whether checkpoints of another training are removed.

@@ -74,7 +74,7 @@ class Additions:
 
 
 def read_additions(path: Path) -> Additions:
-    """Return what users added to a surfaceviz file; nothing for a file that does not exist.
+    """Return the additions of users to a surfaceviz file; nothing for a file that does not exist.
 
     Raises:
         SchemaError: the file can't be read.

@@ -15,8 +15,8 @@ import numpy as np
 
 from surfaceviz import atomic_write
 from surfaceviz.errors import StoreError
-from surfaceviz.store.checksum import BLOCK_BYTES, with_checksum
 from surfaceviz.store.typed import ContentError
+from surfaceviz.store.verify.checksum import BLOCK_BYTES, with_checksum
 
 SCHEMA_VERSION = 1
 _PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")

@@ -1,7 +1,7 @@
 """The one door through which HDF5 files are opened for reading.
 
 A file whose checksum is this user's is opened as it is. Every other file is first read by a process of its own, within
-limits, and what is opened is the clean copy that this process made (`surfaceviz.store.unverified`).
+limits, and what is opened is the clean copy that this process made (`surfaceviz.store.verify.unverified`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import h5py
 from surfaceviz import user_key
 from surfaceviz.errors import SchemaError, UnverifiedFileWarning
 from surfaceviz.start_folder import anchored
-from surfaceviz.store.checksum import Checked, check
 from surfaceviz.store.files import SCHEMA_VERSION, read_number
 from surfaceviz.store.typed import ContentError
-from surfaceviz.store.unverified import clean_copy
+from surfaceviz.store.verify.checksum import Checked, check
+from surfaceviz.store.verify.unverified import clean_copy
 
 _ATTEMPTS = 20  # to open a file that a run replaces meanwhile
 _LARGEST_KEPT = 2**25  # bytes of a clean copy that is kept for the next opening

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.store.sandbox import LARGEST_DATASET
+from surfaceviz.store.verify.sandbox import LARGEST_DATASET
 
 _WORDS = {"f": "real numbers", "fiu": "real numbers", "iu": "whole numbers", "b": "truth values"}
 

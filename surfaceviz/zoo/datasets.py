@@ -104,7 +104,7 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def _read_array(path: Path, stream: gzip.GzipFile | io.BufferedReader) -> np.ndarray:
-    """Return the array of an open IDX file, of which no more is read than its header asks for.
+    """Return the array of an open IDX file; no more bytes are read than its header asks for.
 
     Raises:
         ProblemError: see `read_idx`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from surfaceviz.directions.path_plane import PlaneRule, plane_of, random_walk_gram, random_walk_share
+from surfaceviz.directions.training.path_plane import PlaneRule, plane_of, random_walk_gram, random_walk_share
 from surfaceviz.records import FloatArray
 
 

@@ -51,7 +51,7 @@ def _assert_as_before(model: nn.Module, before: dict[str, Any]) -> None:
         assert torch.equal(tensor, before["tensors"][name][1])
 
 
-def _compare(name: str, engine: str) -> None:
+def _assert_commands_agree(name: str, engine: str) -> None:
     problem = torch_nn.problem_of(name)
     at, model = torch_nn.moved_loss(problem)
     theta, before = torch_nn.theta_of(model), _state(problem.model)
@@ -91,9 +91,9 @@ def _compare(name: str, engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_agree_with_moved_weights_in_every_engine(name: str, engine: str) -> None:
-    _compare(name, engine)
+    _assert_commands_agree(name, engine)
 
 
 @pytest.mark.parametrize("name", ["Conv2d", "GRU", "Embedding"])
 def test_commands_agree_with_moved_weights(name: str) -> None:
-    _compare(name, "eager")
+    _assert_commands_agree(name, "eager")

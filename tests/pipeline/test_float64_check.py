@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from surfaceviz import store
-from surfaceviz.pipeline.slice import float64_check
+from surfaceviz.pipeline.slice.checks import float64_check
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice
 

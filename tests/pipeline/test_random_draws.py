@@ -317,7 +317,8 @@ def test_a_generator_out_of_reach_is_said() -> None:
             return x[:, :1] * self.w * outside.random()
 
     problem = Problem(Outside(), (torch.tensor(INPUTS).float(), torch.tensor(TARGETS).float()), "mse")
-    _slice(problem, "changes from pass to pass", along=None, ignore="none")
+    surface = _slice(problem, "changes from pass to pass", along=None, ignore="none")
+    assert surface.complete
 
 
 def test_the_dtype_is_not_chosen_by_values_of_other_draws() -> None:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import surfaceviz
 from surfaceviz import store
 from surfaceviz.cli import run
-from surfaceviz.directions.iterates import BLOCK_BYTES
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.iterates import BLOCK_BYTES
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import CheckpointError, DirectionError
 from surfaceviz.pipeline.provenance import attributes_of, request_from
 from surfaceviz.pipeline.trajectory.checkpoint_files import runs_of, steps_of
@@ -54,7 +54,9 @@ def test_coordinates_recover_a_path_laid_in_a_plane(
     made = paths.problem()
     basis = paths.orthonormal(made.model)
     paths.lay(tmp_path / "run", made.model, paths.SPIRAL @ basis, name=f"epoch-{{}}.{ending}".format)
-    monkeypatch.setattr("surfaceviz.directions.from_training.BLOCK_BYTES", block_bytes)  # seven parameters, or all
+    monkeypatch.setattr(
+        "surfaceviz.directions.training.from_training.BLOCK_BYTES", block_bytes
+    )  # seven parameters, or all
     path = _path(surfaceviz.trajectory(tmp_path / "run", problem=made, **SMALL))  # type: ignore[arg-type]
     # Products determine places up to a rotation or reflection of the plane.
     scale = np.abs(paths.SPIRAL).max() ** 2

@@ -21,8 +21,8 @@ from surfaceviz import cli, store
 from surfaceviz.errors import SchemaError, UnverifiedFileWarning
 from surfaceviz.problem.parameters import fingerprint
 from surfaceviz.records import DirectionRecord, Mark, Slice
-from surfaceviz.store import sandbox, unverified
-from surfaceviz.store.checksum import BLOCK_BYTES
+from surfaceviz.store.verify import sandbox, unverified
+from surfaceviz.store.verify.checksum import BLOCK_BYTES
 
 SECONDS = 60  # after which a reader counts as hanging; one takes 0.3 s
 

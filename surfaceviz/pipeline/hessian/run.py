@@ -18,7 +18,7 @@ from surfaceviz.curvature import SampleShare, SpectrumSpec
 from surfaceviz.curvature.products.sharded_hvp import MESSAGES
 from surfaceviz.errors import Interrupted, StoreError
 from surfaceviz.execute import MpiJob, MpiWorker, map_unordered, retain_freed_memory
-from surfaceviz.pipeline.hessian.float64_check import check_map, map_warning
+from surfaceviz.pipeline.hessian.checks.float64_check import check_map, map_warning
 from surfaceviz.pipeline.hessian.maps import (
     MapRow,
     RowEvaluator,

@@ -18,12 +18,12 @@ from surfaceviz.curvature import (
 )
 from surfaceviz.errors import error_context
 from surfaceviz.execute import WorkerSpec, map_workers
-from surfaceviz.pipeline.hessian.float64_check import check_precision
+from surfaceviz.pipeline.hessian.checks.float64_check import check_precision
+from surfaceviz.pipeline.hessian.checks.stored_values import refuse_other_value
+from surfaceviz.pipeline.hessian.checks.trained import untrained_lines
 from surfaceviz.pipeline.hessian.operators import MemoryBudget, build_hvp
 from surfaceviz.pipeline.hessian.request import HessianRequest
-from surfaceviz.pipeline.hessian.stored_values import refuse_other_value
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.problem.functional import loss_sums
 from surfaceviz.records import Spectrum
 from surfaceviz.reporting import Reporter

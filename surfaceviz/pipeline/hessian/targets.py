@@ -15,10 +15,10 @@ from surfaceviz import evaluate
 from surfaceviz.curvature import ParameterLayout, SpectrumPoint, filter_numbers, filter_scales, parameter_layout
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EvaluationContext, Perturber
+from surfaceviz.pipeline.hessian.checks.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.places import check_place
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.slice_requests import slice_request
-from surfaceviz.pipeline.hessian.stored_values import StoredValue, stored_value
 from surfaceviz.pipeline.hessian.training_steps import steps_of
 from surfaceviz.pipeline.resolve import device_of, load_splits, read_theta, resolve
 from surfaceviz.pipeline.slice.planning.make_plan import make_plan

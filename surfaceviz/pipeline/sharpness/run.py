@@ -17,12 +17,12 @@ from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.file_kinds import is_own_output
 from surfaceviz.notebook import default_reporter
+from surfaceviz.pipeline.hessian.checks.trained import untrained_lines
 from surfaceviz.pipeline.hessian.operators import MemoryBudget
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import check_at, kink_note, kinks_at
 from surfaceviz.pipeline.hessian.targets import HessianTargets
-from surfaceviz.pipeline.hessian.trained import untrained_lines
 from surfaceviz.pipeline.outputs import claimed, refuse_inputs
 from surfaceviz.pipeline.request_inputs import inputs_of_hessian, joined_inputs
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest

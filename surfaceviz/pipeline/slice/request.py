@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surfaceviz.directions.axes import Axes, Axis, parse_axis
 from surfaceviz.directions.specs import RADIUS, Directions, Random, parse_directions
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.options import AUTO, BN_MODES, DTYPES, ENGINES, check_noise_seed, one_of
 from surfaceviz.pipeline.slice.planning.coverage import Coverage, Shard
 from surfaceviz.start_folder import anchored

@@ -20,13 +20,13 @@ from surfaceviz.evaluate import Evaluator, PointValues, allow_tf32
 from surfaceviz.execute import RunChunks, WorkerSpec, cores, map_unordered, retain_freed_memory
 from surfaceviz.pipeline.mpi import Ranks
 from surfaceviz.pipeline.provenance import Attributes
-from surfaceviz.pipeline.slice import diagnostics
+from surfaceviz.pipeline.slice.checks import diagnostics
+from surfaceviz.pipeline.slice.checks.float64_check import kept_check, report_precision
+from surfaceviz.pipeline.slice.checks.noise import kept_noise, measure_noise, noise_lines
 from surfaceviz.pipeline.slice.chunks import Chunk, chunks
-from surfaceviz.pipeline.slice.float64_check import kept_check, report_precision
 from surfaceviz.pipeline.slice.handshake import ChosenSettings, fingerprint_of
 from surfaceviz.pipeline.slice.levels import level_attributes, loss_levels
 from surfaceviz.pipeline.slice.live_plot import LivePlot, picture_path
-from surfaceviz.pipeline.slice.noise import kept_noise, measure_noise, noise_lines
 from surfaceviz.pipeline.slice.planning.autotune import choose_settings
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import compare_centres, provenance, refuse_other_run

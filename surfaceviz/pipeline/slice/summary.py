@@ -11,8 +11,8 @@ from torch import Tensor
 from surfaceviz import evaluate, store
 from surfaceviz.errors import StoreError
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Evaluator
-from surfaceviz.pipeline.slice.diagnostics import fixed_tensor_lines
-from surfaceviz.pipeline.slice.float64_check import CHECK_SHARE
+from surfaceviz.pipeline.slice.checks.diagnostics import fixed_tensor_lines
+from surfaceviz.pipeline.slice.checks.float64_check import CHECK_SHARE
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.resume import refuse_other_run
 from surfaceviz.pipeline.slice.run import SliceResult

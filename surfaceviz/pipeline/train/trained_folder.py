@@ -67,7 +67,7 @@ def is_trained_folder(folder: Path) -> bool:
 
 
 def describe_samples(data: Dataset) -> dict[str, Any]:
-    """Return what identifies a data set, as JSON holds it."""
+    """Return the identity of a data set, as JSON holds it."""
     sums = {
         split: [len(y), zlib.crc32(y.numpy().tobytes(), zlib.crc32(x.numpy().tobytes()))]
         for split, (x, y) in data.splits.items()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from surfaceviz.directions.training_plane import TrainingRun
+from surfaceviz.directions.training.training_plane import TrainingRun
 from surfaceviz.errors import CheckpointError
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")

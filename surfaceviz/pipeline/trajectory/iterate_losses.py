@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, Perturber
 from surfaceviz.pipeline.resolve import read_theta

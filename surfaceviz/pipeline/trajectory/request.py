@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.options import AUTO
 from surfaceviz.pipeline.slice.request import Names, Request
 

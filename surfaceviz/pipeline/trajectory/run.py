@@ -7,7 +7,7 @@ from pathlib import Path
 
 import surfaceviz.lock
 from surfaceviz import store
-from surfaceviz.directions.from_training import origin_of
+from surfaceviz.directions.training.from_training import origin_of
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.ranks import run_slice
 from surfaceviz.pipeline.slice.request import Request

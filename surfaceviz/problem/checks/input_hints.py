@@ -11,7 +11,7 @@ from surfaceviz.errors import ProblemError
 from surfaceviz.problem.batch_parts import parts_of
 from surfaceviz.pytree import leaves
 
-_TYPES = re.compile(r"dtype|Input type|scalar type|not implemented for")
+_TYPES = re.compile(r"dtype|Input type|scalar type|not\simplemented for")
 _SHAPES = re.compile(r"shapes? |size|dimension|channels", re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that a model draws: the same at every point, as its generators are seeded anew for each batch."""
+"""Random numbers that a model draws: the same at every point, as its generators are seeded again for each batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 SOURCES = ("torch", "numpy", "python")  # global generators
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RandomDraws:
     """The draws of random numbers over which a loss is averaged.
 

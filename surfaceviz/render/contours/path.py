@@ -78,7 +78,7 @@ def path_legend(surfaces: Sequence[Slice]) -> list[Line2D]:
 
 
 def run_names(trajectory: Trajectory) -> tuple[str, ...]:
-    """Return what distinguishes trainings: the last parts of their names, or numbers where they are not known."""
+    """Return short names of trainings: the last parts of their names, or numbers where they are not known."""
     names = trajectory.names
     if len(names) != len(trajectory.paths):
         return tuple(f"training {k + 1}" for k in range(len(trajectory.paths)))

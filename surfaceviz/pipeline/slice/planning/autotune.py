@@ -12,7 +12,7 @@ import numpy as np
 from surfaceviz import evaluate
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
-from surfaceviz.pipeline.slice.float64_check import precision_contexts, shows
+from surfaceviz.pipeline.slice.checks.float64_check import precision_contexts, shows
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
 from surfaceviz.problem.batching import coupling_norms

@@ -12,7 +12,7 @@ from surfaceviz.directions.axes import Axes, Axis
 from surfaceviz.directions.build import build_directions
 from surfaceviz.directions.minimum import Minimum
 from surfaceviz.directions.specs import FromFile, Toward
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.lock import check_output

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from surfaceviz.directions.axes import Axes, Axis, axes_around
-from surfaceviz.directions.iterates import BLOCK_BYTES, Iterates
 from surfaceviz.directions.minimum import DirectionSet, Minimum
-from surfaceviz.directions.path_plane import PathPlane, PlaneRule, plane_of, random_walk_share
 from surfaceviz.directions.random import Direction
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.iterates import BLOCK_BYTES, Iterates
+from surfaceviz.directions.training.path_plane import PathPlane, PlaneRule, plane_of, random_walk_share
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import DirectionError
 from surfaceviz.problem.parameters import fingerprint, moving_parameters
 from surfaceviz.records import AXIS_NAMES, DirectionRecord, FloatArray, Trajectory

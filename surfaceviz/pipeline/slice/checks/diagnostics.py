@@ -10,7 +10,7 @@ import numpy as np
 
 from surfaceviz.directions.random import zero_filters
 from surfaceviz.directions.specs import Coordinates, FromFile, Toward
-from surfaceviz.directions.training_plane import FromTraining
+from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig
 from surfaceviz.pipeline.slice.planning.autotune import MOVING_SHARE, moving_share

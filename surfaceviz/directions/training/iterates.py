@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iterates:
-    """The checkpoints of trainings as rows theta_t - theta, of which one block of parameters is in memory at a time.
+    """The checkpoints of trainings as rows theta_t - theta; one block of parameters is in memory at a time.
 
     Attributes:
         files: ``FILE[:KEY]`` of each checkpoint.

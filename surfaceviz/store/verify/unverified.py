@@ -1,4 +1,4 @@
-"""Reading of HDF5 files whose bytes nothing vouches for, by a process of its own (`surfaceviz.store.sandbox`)."""
+"""Reading of HDF5 files whose bytes nothing vouches for, by a process of its own: see `sandbox`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from surfaceviz.errors import SchemaError
-from surfaceviz.store import sandbox
+from surfaceviz.store.verify import sandbox
 
 PROGRAM = Path(sandbox.__file__)
 _WAIT_SECONDS = 120  # for the process, also where it waits for a slow disk; and one more for each MiB

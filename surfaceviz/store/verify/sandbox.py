@@ -1,8 +1,8 @@
 """A program that reads an HDF5 file of unknown origin, within limits, and writes a clean copy of it to its output.
 
-`surfaceviz.store.unverified` runs it as a process of its own, so that a file on which the HDF5 library crashes, hangs
-or takes all memory ends this process and no other. It imports nothing of surfaceviz: it starts in the time that h5py
-takes.
+`surfaceviz.store.verify.unverified` runs it as a process of its own, so that a file on which the HDF5 library crashes,
+hangs or takes all memory ends this process and no other. It imports nothing of surfaceviz: it starts in the time that
+h5py takes.
 """
 
 from __future__ import annotations

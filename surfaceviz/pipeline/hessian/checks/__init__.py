@@ -1,0 +1,1 @@
+"""Checks of a point before and beside its curvature."""

@@ -1,0 +1,1 @@
+"""Verification of files before they are opened."""
