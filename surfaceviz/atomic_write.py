@@ -198,13 +198,18 @@ def remove_dead_parts(target: Path) -> None:
     """Remove the parts that killed writers of a target left."""
     target = Path(os.path.realpath(target))
     _swept.add(str(target))
-    pattern = re.compile(re.escape(f".{short_name(target.name)}.surfaceviz-") + r"[0-9a-f]{32}\.part")
+    remove_dead_parts_in(target.parent, re.escape(short_name(target.name)))
+
+
+def remove_dead_parts_in(folder: Path, names: str) -> None:
+    """Remove the parts that killed writers left in a folder, of files whose names match the regular expression."""
+    pattern = re.compile(rf"\.{names}\.surfaceviz-[0-9a-f]{{32}}\.part")
     try:
-        names = [name for name in os.listdir(target.parent) if pattern.fullmatch(name)]  # noqa: PTH208
+        found = [name for name in os.listdir(folder) if pattern.fullmatch(name)]  # noqa: PTH208
     except OSError:
-        return  # a folder that may be written and not be listed
-    for name in names:
-        _remove_if_dead(target.with_name(name))
+        return  # a folder that may be written and not be listed, or that is not there
+    for name in found:
+        _remove_if_dead(folder / name)
 
 
 def _remove_if_dead(part: Path) -> None:

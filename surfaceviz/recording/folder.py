@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from surfaceviz.atomic_write import write_bytes
+from surfaceviz.atomic_write import remove_dead_parts_in, write_bytes
 from surfaceviz.errors import CheckpointError, StoreError
 
 TRAINING = "training.json"  # what `surfaceviz train` trains in the folder
@@ -109,8 +109,7 @@ def remove_record(folder: Path, step: int) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed writer left: temporary files, and states of optimisers without weights."""
     for place in (folder, folder / _OPTIMISER):
-        for path in place.glob(".step-*.safetensors.part"):
-            path.unlink(missing_ok=True)
+        remove_dead_parts_in(place, _NAME.pattern)
     for path in (folder / _OPTIMISER).glob("step-*.safetensors"):
         if _NAME.fullmatch(path.name) and not (folder / path.name).exists():
             path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import surfaceviz
 from surfaceviz import store
 from surfaceviz.directions.normalise import noise
 from surfaceviz.errors import DirectionError
+from surfaceviz.problem.parameters import fingerprint
 from surfaceviz.problem.problem import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* points lie lower than the centre")
@@ -86,6 +88,9 @@ def test_a_file_with_one_direction_twice_is_refused(tmp_path: Path) -> None:
     surface = oracles.run_slice(problem, SMALL, output=tmp_path / "a.h5")
     tensors = list(store.read_directions(tmp_path / "a.h5"))
     twice = [tensors[0], {name: -2 * tensor for name, tensor in tensors[0].items()}]
-    store.write(tmp_path / "twice.h5", surface, twice)
+    second = replace(
+        surface.directions[1], sha256=fingerprint({name: torch.from_numpy(tensor) for name, tensor in twice[1].items()})
+    )
+    store.write(tmp_path / "twice.h5", replace(surface, directions=(surface.directions[0], second)), twice)
     with pytest.raises(DirectionError, match=r"cosine -1.0000.*take another second direction, or one axis"):
         oracles.run_slice(problem, SMALL, directions=tmp_path / "twice.h5")

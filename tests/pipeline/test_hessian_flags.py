@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.errors import StoreError
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records import Trajectory
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -136,22 +133,3 @@ def test_accuracies_near_chance_are_told_by_every_command(command: Any) -> None:
     more = {surfaceviz.hessian: {"top": 1}, surfaceviz.sharpness: {"rescale": False, "starts": 1, "iterations": 1}}
     command(_untrained(), reporter=recorder, **more.get(command, {"axes": [(-1, 1, 2)]}))
     assert any("0, is near chance (1 in 7): were the trained weights loaded?" in line for line in recorder.warned)
-
-
-@pytest.mark.slow
-def test_a_path_in_the_file_is_kept_by_project_training() -> None:
-    _slice()
-    path = Trajectory(
-        coordinates=np.zeros((2, 1)), step=np.arange(2.0), distance=np.zeros(2), values={"train_loss": np.zeros(2)}
-    )
-    surface = replace(surfaceviz.read("s.h5"), trajectory=path)
-    store.write(Path("s.h5"), surface, store.read_directions(Path("s.h5")))
-    script = Path(surfaceviz.__file__).parents[1] / "scripts" / "project_training.py"
-    torch.save(nn.Linear(3, 2).state_dict(), "step-1.pt")
-    command = [sys.executable, str(script), "s.h5", "flags.py:one", "step-1.pt", "step-1.pt"]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "s.h5 holds a path of 2 iterates, which is kept; a file has one path. Add --overwrite" in refused.stderr
-    assert len(surfaceviz.read("s.h5").trajectory.step) == 2  # type: ignore[union-attr]
-    subprocess.run([*command, "--overwrite"], check=True)
-    assert len(surfaceviz.read("s.h5").trajectory.step) == 1  # type: ignore[union-attr]

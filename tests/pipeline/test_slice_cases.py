@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import surfaceviz
-from surfaceviz import store
 from surfaceviz.directions.random import Direction
 from surfaceviz.errors import CheckpointError, ProblemError
 from surfaceviz.problem.losses import PerSample
@@ -303,35 +299,3 @@ class _Steep(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.p = nn.Parameter(torch.zeros(1))
-
-
-def test_checkpoints_are_projected_in_the_order_of_their_steps() -> None:
-    script = Path(__file__).parents[2] / "scripts" / "project_training.py"
-    model = nn.Linear(2, 1)
-    Path("mine.py").write_text(_PROBLEM)
-    for step in (2, 10, 1):
-        torch.save({name: step * tensor for name, tensor in model.state_dict().items()}, f"epoch-{step}.pt")
-    with warnings.catch_warnings(action="ignore"):  # it is not trained
-        surfaceviz.slice("mine.py:problem", [(-1, 1, 3), (-1, 1, 3)], output="a.h5")
-    command = [
-        sys.executable,
-        str(script),
-        "a.h5",
-        "mine.py:problem",
-        "epoch-1.pt",
-        *sorted(map(str, Path().glob("epoch*"))),
-    ]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(script.parents[1])})
-    path = store.read(Path("a.h5")).trajectory
-    assert path is not None
-    assert path.step.tolist() == [1, 2, 10]
-
-
-_PROBLEM = """
-import torch
-from torch import nn
-from surfaceviz import Problem
-def problem():
-    torch.manual_seed(0)
-    return Problem(nn.Linear(2, 1), (torch.randn(8, 2), torch.randn(8, 1)), "mse")
-"""

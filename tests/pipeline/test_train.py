@@ -96,20 +96,20 @@ import os, signal, sys
 import surfaceviz, surfaceviz.atomic_write as atomic
 from surfaceviz.pipeline.train import run
 
-count, write = 0, atomic._write_synced
+count, write = 0, atomic._write
 how, at, snapshot, arguments = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), eval(sys.argv[4])
 run.SNAPSHOT_SECONDS = snapshot
 
-def torn(path, content):
+def torn(descriptor, content, *, synced):
     global count
     count += 1
     if count == at:
         if how == "SIGKILL":
-            path.write_bytes(content[: len(content) // 2])
+            os.write(descriptor, content[: len(content) // 2])
         os.kill(os.getpid(), getattr(signal, how))
-    write(path, content)
+    write(descriptor, content, synced=synced)
 
-atomic._write_synced = torn
+atomic._write = torn
 surfaceviz.train("cnn", "images", output="run", **arguments)
 """
 

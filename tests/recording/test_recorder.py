@@ -158,7 +158,7 @@ def test_a_resumed_training_replaces_what_it_repeats() -> None:
     for step in range(5):
         first.record(step)
     Path("run/optimiser").mkdir()
-    for orphan in ("optimiser/step-00000009.safetensors", ".step-00000004.safetensors.part"):
+    for orphan in ("optimiser/step-00000009.safetensors", f".step-00000004.safetensors.surfaceviz-{'0' * 32}.part"):
         Path("run", orphan).write_bytes(b"half")
     second = surfaceviz.Recorder(model, "run")
     second.record(3)
@@ -206,22 +206,22 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 KILLED = """
-import os, pathlib, signal, sys
+import os, signal, sys
 import torch
 from torch import nn
-import surfaceviz
+import surfaceviz, surfaceviz.atomic_write as atomic
 
-count, write = 0, pathlib.Path.write_bytes
+count, write = 0, atomic._write
 
-def torn(path, content):
+def torn(descriptor, content, *, synced):
     global count
     count += 1
     if count == int(sys.argv[1]):
-        write(path, content[: len(content) // 2])
+        os.write(descriptor, content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
-    write(path, content)
+    write(descriptor, content, synced=synced)
 
-pathlib.Path.write_bytes = torn
+atomic._write = torn
 model = nn.Linear(3, 3)
 optimiser = torch.optim.Adam(model.parameters())
 recorder = surfaceviz.Recorder(model, "run", optimiser=optimiser, limit="7K")
