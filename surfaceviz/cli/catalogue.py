@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import typer
-
 from surfaceviz.cli.app import app
 from surfaceviz.cli.options import shared as options
+from surfaceviz.cli.terminal.lines import show
 
 
 @app.command(epilog="Example: surfaceviz catalogue")
@@ -28,10 +27,10 @@ def catalogue(debug: options.Debug = False) -> None:
         ("Problems with trained weights (surfaceviz slice NAME):", shipped),
         ("Networks to train (surfaceviz train NAME DATA), with the parameters for the shape in brackets:", trainable),
     ):
-        typer.echo(heading)
+        show(heading)
         for name, size, accuracy, summary in [titles, *rows]:
-            typer.echo(f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {accuracy:>{widths[2]}}  {summary}")
-        typer.echo()
-    typer.echo("Data (surfaceviz train NETWORK NAME); also a folder of .npz files, or a text file:")
+            show(f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {accuracy:>{widths[2]}}  {summary}")
+        show()
+    show("Data (surfaceviz train NETWORK NAME); also a folder of .npz files, or a text file:")
     for name, summary in datasets.DATASETS.items():
-        typer.echo(f"  {name:<{widths[0]}}  {summary}")
+        show(f"  {name:<{widths[0]}}  {summary}")
