@@ -24,7 +24,7 @@ def ranked():
     open(f"rank-{os.environ.get('PMIX_RANK') or os.environ.get('PMI_RANK')}-{os.getpid()}", "w").close()
     return slow()
 """
-BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], close_fds=False))"
 
 
 def _alive(process: int) -> bool:
