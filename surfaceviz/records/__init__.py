@@ -22,6 +22,7 @@ from surfaceviz.records.slices import (
     TensorEntry,
 )
 from surfaceviz.records.trajectory import PROJECTED_LOSS, Trajectory
+from surfaceviz.records.verdicts import Difference, Verdict
 
 __all__ = [
     "AXIS_NAMES",
@@ -34,6 +35,7 @@ __all__ = [
     "Audit",
     "Curvature",
     "Density",
+    "Difference",
     "DirectionRecord",
     "FloatArray",
     "HessianMap",
@@ -43,6 +45,7 @@ __all__ = [
     "Spectrum",
     "TensorEntry",
     "Trajectory",
+    "Verdict",
     "coarse_first",
     "coarsened",
     "describe",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.sharpness_measures.measurements import Measurement, change_of
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.record import RescalingEffect, Sharpness
 from surfaceviz.sharpness_measures.registry import MEASURES, MeasurePoint
-from surfaceviz.sharpness_measures.rescale import Rescaling, rescalings
 from surfaceviz.sharpness_measures.search import SearchSpec
 from surfaceviz.signals import raise_if_interrupted
+from surfaceviz.symmetry.rescale import Rescaling, rescalings
 
 Say = Callable[[str], None]
 

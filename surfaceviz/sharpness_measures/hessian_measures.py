@@ -10,10 +10,10 @@ from torch import Tensor
 
 from surfaceviz.curvature import ExtremeEigenpairs, SpectrumPoint, SpectrumSpec, spectrum, spectrum_matvec
 from surfaceviz.curvature.density import rademacher
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.curvature.trace import HutchinsonTraces
 from surfaceviz.records import FloatArray
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_of
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import raise_if_interrupted
 
 _STRIDE = 1_000_003  # between the seeds of random streams, as for the probes of a spectrum

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.directions.normalise import noise
 from surfaceviz.directions.random import Regenerated
 from surfaceviz.directions.specs import Random
 from surfaceviz.sharpness_measures.crossing import REACH, Crossing, first_crossing
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_of, median_of
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import raise_if_interrupted
 
 _DIRECTIONS = 10  # directions of the width; ours

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.sharpness_measures.hessian_measures import measure_hessian
 from surfaceviz.sharpness_measures.measurements import Measurement
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise, width
 from surfaceviz.sharpness_measures.search import SearchSpec
 from surfaceviz.sharpness_measures.theta_curvature import theta_curvature

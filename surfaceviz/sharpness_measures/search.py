@@ -12,9 +12,9 @@ import torch
 from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.errors import ProblemError
 from surfaceviz.records import FloatArray
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.signals import raise_if_interrupted
 
 _REACH = 1e4  # length of the first step in box widths; the maximum found is the same from 100 on; ours

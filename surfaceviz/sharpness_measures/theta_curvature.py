@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.sharpness_measures.measurements import Measurement
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 
 
 def theta_curvature(objective: Objective, theta: Theta) -> Measurement:

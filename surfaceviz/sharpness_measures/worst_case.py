@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.sharpness_measures.measurements import Measurement, mean_over
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 from surfaceviz.sharpness_measures.search import (
     Region,
     SearchSpec,

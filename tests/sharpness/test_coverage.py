@@ -12,10 +12,9 @@ from scipy.stats import binom, t
 from test_worst_case import _objective
 
 import surfaceviz
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.problem.problem import Problem
-from surfaceviz.sharpness_measures import Objective
 from surfaceviz.sharpness_measures.measurements import Measurement, median_of
-from surfaceviz.sharpness_measures.objective import Theta
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise
 
 SEEDS = 200

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 import surfaceviz
 from surfaceviz import cli
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.directions.normalise import noise
 from surfaceviz.errors import Interrupted
 from surfaceviz.pipeline.hessian.points import targets_of
@@ -30,7 +31,7 @@ from surfaceviz.pipeline.sharpness import run as wiring
 from surfaceviz.problem import checkpoints
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
-from surfaceviz.sharpness_measures import CAUTION, MEASURES, Objective, Rescaling, Sharpness, rescalings
+from surfaceviz.sharpness_measures import CAUTION, MEASURES, Sharpness
 from surfaceviz.sharpness_measures.measurements import (
     Measurement,
     change_of,
@@ -39,10 +40,10 @@ from surfaceviz.sharpness_measures.measurements import (
     measurement_text,
     median_of,
 )
-from surfaceviz.sharpness_measures.objective import Theta
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise, width
 from surfaceviz.sharpness_measures.table import change_text
 from surfaceviz.sharpness_measures.theta_curvature import theta_curvature
+from surfaceviz.symmetry import Rescaling, rescalings
 
 CPU = torch.device("cpu")
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import surfaceviz
+from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.problem.problem import Problem
-from surfaceviz.sharpness_measures import Objective, measurements_table
-from surfaceviz.sharpness_measures.objective import Theta
+from surfaceviz.sharpness_measures import measurements_table
 from surfaceviz.sharpness_measures.search import SearchSpec
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi
 

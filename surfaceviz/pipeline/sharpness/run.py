@@ -13,6 +13,7 @@ import torch
 
 from surfaceviz import atomic_write, start_folder
 from surfaceviz.curvature import MAX_BASIS_SIZE
+from surfaceviz.curvature.objective import Objective
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.file_kinds import is_own_output
@@ -33,7 +34,6 @@ from surfaceviz.reporting import Reporter
 from surfaceviz.sharpness_measures import (
     CAUTION,
     CheckpointLabel,
-    Objective,
     Sharpness,
     SharpnessSpec,
     measure_sharpness,

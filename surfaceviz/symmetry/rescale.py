@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from surfaceviz.sharpness_measures.layer_pairs import (
+from surfaceviz.curvature.objective import Objective, Theta
+from surfaceviz.symmetry.layer_pairs import (
     Layer,
     LayerPair,
     adjacent_pairs,
@@ -18,7 +19,6 @@ from surfaceviz.sharpness_measures.layer_pairs import (
     last_scale,
     layers_in_order,
 )
-from surfaceviz.sharpness_measures.objective import Objective, Theta
 
 KINDS = ("layer", "neuron", "batch norm", "logits")
 
