@@ -30,6 +30,7 @@ def slice(  # noqa: A001  the field's word for a cut
     orthogonal: bool = _DEFAULT.orthogonal,
     only: Names | None = _DEFAULT.only,
     freeze: Names | None = _DEFAULT.freeze,
+    repeat: int = _DEFAULT.repeat,
     toward: Names | None = _DEFAULT.toward,
     along: Names | None = _DEFAULT.along,
     radius: float = _DEFAULT.radius,
@@ -73,6 +74,9 @@ def slice(  # noqa: A001  the field's word for a cut
         orthogonal: whether the second direction is made orthogonal to the first, filter by filter.
         only: patterns of parameter names; the others stay fixed.
         freeze: patterns of parameters that stay fixed.
+        repeat: number of rays: curves along as many random directions, with one axis and one file; the arrays of the
+            slice then have the shape (repeat, n_alpha). The first is the curve of the seed alone, the seeds of all are
+            ``Slice.seeds``, and more rays are added by a larger number.
         toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
         along: unit directions that the loss determines: ``hessian`` (top eigenvectors), ``extremes`` (top and bottom
             eigenvector), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a

@@ -34,6 +34,7 @@ def slice(  # noqa: A001  the name of the command
     orthogonal: options.Orthogonal = _DEFAULT.orthogonal,
     only: options.Only = _DEFAULT.only,
     freeze: options.Freeze = _DEFAULT.freeze,
+    repeat: options.Repeat = _DEFAULT.repeat,
     toward: options.Toward = _DEFAULT.toward,
     along: options.Along = _DEFAULT.along,
     radius: options.Radius = _DEFAULT.radius,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from surfaceviz.directions.between import directions_between
 from surfaceviz.directions.coordinates import coordinate_directions
 from surfaceviz.directions.from_file import directions_of_file, tensor_layout
 from surfaceviz.directions.minimum import DirectionSet, Minimum
-from surfaceviz.directions.random import Direction, cosine, random_directions
+from surfaceviz.directions.random import Direction, cosine, random_directions, tensor_norm
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, Coordinates, Directions, FromFile, FromLoss, Random, Toward
 from surfaceviz.directions.training.from_training import directions_from_training
 from surfaceviz.directions.training.training_plane import FromTraining
@@ -48,7 +49,7 @@ def build_directions(
     """
     match spec:
         case Random():
-            made = _random(spec, minimum, axes or PLANE)
+            made = _random(spec, minimum, axes or (PLANE if spec.repeat == 1 else PLANE[:1]))
         case FromLoss():
             made = _from_loss(spec, minimum, axes or PLANE, kept, say=say)
         case FromFile():
@@ -107,6 +108,9 @@ def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
     directions = random_directions(
         minimum.theta, minimum.filters, moves, spec, count=len(axes), regenerate=spec.regenerate
     )
+    if spec.repeat > 1:
+        length = math.sqrt(math.fsum(tensor_norm(tensor) ** 2 for tensor in directions[0].tensors.values()))
+        directions = [Direction(replace(directions[0].record, norm=length), directions[0].tensors)]
     return DirectionSet(directions=directions, axes=axes, moving=moves)
 
 

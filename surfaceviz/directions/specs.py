@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
 from surfaceviz.directions.axes import Axes
+from surfaceviz.directions.rays import check_rays
 from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.options import IGNORES, NORMALISATIONS, one_of
 
@@ -58,11 +59,11 @@ class Random:
         normalise: one of `options.NORMALISATIONS`.
         ignore: ``biasbn`` sets gains (biases, normalisation layers) to 0, as in the paper's figures; with ``none``
             they are d := w, as in the reference code, and not noise, except with ``normalise="none"``.
-        orthogonal: make eta orthogonal to delta filter by filter (the normalisation would undo a global Gram-Schmidt
-            step).
+        orthogonal: make eta orthogonal to delta filter by filter (the normalisation undoes a global Gram-Schmidt step).
         regenerate: generate the tensors at each point instead of holding them; the same bits.
         only: patterns of parameter names; the others stay fixed.
         freeze: patterns of parameters that stay fixed.
+        repeat: number of rays along one axis, each with its own direction; 1 for one curve or surface.
     """
 
     seed: int = 0
@@ -72,6 +73,7 @@ class Random:
     regenerate: bool = False
     only: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    repeat: int = 1
     around_one_minimum: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Random:
         one_of("ignore", self.ignore, IGNORES)
         if self.orthogonal and self.regenerate:
             raise ValueError("regenerate generates one direction at a time; leave out orthogonal, which needs two")
+        check_rays(self.repeat, orthogonal=self.orthogonal, regenerate=self.regenerate)
 
     @property
     def held(self) -> bool:
@@ -90,8 +93,9 @@ class Random:
         """Refuse axes that do not fit.
 
         Raises:
-            ValueError: one axis only, with ``orthogonal``.
+            ValueError: one axis only, with ``orthogonal``; two, with ``repeat``.
         """
+        check_rays(self.repeat, axes=axes)
         if self.orthogonal and axes is not None and len(axes) == 1:
             raise ValueError("orthogonal makes the second direction orthogonal to the first; give two axes")
 
@@ -107,6 +111,7 @@ class Toward:
     models: tuple[str, ...]
     around_one_minimum: ClassVar[bool] = False
     held: ClassVar[bool] = True
+    repeat: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse more than two models."""
@@ -146,6 +151,7 @@ class FromLoss:
     freeze: tuple[str, ...] = ()
     around_one_minimum: ClassVar[bool] = True
     held: ClassVar[bool] = True
+    repeat: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind, a missing or needless argument, and a radius that is not positive."""
@@ -177,6 +183,7 @@ class FromFile:
     path: str
     around_one_minimum: ClassVar[bool] = True
     held: ClassVar[bool] = True
+    repeat: ClassVar[int] = 1
 
     def check_axes(self, axes: Axes | None) -> None:
         """Accept any axes; the file is compared with them when it is read."""
@@ -194,6 +201,7 @@ class Coordinates:
     entries: tuple[str, ...]
     around_one_minimum: ClassVar[bool] = True
     held: ClassVar[bool] = True
+    repeat: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse more than two entries, and an entry without an index."""

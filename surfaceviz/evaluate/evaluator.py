@@ -155,6 +155,10 @@ class Evaluator:
         other._use(replace(context, perturb=self._perturb))  # noqa: SLF001
         return other
 
+    def turn(self, direction: Mapping[str, Tensor]) -> None:
+        """Take another direction in place of the only one, here and in the evaluators made by `on`."""
+        self._perturb.turn(direction)
+
     def _make_call(self, engine: EngineConfig) -> Call | None:
         if self._stack is not None:
             return engines.VmappedCall(self._problem, self._stack.moving, compiled=engine.name == "vmapped")

@@ -60,6 +60,15 @@ class Perturber:
         """The state at theta; the next call overwrites it."""
         return self((0.0,) * len(self.directions))
 
+    def turn(self, direction: Mapping[str, Tensor]) -> None:
+        """Take another direction, which moves the same tensors, in place of the only one.
+
+        It is copied into the held tensors, which the working tensors and batches of weights refer to.
+        """
+        (held,) = self.directions
+        for name, tensor in held.items():
+            tensor.copy_(direction[name])
+
     def cast(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the device, in the dtype; the tensor itself where nothing changes."""
         return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype)

@@ -109,7 +109,9 @@ def _names_of(request: Request) -> dict[str, Any]:
 
 def _attributes_of_directions(directions: Directions) -> Attributes:
     """Return the attributes that identify directions, except for the contents of files."""
-    common: Attributes = {"orthogonal": 0, "only": "[]", "freeze": "[]", "toward": _NONE, "along": _NONE}
+    common: Attributes = {
+        "orthogonal": 0, "only": "[]", "freeze": "[]", "toward": _NONE, "along": _NONE, "repeat": directions.repeat
+    }  # fmt: skip
     match directions:
         case Random():
             own = _random_attributes(directions)
@@ -165,6 +167,7 @@ def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) ->
         regenerate=bool(names.get("regenerate", False)),
         only=tuple(json.loads(str(attributes["only"]))),
         freeze=tuple(json.loads(str(attributes["freeze"]))),
+        repeat=int(attributes.get("repeat", 1)),
     )
     return _from_loss(str(attributes.get("along", _NONE)), random)
 

@@ -12,6 +12,7 @@ from surfaceviz.records.describe_spectrum import (
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.rays import RaySpread, complete_rays, one_ray, ray_spread, with_seeds
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
     CLAIMED_SHARE_ABOVE,
@@ -41,6 +42,7 @@ __all__ = [
     "HessianMap",
     "Layers",
     "Mark",
+    "RaySpread",
     "Slice",
     "Spectrum",
     "TensorEntry",
@@ -48,14 +50,18 @@ __all__ = [
     "Verdict",
     "coarse_first",
     "coarsened",
+    "complete_rays",
     "describe",
     "describe_audit",
     "describe_spectrum",
     "finished_level",
     "gradient_rows",
+    "one_ray",
+    "ray_spread",
     "negative_words",
     "share",
     "student_factor",
     "trace_words",
     "trajectory_rows",
+    "with_seeds",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     ranges = ", ".join(
         f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
     )
-    shape = " x ".join(map(str, surface.shape))
+    shape = f"{len(surface.seeds)} rays x " * bool(surface.seeds) + " x ".join(str(len(axis)) for axis in surface.axes)
     done = f"{surface.done} done" if surface.complete else f"{surface.done} of {surface.origin.size} done"
     if surface.evaluated < surface.done:
         done = f"{surface.evaluated} evaluated, {surface.done - surface.evaluated} interpolated"
@@ -41,7 +41,10 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     rows += [("level", _describe_level(surface, name)) for name in surface.levels if name in surface.values]
     rows += [(name, _describe_values(surface, name)) for name in surface.values]
     for axis, direction in zip(AXIS_NAMES, surface.directions, strict=False):
-        rows.append((f"direction {axis}", _describe_direction(direction)))
+        first = "first ray, " * bool(surface.seeds)
+        rows.append((f"direction {axis}", first + _describe_direction(direction)))
+    if surface.seeds:
+        rows.append(("rays", f"seeds {', '.join(map(str, surface.seeds))}"))
     for mark in surface.marks:
         where = ", ".join(f"{x:.4g}" for x in mark.coordinates)
         rows.append(

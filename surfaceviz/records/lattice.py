@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from surfaceviz.records.rays import complete_rays
 from surfaceviz.records.slices import Slice
 
 _COARSEST = 5  # points of an axis that the first lattice has at least, where the axis has as many; ours
@@ -48,13 +49,23 @@ def coarse_first(shape: Sequence[int]) -> NDArray[np.intp]:
 
 
 def finished_level(surface: Slice) -> int:
-    """Return the finest lattice of which every point has a value, counted from 0; -1 for none."""
+    """Return the finest lattice of which every point has a value, counted from 0; -1 for none.
+
+    Rays are evaluated one after another: each complete one counts as a level.
+    """
+    if surface.seeds:
+        return len(complete_rays(surface)) - 1
     missing = levels(surface.shape)[surface.origin == 0]
     return int(missing.min()) - 1 if missing.size else int(levels(surface.shape).max())
 
 
 def coarsened(surface: Slice) -> Slice:
-    """Return a slice's finest lattice of which every point has a value; where there is none, the slice as it is."""
+    """Return a slice's finest lattice of which every point has a value; where there is none, the slice as it is.
+
+    Rays stay as they are, because those that are complete are drawn without the others.
+    """
+    if surface.seeds:
+        return surface
     level = finished_level(surface)
     of = levels(surface.shape)
     if level < 0 or level >= of.max():

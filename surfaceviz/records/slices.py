@@ -42,6 +42,7 @@ class DirectionRecord:
         source: of a difference, the weights that it leads to; of an eigenvector its residual, in words; of an
             ascent what it reached; of a file its name.
         eigenvalue: of an eigenvector.
+        norm: Euclidean norm of the tensors, of the first of several rays; that of a direction from the loss is 1.
         derivatives: of a direction from the loss, whether its derivatives were compared with differences, in words that
             begin with ``checked`` or ``not checked``.
         layout: all tensors of the model, in the order of its state dict, tied ones once for each place: what files
@@ -58,6 +59,7 @@ class DirectionRecord:
     eigenvalue: float | None = None
     layout: tuple[TensorEntry, ...] = ()
     derivatives: str | None = None
+    norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,15 @@ class Slice:
     Attributes:
         axes: one coordinate array for each dimension, shapes (n_alpha,)[, (n_beta,)], in units of
             the directions.
+        seeds: of the directions of K rays, which share one axis; empty for one curve or surface. All arrays over the
+            grid then have the shape (K, n_alpha).
         values: ``<split>_<metric>`` -> array of shape (n_alpha[, n_beta]), element [i, j] taken at
             (axes[0][i], axes[1][j]); NaN where missing.
         stderr: likewise, the standard error of the mean over samples, where samples have values.
         rise_stderr: likewise, that of the paired difference to the centre.
         origin: uint8 (n_alpha[, n_beta]): 0 missing, 1 evaluated, 2 interpolated.
         centre: ``<split>_<metric>`` -> the value at theta itself.
-        directions: one for each dimension.
+        directions: one for each dimension; of rays, that of the first.
         marks: models that lie on the slice, theta apart.
         audit: of the interpolated points, once a refinement has ended.
         provenance: how it was made: command, problem, fingerprints, seed, dtype, engine, ...
@@ -141,16 +145,22 @@ class Slice:
     spectra: tuple[Spectrum, ...] = ()
     hessian_map: HessianMap | None = None
     trajectory: Trajectory | None = None
+    seeds: tuple[int, ...] = ()
 
     @property
     def ndim(self) -> int:
-        """1 for a curve, 2 for a surface."""
+        """1 for a curve and for rays, 2 for a surface."""
         return len(self.axes)
 
     @property
+    def grid(self) -> tuple[FloatArray, ...]:
+        """The coordinates along each dimension of the arrays: the axes, of rays their numbers from 1 before them."""
+        return (np.arange(1.0, len(self.seeds) + 1), *self.axes) if self.seeds else self.axes
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """(n_alpha[, n_beta])."""
-        return tuple(len(axis) for axis in self.axes)
+        """The shape of the arrays: (n_alpha[, n_beta]), of rays (K, n_alpha)."""
+        return tuple(len(along) for along in self.grid)
 
     @property
     def done(self) -> int:

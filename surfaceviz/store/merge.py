@@ -38,7 +38,7 @@ _RUN_KEYS = {
 }
 _RUN_KEYS |= {"cosine", "range_level"}  # they follow from what is compared, as levels do
 # Attributes that files of earlier versions lack, and what they stand for there.
-_BEFORE = {"draws": 1, "noise_seed": 0}
+_BEFORE = {"draws": 1, "noise_seed": 0, "repeat": 1}
 # Provenance by which values differ within rounding.
 _ROUNDING_KEYS = {"engine", "batch_size", "group", "torch", "numpy", "surfaceviz"}
 
@@ -145,6 +145,8 @@ def _checked(first: str, like: Slice, name: str, part: Slice) -> str:
     differing = [f"{k} is {_short(there)} there, {_short(own)} in {first}" for k, own, there in both if own != there]
     if not differing and not _same(like.axes, part.axes, np.array_equal):
         differing = ["its axes are others"]
+    if not differing and like.seeds != part.seeds:
+        differing = ["the seeds of its rays are others"]
     if not differing and (like.values.keys() != part.values.keys() or like.stderr.keys() != part.stderr.keys()):
         differing = [f"it holds {', '.join(part.values)}, not {', '.join(like.values)}"]
     if not differing and not within_rounding(like.centre, part.centre):
@@ -191,7 +193,7 @@ def _refuse_disagreement(
         differs = both & ~((array == part.values[metric]) | (np.isnan(array) & np.isnan(part.values[metric])))
         if differs.any():
             place = np.unravel_index(int(np.argmax(differs)), differs.shape)
-            where = ", ".join(f"{axis[i]:g}" for axis, i in zip(whole.axes, place, strict=True))
+            where = ", ".join(f"{axis[i]:g}" for axis, i in zip(whole.grid, place, strict=True))
             raise MergeError(
                 f"{name} and {parts[holders[place]][0]} both hold {int(differs.sum())} points, in which they differ: "
                 f"{metric} at ({where}) is {part.values[metric][place]:.9g} and {array[place]:.9g}; leave one out"

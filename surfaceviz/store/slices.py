@@ -44,6 +44,7 @@ from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; larger directions are not stored, but made again from their seed; ours
 _STDERR, _RISE = "_stderr", "_rise_stderr"
+_SEED = "seed"  # of each ray; a reader without it takes it for a metric of another shape, and refuses the file
 
 ValueT = TypeVar("ValueT")
 Arrays = Mapping[str, NDArray[Any]]
@@ -100,7 +101,9 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = (), output: OutputFile | 
 
 
 def _encode_slice(group: h5py.Group, surface: Slice) -> None:
-    for name, axis in zip(AXIS_NAMES, surface.axes, strict=False):
+    along = dict(zip(AXIS_NAMES, surface.axes, strict=False))
+    scales = {_SEED: np.array(surface.seeds, np.int64), **along} if surface.seeds else along
+    for name, axis in scales.items():
         group.create_dataset(name, data=axis).make_scale(name)
     arrays: dict[str, NDArray[Any]] = dict(surface.values)
     arrays |= {name + _STDERR: array for name, array in surface.stderr.items()}
@@ -108,8 +111,8 @@ def _encode_slice(group: h5py.Group, surface: Slice) -> None:
     arrays["origin"] = surface.origin
     for name, array in arrays.items():
         dataset = group.create_dataset(name, data=array)
-        for dimension, axis_name in zip(dataset.dims, AXIS_NAMES, strict=False):
-            dimension.attach_scale(group[axis_name])
+        for dimension, scale in zip(dataset.dims, scales, strict=False):
+            dimension.attach_scale(group[scale])
     for name, centre in surface.centre.items():
         group.attrs[f"centre_{name}"] = centre
 
@@ -143,20 +146,21 @@ def read(path: str | Path) -> Slice:
     """
     with open_surfaceviz(anchored(path)) as file:
         group = file["slice"]
-        arrays = {name: read_numbers(group[name], "iu" if name == "origin" else "fiu") for name in group}
+        arrays = {name: read_numbers(group[name], "iu" if name in ("origin", _SEED) else "fiu") for name in group}
         names = [name for name in AXIS_NAMES if name in arrays]
         axes: tuple[FloatArray, ...] = tuple(arrays.pop(name) for name in names)
-        origin = arrays.pop("origin")
+        origin, seeds = arrays.pop("origin"), _seeds(arrays.pop(_SEED, None))
         rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
         stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
         _check_rising(axes)
-        _check_shapes(axes, {"origin": origin, **arrays, **rise, **stderr})
+        _check_shapes(axes, {"origin": origin, **arrays, **rise, **stderr}, rays=len(seeds))
         _check_origin(origin)
         splits = str(read_attribute(file, "splits")) if "splits" in file.attrs else ""
         return Slice(
             axes=axes,
             values=_in_order(arrays, splits),
             origin=origin,
+            seeds=seeds,
             centre=_in_order(_centre(group), splits),
             directions=tuple(_direction(group) for group in _direction_groups(file)),
             stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
@@ -225,8 +229,19 @@ def _direction_groups(file: h5py.File) -> list[h5py.Group]:
     return numbered_groups(file, "directions")
 
 
-def _check_shapes(axes: Sequence[FloatArray], arrays: Arrays) -> None:
-    shape = tuple(len(axis) for axis in axes)
+def _seeds(found: NDArray[Any] | None) -> tuple[int, ...]:
+    """Return the seeds of rays; an empty tuple where the file holds none."""
+    if found is None:
+        return ()
+    if found.ndim != 1 or not len(found) or len(set(found.tolist())) < len(found):
+        raise ContentError(f"slice/{_SEED} is of shape {found.shape}, expected different seeds, one for each ray")
+    return tuple(map(int, found.tolist()))
+
+
+def _check_shapes(axes: Sequence[FloatArray], arrays: Arrays, *, rays: int) -> None:
+    shape = (*((rays,) if rays else ()), *(len(axis) for axis in axes))
+    if rays and len(axes) != 1:
+        raise ContentError(f"slice holds {rays} rays and {len(axes)} axes, expected one axis")
     for name, array in arrays.items():
         if array.shape != shape:
             raise ContentError(f"slice/{name} has shape {array.shape}, its axes {shape}")

@@ -53,6 +53,15 @@ Freeze = Annotated[
         metavar="PATTERN", help="Parameters or modules that stay fixed. May be repeated.", rich_help_panel=DIRECTIONS
     ),
 ]
+Repeat = Annotated[
+    int,
+    typer.Option(
+        metavar="K",
+        help="Number of rays: curves along K random directions, in one file; a larger K adds to it. The picture shows "
+        "their median, quartiles and range.",
+        rich_help_panel=DIRECTIONS,
+    ),
+]
 Toward = Annotated[
     list[str] | None,
     typer.Option(

@@ -46,6 +46,7 @@ class FromTraining:
     freeze: tuple[str, ...] = ()
     around_one_minimum: ClassVar[bool] = True
     held: ClassVar[bool] = True
+    repeat: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse an unknown plane, and ``centred`` where there is nothing to centre."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ class Chunk:
 
     indices: tuple[int, ...]  # flat, C order
     coordinates: tuple[tuple[float, ...], ...]  # one tuple of (alpha[, beta]) for each
+    ray: int = 0  # number of the ray that all of them lie on
     whole: bool = False  # whether on all samples although the plan has a subset
 
 
@@ -34,15 +35,17 @@ def chunks(
     Args:
         axes: coordinates.
         indices: flat, C order; all points of the schedule's round.
-        origin: origin of each grid point; see `Slice`.
+        origin: origin of each grid point, (n_alpha[, n_beta]), or (K, n_alpha) of rays; see `Slice`.
         size: largest number of points in a chunk.
         group: points that are evaluated at once. Groups are counted from the first of ``indices``, so that a resumed
             run has the groups of an uninterrupted one. A group is evaluated as a whole.
         whole: see `Chunk`.
 
     >>> chunks([np.array([0.0, 1.0]), np.array([5.0, 6.0])], np.arange(4), np.array([[1, 0], [0, 0]], np.uint8), 2)[0]
-    Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)), whole=False)
+    Chunk(indices=(1, 2), coordinates=((0.0, 6.0), (1.0, 5.0)), ray=0, whole=False)
     """
+    if origin.ndim > len(axes):
+        return _of_rays(axes, indices, origin, size, group=group, whole=whole)
     missing = origin.reshape(-1)[indices] != EVALUATED
     if group > 1:
         starts = np.arange(0, len(indices), group)
@@ -52,6 +55,25 @@ def chunks(
     coordinates = list(zip(*(axis[i].tolist() for axis, i in zip(axes, places, strict=True)), strict=True))
     flat, size = left.tolist(), max(group, size // group * group)
     return [
-        Chunk(tuple(flat[start : start + size]), tuple(coordinates[start : start + size]), whole)
+        Chunk(tuple(flat[start : start + size]), tuple(coordinates[start : start + size]), whole=whole)
         for start in range(0, len(flat), size)
     ]
+
+
+def _of_rays(
+    axes: Sequence[FloatArray],
+    indices: NDArray[np.intp],
+    origin: NDArray[np.uint8],
+    size: int,
+    *,
+    group: int,
+    whole: bool,
+) -> list[Chunk]:
+    """Return chunks of each ray, one ray after another: those that it would have as a curve of its own."""
+    found, columns = [], origin.shape[1]
+    for ray in np.unique(indices // columns).tolist():
+        start = ray * columns
+        own = indices[indices // columns == ray] - start
+        for chunk in chunks(axes, own, origin[ray], size, group=group, whole=whole):
+            found.append(replace(chunk, indices=tuple(start + i for i in chunk.indices), ray=ray))
+    return found

@@ -45,6 +45,7 @@ class PointEvaluator:
         self._on_subset = evaluator or Evaluator(plan.context(), plan.engine)
         self._on_all = self._on_subset if plan.subset is None else self._on_subset.on(plan.context(whole=True))
         self._shift: dict[str, float] = {}
+        self._plan, self._ray = plan, 0
         self.group = plan.engine.group
         self.centre, self.seconds = _timed_centre(self._on_subset)
         self.seconds /= self.group
@@ -60,6 +61,9 @@ class PointEvaluator:
 
     def __call__(self, chunk: Chunk) -> PointValues:
         """Return the values at the chunk's points."""
+        if chunk.ray != self._ray:
+            self._on_subset.turn(self._plan.ray(chunk.ray))
+            self._ray = chunk.ray
         if chunk.whole:
             return self._on_all(chunk.coordinates)
         values = self._on_subset(chunk.coordinates)

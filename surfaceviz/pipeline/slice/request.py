@@ -98,6 +98,7 @@ class Request:
         orthogonal: bool = False,
         only: Names | None = None,
         freeze: Names | None = None,
+        repeat: int = _RANDOM.repeat,
         toward: Names | None = None,
         along: Names | None = None,
         radius: float = RADIUS,
@@ -128,11 +129,11 @@ class Request:
         spec = parse_directions(
             toward=_names(toward), along=_names(along), directions=None if directions is None else str(directions),
             seed=seed, normalise=normalise, ignore=ignore, orthogonal=orthogonal, only=_names(only),
-            freeze=_names(freeze), radius=radius, regenerate=regenerate,
+            freeze=_names(freeze), repeat=repeat, radius=radius, regenerate=regenerate,
         )  # fmt: skip
         return cls(
             problem=problem,
-            axes=_parse_axes(axes, reach),
+            axes=_parse_axes(axes, reach, 2 if repeat == 1 else 1),
             weights=weights,
             data=data,
             directions=spec,
@@ -166,6 +167,11 @@ class Request:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         check_noise_seed(self.noise_seed)
         self.directions.check_axes(self.axes)
+        if self.directions.repeat > 1 and not self.coverage.complete:
+            raise ValueError(
+                "got repeat and tol; each ray would need its own audit, of some 30 points, which saves nothing on a "
+                "curve. Leave out tol"
+            )
         self._check_auto()
         to = self.destination
         if to.watch and (self.coverage.shard is not None or (to.path is None and not to.default)):
@@ -199,13 +205,13 @@ class Request:
         return not fitted and any(not axis.has_range for axis in self.axes or ())
 
 
-def _parse_axes(axes: Sequence[str | Sequence[float]] | None, reach: float | None) -> Axes | None:
-    """Return the axes, or the default ones over [-reach, reach]; None where neither is given."""
+def _parse_axes(axes: Sequence[str | Sequence[float]] | None, reach: float | None, count: int) -> Axes | None:
+    """Return the axes, or ``count`` default ones over [-reach, reach]; None where neither is given."""
     if reach is None:
         return tuple(map(parse_axis, axes)) if axes else None
     if axes or not reach > 0:
         raise ValueError(f"got reach {reach:g}{' and axes' if axes else ''}; give a positive reach, or axes")
-    return (Axis(-reach, reach, _POINTS),) * 2
+    return (Axis(-reach, reach, _POINTS),) * count
 
 
 def _names(names: Names | None) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from surfaceviz.pipeline.slice.schedule import PointBatch, Schedule, own_points,
 from surfaceviz.pipeline.slice.slice_buffer import SliceBuffer, Snapshots
 from surfaceviz.pipeline.slice.workers import check_devices, chunk_size, local_workers
 from surfaceviz.problem.functional import borrowed
-from surfaceviz.records import EVALUATED, Mark, Slice
+from surfaceviz.records import EVALUATED, Mark, Slice, with_seeds
 from surfaceviz.reporting import Reporter
 from surfaceviz.signals import deferred_signals, interruptible, raise_if_interrupted
 
@@ -94,7 +94,7 @@ def _slice_to_resume(plan: Plan) -> Slice | None:
         return None
     before = store.read(plan.output)
     refuse_other_run(plan, before)
-    return before
+    return with_seeds(before, plan.seeds) if plan.seeds else before
 
 
 def _run(
@@ -170,7 +170,7 @@ def _prepare_run(
     for line in diagnostics.centre_warnings(plan, points.engine, points.centre.first):
         ranks.reporter.warn(line)
     buffer = _buffer(plan, points, provenance, before)
-    held = plan.directions if plan.request.directions.held else ()
+    held = plan.directions if plan.request.directions.held and not plan.seeds else ()
     tensors = [{name: t.numpy() for name, t in d.tensors.items()} for d in held]
     left = len(own_points(plan)) - np.count_nonzero(buffer.origin == EVALUATED)
     workers = ranks.spec or local_workers(plan, ranks.workers, points.seconds * left, ranks.reporter)
@@ -185,7 +185,7 @@ def _buffer(plan: Plan, points: PointEvaluator, provenance: Attributes, before: 
     marks = [Mark(name, place, points.on_all(place)) for name, place in plan.made.marks]
     return SliceBuffer(
         [axis.coordinates() for axis in plan.axes], points.centre, directions=[d.record for d in plan.directions],
-        marks=marks, provenance=provenance, before=before, path=plan.made.path,
+        marks=marks, provenance=provenance, seeds=plan.seeds, before=before, path=plan.made.path,
     )  # fmt: skip
 
 

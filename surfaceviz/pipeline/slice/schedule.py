@@ -162,7 +162,7 @@ class RefinementSchedule:
 
 def own_points(plan: Plan) -> Indices:
     """Return the flat indices of the points that may be evaluated, coarse lattices first."""
-    return plan.request.coverage.points([axis.count for axis in plan.axes])
+    return plan.request.coverage.points([axis.count for axis in plan.axes], plan.request.directions.repeat)
 
 
 def schedule_of(plan: Plan, buffer: SliceBuffer, levels: Levels, reporter: Reporter) -> Schedule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class SliceBuffer:
     Args:
         axes: coordinates.
         centre: the values at theta, which name the values of all points.
-        before: the slice that the run resumes.
+        seeds: of rays.
+        before: the slice that the run resumes, with the same axes and seeds.
         path: of trainings on the slice; by default that of ``before``.
     """
 
@@ -49,6 +51,7 @@ class SliceBuffer:
         directions: Sequence[DirectionRecord],
         marks: Sequence[Mark],
         provenance: Mapping[str, str | int | float],
+        seeds: Sequence[int] = (),
         before: Slice | None = None,
         path: Trajectory | None = None,
     ) -> None:
@@ -61,12 +64,10 @@ class SliceBuffer:
         self.axes = tuple(axes)
         self.provenance = dict(provenance)
         self._centre, self._directions, self._marks = centre.first, tuple(directions), tuple(marks)
-        shape = tuple(len(axis) for axis in axes)
-        kept = (
-            before
-            if before is not None
-            else Slice(axes=self.axes, values={}, origin=np.zeros(shape, np.uint8), centre={})
-        )
+        self._seeds = tuple(seeds)
+        empty = Slice(axes=self.axes, values={}, origin=np.zeros(0, np.uint8), centre={}, seeds=self._seeds)
+        shape = empty.shape
+        kept = before if before is not None else replace(empty, origin=np.zeros(shape, np.uint8))
         self.origin = kept.origin.copy()
         self._values = _arrays(centre.values, kept.values, shape)
         self._stderr = _arrays(centre.stderr, kept.stderr, shape)
@@ -114,7 +115,7 @@ class SliceBuffer:
         return Slice(
             axes=self.axes, values=self._values, origin=self.origin, centre=self._centre, directions=self._directions,
             stderr=self._stderr, rise_stderr=self._rise_stderr, marks=self._marks, provenance=dict(self.provenance),
-            audit=self.audit, **self._unchanged,
+            audit=self.audit, seeds=self._seeds, **self._unchanged,
         )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
         values = {k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")}
         rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
     ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
-    shape = " x ".join(map(str, surface.shape))
+    shape = f"{len(surface.seeds)} rays x " * bool(surface.seeds) + " x ".join(str(len(axis)) for axis in surface.axes)
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit)))
     rows.append(
@@ -69,7 +69,8 @@ def estimate(plan: Plan, workers: int | None) -> Rows:
     samples = " + ".join(f"{split.count} {split.name}" for split in plan.splits)
     weights, data = _bytes(list(plan.theta.values())), sum(map(_data_bytes, plan.splits))
     processes_text = f"{processes} process{'es' if processes > 1 else ''}"
-    grid = " x ".join(str(axis.count) for axis in plan.axes) + (f" = {plan.points}" if len(plan.axes) > 1 else "")
+    grid = f"{len(plan.seeds)} rays x " * bool(plan.seeds) + " x ".join(str(axis.count) for axis in plan.axes)
+    grid += f" = {plan.points}" if plan.seeds or len(plan.axes) > 1 else ""
     coverage = plan.request.coverage
     grid += "" if coverage.shard is None else f", part {coverage.shard}: {points} of them"
     partial = "" if coverage.complete else "; --tol evaluates a part of them, often a tenth"

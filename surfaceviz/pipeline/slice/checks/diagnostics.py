@@ -77,7 +77,7 @@ def _lower_points(plan: Plan, surface: Slice, name: str) -> list[str]:
     if isinstance(plan.request.directions, Toward) or not lower.any():
         return []
     index = np.unravel_index(int(np.nanargmin(losses)), losses.shape)
-    where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.axes, index, strict=True))
+    where = ", ".join(f"{axis[i]:g}" for axis, i in zip(surface.grid, index, strict=True))
     line = (
         f"{int(lower.sum())} of {surface.evaluated} points lie lower than the centre in {name} ({centre:.6g}), the "
         f"lowest {losses[index]:.6g} at ({where}): the centre is not a minimum of this slice"

@@ -80,9 +80,15 @@ class Coverage:
         """Return the expected number of evaluated points in a grid of ``points``."""
         return float(points) if self.complete else points * _EVALUATED_SHARE
 
-    def points(self, counts: list[int]) -> NDArray[np.intp]:
-        """Return the flat indices of the points to evaluate, coarse lattices first; every N-th one for a shard."""
+    def points(self, counts: list[int], rays: int = 1) -> NDArray[np.intp]:
+        """Return the flat indices of the points to evaluate, coarse lattices first; every N-th one for a shard.
+
+        Rays come one after another, so that a process holds one direction at a time.
+        """
+        import numpy as np  # noqa: PLC0415  --help must stay fast
+
         from surfaceviz.records import coarse_first  # noqa: PLC0415  imports numpy; --help must stay fast
 
         order = coarse_first(counts)
+        order = (order + len(order) * np.arange(rays)[:, None]).ravel()
         return order if self.shard is None else order[order % self.shard.count == self.shard.number - 1]

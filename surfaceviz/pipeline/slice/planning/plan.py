@@ -13,8 +13,9 @@ from torch import Tensor
 from surfaceviz import evaluate
 from surfaceviz.directions.axes import Axis
 from surfaceviz.directions.minimum import DirectionSet, Minimum
-from surfaceviz.directions.random import Direction
-from surfaceviz.directions.specs import FromFile
+from surfaceviz.directions.random import Direction, Tensors, random_directions
+from surfaceviz.directions.rays import ray_seeds
+from surfaceviz.directions.specs import FromFile, Random
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Perturber
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
 from surfaceviz.pipeline.slice.request import Destination, Request
@@ -81,8 +82,14 @@ class Plan:
 
     @property
     def points(self) -> int:
-        """The number of points of the grid."""
-        return math.prod(axis.count for axis in self.axes)
+        """The number of points of the grid, of all rays."""
+        return self.request.directions.repeat * math.prod(axis.count for axis in self.axes)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the rays; empty for one curve or surface."""
+        spec = self.request.directions
+        return ray_seeds(spec.seed, spec.repeat) if isinstance(spec, Random) and spec.repeat > 1 else ()
 
     @property
     def final_request(self) -> Request:
@@ -154,6 +161,14 @@ class Plan:
             self._kept["reference"] = self._context(self.usual_dtype, None)
         return self._kept["reference"]
 
+    def ray(self, number: int) -> Tensors:
+        """Return the direction of a ray, counted from 0; it is generated, as memory may not hold all of them."""
+        spec = self.request.directions
+        assert isinstance(spec, Random)
+        own = replace(spec, seed=self.seeds[number], repeat=1)
+        (made,) = random_directions(self.theta, self.minimum.filters, self.made.moving, own, count=1)
+        return made.tensors
+
     def drop_reference(self) -> None:
         """Free the memory of the reference context; it is rebuilt on the next access."""
         self._kept.clear()
@@ -173,4 +188,6 @@ class Plan:
         """Return a perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`."""
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         directions = [direction.tensors for direction in self.directions]
+        if self.seeds:  # the perturber turns from ray to ray, and the plan keeps the first
+            directions = [{name: tensor.clone() for name, tensor in each.items()} for each in directions]
         return Perturber(names, self.theta, directions, dtype, device=self.device)

@@ -24,7 +24,7 @@ from surfaceviz.reporting import Reporter
 from surfaceviz.start_folder import start_folder
 
 # Attributes that files of earlier versions lack, and what they stand for there.
-_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0}
+_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0, "repeat": 1}
 
 
 def refuse_other_run(plan: Plan, before: Slice) -> None:
@@ -32,7 +32,7 @@ def refuse_other_run(plan: Plan, before: Slice) -> None:
     differing = [
         f"{key} is {_short(kept)} there, {_short(value)} here"
         for key, value in plan.identity.items()
-        if (kept := before.provenance.get(key, _BEFORE.get(key))) != value
+        if (kept := before.provenance.get(key, _BEFORE.get(key))) != value and not _adds_rays(plan, before, key)
     ]
     if not differing and not same_directions(plan, before, plan.output):
         differing = ["its directions differ from those of this request"]
@@ -42,6 +42,11 @@ def refuse_other_run(plan: Plan, before: Slice) -> None:
             f"{plan.output} holds another run ({'; '.join(differing[:4])}) and is kept; give -o "
             f"{shlex.quote(str(_free_name(plan.output)))} to write to a new file, or --overwrite"
         )
+
+
+def _adds_rays(plan: Plan, before: Slice, key: str) -> bool:
+    """Return whether an attribute is the number of rays, and the file holds the first ones of the plan's."""
+    return key == "repeat" and bool(before.seeds) and before.seeds == plan.seeds[: len(before.seeds)]
 
 
 def same_directions(plan: Plan, before: Slice, path: Path | None) -> bool:
