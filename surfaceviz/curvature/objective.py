@@ -19,6 +19,7 @@ from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
+from surfaceviz.records import FloatArray
 
 Theta = Mapping[str, Tensor]  # canonical name -> weights and buffers, float64, on the device
 
@@ -70,6 +71,19 @@ class Objective:
             loss, weight = loss + float(total.detach()), weight + count
             gradient += self.layout.flat(gradients)
         return loss / weight, weight, gradient / weight
+
+    def sample_values(self, theta: Theta) -> dict[str, FloatArray]:
+        """Return metric -> its value for each sample, (N,), whose mean is the metric; costs one forward pass.
+
+        Where samples have weights, the values are linearised: R + N (v_i - R w_i) / W, with R = sum v / sum w and
+        W = sum w. Metrics without values for each sample are left out.
+        """
+        found = {}
+        for name, estimate in self._pass(self._state(theta)).items():
+            if estimate.residuals is not None:
+                mean, residuals = float(estimate.mean), estimate.residuals[0].double().cpu().numpy()
+                found[name.removeprefix(f"{self.split.name}_")] = mean + len(residuals) * residuals
+        return found
 
     def with_parameters(self, theta: Theta, vector: Tensor) -> Theta:
         """Return the weights with parameters replaced by a vector (P,)."""

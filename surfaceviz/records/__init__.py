@@ -1,6 +1,7 @@
 """Results as frozen numpy records: the contents of files and pictures."""
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
+from surfaceviz.records.comparison import ComparedNetwork, Comparison, NetworkGauge, PairVerdicts
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.describe_slice import describe, describe_audit
 from surfaceviz.records.describe_spectrum import (
@@ -34,6 +35,8 @@ __all__ = [
     "MISSING",
     "PROJECTED_LOSS",
     "Audit",
+    "ComparedNetwork",
+    "Comparison",
     "Curvature",
     "Density",
     "Difference",
@@ -42,6 +45,8 @@ __all__ = [
     "HessianMap",
     "Layers",
     "Mark",
+    "NetworkGauge",
+    "PairVerdicts",
     "RaySpread",
     "Slice",
     "Spectrum",

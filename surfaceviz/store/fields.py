@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records import AXIS_NAMES, TensorEntry
+from surfaceviz.records import AXIS_NAMES, FloatArray, TensorEntry
 from surfaceviz.store.files import as_text, read_attribute, read_number
 from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
@@ -203,10 +203,22 @@ def _decode_entries(group: h5py.Group, name: str) -> tuple[TensorEntry, ...]:
     )
 
 
+def _encode_arrays(group: h5py.Group, name: str, value: Mapping[str, Any]) -> None:
+    arrays = group.create_group(name)
+    for key, array in value.items():
+        arrays.create_dataset(key, data=array)
+
+
+def _decode_arrays(group: h5py.Group, name: str) -> dict[str, Any]:
+    arrays = _group(group, name)
+    return {key: read_numbers(arrays[key], "fiu") for key in arrays}
+
+
 _TEXTS = _Codec(_encode_texts, _decode_texts, _in_group)  # of `names`: parallel to the arrays of its record
 _CODECS: dict[Any, _Codec] = {
     tuple[float, ...]: _Codec(_encode_coordinates, _decode_coordinates, lambda _group, _name: True),
     tuple[str, ...]: _Codec(_encode_json, lambda group, name: tuple(_decode_json(group, name)), _in_attributes),
     tuple[TensorEntry, ...]: _Codec(_encode_entries, _decode_entries, _in_attributes),
     Mapping[str, str]: _Codec(_encode_mapping, _decode_json, _in_attributes),
+    Mapping[str, FloatArray]: _Codec(_encode_arrays, _decode_arrays, _in_group),
 }

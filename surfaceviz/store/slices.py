@@ -81,23 +81,27 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = (), output: OutputFile | 
     whole = kept is tensors or len(kept) == len(tensors)
     template = output.template(tensors) if output is not None and whole else directions_image(kept)
     with new_file(template) as made:
-        file = made.root
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        encode_provenance(file, surface.provenance)
-        _encode_slice(file.create_group("slice"), surface)
-        _encode_directions(file, surface.directions)
-        if surface.marks:
-            _encode_marks(file.create_group("points"), surface.marks)
-        if surface.audit is not None:
-            encode_fields(file.create_group("audit"), surface.audit)
-        encode_spectra(file, surface.spectra)
-        if surface.hessian_map is not None:
-            encode_map(file.create_group("hessian_map"), surface.hessian_map)
-        if surface.trajectory is not None:
-            encode_trajectory(file.create_group("trajectory"), surface.trajectory)
+        made.root.attrs["schema_version"] = SCHEMA_VERSION
+        encode_into(made.root, surface)
         if output is not None:
-            output.additions.apply(file)
+            output.additions.apply(made.root)
     return made.image
+
+
+def encode_into(root: h5py.Group, surface: Slice) -> None:
+    """Write a slice into a group, which may be a file's root."""
+    encode_provenance(root, surface.provenance)
+    _encode_slice(root.create_group("slice"), surface)
+    _encode_directions(root, surface.directions)
+    if surface.marks:
+        _encode_marks(root.create_group("points"), surface.marks)
+    if surface.audit is not None:
+        encode_fields(root.create_group("audit"), surface.audit)
+    encode_spectra(root, surface.spectra)
+    if surface.hessian_map is not None:
+        encode_map(root.create_group("hessian_map"), surface.hessian_map)
+    if surface.trajectory is not None:
+        encode_trajectory(root.create_group("trajectory"), surface.trajectory)
 
 
 def _encode_slice(group: h5py.Group, surface: Slice) -> None:
@@ -124,7 +128,7 @@ def _direction(group: h5py.Group) -> DirectionRecord:
     return record if record.eigenvalue is not None or found is None else replace(record, eigenvalue=float(found[1]))
 
 
-def _encode_directions(file: h5py.File, directions: Sequence[DirectionRecord]) -> None:
+def _encode_directions(file: h5py.Group, directions: Sequence[DirectionRecord]) -> None:
     """Write the records of directions next to their arrays, which are in the file already."""
     for number, direction in enumerate(directions):
         encode_fields(file.require_group(f"directions/{number}"), direction)
@@ -145,33 +149,38 @@ def read(path: str | Path) -> Slice:
         SchemaError: the file is missing, truncated, not a surfaceviz file, of a later version, or has links.
     """
     with open_surfaceviz(anchored(path)) as file:
-        group = file["slice"]
-        arrays = {name: read_numbers(group[name], "iu" if name in ("origin", _SEED) else "fiu") for name in group}
-        names = [name for name in AXIS_NAMES if name in arrays]
-        axes: tuple[FloatArray, ...] = tuple(arrays.pop(name) for name in names)
-        origin, seeds = arrays.pop("origin"), _seeds(arrays.pop(_SEED, None))
-        rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
-        stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
-        _check_rising(axes)
-        _check_shapes(axes, {"origin": origin, **arrays, **rise, **stderr}, rays=len(seeds))
-        _check_origin(origin)
-        splits = str(read_attribute(file, "splits")) if "splits" in file.attrs else ""
-        return Slice(
-            axes=axes,
-            values=_in_order(arrays, splits),
-            origin=origin,
-            seeds=seeds,
-            centre=_in_order(_centre(group), splits),
-            directions=tuple(_direction(group) for group in _direction_groups(file)),
-            stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
-            rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
-            marks=_marks(file["points"]) if "points" in file else (),
-            provenance=decode_provenance(file),
-            audit=decode_fields(file["audit"], Audit) if "audit" in file else None,
-            spectra=decode_spectra(file),
-            hessian_map=decode_map(file["hessian_map"]) if "hessian_map" in file else None,
-            trajectory=decode_trajectory(file["trajectory"]) if "trajectory" in file else None,
-        )
+        return decode_from(file)
+
+
+def decode_from(root: h5py.Group) -> Slice:
+    """Return the slice in a group, which may be a file's root."""
+    group = root["slice"]
+    arrays = {name: read_numbers(group[name], "iu" if name in ("origin", _SEED) else "fiu") for name in group}
+    names = [name for name in AXIS_NAMES if name in arrays]
+    axes: tuple[FloatArray, ...] = tuple(arrays.pop(name) for name in names)
+    origin, seeds = arrays.pop("origin"), _seeds(arrays.pop(_SEED, None))
+    rise = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_RISE)}
+    stderr = {name: arrays.pop(name) for name in list(arrays) if name.endswith(_STDERR)}
+    _check_rising(axes)
+    _check_shapes(axes, {"origin": origin, **arrays, **rise, **stderr}, rays=len(seeds))
+    _check_origin(origin)
+    splits = str(read_attribute(root, "splits")) if "splits" in root.attrs else ""
+    return Slice(
+        axes=axes,
+        values=_in_order(arrays, splits),
+        origin=origin,
+        seeds=seeds,
+        centre=_in_order(_centre(group), splits),
+        directions=tuple(_direction(group) for group in _direction_groups(root)),
+        stderr={name.removesuffix(_STDERR): array for name, array in stderr.items()},
+        rise_stderr={name.removesuffix(_RISE): array for name, array in rise.items()},
+        marks=_marks(root["points"]) if "points" in root else (),
+        provenance=decode_provenance(root),
+        audit=decode_fields(root["audit"], Audit) if "audit" in root else None,
+        spectra=decode_spectra(root),
+        hessian_map=decode_map(root["hessian_map"]) if "hessian_map" in root else None,
+        trajectory=decode_trajectory(root["trajectory"]) if "trajectory" in root else None,
+    )
 
 
 def _centre(group: h5py.Group) -> dict[str, float]:
@@ -225,7 +234,7 @@ def tensors_sha256(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _direction_groups(file: h5py.File) -> list[h5py.Group]:
+def _direction_groups(file: h5py.Group) -> list[h5py.Group]:
     return numbered_groups(file, "directions")
 
 

@@ -12,18 +12,18 @@ from surfaceviz.store.files import decode_provenance, encode_provenance
 from surfaceviz.store.typed import ContentError, read_numbers
 
 
-def encode_spectra(file: h5py.File, spectra: Sequence[Spectrum]) -> None:
+def encode_spectra(file: h5py.Group, spectra: Sequence[Spectrum]) -> None:
     """Write spectra into a file, a group each, in order."""
     for number, spectrum in enumerate(spectra):
         encode_fields(file.create_group(f"spectra/{number}"), spectrum)
 
 
-def decode_spectra(file: h5py.File) -> tuple[Spectrum, ...]:
+def decode_spectra(file: h5py.Group) -> tuple[Spectrum, ...]:
     """Return the spectra in a file, in order."""
     return tuple(decode_fields(group, Spectrum) for group in numbered_groups(file, "spectra"))
 
 
-def numbered_groups(file: h5py.File, name: str) -> list[h5py.Group]:
+def numbered_groups(file: h5py.Group, name: str) -> list[h5py.Group]:
     """Return the groups "0", "1", ... in a group, in order; an empty list if there is no such group.
 
     Raises:

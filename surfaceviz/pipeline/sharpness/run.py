@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from surfaceviz import atomic_write, start_folder
-from surfaceviz.curvature import MAX_BASIS_SIZE
 from surfaceviz.curvature.objective import Objective
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.file_kinds import is_own_output
 from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.hessian.checks.trained import untrained_lines
-from surfaceviz.pipeline.hessian.operators import MemoryBudget
+from surfaceviz.pipeline.hessian.float64_objective import BATCH, float64_objective, float64_theta
 from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.spectra import check_at, kink_note, kinks_at
@@ -40,8 +37,6 @@ from surfaceviz.sharpness_measures import (
 )
 from surfaceviz.sharpness_measures.table import COLUMNS, csv_rows
 from surfaceviz.signals import interruptible
-
-_BATCH = 128  # samples in a batch: the same as for m-sharpness, whose graph must fit into memory anyway
 
 
 def run_sharpness(request: SharpnessRequest, reporter: Reporter | None = None) -> tuple[Sharpness, ...]:
@@ -93,17 +88,10 @@ def _at(
     rescale: bool,
 ) -> Sharpness:
     """Return the sharpness at a target point, in float64 for any dtype of the targets."""
-    for line in _caveats(targets, number, options.batch_size or _BATCH):
+    for line in _caveats(targets, number, options.batch_size or BATCH):
         reporter.warn(f"{label.name}: {line}")
-    problem, device = targets.problem, targets.device
-    memory = MemoryBudget.of(options.memory, 8 * targets.layout.dimension, most=MAX_BASIS_SIZE, bases=1, processes=1)
-    objective = Objective(
-        problem=problem, split=targets.split.mapped(lambda tree: problem.cast(tree, torch.float64, device)),
-        layout=targets.layout, filters=targets.filters, own_names=targets.own_names, device=device,
-        batch=options.batch_size or _BATCH, memory=memory.graphs,
-    )  # fmt: skip
-    weights = targets.points[number].make()
-    theta = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    objective, memory = float64_objective(targets, memory=options.memory, batch=options.batch_size)
+    theta = float64_theta(targets, number)
     if line := objective.other_draws(theta, targets.dtype):
         reporter.warn(f"{label.name}: {line}")
     spec = SharpnessSpec(
