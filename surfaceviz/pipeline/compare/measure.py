@@ -22,6 +22,7 @@ from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi_in_boxes
 from surfaceviz.symmetry.gauge import Gauge, to_gauge
 
 CURVATURE_SAMPLES = 256  # of the split, for curvature and worst cases: a compromise of time and spread; ours
+GROUPS = 16  # of these samples, over which eigenvalues spread; ours
 HELD_OUT = "held_out_loss"  # losses of the held-out samples, of which the gap is made
 _STARTS, _ITERATIONS = 1, 10  # of the searches for the worst case; ours
 _BOX = 1e-3  # of Keskar's phi
@@ -79,7 +80,7 @@ def measures_at(bench: Bench, theta: Theta, request: CompareRequest, say: Say) -
     with borrowed(bench.targets.problem.model, bench.targets.device):
         found = _of_function(bench, theta)
         say("curvature: lambda_max and trace of H and of D H D")
-        measured = dict(measure_hessian(bench.curvature, theta, seed=request.seed, vectors=bench.vectors))
+        measured = dict(_curvature(bench, theta, request.seed))
         if request.worst_case:
             say("worst cases: SAM's m-sharpness and Keskar's phi")
             measured |= _worst_cases(bench.curvature, theta, request.seed)
@@ -101,6 +102,10 @@ def _of_function(bench: Bench, theta: Theta) -> Draws:
         held_out = bench.held_out.sample_values(theta)
         found[HELD_OUT] = held_out["loss"] if "loss" in held_out else np.array(bench.held_out.loss(theta))
     return found
+
+
+def _curvature(bench: Bench, theta: Theta, seed: int) -> dict[str, Measurement]:
+    return measure_hessian(bench.curvature, theta, seed=seed, vectors=bench.vectors, groups=GROUPS)
 
 
 def _worst_cases(objective: Objective, theta: Theta, seed: int) -> dict[str, Measurement]:
