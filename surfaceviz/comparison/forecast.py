@@ -51,21 +51,19 @@ def draws_needed(difference: Difference, goal: Goal) -> int | None:
 
 def chance_of_decision(difference: Difference, factors: FloatArray, goal: Goal) -> FloatArray:
     """Return the predictive probability of a decision with each of ``factors`` (F,) times as many draws, (F,)."""
+    at, freedom = difference.estimate, difference.freedom
     grows, stays = difference.stderrs[0], math.hypot(0.0, *difference.stderrs[1:])
-    freedom = difference.freedom
-    spread = grows * np.sqrt(1 - 1 / factors)  # of the future estimate around the present one
-    error, later = np.hypot(grows / np.sqrt(factors), stays), freedom * factors
-    level = goal.level / goal.correction
-    outside = -stdtrit(later, level / 2) * error
-    low, high = -outside, outside
-    chance = _between(-math.inf, low, difference, spread) + _between(high, math.inf, difference, spread)
+    spread: FloatArray = grows * np.sqrt(1 - 1 / factors)  # of the future estimate around the present one
+    error: FloatArray = np.hypot(grows / np.sqrt(factors), stays)
+    later = freedom * factors
+    outside: FloatArray = -stdtrit(later, goal.level / goal.correction / 2) * error
+
+    def below(end: FloatArray) -> FloatArray:
+        """Return the probability that the future estimate lies below ``end`` (F,)."""
+        return np.asarray(stdtr(freedom, (end - at) / spread), dtype=np.float64)
+
+    chance: FloatArray = below(-outside) + 1 - below(outside)
     if goal.margin is not None:
-        inside = np.minimum(goal.margin + stdtrit(later, level) * error, outside)  # those beyond are counted already
-        chance += np.where(inside > 0, _between(-inside, inside, difference, spread), 0.0)
+        inside = np.minimum(goal.margin + stdtrit(later, goal.level) * error, outside)  # beyond it is counted already
+        chance = chance + np.where(inside > 0, below(inside) - below(-inside), 0.0)
     return chance
-
-
-def _between(low: FloatArray | float, high: FloatArray | float, at: Difference, spread: FloatArray) -> FloatArray:
-    """Return the probability that the future estimate lies between two bounds."""
-    ends = [stdtr(at.freedom, (np.asarray(end) - at.estimate) / spread) for end in (low, high)]
-    return np.asarray(ends[1] - ends[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_s
 from surfaceviz.errors import ProblemError, error_context
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
+from surfaceviz.problem.estimates import sum_and_weight
 from surfaceviz.problem.forward.differentiable_operators import DifferentiableOperators
 from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
@@ -151,6 +152,22 @@ class Objective:
         self.problem.draws.reseed()
         with torch.no_grad():
             return leaves(outputs(self.problem)(self._state(theta), self._batches[0]))
+
+    def loss_of_outputs_times(self, theta: Theta) -> Callable[[Tensor], Tensor]:
+        """Return the function beta -> mean loss of beta times the outputs, differentiable; costs one forward pass."""
+        forward, state = outputs(self.problem), self._state(theta)
+        self.problem.draws.reseed()
+        with torch.no_grad():
+            known = [(forward(state, batch), self.problem.targets(batch)) for batch in self._batches]
+
+        def loss(beta: Tensor) -> Tensor:
+            with error_context(f"measuring the loss of scaled outputs on split {self.split.name}"):
+                losses = [self.problem.measure_outputs_loss(beta * made, targets) for made, targets in known]
+            totals, weights = zip(*map(sum_and_weight, losses), strict=True)
+            mean: Tensor = torch.stack(totals).sum() / sum(weights)
+            return mean
+
+        return loss
 
     def deviation(self, theta: Theta, other: Theta, times: float = 1.0) -> float:
         """Return the relative error of ``other``'s outputs against ``times`` those of ``theta``.

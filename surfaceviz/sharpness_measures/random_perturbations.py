@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from surfaceviz.curvature import ParameterLayout
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.directions.normalise import noise
 from surfaceviz.directions.random import Regenerated
@@ -19,6 +21,8 @@ from surfaceviz.signals import raise_if_interrupted
 
 _DIRECTIONS = 10  # directions of the width; ours
 _PAIRS = 10  # pairs +-z of the rise, twenty draws; ours
+
+Value = TypeVar("Value", float, Tensor)
 
 
 def expected_rise(
@@ -33,20 +37,42 @@ def expected_rise(
     as for slices (Li et al., arXiv 1712.09913); sigma = 0.1 is ours.
     """
     x, scales, here = objective.layout.of(theta), objective.scales(theta), objective.loss(theta)
+
+    def loss(vector: Tensor) -> float:
+        return objective.loss(objective.with_parameters(theta, vector))
+
     means = []
     for k in range(pairs):
-        step = sigma * (scales * _noise(objective, seed, _DIRECTIONS + k)).to(x)
         raise_if_interrupted()
-        ends = [objective.loss(objective.with_parameters(theta, x + sign * step)) for sign in (1, -1)]
-        means.append(sum(ends) / 2 - here)
+        noise_vector = filter_noise(objective.layout, scales, seed=seed, axis=_DIRECTIONS + k)
+        means.append(antithetic_rise(loss, x, sigma * noise_vector.to(x), here))
     bad = sum(not math.isfinite(mean) for mean in means)
     return mean_of(np.array(means), f"the loss is not finite at {bad} of {pairs} pairs of draws" if bad else "")
 
 
-def _noise(objective: Objective, seed: int, axis: int) -> Tensor:
-    """Return the noise of a slice's axis with that number, (P,) float64."""
-    pairs = zip(objective.layout.names, objective.layout.shapes, strict=True)
-    return objective.layout.flat([noise(seed, axis, name, shape).double() for name, shape in pairs])
+def antithetic_rise(loss: Callable[[Tensor], Value], x: Tensor, step: Tensor, here: float) -> Value:
+    """Return the mean rise of both ends of a step, (L(x + step) + L(x - step)) / 2 - L(x).
+
+    Args:
+        loss: the loss of weights (P,), or of several, (K, P) -> (K,).
+        x: the weights, (P,).
+        step: a step (P,), or several, (K, P).
+        here: the loss at ``x``.
+    """
+    return (loss(x + step) + loss(x - step)) / 2 - here
+
+
+def filter_noise(layout: ParameterLayout, scales: Tensor, *, seed: int, axis: int) -> Tensor:
+    """Return D z, the noise of a slice's axis with that number, scaled to filters; (P,) float64.
+
+    Args:
+        layout: the parameters.
+        scales: the diagonal of D, (P,).
+        seed: seed of the noise.
+        axis: number of the axis.
+    """
+    pairs = zip(layout.names, layout.shapes, strict=True)
+    return scales * layout.flat([noise(seed, axis, name, shape).double() for name, shape in pairs])
 
 
 def width(

@@ -80,6 +80,27 @@ class Layer:
             scaled = w.reshape(g, w.shape[0] // g, w.shape[1], -1) / c.view(g, 1, -1, 1)
         return {**theta, self.names["weight"]: scaled.reshape(w.shape)}
 
+    def output_squares(self, theta: Theta) -> Tensor:
+        """Return the squared norm of each output channel's weights and bias, (C,)."""
+        m, w = self.module, theta[self.names["weight"]].double()
+        if isinstance(m, _TRANSPOSED):
+            g = m.groups
+            squares = w.reshape(g, w.shape[0] // g, w.shape[1], -1).square().sum((1, 3)).flatten()
+        else:
+            squares = w.reshape(w.shape[0], -1).square().sum(1)
+        return squares + theta[self.names["bias"]].double().square() if "bias" in self.names else squares
+
+    def input_squares(self, theta: Theta, channels: int) -> Tensor:
+        """Return the squared norm of the weights on each of ``channels`` input channels, (C,)."""
+        m, w = self.module, theta[self.names["weight"]].double()
+        if isinstance(m, _TRANSPOSED):
+            return w.reshape(channels, -1).square().sum(1)
+        if isinstance(m, nn.Linear):
+            return w.reshape(w.shape[0], channels, -1).square().sum((0, 2))
+        assert isinstance(m, _CONVOLUTIONS)
+        g = m.groups
+        return w.reshape(g, w.shape[0] // g, w.shape[1], -1).square().sum((1, 3)).flatten()
+
 
 @dataclass(frozen=True, slots=True)
 class LayerPair:
@@ -141,9 +162,26 @@ def last_scale(layers: list[Layer]) -> Layer:
     return next(layer for layer in reversed(layers) if "weight" in layer.names)
 
 
+def scale_before_norm(theta: Theta, layer: Layer, norm: Layer, factors: Tensor) -> Theta:
+    """Return the weights with a layer's output channels times ``factors`` (C,), and running statistics to match.
+
+    The mean is multiplied by the factor c; the variance v becomes c^2 (v + eps) - eps.
+    """
+    assert isinstance(norm.module, _BatchNorm)
+    eps, mean, variance = norm.module.eps, norm.names["running_mean"], norm.names["running_var"]
+    c = factors.to(theta[mean])
+    statistics = {mean: theta[mean] * c, variance: c.square() * (theta[variance] + eps) - eps}
+    return {**layer.scale_outputs(theta, factors), **statistics}
+
+
 def batch_normalised_layers(layers: list[Layer]) -> list[tuple[Layer, Layer]]:
     """Return the pairs of a layer and the batch norm with running statistics that follows it."""
     return [(a, b) for a, b in pairwise(layers) if not a.is_norm and b.is_norm and "running_var" in b.names]
+
+
+def drawn_factors(layer: Layer, generator: torch.Generator, *, largest: float) -> Tensor:
+    """Return a factor for each output channel, log-uniform in [1 / largest, largest], (C,)."""
+    return largest ** (2 * torch.rand(layer.outputs, generator=generator, dtype=torch.float64) - 1)
 
 
 def constant_factors(layer: Layer, factor: float) -> Tensor:

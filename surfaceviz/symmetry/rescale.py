@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.symmetry.layer_pairs import (
@@ -16,15 +15,17 @@ from surfaceviz.symmetry.layer_pairs import (
     adjacent_pairs,
     batch_normalised_layers,
     constant_factors,
+    drawn_factors,
     last_scale,
     layers_in_order,
+    scale_before_norm,
 )
 
 KINDS = ("layer", "neuron", "batch norm", "logits")
 
 _FACTOR = 4.0  # factor of layers and batch norms, largest factor of neurons; Dinh et al. leave it open; ours
 _TIMES = 2.0  # factor of logits; ours
-_SAME = 1e-9  # of the largest output: a smaller error counts as the same function
+SAME = 1e-9  # of the largest output: a smaller error counts as the same function
 
 _NO_OUTPUTS = "the problem is given by measure=, so that there are no outputs to compare"
 
@@ -68,7 +69,9 @@ def rescalings(objective: Objective, theta: Theta, *, seed: int) -> Iterator[Res
     trial = _Trial(objective, theta)
     generator = torch.Generator().manual_seed(seed)
     yield _paired(trial, "layer", adjacent_pairs(layers), lambda pair: constant_factors(pair.source, _FACTOR))
-    yield _paired(trial, "neuron", adjacent_pairs(layers), lambda pair: _drawn(pair.source, generator))
+    yield _paired(
+        trial, "neuron", adjacent_pairs(layers), lambda pair: drawn_factors(pair.source, generator, largest=_FACTOR)
+    )
     yield _normed(trial, layers)
     yield _logits(objective, theta, layers)
 
@@ -97,7 +100,7 @@ class _Trial:
             if all(torch.equal(changed[name], tensor) for name, tensor in theta.items()):
                 continue
             error = self._first_batch.deviation(self.theta, changed)
-            if error < _SAME:
+            if error < SAME:
                 theta, count = changed, count + 1
                 taken |= set(modules)
             else:
@@ -107,7 +110,7 @@ class _Trial:
     def verified(self, kind: str, theta: Theta, words: str) -> Rescaling:
         """Return the rescaling if the outputs on all samples are the same."""
         off = self.objective.deviation(self.theta, theta)
-        if not off < _SAME:
+        if not off < SAME:
             return Rescaling(kind=kind, words=f"on all samples the outputs change, by {off:.1g} of the largest")
         return Rescaling(kind=kind, words=words, theta=theta, deviation=off)
 
@@ -146,11 +149,6 @@ def _pairs(count: int) -> str:
     return f"{count} pair{'s' if count > 1 else ''}"
 
 
-def _drawn(layer: Layer, generator: torch.Generator) -> Tensor:
-    """Return a factor for each output channel, log-uniform in [1/4, 4]."""
-    return _FACTOR ** (2 * torch.rand(layer.outputs, generator=generator, dtype=torch.float64) - 1)
-
-
 def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
     found = batch_normalised_layers(layers)
     if not found:
@@ -168,14 +166,7 @@ def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
 
 def _grown(layer: Layer, norm: Layer) -> Callable[[Theta], Theta]:
     """Return the change that scales a layer up and its batch norm statistics to match."""
-    assert isinstance(norm.module, _BatchNorm)
-    eps, mean, variance = norm.module.eps, norm.names["running_mean"], norm.names["running_var"]
-
-    def change(theta: Theta) -> Theta:
-        statistics = {mean: theta[mean] * _FACTOR, variance: _FACTOR**2 * (theta[variance] + eps) - eps}
-        return {**layer.scale_outputs(theta, constant_factors(layer, _FACTOR)), **statistics}
-
-    return change
+    return lambda theta: scale_before_norm(theta, layer, norm, constant_factors(layer, _FACTOR))
 
 
 def _logits(objective: Objective, theta: Theta, layers: list[Layer]) -> Rescaling:
@@ -188,7 +179,7 @@ def _logits(objective: Objective, theta: Theta, layers: list[Layer]) -> Rescalin
     off = objective.deviation(theta, made, _TIMES)
     if all(torch.equal(made[name], tensor) for name, tensor in theta.items()):
         return Rescaling(kind="logits", words="the last layer is 0")
-    if not off < _SAME:
+    if not off < SAME:
         return Rescaling(kind="logits", words=f"the last layer's scale is not the outputs'; they are off by {off:.1g}")
     words = f"the last layer times {_TIMES:g}: outputs times {_TIMES:g}, the same predictions, another loss"
     return Rescaling(kind="logits", words=words, theta=made, deviation=off)
