@@ -70,10 +70,11 @@ def _of_rays(
     whole: bool,
 ) -> list[Chunk]:
     """Return chunks of each ray, one ray after another: those that it would have as a curve of its own."""
-    found, columns = [], origin.shape[1]
+    found: list[Chunk] = []
+    columns = origin.shape[1]
     for ray in np.unique(indices // columns).tolist():
         start = ray * columns
         own = indices[indices // columns == ray] - start
-        for chunk in chunks(axes, own, origin[ray], size, group=group, whole=whole):
-            found.append(replace(chunk, indices=tuple(start + i for i in chunk.indices), ray=ray))
+        made = chunks(axes, own, origin[ray], size, group=group, whole=whole)
+        found += [replace(chunk, indices=tuple(start + i for i in chunk.indices), ray=ray) for chunk in made]
     return found

@@ -22,7 +22,7 @@ from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.pytree import leaves
-from surfaceviz.records import AXIS_NAMES, describe_audit
+from surfaceviz.records import AXIS_NAMES, FloatArray, describe_audit
 
 Rows = list[tuple[str, str]]
 
@@ -46,9 +46,18 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
             f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
         )
     )
+    if surface.seeds and (length := surface.directions[0].norm):
+        rows.append(
+            ("worst", f"the same distances at the worst: --along ascent --axis {_ends(surface.axes[0], length)}")
+        )
     if "cosine" in surface.provenance:
         rows.append(("cosine", f"{round(float(surface.provenance['cosine']), 4) + 0.0:.4f} between the directions"))
     return rows
+
+
+def _ends(axis: FloatArray, length: float) -> str:
+    """Return the axis of a unit direction that reaches as far as a ray whose direction has this length."""
+    return f"{axis[0] * length:.4g}:{axis[-1] * length:.4g}:{len(axis)}"
 
 
 def estimate(plan: Plan, workers: int | None) -> Rows:
