@@ -78,8 +78,8 @@ def _spread(surfaces: Sequence[Slice], of: str | None) -> Drawn:
 
 
 def _set_scale(ax: Axes, drawn: Drawn, options: PlotOptions) -> None:
-    """Set scale and range of the vertical axis by what is finite, since values that are not end beyond the top."""
-    arrays = [spread.stacked if spread is not None else what.values for _, what, spread in drawn]
+    """Set scale and range of the vertical axis by what is finite on the rays; steeper curves leave it at the top."""
+    arrays = [spread.stacked for _, _, spread in drawn if spread is not None]
     what = drawn[0][1]
     scale = "linear" if options.levels == "auto" and not what.is_loss else options.levels
     chosen = choose_levels(arrays, scale)
