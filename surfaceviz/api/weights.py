@@ -28,8 +28,8 @@ def weights_at(
 
     Args:
         surface: a slice, or its file.
-        i: index along alpha.
-        j: index along beta; None for a curve.
+        i: index along alpha; of rays, the number of the ray, from 0.
+        j: index along beta, of rays along alpha; None for a curve.
         problem: the problem, if the slice was computed from live objects; the model at the slice's centre.
         data: folder of a catalogue problem's data.
 
@@ -53,7 +53,7 @@ def weights_at(
 def directions_of(
     surface: Slice | str | Path, *, problem: Problem | str | None = None, data: str | None = None
 ) -> tuple[dict[str, Tensor], ...]:
-    """Return the directions delta[, eta] of a slice: canonical tensor name -> tensor of its shape.
+    """Return the directions delta[, eta] of a slice, or of all its rays: canonical tensor name -> tensor of its shape.
 
     Args:
         surface: a slice, or its file.
@@ -65,4 +65,5 @@ def directions_of(
         StoreError: weights, data or directions are not those of the slice.
     """
     plan, _ = stored_plan(surface, problem, data)
-    return tuple({name: tensor.clone() for name, tensor in each.tensors.items()} for each in plan.directions)
+    made = map(plan.ray, range(len(plan.seeds))) if plan.seeds else (each.tensors for each in plan.directions)
+    return tuple({name: tensor.clone() for name, tensor in each.items()} for each in made)

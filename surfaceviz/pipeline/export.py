@@ -84,6 +84,10 @@ def run_export(request: ExportRequest) -> list[Path]:
             _refuse_existing([path], overwrite=request.overwrite)
             write_export(surface, path, request.to, request.options, overwrite=request.overwrite)
         return [path]
+    if surface.seeds:
+        raise ValueError(
+            f"reference holds one curve or surface; got {len(surface.seeds)} rays. Export to csv, npz or netcdf"
+        )
     if request.options != ExportOptions():
         raise ValueError("reference holds losses and accuracies as they are; leave out of, log, clip and height")
     tensors = store.read_directions(sources[0]) if sources else []

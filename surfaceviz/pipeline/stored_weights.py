@@ -43,6 +43,9 @@ def weights_at(plan: Plan, surface: Slice, index: Sequence[int]) -> dict[str, Te
         raise ProblemError(
             f"point ({given}) is not on a grid of {' x '.join(map(str, sizes))} points; give i, j below them"
         )
-    place = tuple(float(axis[i]) for axis, i in zip(surface.axes, index, strict=True))
-    state = plan.perturber(plan.dtype)(place)
+    place = tuple(float(axis[i]) for axis, i in zip(surface.grid, index, strict=True))
+    perturber = plan.perturber(plan.dtype)
+    if surface.seeds:
+        perturber.turn(plan.ray(index[0] % len(surface.seeds)))
+    state = perturber(place[-surface.ndim :])
     return {name: tensor.detach().clone() for name, tensor in state.items()}

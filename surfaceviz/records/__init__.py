@@ -13,7 +13,7 @@ from surfaceviz.records.describe_spectrum import (
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
-from surfaceviz.records.rays import RaySpread, complete_rays, one_ray, ray_spread, with_seeds
+from surfaceviz.records.rays import RaySpread, complete_rays, median_ray, one_ray, ray_spread, with_seeds
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
     CLAIMED_SHARE_ABOVE,
@@ -61,9 +61,10 @@ __all__ = [
     "describe_spectrum",
     "finished_level",
     "gradient_rows",
+    "median_ray",
+    "negative_words",
     "one_ray",
     "ray_spread",
-    "negative_words",
     "share",
     "student_factor",
     "trace_words",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surfaceviz.records.arrays import MISSING, FloatArray
+from surfaceviz.records.arrays import EVALUATED, MISSING, FloatArray
 from surfaceviz.records.slices import Slice
 
 
@@ -30,6 +30,11 @@ class RaySpread:
     median: FloatArray
     upper_quartile: FloatArray
     highest: FloatArray
+
+    @property
+    def stacked(self) -> FloatArray:
+        """The five arrays from the lowest to the highest, (5, n_alpha)."""
+        return np.stack([self.lowest, self.lower_quartile, self.median, self.upper_quartile, self.highest])
 
 
 def one_ray(surface: Slice, number: int) -> Slice:
@@ -84,6 +89,18 @@ def ray_spread(surface: Slice, values: FloatArray, *, is_loss: bool) -> RaySprea
     )
 
 
+def median_ray(surface: Slice) -> Slice:
+    """Return the medians of rays over the complete ones as a curve, without errors; missing where none is complete."""
+    spreads = {
+        name: ray_spread(surface, surface.resolved(name), is_loss=name.endswith("loss")) for name in surface.values
+    }
+    done = EVALUATED if len(complete_rays(surface)) else MISSING
+    return replace(
+        surface, seeds=(), values={name: spread.median for name, spread in spreads.items()}, stderr={}, rise_stderr={},
+        origin=np.full(surface.shape[1:], done, np.uint8),
+    )  # fmt: skip
+
+
 def _quantile(ranked: FloatArray, share: float) -> FloatArray:
     """Return a quantile of sorted values (K, n), infinite where it lies beyond a finite value."""
     if not len(ranked):
@@ -91,8 +108,8 @@ def _quantile(ranked: FloatArray, share: float) -> FloatArray:
     below, rest = divmod(share * (len(ranked) - 1), 1)
     low, high = ranked[int(below)], ranked[min(int(below) + 1, len(ranked) - 1)]
     with np.errstate(invalid="ignore"):
-        between = low + rest * (high - low)
-    return np.where(np.isinf(low) | (rest == 0), low, between)
+        between: FloatArray = low + rest * (high - low)
+    return low if rest == 0 else np.where(np.isinf(low), low, between)
 
 
 def _with_arrays(surface: Slice, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Slice:

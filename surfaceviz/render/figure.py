@@ -104,8 +104,12 @@ def finished_part(surface: Slice, kind: str) -> Slice:
 
 
 def with_distinct_titles(surfaces: Sequence[Slice], names: Sequence[str] | None) -> list[Slice]:
-    """Return the slices with distinct titles: slices of one problem get the given names or numbers."""
-    if len({surface.title for surface in surfaces}) == len(surfaces):
+    """Return the slices with distinct titles: slices of one problem get the given names or numbers.
+
+    Curves over rays are told apart by their directions, and need none.
+    """
+    named = [surface for surface in surfaces if surface.seeds] or surfaces
+    if len({surface.title for surface in named}) == len(named):
         return list(surfaces)
     names = names or [str(i + 1) for i in range(len(surfaces))]
     return [

@@ -27,6 +27,11 @@ def axis_label(surface: Slice, k: int) -> str:
     return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))}{_share(surface, k)})"
 
 
+def direction_words(surface: Slice) -> str:
+    """Return the direction of a curve in words."""
+    return _words(surface.directions[0], _only(surface)) if surface.directions else "an unknown direction"
+
+
 def _share(surface: Slice, k: int) -> str:
     """Return the share of a training's variance along an axis, as text; empty where it is not known."""
     known = {} if surface.trajectory is None else surface.trajectory.provenance

@@ -12,21 +12,25 @@ from surfaceviz.render.annotate import spectra_on_slice
 from surfaceviz.render.contours.contour_figure import compose_surfaces
 from surfaceviz.render.contours.hessian_map import MAP_QUANTITIES, map_values
 from surfaceviz.render.curves.curve_figure import compose_curves
+from surfaceviz.render.curves.ray_figure import compose_rays
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import PlotOptions
+from surfaceviz.render.rays import same_distance
 from surfaceviz.render.spectra.spectrum_panels import draw_spectra
 
 Warn = Callable[[str], None] | None
 
 
 def draw_slices(surfaces: Sequence[Slice], options: PlotOptions, *, names: Sequence[str], warn: Warn = None) -> Picture:  # noqa: ARG001
-    """Return a figure of curves laid over each other, or of surfaces next to each other.
+    """Return a figure of curves laid over each other, of rays and curves over them, or of surfaces next to each other.
 
     Raises:
         ValueError: an option that curves don't have; an unknown map; a slice without the spectrum or map to be drawn.
     """
     if surfaces[0].ndim == 1:
         _check_curve_options(options)
+    if any(surface.seeds for surface in surfaces):
+        return _draw_rays(surfaces, options, names)
     if options.map is not None and options.map not in MAP_QUANTITIES:
         raise ValueError(f"map: expected one of {', '.join(MAP_QUANTITIES)}, got {options.map!r}")
     for surface, name in zip(surfaces, names, strict=True):
@@ -37,6 +41,14 @@ def draw_slices(surfaces: Sequence[Slice], options: PlotOptions, *, names: Seque
     with style.applied(options.size) as size:
         compose = compose_curves if surfaces[0].ndim == 1 else compose_surfaces
         return compose(surfaces, options, size)
+
+
+def _draw_rays(surfaces: Sequence[Slice], options: PlotOptions, names: Sequence[str]) -> Picture:
+    for option in ("spectrum", "map"):
+        if getattr(options, option):
+            raise ValueError(f"a picture of rays has no --{option}: leave it out, or take --kind spectrum")
+    with style.applied(options.size) as size:
+        return compose_rays(same_distance(surfaces, names), options, size)
 
 
 def draw_spectra_of_slices(

@@ -12,8 +12,13 @@ def check_place(surface: Slice, place: Sequence[float]) -> None:
     """Refuse a point that is not on the slice.
 
     Raises:
-        ProblemError: it has other coordinates, or lies off the range.
+        ProblemError: it has other coordinates, lies off the range, or on several rays without being theta.
     """
+    if surface.seeds and any(place):
+        raise ProblemError(
+            f"point {_format_point(place)} is another one on each of {len(surface.seeds)} rays; give --at 0, or take a "
+            "slice of the seed of one ray"
+        )
     if len(place) != surface.ndim:
         raise ProblemError(
             f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"

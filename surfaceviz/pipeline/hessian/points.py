@@ -38,8 +38,13 @@ def axes_of(request: HessianRequest, surface: Slice) -> list[FloatArray]:
     """Return the coordinates of the map over the slice's range; an empty list if no map is requested.
 
     Raises:
-        ProblemError: the map and the slice have different numbers of axes.
+        ProblemError: the map and the slice have different numbers of axes, or the slice is of rays.
     """
+    if request.grid and surface.seeds:
+        raise ProblemError(
+            f"got a map and {len(surface.seeds)} rays; a map lies on one curve or surface. Leave out map, or take a "
+            "slice of the seed of one ray"
+        )
     if request.grid and len(request.grid) != surface.ndim:
         given = ":".join(map(str, request.grid))
         raise ProblemError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def slice_request(request: HessianRequest, surface: Slice, say: Callable[[str], 
     confirm_names(request.file, stored, found=found, given=given, trust=request.trust, say=say)
     if request.problem is not None:
         found = with_problem(found, "" if isinstance(request.problem, Problem) else request.problem)
-    stored_request = _stored_request(request.file, found, surface.shape)
+    stored_request = _stored_request(request.file, found, surface)
     return replace(
         stored_request,
         problem=request.problem if isinstance(request.problem, Problem) else stored_request.problem,
@@ -57,11 +57,11 @@ def slice_request(request: HessianRequest, surface: Slice, say: Callable[[str], 
     )
 
 
-def _stored_request(path: Path, stored: Mapping[str, Any], shape: Sequence[int]) -> Request:
+def _stored_request(path: Path, stored: Mapping[str, Any], surface: Slice) -> Request:
     """Return the request in a file's attributes, which may be anything.
 
     Raises:
-        ProblemError: they are not those of a run that gives a slice of this shape.
+        ProblemError: they are not those of a run that gives a slice of this shape, or these rays.
     """
     try:
         found = request_from(stored)
@@ -70,8 +70,12 @@ def _stored_request(path: Path, stored: Mapping[str, Any], shape: Sequence[int])
             f"{path}: its attributes are not those that a run writes ({type(error).__name__}: {error}); compute the "
             "slice again"
         ) from error
-    if found.axes is not None and [axis.count for axis in found.axes] != list(shape):
+    if found.axes is not None and [axis.count for axis in found.axes] != [len(axis) for axis in surface.axes]:
         raise ProblemError(
             f"{path}: its attribute axes is of other numbers of points than its arrays; compute it again"
+        )
+    if (found.directions.repeat > 1 or surface.seeds) and found.directions.repeat != len(surface.seeds):
+        raise ProblemError(
+            f"{path}: its attribute repeat is of another number of rays than its arrays; compute it again"
         )
     return found

@@ -29,7 +29,7 @@ from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import State, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records import Slice
+from surfaceviz.records import Slice, one_ray
 from surfaceviz.records.second_differences import axis_second_differences
 
 Say = Callable[[str], None]
@@ -113,13 +113,11 @@ def slice_targets(
         raise ProblemError(f"no split {request.split!r} in {request.file}; it has {', '.join(surface.splits)}")
     context = plan.context(request.dtype or plan.dtype)
     state_at = _weights_at(context)
-    fields = [
-        {"place": place, "differences": axis_second_differences(surface, f"{split.name}_loss", place)}
-        for place in places
-    ]
+    curve = one_ray(surface, 0) if surface.seeds else surface
+    fields = [{"place": place, **_differences(surface, f"{split.name}_loss", place)} for place in places]
     same_samples = request.samples is None and not coupling_norms(plan.problem.model)
     points = [
-        TargetPoint(partial(state_at, p), given, stored_value(surface, split.name, p) if same_samples else None)
+        TargetPoint(partial(state_at, p), given, stored_value(curve, split.name, p) if same_samples else None)
         for p, given in zip(places, fields, strict=True)
     ]
     layout = parameter_layout(
@@ -127,16 +125,25 @@ def slice_targets(
     )
     # A direction is a vector of the matrix only if it moves nothing outside of it (a buffer, a padding row), and if
     # batch norms are not recalibrated, through which the loss would also depend on the weights.
-    inside = context.calibration is None and all(
-        name in layout.names and not bool((tensor != plan.minimum.filters[name].moving(tensor)).any())
-        for direction in plan.directions
-        for name, tensor in direction.tensors.items()
+    inside = (
+        context.calibration is None
+        and not surface.seeds
+        and all(
+            name in layout.names and not bool((tensor != plan.minimum.filters[name].moving(tensor)).any())
+            for direction in plan.directions
+            for name, tensor in direction.tensors.items()
+        )
     )
     directions = torch.stack([_flat(direction.tensors, layout) for direction in plan.directions]) if inside else None
     return _targets(
         request, context, split, points, name=plan.name, filters=plan.minimum.filters, layout=layout,
         directions=directions,
     )  # fmt: skip
+
+
+def _differences(surface: Slice, name: str, place: tuple[float, ...]) -> dict[str, Any]:
+    """Return the field of the record with second differences along the axes; of rays, which share none, no field."""
+    return {} if surface.seeds else {"differences": axis_second_differences(surface, name, place)}
 
 
 def _flat(tensors: Mapping[str, Tensor], layout: ParameterLayout) -> Tensor:

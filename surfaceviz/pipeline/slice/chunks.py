@@ -70,10 +70,12 @@ def _of_rays(
     whole: bool,
 ) -> list[Chunk]:
     """Return chunks of each ray, one ray after another: those that it would have as a curve of its own."""
-    found, columns = [], origin.shape[1]
-    for ray in np.unique(indices // columns).tolist():
+    found: list[Chunk] = []
+    columns = origin.shape[1]
+    ends = np.flatnonzero(np.diff(indices // columns)) + 1
+    for of_ray in np.split(indices, ends) if len(indices) else []:
+        ray = int(of_ray[0]) // columns
         start = ray * columns
-        own = indices[indices // columns == ray] - start
-        for chunk in chunks(axes, own, origin[ray], size, group=group, whole=whole):
-            found.append(replace(chunk, indices=tuple(start + i for i in chunk.indices), ray=ray))
+        made = chunks(axes, of_ray - start, origin[ray], size, group=group, whole=whole)
+        found += [replace(chunk, indices=tuple(start + i for i in chunk.indices), ray=ray) for chunk in made]
     return found

@@ -169,8 +169,8 @@ class Request:
         self.directions.check_axes(self.axes)
         if self.directions.repeat > 1 and not self.coverage.complete:
             raise ValueError(
-                "got repeat and tol; each ray would need its own audit, of some 30 points, which saves nothing on a "
-                "curve. Leave out tol"
+                "got repeat and tol; each ray would need an audit of its own, of some 45 points, which are nearly all "
+                "that a curve has. Leave out tol"
             )
         self._check_auto()
         to = self.destination

@@ -22,9 +22,11 @@ from surfaceviz.problem.data import DataSplit
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
 from surfaceviz.pytree import leaves
-from surfaceviz.records import AXIS_NAMES, describe_audit
+from surfaceviz.records import AXIS_NAMES, FloatArray, describe_audit
 
 Rows = list[tuple[str, str]]
+_SHARE = 0.1  # of the rays' distances, within which the loss along ascent rises as far; ours
+_WORST = "a curve toward the highest loss, over a tenth of these distances, for plot to draw over the rays"
 
 
 def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
@@ -46,9 +48,16 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
             f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
         )
     )
+    if surface.seeds and (length := surface.directions[0].norm):
+        rows.append(("worst", f"{_WORST}: --along ascent --axis {_ends(surface.axes[0], _SHARE * length)}"))
     if "cosine" in surface.provenance:
         rows.append(("cosine", f"{round(float(surface.provenance['cosine']), 4) + 0.0:.4f} between the directions"))
     return rows
+
+
+def _ends(axis: FloatArray, length: float) -> str:
+    """Return the axis of a unit direction that reaches as far as one of this length on the given axis."""
+    return f"{axis[0] * length:.4g}:{axis[-1] * length:.4g}:{len(axis)}"
 
 
 def estimate(plan: Plan, workers: int | None) -> Rows:

@@ -41,12 +41,16 @@ def check_format(surface: Slice, to: str, options: ExportOptions | None = None) 
     """Refuse a format that can't hold a slice, and options that it does not use.
 
     Raises:
-        ValueError: the format is unknown, needs a surface, or holds no drawn shape; or the height is not positive.
+        ValueError: the format is unknown, needs a surface, holds no rays or no shape; or the height is not positive.
     """
     options = options or ExportOptions()
     if to not in FORMATS:
         raise ValueError(f"export: expected one of {', '.join(FORMATS)}, got {to!r}")
     chosen = FORMATS[to]
+    if surface.seeds and chosen.drawn:
+        raise ValueError(
+            f"{to} holds one curve or surface; got {len(surface.seeds)} rays. Export to csv, npz or netcdf"
+        )
     if surface.ndim not in chosen.ndim:
         raise ValueError(f"a curve has no surface, which {to} holds; export it to vts, vtp, csv, npz or netcdf")
     if not chosen.drawn and options != ExportOptions():

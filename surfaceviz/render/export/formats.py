@@ -31,7 +31,7 @@ class Format:
         write: ``module:function`` in `surfaceviz.render.export`, a `Write`.
         suffixes: endings that choose the format, the default one first.
         ndim: the dimensions of the slices that it holds.
-        drawn: whether it holds a drawn shape, and so uses the options of drawing.
+        drawn: whether it holds a drawn shape, and so uses the options of drawing; it then holds no rays.
     """
 
     write: str

@@ -84,14 +84,21 @@ def _clip(drawn: Quantity, given: float | None) -> float | None:
     return drawn.level if given is None else min(given, drawn.level)
 
 
-def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
-    """Return the arrays over the grid by name, (n_alpha[, n_beta]) each: coordinates, origin, metrics, errors.
+def dimensions_of(surface: Slice) -> tuple[str, ...]:
+    """Return the name of each dimension of a slice's arrays: ``alpha``[, ``beta``], of rays ``ray``, ``alpha``."""
+    return ("ray",) * bool(surface.seeds) + AXIS_NAMES[: surface.ndim]
 
-    Values that are not resolved are NaN.
+
+def point_arrays(surface: Slice) -> dict[str, NDArray[Any]]:
+    """Return the arrays over the grid by name, of the slice's shape: coordinates, origin, metrics, errors.
+
+    Values that are not resolved are NaN. Rays have their numbers and seeds as well.
     """
-    coordinates = np.meshgrid(*surface.axes, indexing="ij")
+    coordinates = np.meshgrid(*surface.grid, indexing="ij")
+    seeds = np.broadcast_to(np.array(surface.seeds or 0, np.int64)[..., None], surface.shape)
     return {
-        **dict(zip(AXIS_NAMES, coordinates, strict=False)),
+        **dict(zip(dimensions_of(surface), coordinates, strict=True)),
+        **({"seed": seeds} if surface.seeds else {}),
         "origin": surface.origin,
         **{name: surface.resolved(name) for name in surface.values},
         **{f"{name}_stderr": array for name, array in surface.stderr.items()},

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
-from surfaceviz.records import AXIS_NAMES, Slice
-from surfaceviz.render.export.height_field import described, harmless, point_arrays
+from surfaceviz.records import Slice
+from surfaceviz.render.export.height_field import described, dimensions_of, harmless, point_arrays
 from surfaceviz.render.export.options import ExportOptions
 
 
 def npz(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
-    """Return all arrays, (n_alpha[, n_beta]) each but for the axes, and the provenance as a JSON string; no pickles."""
+    """Return all arrays, of the slice's shape but for the axes, and the provenance as a JSON string; no pickles."""
     arrays: dict[str, NDArray[Any]] = {**_fields(surface), **_axes(surface)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -32,7 +32,7 @@ def npz(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: 
 
 
 def csv_table(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
-    """Return a row for each point, alpha the slowest; numbers read back as they are, ``nan`` and ``inf`` among them.
+    """Return a row for each point, the last dimension the fastest; numbers read back as they are, ``nan`` among them.
 
     Source: RFC 4180.
     """
@@ -45,13 +45,13 @@ def csv_table(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # 
 
 
 def netcdf(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noqa: ARG001
-    """Return NetCDF 3 with the dimensions alpha and beta; a name that it can't have stands in ``long_name``."""
+    """Return NetCDF 3 with the dimensions of the arrays; a name that it can't have stands in ``long_name``."""
     buffer = io.BytesIO()
     file: Any = netcdf_file(buffer, "w", version=2)
     for name, axis in _axes(surface).items():
         file.createDimension(name, len(axis))
         file.createVariable(name, "f8", (name,))[:] = axis
-    dimensions = AXIS_NAMES[: surface.ndim]
+    dimensions = dimensions_of(surface)
     for (name, array), own in zip(_unique(_fields(surface).items()), _fields(surface), strict=True):
         variable = file.createVariable(name, "b" if array.dtype == np.uint8 else "f8", dimensions)
         variable[:] = array
@@ -64,11 +64,11 @@ def netcdf(surface: Slice, options: ExportOptions, suffix: str) -> bytes:  # noq
 
 
 def _axes(surface: Slice) -> dict[str, NDArray[Any]]:
-    return dict(zip(AXIS_NAMES, surface.axes, strict=False))
+    return dict(zip(dimensions_of(surface), surface.grid, strict=True))
 
 
 def _fields(surface: Slice) -> dict[str, NDArray[Any]]:
-    return {name: array for name, array in point_arrays(surface).items() if name not in AXIS_NAMES}
+    return {name: array for name, array in point_arrays(surface).items() if name not in dimensions_of(surface)}
 
 
 def _unique(named: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[tuple[str, NDArray[Any]]]:

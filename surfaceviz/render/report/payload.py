@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import AXIS_NAMES, FloatArray, HessianMap, Mark, Slice, Trajectory, describe
+from surfaceviz.records import (
+    AXIS_NAMES,
+    FloatArray,
+    HessianMap,
+    Mark,
+    Slice,
+    Trajectory,
+    complete_rays,
+    describe,
+    median_ray,
+)
 from surfaceviz.render import style
 from surfaceviz.render.contours.hessian_map import MAP_QUANTITIES, map_label
 from surfaceviz.render.labels import axis_label, has_equal_units
+from surfaceviz.render.rays import same_distance
 from surfaceviz.render.report.decimate import Decimated, decimate, decimate_path
 from surfaceviz.render.report.json_arrays import encode_array, json_number
+from surfaceviz.render.report.ray_bands import with_bands
 from surfaceviz.render.report.spectrum_data import spectra
 from surfaceviz.render.report.tables import sharpness_table
 
@@ -38,12 +50,16 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
     if len({surface.ndim for surface in surfaces}) != 1:
         raise ValueError("1-D and 2-D slices don't go into one report; write one for each")
     for surface, name in zip(surfaces, names, strict=True):
+        if surface.seeds and not len(complete_rays(surface)):
+            raise ValueError(
+                f"{name}: none of the {len(surface.seeds)} rays is complete; run the same command again first"
+            )
         if not any(np.isfinite(array).any() for array in surface.values.values()):
             raise ValueError(f"{name}: no finite value to draw: every point is missing or diverged")
     return {
         "title": title,
         "ndim": surfaces[0].ndim,
-        "files": [_file(surface, name) for surface, name in zip(surfaces, names, strict=True)],
+        "files": [_file(surface, name) for surface, name in zip(same_distance(surfaces, names), names, strict=True)],
         "spectra": spectra(surfaces),
         "sharpness": sharpness_table(surfaces, names),
         "scenes": _SCENES,
@@ -57,24 +73,28 @@ def payload(surfaces: Sequence[Slice], names: Sequence[str], title: str) -> Json
 
 
 def _file(surface: Slice, name: str) -> Json:
-    """Return the data of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j])."""
+    """Return the data of one slice; arrays over the grid keep its order, [i, j] at (alpha[i], beta[j]).
+
+    Of rays, the curve is their median, and bands go with it.
+    """
+    rays, surface = surface, median_ray(surface) if surface.seeds else surface
     shown = decimate(surface)
     return {
         "name": name,
         "title": surface.title or name,
-        "summary": _summary(surface),
+        "summary": _summary(rays),
         "thinned": shown.words,
         "unaudited": surface.unaudited,
         "axes": [encode_array(axis[kept], exact=True) for axis, kept in zip(surface.axes, shown.kept, strict=True)],
         "labels": [_plain(axis_label(surface, k)) for k in range(surface.ndim)],
         "equal": surface.ndim > 1 and has_equal_units(surface),
         "splits": surface.splits,
-        "series": _series(surface, shown),
+        "series": with_bands(_series(surface, shown), rays, shown) if rays.seeds else _series(surface, shown),
         "origin": encode_array(shown.of(surface.origin)),
         "marks": [_mark(mark) for mark in surface.marks],
         "map": None if surface.hessian_map is None or surface.ndim == 1 else _map(surface.hessian_map),
         "trajectory": None if surface.trajectory is None else _trajectory(surface.trajectory),
-        "provenance": [list(row) for row in describe(surface)],
+        "provenance": [list(row) for row in describe(rays)],
     }
 
 
@@ -116,6 +136,7 @@ def _one(
         "derived": derived,
         "centre": json_number(centre),
         "values": encode_array(shown.of(values)),
+        "bands": [],
         **{key: None if array is None else encode_array(shown.of(array)) for key, array in errors.items()},
     }
 

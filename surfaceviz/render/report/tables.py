@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, student_factor
+from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, median_ray, student_factor
 from surfaceviz.records.second_differences import second_difference
 
 _RISE = 0.1  # rise of the loss that defines a width; the same as in `surfaceviz sharpness`
@@ -42,10 +42,12 @@ def _figures(surface: Slice) -> dict[str, str]:
     for spectrum in surface.spectra:
         if spectrum.source == "" and not any(spectrum.place):
             rows |= _of_spectrum(spectrum)
+    curve = median_ray(surface) if surface.seeds else surface
+    of = ", median of the rays" * bool(surface.seeds)
     for split in surface.splits:
         if f"{split}_loss" in surface.values:
             for axis, words in enumerate(AXIS_NAMES[: surface.ndim]):
-                rows |= _of_line(surface, f"{split}_loss", axis, words)
+                rows |= _of_line(curve, f"{split}_loss", axis, words + of)
     return dict(sorted(rows.items(), key=lambda row: row[0].startswith("width")))  # those at the end
 
 

@@ -23,18 +23,18 @@ function lineOf(file, k) {
 const bandOf = (series) => series.riseStderr ?? series.stderr;
 
 // The band as closed outlines, one for each stretch without a gap.
-function bandOutline(x, y, error, floor) {
+function bandOutline(x, low, high, floor) {
   const outline = { x: [], y: [] };
   let stretch = [];
   const close = () => {
     if (stretch.length > 1) {
       const back = [...stretch].reverse();
       outline.x.push(...stretch.map((n) => x[n]), ...back.map((n) => x[n]), null);
-      outline.y.push(...stretch.map((n) => y[n] + error[n]), ...back.map((n) => Math.max(floor, y[n] - error[n])), null);
+      outline.y.push(...stretch.map((n) => high[n]), ...back.map((n) => Math.max(floor, low[n])), null);
     }
     stretch = [];
   };
-  y.forEach((value, n) => (Number.isFinite(value) && Number.isFinite(error[n]) ? stretch.push(n) : close()));
+  x.forEach((_, n) => (Number.isFinite(low[n]) && Number.isFinite(high[n]) && high[n] >= floor ? stretch.push(n) : close()));
   close();
   return outline;
 }
@@ -60,11 +60,18 @@ function curveTraces(file, series, k, scale) {
       hoverinfo: "text",
     },
   ];
+  if (!chosen) return traces;
+  const floor = scale.log ? scale.bottom / 2 : -Infinity;
+  const outlines = bandsOf(series, line, y).map(([low, high]) => bandOutline(x, low, high, floor)).filter((outline) => outline.x.length);
+  const band = { type: "scatter", mode: "lines", meta: "band", fill: "toself", line: { width: 0, color: hue }, opacity: 0.2, fillcolor: hue, hoverinfo: "skip", showlegend: false };
+  return [...outlines.map((outline) => ({ ...outline, ...band })), ...traces];
+}
+
+// Lower and upper ends: of rays their quartiles and range, else one standard error to both sides.
+function bandsOf(series, line, y) {
+  if (series.bands.length) return series.bands.map(({ low, high }) => [low, high].map((ends) => line.map((n) => ends[n])));
   const error = bandOf(series);
-  if (!chosen || error === null) return traces;
-  const outline = bandOutline(x, y, line.map((n) => error[n]), scale.log ? scale.bottom / 2 : -Infinity);
-  if (!outline.x.length) return traces;
-  return [{ ...outline, type: "scatter", mode: "lines", meta: "band", fill: "toself", line: { width: 0, color: hue }, opacity: 0.2, fillcolor: hue, hoverinfo: "skip", showlegend: false }, ...traces];
+  return error === null ? [] : [[-1, 1].map((sign) => y.map((value, n) => value + sign * error[line[n]]))];
 }
 
 function shownSeries(file) {
@@ -137,6 +144,7 @@ function bandWords() {
   const series = files.map((file) => seriesOf(file)).filter((found) => found !== null);
   const words = new Set(series.map((found) => (found.riseStderr || found.metric === "rise of the loss" ? "of the paired difference to the centre" : "of the mean")));
   const bands = series.some((found) => bandOf(found)?.some(Number.isFinite));
+  if (series.some((found) => found.bands.length)) return "Line: the median of the rays. Bands: their quartiles, and their range.";
   return bands ? `Band: one standard error ${[...words].join(" or ")}, over the samples.` : "";
 }
 

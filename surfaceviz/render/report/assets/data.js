@@ -30,6 +30,7 @@ function decodeSeries(series) {
     centre: series.centre ?? NaN,
     unresolved,
     values: resolvedValues(series, unresolved),
+    bands: series.bands.map(({ words, low, high }) => ({ words, low: unpack(low), high: unpack(high) })),
     stderr: unpack(series.stderr),
     riseStderr: unpack(series.rise_stderr),
   };

@@ -8,7 +8,8 @@ function extent() {
   let high = -Infinity;
   let positive = Infinity;
   for (const file of files) {
-    for (const value of seriesOf(file)?.values ?? []) {
+    const series = seriesOf(file);
+    for (const value of [...(series?.values ?? []), ...(series?.bands ?? []).flatMap(({ low: l, high: h }) => [...l, ...h])]) {
       if (!Number.isFinite(value)) continue;
       low = Math.min(low, value);
       high = Math.max(high, value);
