@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfaceviz.api.compare import compare
     from surfaceviz.api.export import export, import_reference
     from surfaceviz.api.hessian import hessian, hessian_map
     from surfaceviz.api.plot import animate, plot, view
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder", "Reporter",
-    "Slice", "Spectrum", "SurfacevizError", "animate", "directions_of", "export", "hessian", "hessian_map",
+    "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "export", "hessian", "hessian_map",
     "import_reference", "lightning_callback", "merge", "plot", "read", "read_curvature", "read_reference", "report",
     "sharpness", "slice", "train", "trajectory", "transformers_callback", "view", "weights_at",
 ]  # fmt: skip
@@ -60,6 +61,7 @@ _HOMES = {
     "SurfacevizError": "errors",
     "merge": "store.merge",
     "animate": "api.plot",
+    "compare": "api.compare",
     "plot": "api.plot",
     "view": "api.plot",
     "export": "api.export",

@@ -52,6 +52,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         from surfaceviz.cli import (  # noqa: F401  these modules register their commands
             catalogue,
+            compare,
             export,
             hessian,
             import_,

@@ -60,6 +60,11 @@ def save(figure: Figure, path: Path, *, overwrite: bool = False) -> None:
     put(path, image, overwrite=overwrite)
 
 
+def picture_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    return _bytes(figure, "png")
+
+
 def put(path: Path, image: bytes, *, overwrite: bool = False) -> None:
     """Write the bytes of a picture, a page or an export to ``path`` atomically.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import TextIO
 
 from surfaceviz.errors import UnverifiedFileWarning
@@ -13,6 +14,16 @@ from surfaceviz.printable import printable
 def show(line: str = "") -> None:
     """Print a line on the standard output."""
     print(printable(line))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose columns start at the same place.
+
+    >>> aligned([["loss", "1"], ["accuracy", "0.5"]])
+    ['loss      1', 'accuracy  0.5']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def warn(line: str) -> None:

@@ -41,6 +41,15 @@ def compose_rays(surfaces: Sequence[Slice], options: PlotOptions, size: Size) ->
     width = size.width or scaled(_WIDTH)
     layout = figure_layout(width, width * _HEIGHT / _WIDTH, (), 1, exact=bool(size.width))
     ax = layout.above.subplots()
+    entries = draw_rays(ax, surfaces, options)
+    bundles = [surface for surface in surfaces if surface.seeds]
+    ax.set_title(title_of(bundles[0]) if len(bundles) == 1 else "")
+    layout.above.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=2)
+    return layout.figure
+
+
+def draw_rays(ax: Axes, surfaces: Sequence[Slice], options: PlotOptions) -> dict[str, Artist]:
+    """Draw rays, and curves over them, and return the entries of the legend; see `compose_rays`."""
     drawn = _spread(surfaces, options.of)
     bundles = [surface for surface, _, spread in drawn if spread is not None]
     _set_scale(ax, drawn, options)
@@ -59,9 +68,7 @@ def compose_rays(surfaces: Sequence[Slice], options: PlotOptions, size: Size) ->
     ax.axvline(0, color="#999999", linewidth=scaled(0.7), zorder=0)
     ax.spines["right"].set_visible(False)
     ax.set_xlabel(axis_label(bundles[0], 0).replace("random direction", "random directions"))
-    ax.set_title(title_of(bundles[0]) if len(bundles) == 1 else "")
-    layout.above.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=2)
-    return layout.figure
+    return entries
 
 
 def _spread(surfaces: Sequence[Slice], of: str | None) -> Drawn:

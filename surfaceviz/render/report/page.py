@@ -24,19 +24,22 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}  # in JSON they occur
 SUFFIXES = (".html", ".htm")
 
 
-def page(surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "") -> str:
+def page(
+    surfaces: Sequence[Slice], *, names: Sequence[str], title: str = "", verdicts: Mapping[str, Any] | None = None
+) -> str:
     """Return the HTML of a report: one page that needs no other file and no network.
 
     Args:
         surfaces: all 1-D or all 2-D.
         names: of their files.
         title: of the page; by default the problems' names.
+        verdicts: tables of verdicts: ``tables``, each with columns and rows, and notes; None for none.
 
     Raises:
         ValueError: no slice, mixed dimensions, or a slice with nothing to draw.
     """
     title = title or " and ".join(dict.fromkeys(s.title or n for s, n in zip(surfaces, names, strict=True)))
-    data = payload(surfaces, names, title)
+    data = {**payload(surfaces, names, title), "verdicts": verdicts}
     scripts = {"plotly": _settled(get_plotlyjs()), "script": _own_script()}
     return Template(_asset("page.html")).substitute(
         title=html.escape(title),

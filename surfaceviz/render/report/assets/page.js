@@ -195,6 +195,7 @@ function start() {
   fillSummary();
   fillControls();
   fillProvenance();
+  fillVerdicts();
   fillSharpness();
   checkScenes();
   listen();

@@ -45,6 +45,22 @@ function fillSharpness() {
   byId("sharpness-notes").append(...notes.map((note) => element("li", note)));
 }
 
+function fillVerdicts() {
+  if (!data.verdicts) return;
+  const { tables, notes, figure } = data.verdicts;
+  const section = byId("verdicts");
+  section.hidden = false;
+  if (figure) byId("verdicts-figure").append(element("img", undefined, { src: figure, alt: "planes, rays and intervals" }));
+  for (const { columns, rows } of tables) {
+    const table = element("table");
+    fillTable(table, { head: columns, rows });
+    const scroll = element("div", undefined, { class: "scroll" });
+    scroll.append(table);
+    byId("verdicts-tables").append(scroll);
+  }
+  byId("verdicts-notes").append(...notes.map((note) => element("li", note)));
+}
+
 function fillProvenance() {
   for (const file of files) {
     const table = element("table");

@@ -1,0 +1,133 @@
+"""A comparison as rows of text: values, differences with their intervals, what made these, and verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from surfaceviz.comparison.measures import CAVEAT, MEASURES
+from surfaceviz.comparison.verdict import REASONS
+
+if TYPE_CHECKING:
+    from surfaceviz.records import Comparison, Difference, PairVerdicts, Verdict
+
+_NONE = "-"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def table_head(pair: PairVerdicts) -> list[str]:
+    """Return the titles of the columns of `table_rows`."""
+    return ["measure", pair.first, pair.second, "ratio or difference", "95% interval", "made by", "verdict"]
+
+
+def table_rows(pair: PairVerdicts) -> list[list[str]]:
+    """Return the rows of the table on two groups, one for each measure."""
+    return [_row(verdict, pair) for verdict in pair.verdicts]
+
+
+def verdict_sentence(verdict: Verdict, names: tuple[str, str]) -> str:
+    """Return a verdict in one line.
+
+    >>> from surfaceviz.records import Verdict
+    >>> verdict_sentence(Verdict(measure="trace", kind="supported", favoured=1), ("plain", "skip"))
+    'skip flatter: supported'
+    """
+    claim = MEASURES[verdict.measure].claim
+    if verdict.kind == "supported" and verdict.favoured is not None:
+        return f"{names[verdict.favoured]} {claim}: supported"
+    if verdict.kind == "equivalent":
+        return f"equivalent within {_margin(verdict)}"
+    if verdict.kind == "undecided":
+        return f"undecided{_needed(verdict)}"
+    if verdict.kind == "not comparable":
+        return f"not comparable: {_first_reason(verdict)}"
+    return "artefact of scale"
+
+
+def notes_of(comparison: Comparison) -> list[str]:
+    """Return what a reader of the table must know."""
+    pairs = comparison.pairs
+    reasons = dict.fromkeys(r for pair in pairs for v in pair.verdicts for r in v.reasons)
+    family = max((v.family for pair in pairs for v in pair.verdicts), default=1)
+    notes = [
+        f"verdicts: at 5% for all {family} tests together, by Holm's correction; intervals are of each alone",
+        *(REASONS[key] for key in reasons),
+        *_measure_notes(comparison),
+        CAVEAT,
+    ]
+    return list(dict.fromkeys(notes))
+
+
+def explanations(pair: PairVerdicts) -> Iterator[str]:
+    """Yield for each measure why its verdict is what it is, its invariances, and the papers that it rests on."""
+    for verdict in pair.verdicts:
+        measure = MEASURES[verdict.measure]
+        yield f"{measure.title}: {verdict_sentence(verdict, (pair.first, pair.second))}"
+        for key in verdict.reasons:
+            yield f"  {REASONS[key]}"
+        if verdict.gauge is not None:
+            yield f"  in one gauge: {_estimate(verdict.gauge)}, {_interval(verdict.gauge)}"
+        unchanged = ", ".join(measure.invariances) or "none"
+        yield f"  unchanged by rescalings of: {unchanged}; source: {measure.source}"
+
+
+def _row(verdict: Verdict, pair: PairVerdicts) -> list[str]:
+    raw = verdict.raw
+    values = [_NONE, _NONE] if raw is None else [_number(value) for value in raw.values]
+    estimate = [_NONE] * 3 if raw is None else [_estimate(raw), _interval(raw), _made_by(raw)]
+    return [MEASURES[verdict.measure].title, *values, *estimate, verdict_sentence(verdict, (pair.first, pair.second))]
+
+
+def _estimate(difference: Difference) -> str:
+    if not math.isfinite(difference.estimate):
+        return _NONE
+    return f"x {difference.ratio:.3g}" if difference.scale == "log" else _signed(difference.estimate)
+
+
+def _interval(difference: Difference) -> str:
+    if not difference.is_known:
+        return difference.note or _NONE
+    if difference.scale == "log":
+        return f"x {math.exp(difference.low):.3g} .. {math.exp(difference.high):.3g}"
+    return f"{_signed(difference.low)} .. {_signed(difference.high)}"
+
+
+def _made_by(difference: Difference) -> str:
+    """Return the random draws behind an interval, such as ``32 directions, paired``."""
+    parts = []
+    for unit, (a, b), paired in zip(difference.units, difference.counts, difference.paired, strict=False):
+        count = str(a) if a == b else f"{a} and {b}"
+        parts.append(f"{count} {unit}{', paired' if paired else ''}")
+    return " and ".join(dict.fromkeys(parts)) or _NONE
+
+
+def _measure_notes(comparison: Comparison) -> Iterator[str]:
+    for network in comparison.networks:
+        for key, note in network.notes.items():
+            if key in MEASURES:
+                yield f"{MEASURES[key].title}: {note}"
+
+
+def _margin(verdict: Verdict) -> str:
+    margin = verdict.margin or 0.0
+    log = verdict.raw is not None and verdict.raw.scale == "log"
+    return f"a factor of {math.exp(margin):.3g}" if log else f"{margin:g}"
+
+
+def _needed(verdict: Verdict) -> str:
+    if verdict.needed is not None:
+        return f"; {verdict.needed} {verdict.unit} each would probably decide it"
+    return f": {_first_reason(verdict)}" if verdict.reasons else ""
+
+
+def _first_reason(verdict: Verdict) -> str:
+    return REASONS[verdict.reasons[0]] if verdict.reasons else "no reason is known"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", _MINUS) if math.isfinite(value) else _NONE
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}".replace("-", _MINUS)
