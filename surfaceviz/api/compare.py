@@ -65,6 +65,8 @@ def compare(
         SurfacevizError: a problem, weights, data or a file can't be used.
         KeyboardInterrupt: at Ctrl-C, with what is finished safe in the output; at SIGTERM `SystemExit`.
     """
-    request = CompareRequest.of(targets, **{k: v for k, v in options_for(CompareRequest.of, locals()).items() if k != "targets"})
+    request = CompareRequest.of(
+        targets, **{k: v for k, v in options_for(CompareRequest.of, locals()).items() if k != "targets"}
+    )
     with python_interrupts(reporter):
         return run_compare(request, workers=workers, reporter=reporter, command="surfaceviz.compare").comparison

@@ -33,7 +33,9 @@ def compare(
     groups: Annotated[
         list[str] | None,
         typer.Option(
-            "--group", metavar="NAME=PATTERN", rich_help_panel=_NETWORKS,
+            "--group",
+            metavar="NAME=PATTERN",
+            rich_help_panel=_NETWORKS,
             help="Trainings that count as one group, such as 'plain=runs/plain-*'; the training is then the unit.",
         ),
     ] = _DEFAULT.groups,
@@ -45,8 +47,11 @@ def compare(
     samples: common.Samples = _DEFAULT.samples,
     directions: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Number of random directions [default: 32; 12 with --quick].",
-                     rich_help_panel=options.GRID),
+        typer.Option(
+            metavar="K",
+            help="Number of random directions [default: 32; 12 with --quick].",
+            rich_help_panel=options.GRID,
+        ),
     ] = _DEFAULT.directions,
     axes: options.Axes = _DEFAULT.axes,
     seed: Annotated[
@@ -56,7 +61,8 @@ def compare(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Leave out the gauge and the worst cases; fewer directions and points.",
+            "--quick",
+            help="Leave out the gauge and the worst cases; fewer directions and points.",
             rich_help_panel=options.GRID,
         ),
     ] = _DEFAULT.quick,
@@ -64,8 +70,12 @@ def compare(
     workers: common.Workers = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="HDF5 file [default: A-vs-B.h5]; figure, page and table lie next to it.",
-                     rich_help_panel=common.OUTPUT),
+        typer.Option(
+            "-o",
+            "--output",
+            help="HDF5 file [default: A-vs-B.h5]; figure, page and table lie next to it.",
+            rich_help_panel=common.OUTPUT,
+        ),
     ] = _DEFAULT.output,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the reasons of each verdict.", rich_help_panel=common.OUTPUT)

@@ -36,6 +36,8 @@ def verdict_sentence(verdict: Verdict, names: tuple[str, str]) -> str:
     claim = MEASURES[verdict.measure].claim
     if verdict.kind == "supported" and verdict.favoured is not None:
         return f"{names[verdict.favoured]} {claim}: supported"
+    if "scale unchecked" in verdict.reasons and verdict.favoured is not None:
+        return f"{names[verdict.favoured]} {claim} as they are; undecided: scale is unchecked"
     if verdict.kind == "equivalent":
         return f"equivalent within {_margin(verdict)}"
     if verdict.kind == "undecided":

@@ -23,6 +23,7 @@ REASONS = {
     "no minimum": "a centre is not a minimum: the loss falls clearly nearby",
     "not finite": "a value is not finite",
     "no interval": "nothing random is known that an interval could rest on",
+    "scale unchecked": "the networks differ as they are, but a rescaling that keeps the function may explain it",
     "out of reach": "so few trainings can't prove a difference below five standard deviations among so many measures",
     "no gauge": "the networks could not be brought to one gauge",
     "no gauge asked": "the networks were not brought to one gauge",
@@ -73,7 +74,8 @@ def verdicts(evidence: Sequence[Evidence], *, margins: Sequence[float | None] | 
       the change from one to the other is itself shown (a p-value of 0.04 beside one of 0.06 is not an artefact);
     * undecided: all else.
 
-    Without a gauge only the raw difference counts. Differences, equivalences and changes are three families.
+    Without a gauge only the raw difference counts, and supports a claim only about measures that depend on the function
+    alone: any other difference may be one of scale. Differences, equivalences and changes are three families.
 
     Args:
         evidence: for each measure.
@@ -126,11 +128,11 @@ def _p(difference: Difference | None) -> float:
 def _verdict(each: Evidence, p: _Corrected, margin: float | None, family: int) -> Verdict:
     kind, reasons = _kind(each, p)
     needed, unit = None, ""
-    if kind == "undecided":
+    if kind == "undecided" and "scale unchecked" not in reasons:  # more draws would not decide that
         needed, unit = _needed(each, p, margin, family)
         reasons += _limits(each.raw, family)
     return Verdict(
-        measure=each.measure, kind=kind, favoured=_favoured(each, kind), raw=each.raw, gauge=each.gauge,
+        measure=each.measure, kind=kind, favoured=_favoured(each, kind, reasons), raw=each.raw, gauge=each.gauge,
         shift=each.shift, raw_p=p.raw, gauge_p=p.gauge, family=max(family, 1), margin=margin, needed=needed, unit=unit,
         reasons=(*reasons, *each.remarks),
     )  # fmt: skip
@@ -144,7 +146,9 @@ def _kind(each: Evidence, p: _Corrected) -> tuple[Kind, tuple[str, ...]]:
     if not each.raw.is_known:
         return "undecided", ("no interval",)
     if each.gauge is None or not each.gauge.is_known:
-        return _as_they_are(p), ()
+        kind = _as_they_are(p)
+        unchecked = kind == "supported" and not MEASURES[each.measure].is_function
+        return ("undecided", ("scale unchecked",)) if unchecked else (kind, ())
     return _in_both(p, same_sign=each.raw.estimate * each.gauge.estimate > 0), ()
 
 
@@ -165,8 +169,8 @@ def _in_both(p: _Corrected, *, same_sign: bool) -> Kind:
     return "artefact of scale" if (raw or gauge) and moved else "undecided"
 
 
-def _favoured(each: Evidence, kind: Kind) -> int | None:
-    if kind != "supported" or each.raw is None:
+def _favoured(each: Evidence, kind: Kind, reasons: tuple[str, ...]) -> int | None:
+    if each.raw is None or not (kind == "supported" or "scale unchecked" in reasons):
         return None
     lower = 0 if each.raw.estimate < 0 else 1
     return lower if MEASURES[each.measure].better == "low" else 1 - lower

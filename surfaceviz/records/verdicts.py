@@ -65,7 +65,8 @@ class Verdict:
     Attributes:
         measure: key of the measure in `surfaceviz.comparison.MEASURES`.
         kind: the verdict.
-        favoured: the network that the measure favours, 0 for A and 1 for B; None if it is not decided.
+        favoured: the network that the measure favours, 0 for A and 1 for B; None if it is not decided. With the reason
+            ``scale unchecked``, the one that it favours as they are.
         raw: the difference of the networks as they are.
         gauge: the difference after both were brought to one gauge; None if that was not done.
         shift: the raw difference minus the one in the gauge; None if it is not known.

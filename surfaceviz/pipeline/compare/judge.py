@@ -47,9 +47,7 @@ def judge(networks: Sequence[ComparedNetwork], *, gauge: bool) -> tuple[PairVerd
     )
 
 
-def evidence_of(
-    first: Sequence[ComparedNetwork], second: Sequence[ComparedNetwork], *, gauge: bool
-) -> list[Evidence]:
+def evidence_of(first: Sequence[ComparedNetwork], second: Sequence[ComparedNetwork], *, gauge: bool) -> list[Evidence]:
     """Return the evidence on each measure that both groups have."""
     networks = [*first, *second]
     shared = set.intersection(*(_keys(network.measures) for network in networks))
@@ -124,9 +122,7 @@ class _Singles:
 
     def _difference(self, key: str, first: Measures, second: Measures) -> Difference:
         if key == "gap":
-            parts = [
-                self._of_samples(first[name], second[name], "linear") for name in (HELD_OUT, "loss")
-            ]
+            parts = [self._of_samples(first[name], second[name], "linear") for name in (HELD_OUT, "loss")]
             return minus(*parts)
         measure, a, b = MEASURES[key], first[key], second[key]
         if not (a.ndim and b.ndim):

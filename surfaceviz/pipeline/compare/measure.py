@@ -95,7 +95,7 @@ def measures_at(bench: Bench, theta: Theta, request: CompareRequest, say: Say) -
 def _of_function(bench: Bench, theta: Theta) -> Draws:
     """Return the losses and accuracies of samples; a loss without values for samples is one number."""
     values = bench.main.sample_values(theta)
-    found = {key: values[key] for key in ("loss", "accuracy") if key in values}
+    found: Draws = {key: values[key] for key in ("loss", "accuracy") if key in values}
     if "loss" not in found:
         found["loss"] = np.array(bench.main.loss(theta))
     if bench.held_out is not None:
@@ -125,7 +125,7 @@ def slice_measures(rays: Slice, plane: Slice | None, split: str) -> Draws:
     name = f"{split}_loss"
     found = dict(draws_of_rays(rays.axes[0], rays.values[name], rays.centre[name]))
     if plane is not None:
-        found["not_convex"] = np.array(share_not_convex(*plane.axes, plane.values[name]))
+        found["not_convex"] = np.array(share_not_convex(plane.axes[0], plane.axes[1], plane.values[name]))
     return found
 
 

@@ -16,6 +16,7 @@ from surfaceviz.records import Slice
 
 Say = Callable[[str], None]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """A network, ready to be sliced.

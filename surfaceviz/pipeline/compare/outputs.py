@@ -25,18 +25,18 @@ def write_outputs(comparison: Comparison, path: Path, *, draw: bool = True) -> I
     """
     yield "file", path
     table = path.with_suffix(".csv")
-    figures = (path.with_suffix(".png"), path.with_suffix(".pdf"), path.with_suffix(".html")) if draw else ()
-    with claimed(table, *figures, inputs=Inputs(files=(path,))):
+    pictures, html = [path.with_suffix(".png"), path.with_suffix(".pdf")], path.with_suffix(".html")
+    with claimed(table, *([*pictures, html] if draw else []), inputs=Inputs(files=(path,))):
         put(table, _csv(comparison).encode("utf-8", "backslashreplace"), overwrite=_is_own_table(table))
         yield "table", table
         if not draw:
             return
         figure = draw_comparison(comparison)
-        for picture in figures[:2]:
+        for picture in pictures:
             save(figure, picture)
             yield "picture", picture
-        save_page(comparison_page(comparison, figure), figures[2])
-        yield "page", figures[2]
+        save_page(comparison_page(comparison, figure), html)
+        yield "page", html
 
 
 def comparison_page(comparison: Comparison, figure: Picture | None = None) -> str:

@@ -138,7 +138,9 @@ class CompareRequest:
         if self.samples is not None and self.samples < 1:
             raise ValueError(f"samples must be at least 1, got {self.samples}")
         if self.axes is not None and len(self.axes) != 2:  # noqa: PLR2004
-            raise ValueError(f"a comparison's planes have 2 axes, got {len(self.axes)}; give --axis twice, or not at all")
+            raise ValueError(
+                f"a comparison's planes have 2 axes, got {len(self.axes)}; give --axis twice, or not at all"
+            )
         for name, count in Counter(network.name for network in self.networks).items():
             if count > 1:
                 raise ValueError(f"got {name!r} {count} times; compare different networks, or give them other names")

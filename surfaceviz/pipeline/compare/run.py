@@ -77,6 +77,21 @@ def read_verdicts(path: Path) -> Comparison:
     return replace(found, pairs=judge(found.networks, gauge=bool(asked["gauge"])))
 
 
+class _Warnings(QuietReporter):
+    """Passes warnings and progress of a part on, with its name, and drops its other lines."""
+
+    def __init__(self, reporter: Reporter, name: str) -> None:
+        self._reporter, self._name = reporter, name
+
+    def warn(self, line: str) -> None:
+        """Pass the warning on, after the name."""
+        self._reporter.warn(f"{self._name}: {line}")
+
+    def advance(self, done: int, total: int | None, fresh: int) -> None:
+        """Pass the progress on."""
+        self._reporter.advance(done, total, fresh)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Job:
     """A comparison in its file.
@@ -105,10 +120,7 @@ class _Job:
             self.reporter.say(f"{self.request.output} is complete already")
             return read_verdicts(self.request.output)
         with _parts_folder(self.request.output, leads=self.leads) as folder:
-            cutter = Cutter(
-                request=self.request, folder=folder, workers=self.workers, reporter=self.reporter, command=self.command
-            )
-            rays = [self._cut_rays(cutter, number) for number in range(len(self.networks))]
+            rays = [self._cut_rays(folder, number) for number in range(len(self.networks))]
             axes, why = common_axes(self.networks, rays, self.request)
             self.reporter.say(f"range of the planes: {', '.join(map(str, axes))}, {why}")
             provenance = self._provenance(str(axes[0]), why)
@@ -116,9 +128,9 @@ class _Job:
             for number, network in enumerate(self.networks):
                 raise_if_interrupted()
                 self.reporter.say(f"{network.spec.name}: {number + 1} of {len(self.networks)}")
-                plane = cutter.plane(network, number, axes)
+                plane = self._cutter(folder, network).plane(network, number, axes)
                 done = _same(before, network.spec, number)
-                found.append(done or self._measured(cutter, number, rays[number], plane))
+                found.append(done or self._measured(folder, number, rays[number], plane))
                 if output is not None:
                     write_comparison(output, Comparison(networks=tuple(found), provenance=provenance))
         pairs = judge(found, gauge=self.request.gauge) if self.leads else ()
@@ -143,12 +155,16 @@ class _Job:
     def _is_whole(self, before: Comparison) -> bool:
         return all(n.measures and (n.gauge is not None or not self.request.gauge) for n in before.networks)
 
-    def _cut_rays(self, cutter: Cutter, number: int) -> Slice:
+    def _cutter(self, folder: Path, network: Network) -> Cutter:
+        quiet = _Warnings(self.reporter, network.spec.name)
+        return Cutter(request=self.request, folder=folder, workers=self.workers, reporter=quiet, command=self.command)
+
+    def _cut_rays(self, folder: Path, number: int) -> Slice:
         network = self.networks[number]
         self.reporter.say(f"{network.spec.name}: {self.request.directions} rays")
-        return cutter.rays(network, number)
+        return self._cutter(folder, network).rays(network, number)
 
-    def _measured(self, cutter: Cutter, number: int, rays: Slice, plane: Slice) -> ComparedNetwork:
+    def _measured(self, folder: Path, number: int, rays: Slice, plane: Slice) -> ComparedNetwork:
         """Return a network with its measures; other ranks than 0 take part in its slices only."""
         network = self.networks[number]
         split = rays.splits[0]
@@ -162,17 +178,17 @@ class _Job:
         if self.leads:
             draws, notes = measures_at(bench, bench.theta, self.request, say)
             record = replace(record, measures={**draws, **slice_measures(rays, plane, split)}, notes=notes)
-        return self._with_gauge(cutter, number, bench, record) if self.request.gauge else record
+        return self._with_gauge(folder, number, bench, record) if self.request.gauge else record
 
-    def _with_gauge(self, cutter: Cutter, number: int, bench: Bench, record: ComparedNetwork) -> ComparedNetwork:
+    def _with_gauge(self, folder: Path, number: int, bench: Bench, record: ComparedNetwork) -> ComparedNetwork:
         """Return the network with its measures in the gauge, where it can be brought to it."""
         gauge = gauge_of(bench)
         record = replace(record, gauge=_gauge_record(gauge))
         if gauge.theta is None:
             self.reporter.warn(f"{record.name}: {gauge.reason}")
             return record
-        weights = self._write_weights(cutter.folder, number, bench, gauge)
-        rays = cutter.rays(self.networks[number], number, weights)
+        weights = self._write_weights(folder, number, bench, gauge)
+        rays = self._cutter(folder, self.networks[number]).rays(self.networks[number], number, weights)
         if not self.leads:
             return replace(record, gauge_rays=rays)
         self.reporter.say(f"{record.name}: the same in the gauge")

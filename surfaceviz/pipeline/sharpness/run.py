@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from surfaceviz import atomic_write, start_folder
-from surfaceviz.curvature.objective import Objective
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import retain_freed_memory
 from surfaceviz.file_kinds import is_own_output

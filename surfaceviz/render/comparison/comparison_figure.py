@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from matplotlib.figure import FigureBase
 
@@ -56,13 +56,13 @@ def draw_comparison(comparison: Comparison, *, size: str = "auto") -> Picture:
         return figure
 
 
-def _split(figure: Picture) -> Sequence[FigureBase]:
+def _split(figure: Picture) -> tuple[FigureBase, FigureBase]:
     """Return the part of a figure for planes, and one below it; the figure grows by the latter."""
     width, height = figure.get_size_inches()
     more = scaled(_BELOW)
     figure.set_size_inches(width, height + more)
-    parts: Sequence[FigureBase] = figure.subfigures(2, 1, height_ratios=[height, more])
-    return parts
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, more])
+    return parts[0], parts[1]
 
 
 def _named(network: ComparedNetwork, surface: Slice | None, name: str) -> Slice:

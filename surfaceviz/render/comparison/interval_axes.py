@@ -59,6 +59,8 @@ def verdict_words(verdict: Verdict, names: tuple[str, str]) -> str:
     >>> verdict_words(Verdict(measure="trace", kind="supported", favoured=1), ("plain", "skip"))
     'skip flatter'
     """
+    if "scale unchecked" in verdict.reasons:
+        return "undecided: scale unchecked"
     who = "" if verdict.favoured is None else names[verdict.favoured]
     return _WORDS[verdict.kind].format(who=plain(who), claim=MEASURES[verdict.measure].claim)
 
