@@ -14,7 +14,7 @@ from surfaceviz.cli.options.help_panels import Application
 from surfaceviz.cli.terminal.lines import show
 
 _JOINED = 3  # largest number of files in a joined name
-_COLLECTIVE = ("slice", "hessian", "trajectory")  # commands that all ranks of an MPI job run
+_COLLECTIVE = ("slice", "hessian", "trajectory", "compare")  # commands that all ranks of an MPI job run
 
 app = Application(
     name="surfaceviz",

@@ -129,6 +129,9 @@ class CompareRequest:
 
     def __post_init__(self) -> None:
         """Check the options before anything is built."""
+        for name, count in Counter(network.name for network in self.networks).items():
+            if count > 1:
+                raise ValueError(f"got {name!r} {count} times; compare different networks, or give them other names")
         if len(self.groups) < _FEWEST:
             raise ValueError(
                 f"got {len(self.networks)} to compare; give two or more slices' files, problems, or groups of trainings"
@@ -141,9 +144,6 @@ class CompareRequest:
             raise ValueError(
                 f"a comparison's planes have 2 axes, got {len(self.axes)}; give --axis twice, or not at all"
             )
-        for name, count in Counter(network.name for network in self.networks).items():
-            if count > 1:
-                raise ValueError(f"got {name!r} {count} times; compare different networks, or give them other names")
 
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,285 @@
+"""Baseline: losses, dense Hessians and lines computed with torch in float64; runs that were not interrupted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import launchers
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+import surfaceviz
+from surfaceviz.comparison.table import table_rows, verdict_sentence
+from surfaceviz.errors import StoreError
+from surfaceviz.pipeline.compare import run
+from surfaceviz.pipeline.compare.judge import judge
+from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
+from surfaceviz.records import ComparedNetwork, Comparison, Verdict
+from surfaceviz.store.comparison import read_comparison
+
+_FACTORY = '''
+import torch
+from torch import nn
+from torch.nn import functional
+import surfaceviz
+
+def data(count=96, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 4, generator=generator)
+    return x, (x[:, 0] + x[:, 1] * x[:, 2] > 0).long()
+
+def network(seed, steps=300):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    x, y = data()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.2)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+    return model
+
+def problem(model, count=96):
+    x, y = data()
+    return surfaceviz.Problem(model, {"train": (x[:count], y[:count]), "test": data(64, seed=2)}, "cross_entropy")
+
+def first(): return problem(network(0))
+def second(): return problem(network(1, steps=60))
+def fewer(): return problem(network(1), count=80)
+
+def rescaled():
+    model = network(0)
+    with torch.no_grad():
+        factor = torch.logspace(-1, 1, 8)
+        model[0].weight.mul_(factor[:, None]); model[0].bias.mul_(factor); model[2].weight.div_(factor)
+    return problem(model)
+'''
+pytestmark = pytest.mark.filterwarnings("ignore:.*lie lower than the centre")
+
+_QUICK = {"directions": 6, "axes": ["-0.5:0.5:7", "-0.5:0.5:5"], "quick": True, "workers": 1}
+
+
+@pytest.fixture(autouse=True)
+def _factory() -> None:
+    Path("small.py").write_text(_FACTORY)
+
+
+def _compare(*targets: str, **options: Any) -> Comparison:
+    return surfaceviz.compare(*targets, **{**_QUICK, "output": "c.h5", **options})
+
+
+def _module() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(_FACTORY, "small.py", "exec"), names)  # noqa: S102  our own text
+    return names
+
+
+def _loss(model: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(functional_call(model, state, (x,)), y)
+
+
+def test_function_measures_are_means_in_float64() -> None:
+    found = _compare("small.py:first", "small.py:second").networks[0]
+    names = _module()
+    model = names["network"](0).double()
+    x, y = names["data"]()
+    logits = model(x.double())
+    losses = functional.cross_entropy(logits, y, reduction="none").detach().numpy()
+    assert found.measures["loss"] == pytest.approx(losses, rel=1e-9)
+    assert found.measures["accuracy"].mean() == float((logits.argmax(1) == y).double().mean())
+
+
+def test_lambda_max_and_its_parts_are_those_of_the_dense_hessian() -> None:
+    found = _compare("small.py:first", "small.py:second").networks[0].measures["lambda_max"]
+    names = _module()
+    model = names["network"](0).double()
+    x, y = names["data"]()
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    theta = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+
+    def loss(vector: torch.Tensor) -> torch.Tensor:
+        parts = vector.split([math.prod(shape) for shape in shapes.values()])
+        state = {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+        return _loss(model, state, x.double(), y)
+
+    dense = torch.autograd.functional.hessian(loss, theta)
+    values, _ = torch.linalg.eigh(torch.as_tensor(dense))
+    assert len(found) == 16
+    assert found.mean() == pytest.approx(float(values[-1]), rel=1e-5)
+
+
+def test_rises_are_those_of_the_rays_evaluated_one_by_one() -> None:
+    network = _compare("small.py:first", "small.py:second").networks[0]
+    assert network.rays is not None
+    for ray in range(2):
+        alone = surfaceviz.slice("small.py:first", axes=["-1:1:41"], seed=int(network.rays.seeds[ray]), workers=1)
+        losses, middle = alone.values["train_loss"], 20
+        rise = (losses[middle + 2] + losses[middle - 2]) / 2 - alone.centre["train_loss"]
+        assert network.measures["rise_0.1"][ray] == pytest.approx(rise, rel=1e-5)
+
+
+def test_a_rescaled_copy_is_never_called_flatter() -> None:
+    found = _compare("small.py:first", "small.py:rescaled", quick=False, directions=12)
+    by_measure = {each.measure: each for each in found.pairs[0].verdicts}
+    raw = by_measure["lambda_max"].raw
+    assert raw is not None
+    assert abs(raw.estimate) > 0.5, "the copy should look different"
+    assert all(each.gauge is not None for each in by_measure.values() if each.measure not in ("not_convex",))
+    assert not [key for key, each in by_measure.items() if each.kind == "supported"]
+    assert by_measure["loss"].kind == "equivalent"
+    assert by_measure["lambda_max"].kind == "artefact of scale"
+
+
+def test_without_a_gauge_a_difference_of_scale_is_not_called_supported() -> None:
+    found = _compare("small.py:first", "small.py:rescaled")
+    by_measure = {each.measure: each for each in found.pairs[0].verdicts}
+    assert by_measure["lambda_max"].kind == "undecided"
+    assert "scale unchecked" in by_measure["lambda_max"].reasons
+    assert not [key for key, each in by_measure.items() if each.kind == "supported"]
+
+
+def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _compare("small.py:first", "small.py:second", output="whole.h5")
+    calls: list[int] = []
+    measured = run.measures_at
+
+    def stop_at_second(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measured(*arguments)
+
+    monkeypatch.setattr(run, "measures_at", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        _compare("small.py:first", "small.py:second")
+    assert [network.name for network in read_comparison("c.h5").networks] == ["small.py:first"]
+    resumed = _compare("small.py:first", "small.py:second")
+    assert len(calls) == 3, "the first network was measured again"
+    for ours, theirs in zip(resumed.networks, whole.networks, strict=True):
+        assert set(ours.measures) == set(theirs.measures)
+        assert all(np.array_equal(ours.measures[key], theirs.measures[key]) for key in ours.measures)
+    assert not Path("c-parts").exists()
+
+
+def test_the_file_holds_the_comparison() -> None:
+    made = _compare("small.py:first", "small.py:second")
+    read = run.read_verdicts(Path("c.h5").absolute())
+    assert [each.kind for each in read.pairs[0].verdicts] == [each.kind for each in made.pairs[0].verdicts]
+    for ours, theirs in zip(read.networks, made.networks, strict=True):
+        assert ours.plane is not None
+        assert theirs.plane is not None
+        assert np.array_equal(ours.plane.values["train_loss"], theirs.plane.values["train_loss"])
+        assert ours.name == theirs.name
+
+
+def test_under_mpi_the_result_is_the_same() -> None:
+    alone = _compare("small.py:first", "small.py:second", output="alone.h5")
+    options = ["--quick", "--directions", "6", "--axis", "-0.5:0.5:7", "--axis", "-0.5:0.5:5", "-o", "c.h5", "--no-plot"]
+    command = ["-m", "surfaceviz", "compare", "small.py:first", "small.py:second", *options]
+    code, out, errors = launchers.finish(launchers.start("openmpi", 2, command))
+    assert code == 0, errors
+    assert "expected rise, radius 0.1" in out
+    together = read_comparison("c.h5")
+    for ours, theirs in zip(together.networks, alone.networks, strict=True):
+        assert ours.measures["rise_0.1"] == pytest.approx(theirs.measures["rise_0.1"], rel=1e-4)
+        assert ours.measures["lambda_max"] == pytest.approx(theirs.measures["lambda_max"], rel=1e-6)
+
+
+def test_slices_with_equal_axes_are_taken_as_they_are() -> None:
+    for name in ("first", "second"):
+        surfaceviz.slice(
+            f"small.py:{name}", axes=["-0.4:0.4:5", "-0.4:0.4:7"], output=f"{name}.h5", splits="train", workers=1
+        )
+    found = _compare("first.h5", "second.h5", axes=None)
+    kept = surfaceviz.read("first.h5")
+    assert found.networks[0].plane is not None
+    assert np.array_equal(found.networks[0].plane.values["train_loss"], kept.values["train_loss"])
+    assert str(found.provenance["axis"]) == "-0.4:0.4:5"
+
+
+def test_several_checkpoints_of_one_problem_are_compared() -> None:
+    names = _module()
+    for seed in (0, 1):
+        torch.save(names["network"](seed).state_dict(), f"{seed}.pt")
+    found = _compare("small.py:first", weights=["0.pt", "1.pt"])
+    assert [network.name for network in found.networks] == ["0", "1"]
+    assert found.networks[0].weights_sha256 != found.networks[1].weights_sha256
+
+
+def test_groups_of_trainings_are_compared_by_welch() -> None:
+    names = _module()
+    for group, steps in (("long", 300), ("short", 40)):
+        for seed in range(3):
+            torch.save(names["network"](seed, steps).state_dict(), f"{group}-{seed}.pt")
+    found = _compare(groups=["long=long-*.pt", "short=short-*.pt"], problem="small.py:first")
+    loss = next(each for each in found.pairs[0].verdicts if each.measure == "loss").raw
+    assert loss is not None
+    x, y = names["data"]()
+    models = [[names["network"](seed, steps).double() for seed in range(3)] for steps in (300, 40)]
+    with torch.no_grad():
+        means = [[math.log(float(functional.cross_entropy(m(x.double()), y))) for m in group] for group in models]
+    assert loss.units == ("trainings",)
+    assert loss.estimate == pytest.approx(np.mean(means[0]) - np.mean(means[1]), rel=1e-6)
+
+
+def test_figure_page_and_table_show_every_verdict() -> None:
+    found = _compare("small.py:first", "small.py:second")
+    paths = dict(write_outputs(found, Path("c.h5").absolute()))
+    assert {path.suffix for path in paths.values()} == {".h5", ".csv", ".pdf", ".html"}
+    assert Path("c.png").read_bytes().startswith(b"\x89PNG")
+    table, text = Path("c.csv").read_text(), comparison_page(found)
+    for row in table_rows(found.pairs[0]):
+        assert row[0] in table
+        assert row[0] in text
+
+
+def test_networks_on_other_samples_are_not_comparable() -> None:
+    found = _compare("small.py:first", "small.py:fewer")
+    assert {each.kind for each in found.pairs[0].verdicts} == {"not comparable"}
+    assert "different samples" in verdict_sentence(found.pairs[0].verdicts[0], ("a", "b"))
+
+
+def test_a_centre_from_which_the_loss_falls_is_no_minimum() -> None:
+    network = ComparedNetwork(
+        name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=10,
+        measures={"loss": np.array(1.0), "rise_0.05": np.array([-0.1, -0.11, -0.09])},
+    )  # fmt: skip
+    other = replace(network, name="b", group="b", measures={**network.measures, "rise_0.05": np.array([0.1, 0.2, 0.1])})
+    verdicts: tuple[Verdict, ...] = judge([network, other], gauge=False)[0].verdicts
+    assert {each.kind for each in verdicts} == {"not comparable"}
+    assert all("no minimum" in each.reasons for each in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "message"),
+    [
+        (["small.py:first"], {}, "got 1 to compare; give two or more"),
+        (["small.py:first", "small.py:first"], {}, "got 'small.py:first' 2 times"),
+        ([], {"groups": ["a=none-*.pt", "b=none-*.pt"]}, "group a: none-.* matches 0 trainings"),
+        ([], {"groups": ["plain"]}, "group: got 'plain'; expected NAME=PATTERN"),
+        (["small.py:first", "small.py:second"], {"weights": "a.pt"}, "weights belong to one problem; got 2 targets"),
+        (["small.py:first", "small.py:second"], {"axes": ["-1:1:5"]}, "planes have 2 axes, got 1"),
+        (["small.py:first", "small.py:second"], {"directions": 1}, "directions must be at least 2, got 1"),
+    ],
+)
+def test_bad_options_get_one_line(targets: list[str], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _compare(*targets, **options)
+
+
+def test_a_file_of_something_else_and_one_of_other_options_are_kept() -> None:
+    surfaceviz.slice("small.py:first", axes=["-1:1:3"], output="slice.h5", workers=1)
+    before = Path("slice.h5").read_bytes()
+    with pytest.raises(StoreError, match=r"slice\.h5 holds no comparison, and is kept"):
+        _compare("small.py:first", "small.py:second", output="slice.h5")
+    assert Path("slice.h5").read_bytes() == before
+    _compare("small.py:first", "small.py:second")
+    with pytest.raises(StoreError, match="holds a comparison with other options, which is kept"):
+        _compare("small.py:first", "small.py:second", seed=3)
