@@ -31,7 +31,7 @@ def compose_rays(surfaces: Sequence[Slice], options: PlotOptions, size: Size) ->
     """Return a figure of rays, and of curves in their units over them.
 
     Args:
-        surfaces: 1-D slices, at least one of rays; see `surfaceviz.render.rays.same_distance`.
+        surfaces: 1-D slices, at least one of rays; see `surfaceviz.render.same_distance.same_distance`.
         options: the metric, the scale and where values are cut off.
         size: of the picture.
 
