@@ -38,7 +38,8 @@ def _direction(weight: oracles.Array, seed: int) -> oracles.Array:
     """Return filter-normalised noise of a linear layer's weight, by the formula."""
     generator = np.random.Generator(np.random.Philox(key=_hash(f"{seed}\0{0}\0weight", 16)))
     d = generator.standard_normal(weight.shape, dtype=np.float32).astype(np.float64)
-    return d * np.linalg.norm(weight, axis=1, keepdims=True) / (np.linalg.norm(d, axis=1, keepdims=True) + 1e-10)
+    lengths = np.linalg.norm(d, axis=1, keepdims=True) + 1e-10
+    return np.asarray(d * np.linalg.norm(weight, axis=1, keepdims=True) / lengths)
 
 
 def _assert_is_curve(rays: Slice, number: int, curve: Slice) -> None:

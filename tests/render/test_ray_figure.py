@@ -65,7 +65,7 @@ def _lines(figure: Any) -> dict[str, FloatArray]:
     (legend,) = [each for sub in (figure, *figure.subfigs) for each in sub.legends]
     words = [text.get_text() for text in legend.get_texts()]
     (ax,) = figure.axes
-    handles = [line for line in ax.lines if len(line.get_xdata()) > 2]  # no dot, no line at the centre
+    handles = [line for line in ax.lines if np.size(line.get_xdata()) > 2]  # no dot, no line at the centre
     return dict(zip(words, (np.asarray(line.get_ydata()) for line in handles), strict=False))
 
 
@@ -120,10 +120,10 @@ def test_the_picture_shows_median_quartiles_and_range() -> None:
     figure = draw([surface])
     loss = surface.values["train_loss"]
     lines = _lines(figure)
-    assert list(lines)[0] == "median of 7 rays"
+    assert next(iter(lines)) == "median of 7 rays"
     np.testing.assert_allclose(lines["median of 7 rays"], np.median(loss, axis=0))
     assert isinstance(figure, Figure)
-    bands = [np.unique(each.get_paths()[0].vertices[:, 1]) for each in figure.axes[0].collections]
+    bands = [np.unique(np.asarray(each.get_paths()[0].vertices)[:, 1]) for each in figure.axes[0].collections]
     expected = np.quantile(loss, SHARES, axis=0)
     for band, low, high in ((bands[0], 0, 4), (bands[1], 1, 3)):
         np.testing.assert_allclose(band, np.unique(expected[[low, high]]))
