@@ -19,6 +19,8 @@ import surfaceviz
 from surfaceviz import store
 from surfaceviz.errors import MergeError, ProblemError, StoreError
 from surfaceviz.pipeline.slice import slice_buffer, workers
+from surfaceviz.pipeline.slice.run import SliceResult
+from surfaceviz.pipeline.slice.summary import closing_lines
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice, one_ray
 
@@ -203,3 +205,12 @@ def test_the_spectrum_at_theta_is_that_of_a_curve_and_other_points_are_refused()
         surfaceviz.hessian("rays.h5", [0.5], **options)
     with pytest.raises(ProblemError, match="got a map and 3 rays; a map lies on one curve or surface"):
         surfaceviz.hessian_map("rays.h5", (3,), problem=problem)
+
+
+def test_the_closing_line_names_an_axis_at_a_tenth_of_the_distances() -> None:
+    model, x, y = oracles.regression()
+    rays = oracles.run_slice(Problem(model, (x, y), "mse"), [(-1, 2, 4)], repeat=2, output="a.h5")
+    rows = dict(closing_lines(SliceResult(surface=rays, path=Path("a.h5"), fresh=8), None))
+    norm = float(torch.linalg.vector_norm(model.weight.detach()))
+    assert rows["worst"].endswith(f"--along ascent --axis {-0.1 * norm:.4g}:{0.2 * norm:.4g}:4")
+    assert "2 rays x 4 points, 8 of them now" in rows["range"]

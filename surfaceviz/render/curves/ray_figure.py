@@ -52,7 +52,10 @@ def compose_rays(surfaces: Sequence[Slice], options: PlotOptions, size: Size) ->
             entries |= _draw_spread(ax, surface, what, spread, colour=colours[id(surface)], own=own)
     curves = [(surface, what) for surface, what, spread in drawn if spread is None]
     for number, (surface, what) in enumerate(curves):
-        entries |= _draw_over(ax, surface, what, number, own=f"{plain(surface.title)}: " * (len(bundles) > 1))
+        like = next((b for b in bundles if _weights(b) == _weights(surface)), bundles[0])
+        colour = style.INK if len(bundles) == 1 else colours[id(like)]
+        own = f"{plain(surface.title)}: " * (len(bundles) > 1)
+        entries |= _draw_over(ax, surface, what, colour=colour, dashes=_OVER[number % len(_OVER)], own=own)
     entries |= _band_entries()
     ends = [float(surface.axes[0][k]) for surface in bundles for k in (0, -1)]
     ax.set_xlim(min(ends), max(ends))
@@ -119,11 +122,15 @@ def _draw_spread(
     return entries
 
 
-def _draw_over(ax: Axes, surface: Slice, what: Quantity, number: int, *, own: str) -> dict[str, Artist]:
+def _weights(surface: Slice) -> object:
+    return surface.provenance.get("weights_sha256")
+
+
+def _draw_over(ax: Axes, surface: Slice, what: Quantity, *, colour: str, dashes: str, own: str) -> dict[str, Artist]:
     """Draw a single curve over the rays, and return its entry of the legend."""
     (line,) = ax.plot(
-        surface.axes[0], _within(ax, np.where(what.unresolved, np.nan, what.values)), color=style.INK,
-        linestyle=_OVER[number % len(_OVER)], linewidth=scaled(1.2),
+        surface.axes[0], _within(ax, np.where(what.unresolved, np.nan, what.values)), color=colour,
+        linestyle=dashes, linewidth=scaled(1.2),
     )  # fmt: skip
     words = direction_words(surface)
     return {f"{own}{'worst case, along ascent' if words == 'ascent' else f'along {words}'}": line}
