@@ -110,10 +110,14 @@ PICTURES = (
         "from 0.0015 to 0.12, so that one direction tells little, and the bands of both networks overlap.",
         (
             "surfaceviz slice resnet20-digits --axis -1:1:41 --repeat 10 --split train --samples 512 -o rays.h5",
-            "surfaceviz slice resnet20-plain-digits --axis -1:1:41 --repeat 10 --split train --samples 512 "
-            "-o rays-plain.h5",
-            "surfaceviz slice resnet20-digits --along ascent --axis -3.132:3.132:41 --split train --samples 512 "
-            "-o ascent.h5",
+            (
+                "surfaceviz slice resnet20-plain-digits --axis -1:1:41 --repeat 10 --split train --samples 512 "
+                "-o rays-plain.h5"
+            ),
+            (
+                "surfaceviz slice resnet20-digits --along ascent --axis -3.132:3.132:41 --split train --samples 512 "
+                "-o ascent.h5"
+            ),
             "surfaceviz plot rays.h5 rays-plain.h5 ascent.h5 -o rays.png",
         ),
     ),
