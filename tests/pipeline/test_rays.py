@@ -19,10 +19,11 @@ import surfaceviz
 from surfaceviz import store
 from surfaceviz.errors import MergeError, ProblemError, StoreError
 from surfaceviz.pipeline.slice import slice_buffer, workers
+from surfaceviz.pipeline.slice.chunks import chunks
 from surfaceviz.pipeline.slice.run import SliceResult
 from surfaceviz.pipeline.slice.summary import closing_lines
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records import Slice, one_ray
+from surfaceviz.records import EVALUATED, Slice, one_ray
 
 AXIS: Any = [(-1, 1, 5)]
 EAGER: Any = {"engine": "eager", "batch_size": 128}
@@ -72,6 +73,7 @@ def test_the_losses_are_those_of_a_loop_over_the_seeds_in_float64(workers: int) 
     assert surface.directions[0].norm == pytest.approx(np.linalg.norm(weight), rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"workers": 2}, {"bn": "recalibrate"}, {"normalise": "layer"}], ids=str)
 def test_each_ray_is_the_curve_of_its_seed(options: dict[str, Any]) -> None:
     rays = oracles.run_slice(oracles.net_problem(), AXIS, repeat=3, **options, **EAGER)
@@ -81,6 +83,17 @@ def test_each_ray_is_the_curve_of_its_seed(options: dict[str, Any]) -> None:
         _assert_is_curve(rays, number, curve)
 
 
+def test_the_chunks_of_rays_are_those_of_curves_one_after_another() -> None:
+    axis, order, missing = np.linspace(-1, 1, 7), np.array([0, 3, 6, 1, 2, 4, 5]), np.zeros((3, 7), np.uint8)
+    missing[0, :3] = EVALUATED
+    for group in (1, 2, 4):
+        rays = chunks([axis], np.concatenate([order, order + 7, order + 14]), missing, 2, group=group)
+        curves = [(ray, each) for ray in range(3) for each in chunks([axis], order, missing[ray], 2, group=group)]
+        assert [(each.ray, each.coordinates) for each in rays] == [(ray, each.coordinates) for ray, each in curves]
+        assert [each.indices for each in rays] == [tuple(7 * ray + i for i in each.indices) for ray, each in curves]
+
+
+@pytest.mark.long
 def test_points_that_are_evaluated_at_once_are_those_of_one_ray() -> None:
     """A vectorised engine takes groups of 256, more than a ray has."""
     engine: Any = {"engine": "vmapped", "batch_size": 32}
@@ -108,6 +121,7 @@ def test_a_file_of_more_rays_or_of_a_curve_is_kept(before: int, now: int) -> Non
     assert len(store.read("a.h5").seeds) == (before if before > 1 else 0)
 
 
+@pytest.mark.slow
 def test_killed_within_a_ray_a_run_goes_on_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at the 8th point of 15, with a snapshot after each."""
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SECONDS", 0.0)
@@ -191,6 +205,7 @@ def test_weights_and_directions_are_those_of_a_ray() -> None:
         surfaceviz.weights_at(rays, 3, 0, problem=problem)
 
 
+@pytest.mark.slow
 def test_the_spectrum_at_theta_is_that_of_a_curve_and_other_points_are_refused() -> None:
     problem = oracles.net_problem()
     for name, repeat in (("rays.h5", 3), ("curve.h5", 1)):

@@ -39,13 +39,12 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
         values = {k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")}
         rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
     ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
-    shape = f"{len(surface.seeds)} rays x " * bool(surface.seeds) + " x ".join(str(len(axis)) for axis in surface.axes)
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit)))
     rows.append(
         (
             "range",
-            f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
+            f"{', '.join(ranges)}; {surface.shape_words} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
         )
     )
     if surface.seeds and (length := surface.directions[0].norm):
