@@ -44,7 +44,8 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
     rows.append(
         (
             "range",
-            f"{', '.join(ranges)}; {surface.shape_words} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
+            f"{', '.join(ranges)}; {surface.shape_words} points, {outcome.fresh} of them now in "
+            f"{outcome.seconds:.1f} s",
         )
     )
     if surface.seeds and (length := surface.directions[0].norm):
