@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
 from surfaceviz.directions.axes import Axes
-from surfaceviz.directions.rays import check_rays
+from surfaceviz.directions.ray_seeds import check_rays
 from surfaceviz.directions.training.training_plane import FromTraining
 from surfaceviz.options import IGNORES, NORMALISATIONS, one_of
 

@@ -26,13 +26,12 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
     ranges = ", ".join(
         f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False)
     )
-    shape = f"{len(surface.seeds)} rays x " * bool(surface.seeds) + " x ".join(str(len(axis)) for axis in surface.axes)
     done = f"{surface.done} done" if surface.complete else f"{surface.done} of {surface.origin.size} done"
     if surface.evaluated < surface.done:
         done = f"{surface.evaluated} evaluated, {surface.done - surface.evaluated} interpolated"
     shard = str(surface.provenance.get("shard", "none"))
     part = "" if shard == "none" else f" (part {shard})"
-    rows = [("grid", f"{shape} points: {ranges}; {done}{part}")]
+    rows = [("grid", f"{surface.shape_words} points: {ranges}; {done}{part}")]
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit) + ("" if surface.levels else _NO_LEVEL)))
     if surface.unaudited:

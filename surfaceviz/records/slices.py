@@ -163,6 +163,12 @@ class Slice:
         return tuple(len(along) for along in self.grid)
 
     @property
+    def shape_words(self) -> str:
+        """The shape in words, such as ``25 x 25`` or ``10 rays x 41``."""
+        rays = [f"{len(self.seeds)} rays"] if self.seeds else []
+        return " x ".join([*rays, *(str(len(axis)) for axis in self.axes)])
+
+    @property
     def done(self) -> int:
         """The number of points that have a value."""
         return int(np.count_nonzero(self.origin))
@@ -222,9 +228,8 @@ class Slice:
         return str(self.provenance.get("problem", ""))
 
     def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.shape))
         return printable(
-            f"<Slice of {self.title or 'a problem'}: {shape}, {self.done} points, {', '.join(self.values)}>"
+            f"<Slice of {self.title or 'a problem'}: {self.shape_words}, {self.done} points, {', '.join(self.values)}>"
         )
 
     def _repr_html_(self) -> str:

@@ -15,7 +15,7 @@ from surfaceviz.render.curves.curve_figure import compose_curves
 from surfaceviz.render.curves.ray_figure import compose_rays
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import PlotOptions
-from surfaceviz.render.rays import same_distance
+from surfaceviz.render.same_distance import same_distance
 from surfaceviz.render.spectra.spectrum_panels import draw_spectra
 
 Warn = Callable[[str], None] | None

@@ -26,6 +26,7 @@ LONG = pytest.mark.long  # other combinations of what the gate runs
 EAGER: Any = {"engine": "eager", "batch_size": 128}
 CALLS: dict[str, dict[str, Any]] = {
     "curve": {"axes": [(-1, 1, 9)]},
+    "rays": {"axes": [(-1, 1, 9)], "repeat": 4},
     "plane": {"axes": [(-1, 1, 7), (0, 1, 5)]},
     "refined": {"axes": [(-1, 1, 21), (-1, 1, 17)], "tol": 0.05},
     "found": {"axes": ["auto:9"], "bn": "recalibrate"},

@@ -39,15 +39,10 @@ def closing_lines(outcome: SliceResult, picture: Path | None) -> Rows:
         values = {k.removeprefix(f"{split}_"): v for k, v in surface.centre.items() if k.startswith(f"{split}_")}
         rows.append(("centre", f"{split}: " + ", ".join(f"{k} {v:.6g}" for k, v in values.items())))
     ranges = (f"{name} {axis[0]:g} .. {axis[-1]:g}" for name, axis in zip(AXIS_NAMES, surface.axes, strict=False))
-    shape = f"{len(surface.seeds)} rays x " * bool(surface.seeds) + " x ".join(str(len(axis)) for axis in surface.axes)
     if surface.audit is not None:
         rows.append(("audit", describe_audit(surface.audit)))
-    rows.append(
-        (
-            "range",
-            f"{', '.join(ranges)}; {shape} points, {outcome.fresh} of them now in {outcome.seconds:.1f} s",
-        )
-    )
+    of_run = f"{outcome.fresh} of them now in {outcome.seconds:.1f} s"
+    rows.append(("range", f"{', '.join(ranges)}; {surface.shape_words} points, {of_run}"))
     if surface.seeds and (length := surface.directions[0].norm):
         rows.append(("worst", f"{_WORST}: --along ascent --axis {_ends(surface.axes[0], _SHARE * length)}"))
     if "cosine" in surface.provenance:

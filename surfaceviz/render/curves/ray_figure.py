@@ -31,7 +31,7 @@ def compose_rays(surfaces: Sequence[Slice], options: PlotOptions, size: Size) ->
     """Return a figure of rays, and of curves in their units over them.
 
     Args:
-        surfaces: 1-D slices, at least one of rays; see `surfaceviz.render.rays.same_distance`.
+        surfaces: 1-D slices, at least one of rays; see `surfaceviz.render.same_distance.same_distance`.
         options: the metric, the scale and where values are cut off.
         size: of the picture.
 
@@ -61,7 +61,10 @@ def draw_rays(ax: Axes, surfaces: Sequence[Slice], options: PlotOptions) -> dict
             entries |= _draw_spread(ax, surface, what, spread, colour=colours[id(surface)], own=own)
     curves = [(surface, what) for surface, what, spread in drawn if spread is None]
     for number, (surface, what) in enumerate(curves):
-        entries |= _draw_over(ax, surface, what, number, own=f"{plain(surface.title)}: " * (len(bundles) > 1))
+        like = next((b for b in bundles if _weights(b) == _weights(surface)), bundles[0])
+        colour = style.INK if len(bundles) == 1 else colours[id(like)]
+        own = f"{plain(surface.title)}: " * (len(bundles) > 1)
+        entries |= _draw_over(ax, surface, what, colour=colour, dashes=_OVER[number % len(_OVER)], own=own)
     entries |= _band_entries()
     ends = [float(surface.axes[0][k]) for surface in bundles for k in (0, -1)]
     ax.set_xlim(min(ends), max(ends))
@@ -126,11 +129,15 @@ def _draw_spread(
     return entries
 
 
-def _draw_over(ax: Axes, surface: Slice, what: Quantity, number: int, *, own: str) -> dict[str, Artist]:
+def _weights(surface: Slice) -> object:
+    return surface.provenance.get("weights_sha256")
+
+
+def _draw_over(ax: Axes, surface: Slice, what: Quantity, *, colour: str, dashes: str, own: str) -> dict[str, Artist]:
     """Draw a single curve over the rays, and return its entry of the legend."""
     (line,) = ax.plot(
-        surface.axes[0], _within(ax, np.where(what.unresolved, np.nan, what.values)), color=style.INK,
-        linestyle=_OVER[number % len(_OVER)], linewidth=scaled(1.2),
+        surface.axes[0], _within(ax, np.where(what.unresolved, np.nan, what.values)), color=colour,
+        linestyle=dashes, linewidth=scaled(1.2),
     )  # fmt: skip
     words = direction_words(surface)
     return {f"{own}{'worst case, along ascent' if words == 'ascent' else f'along {words}'}": line}

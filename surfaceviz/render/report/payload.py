@@ -22,12 +22,12 @@ from surfaceviz.records import (
 from surfaceviz.render import style
 from surfaceviz.render.contours.hessian_map import MAP_QUANTITIES, map_label
 from surfaceviz.render.labels import axis_label, has_equal_units
-from surfaceviz.render.rays import same_distance
 from surfaceviz.render.report.decimate import Decimated, decimate, decimate_path
 from surfaceviz.render.report.json_arrays import encode_array, json_number
 from surfaceviz.render.report.ray_bands import with_bands
 from surfaceviz.render.report.spectrum_data import spectra
 from surfaceviz.render.report.tables import sharpness_table
+from surfaceviz.render.same_distance import same_distance
 
 _PLAIN_SYMBOLS = {r"$\alpha$": "alpha", r"$\beta$": "beta", r"$\lambda$": "lambda"}  # TeX to plain text
 _SCENES = 8  # 3-D drawings on a page: browsers give a page about 16 WebGL contexts, phones fewer; ours

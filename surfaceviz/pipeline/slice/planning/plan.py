@@ -14,7 +14,7 @@ from surfaceviz import evaluate
 from surfaceviz.directions.axes import Axis
 from surfaceviz.directions.minimum import DirectionSet, Minimum
 from surfaceviz.directions.random import Direction, Tensors, random_directions
-from surfaceviz.directions.rays import ray_seeds
+from surfaceviz.directions.ray_seeds import ray_seeds
 from surfaceviz.directions.specs import FromFile, Random
 from surfaceviz.evaluate import EngineConfig, EvaluationContext, Perturber
 from surfaceviz.pipeline.provenance import Attributes, attributes_of
