@@ -179,12 +179,15 @@ class World:
         self.finish("", self.start(command))
 
     def finish(self, output: str, child: int) -> None:
-        """Wait for a command, and note whether it could not tidy up."""
+        """Wait for a command, and note whether it left something, which the next one that gets as far removes."""
         code = self.wait(child)
         self.log.append(f"   exit code {code}")
         if code not in CODES:
             raise ViolationError(f"exit code {code}")
-        (self.killed.add if code < 0 else self.killed.discard)(output)
+        if code < 0:
+            self.killed.add(output)
+        elif code == 0:  # another one may have ended before it took the lock
+            self.killed.discard(output)
 
     def check(self, output: str) -> None:
         """Check the invariants; of ``output``, that nothing is left of its writers."""
