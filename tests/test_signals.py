@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import oracles
@@ -109,45 +110,54 @@ def _drop_a_signal_in_a_callback(signum: int) -> None:
     assert reference() is None
 
 
+def _interruptible(*steps: Callable[[], object]) -> None:
+    with interruptible():
+        for step in steps:
+            step()
+
+
+def _never_ending() -> None:
+    time.sleep(60)  # a loop that never asks
+    raise AssertionError("the signal was lost")
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("drop", [_drop_a_signal, _drop_a_signal_in_a_callback])
 def test_a_signal_in_a_finaliser_is_raised_again_outside(drop: Callable[[int], None], signum: int) -> None:
-    with pytest.raises(Interrupted, match=f"interrupted by {signal.Signals(signum).name}"), interruptible():
-        drop(signum)
-        time.sleep(60)  # a loop that never asks
-        raise AssertionError("the signal was lost")
+    with pytest.raises(Interrupted, match=f"interrupted by {signal.Signals(signum).name}"):
+        _interruptible(partial(drop, signum), _never_ending)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert sys.unraisablehook.__module__ != "surfaceviz.signals"
 
 
 @pytest.mark.parametrize("drop", [_drop_a_signal, _drop_a_signal_in_a_callback])
 def test_a_loop_that_asks_hears_of_a_signal_at_once(drop: Callable[[int], None]) -> None:
-    asked = 0
-    with pytest.raises(Interrupted), interruptible():
-        raise_if_interrupted()
-        asked = 1
-        drop(signal.SIGTERM)
-        raise_if_interrupted()
-        asked = 2
-    assert asked == 1
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        _interruptible(
+            raise_if_interrupted, partial(steps.append, 1), partial(drop, signal.SIGTERM), partial(steps.append, 2),
+            raise_if_interrupted, partial(steps.append, 3),
+        )  # fmt: skip
+    assert steps == [1, 2]
+
+
+class FailedError(BaseException):
+    """The failure of another thread."""
+
+
+class _Asking:
+    """Asks for the failure in its finaliser."""
+
+    def __del__(self) -> None:
+        raise_in_main_thread(self._fail)
+
+    def _fail(self) -> None:
+        raise FailedError
 
 
 def test_a_request_of_another_thread_in_a_finaliser_is_raised_again_too() -> None:
-    class FailedError(BaseException):
-        pass
-
-    def fail() -> None:
-        raise FailedError
-
-    class Asking:
-        def __del__(self) -> None:
-            raise_in_main_thread(fail)
-
-    with pytest.raises(FailedError), interruptible():
-        thing = Asking()
-        del thing
-        time.sleep(60)
-        raise AssertionError("the request was lost")
+    with pytest.raises(FailedError):
+        _interruptible(_Asking, _never_ending)
 
 
 def test_a_dropped_signal_at_the_end_of_a_block_reaches_nothing_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
