@@ -138,8 +138,8 @@ class World:
         """Move a file into the place of a slice while a run computes it."""
         for name in ("a.h5", "a-2.h5", "a.h5.lock"):
             self.planted.pop(name, None)
+            self.done.pop(name, None)
             Path(name).unlink(missing_ok=True)
-        self.done.pop("a.h5", None)
         child = self.start([*SLICE, "-o", "a.h5", "--no-plot"])
         for _ in range(2000):
             if Path("a.h5").exists() or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
