@@ -91,7 +91,10 @@ def _read_slice_file(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, 
     """Return the tensors that a slice's file stores."""
     found = store.read_directions(path)
     if not found or not all(found):
-        raise DirectionError(f"{path} stores no directions (they were over 64 MB, or regenerated); give another file")
+        raise DirectionError(
+            f"{path} stores no directions (they were over 64 MB, or regenerated, or its run was killed, and the same "
+            "command adds them); give another file"
+        )
     for arrays in found:
         for name, array in arrays.items():
             if name not in theta or array.shape != theta[name].shape:
