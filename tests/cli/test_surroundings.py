@@ -264,6 +264,27 @@ def test_large_directions_are_written_at_the_ends_of_a_run_only(large: bool, mon
             np.testing.assert_array_equal(array, theirs[name])
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(10, [0, 3]), (100, [3])])
+def test_an_interrupted_run_saves_its_points_before_large_directions(
+    limit: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher of MPI may kill it 0.2 s after the signal."""
+    monkeypatch.setattr(slice_buffer, "LARGEST_REPEATED", limit)
+    written: list[int] = []
+    monkeypatch.setattr(store, "write", lambda _output, _surface, tensors: written.append(sum(map(len, tensors))))
+    tensors = [{name: np.ones(2) for name in "abc"}]
+
+    class Buffer:
+        def surface(self) -> Slice:
+            return _surface()
+
+    snapshots = slice_buffer.Snapshots("a.h5", Buffer(), tensors)  # type: ignore[arg-type]
+    snapshots.save(hurried=True)
+    assert written == expected
+    snapshots.save()
+    assert written[len(expected) :] == [3]
+
+
 def test_an_error_of_a_snapshot_in_the_background_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SECONDS", 0.0)
     monkeypatch.setattr(slice_buffer, "SNAPSHOT_SHARE", 1.0)

@@ -150,7 +150,8 @@ class Snapshots:
     ) -> None:
         self._output, self._buffer, self._tensors = output, buffer, tensors
         size = sum(array.nbytes for arrays in tensors for array in arrays.values())
-        self._repeated = tensors if size <= LARGEST_REPEATED else ()
+        self._large = size > LARGEST_REPEATED
+        self._repeated = () if self._large else tensors
         self._started = self._last = time.monotonic()
         self._writer: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -182,14 +183,20 @@ class Snapshots:
             self.wait()
         self.seconds += time.monotonic() - now
 
-    def save(self) -> None:
-        """Save now; a signal waits until this is done."""
+    def save(self, *, hurried: bool = False) -> None:
+        """Save now; a signal waits until this is done.
+
+        Args:
+            hurried: whether this process may be killed in a moment: the points are saved first, without directions
+                that take longer.
+        """
         if self._output is None:
             return
         begun = time.monotonic()
         with deferred_signals():
             self.wait()
-            store.write(self._output, self._buffer.surface(), self._tensors)
+            for tensors in (self._repeated, self._tensors) if hurried and self._large else (self._tensors,):
+                store.write(self._output, self._buffer.surface(), tensors)
         self._last = time.monotonic()
         self.seconds += self._last - begun
 
