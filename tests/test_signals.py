@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import launchers
 import oracles
 import pytest
 
@@ -23,7 +24,8 @@ from surfaceviz.store import opening
 
 def _start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "surfaceviz", "slice", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return launchers.ended_with_the_test(process)
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ class Snapshots:
     even the bytes would cost more than that, but at least every `LONGEST_INTERVAL` unless the disk is slower.
 
     Directions never change. If they are large, only `save` writes them: at the beginning and at the end of a run, also
-    of an interrupted one. The file of a killed run has their sha256 alone, and the run that resumes it makes them again.
+    of an interrupted one. The file of a killed run has their sha256 alone; the run that resumes it makes them again.
 
     Args:
         output: the file; None writes nothing.
