@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -104,7 +105,7 @@ def _held_open() -> Iterator[str]:
 
 def _was_opened(path: Path) -> bool:
     number = _file_number(path)
-    return any(_is_file(Path(file)) and _file_number(Path(file)) == number for file in _Opened.files)
+    return any(_file_number(file) == number for file in _Opened.files)
 
 
 def _is_file(path: Path) -> bool:
@@ -114,9 +115,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _file_number(path: Path) -> tuple[int, int]:
-    found = os.stat(path)  # noqa: PTH116
-    return found.st_dev, found.st_ino
+def _file_number(path: str | Path) -> tuple[int, int] | None:
+    """Return device and inode of a regular file; None for anything else. It is called for thousands of names."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -128,6 +133,6 @@ def _is_module(path: Path) -> bool:
     number = _file_number(path)
     for module in list(sys.modules.values()):
         source = getattr(module, "__file__", None)
-        if isinstance(source, str) and _is_file(Path(source)) and _file_number(Path(source)) == number:
+        if isinstance(source, str) and _file_number(source) == number:
             return True
     return False

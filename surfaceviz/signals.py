@@ -1,21 +1,31 @@
-"""SIGINT, SIGTERM and requests of other threads as exceptions, deferred during critical sections."""
+"""SIGINT, SIGTERM and requests of other threads as exceptions, deferred during critical sections.
+
+Python drops an exception that a handler raises in a finaliser or in a callback of a weak reference. `interruptible`
+raises it again from a place outside.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from surfaceviz.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 10.0  # seconds in which a run that ends ignores further signals; ours
+_AGAIN = 0.05  # seconds until an exception that Python dropped is raised again; ours
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 Action = Callable[[], None]  # raises, or does nothing
 
@@ -28,6 +38,7 @@ class _State:
     posted: Action | None = None  # by another thread
     received: int | None = None  # since `interruptible` began
     since = 0.0  # when that one came
+    again: threading.Timer | None = None  # raises an exception that Python dropped
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
@@ -42,7 +53,12 @@ def _handle(signum: int, _frame: FrameType | None) -> None:
     if _State.deferrals:
         _State.pending = action
     else:
-        action()
+        _run(action)
+
+
+def _run(action: Action) -> None:
+    """Run an action; this function in a traceback tells that the exception is one of ours."""
+    action()
 
 
 def exit_on_signals() -> None:
@@ -62,6 +78,10 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
 
 def _raise(signum: int) -> None:
     raise Interrupted(signum)
+
+
+def _raise_error(error: BaseException) -> None:
+    raise error.with_traceback(None)
 
 
 def raise_in_main_thread(action: Action) -> None:
@@ -86,15 +106,45 @@ def interruptible() -> Iterator[None]:
         return
     usual = (signal.SIG_DFL, signal.default_int_handler, _exit)
     previous = {s: signal.getsignal(s) for s in _SIGNALS if signal.getsignal(s) in usual}
-    if previous:  # in a nested block, the signal of the outer block is kept
-        _State.received = None
+    if not previous:  # a nested block, in which the signal of the outer block is kept
+        yield
+        return
+    _State.received = None
     for signum in previous:
         signal.signal(signum, _handle)
     try:
-        yield
+        with _raising_again():
+            yield
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def _raising_again() -> Iterator[None]:
+    """Raise exceptions of handlers again that Python drops."""
+    usual = sys.unraisablehook
+
+    def hook(dropped: UnraisableHookArgs) -> None:
+        error = dropped.exc_value
+        frames = [frame.f_code for frame, _ in traceback.walk_tb(dropped.exc_traceback)]
+        if error is None or _run.__code__ not in frames:
+            usual(dropped)
+            return
+        # This hook still runs in the finaliser, so that another thread must wait for its end.
+        _State.again = threading.Timer(_AGAIN, raise_in_main_thread, [partial(_raise_error, error)])
+        _State.again.daemon = True
+        _State.again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        timer, _State.again = _State.again, None
+        if timer is not None:
+            timer.cancel()
+            timer.join()  # it must not send its signal when the usual handler is back
 
 
 def received_signal() -> int | None:
@@ -103,7 +153,7 @@ def received_signal() -> int | None:
 
 
 def raise_if_interrupted() -> None:
-    """Raise `Interrupted` for a signal whose exception was lost, for example in a finaliser."""
+    """Raise `Interrupted` for a signal whose exception was lost, for example in the user's code; for long loops."""
     if _State.received is not None and not _State.deferrals:
         raise Interrupted(_State.received)
 
@@ -123,4 +173,4 @@ def deferred_signals(*, raise_after: bool = True) -> Iterator[None]:
         if not _State.deferrals:
             _State.pending = None
     if raise_after and pending is not None and not _State.deferrals:
-        pending()
+        _run(pending)

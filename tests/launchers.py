@@ -20,6 +20,7 @@ _ENVIRONMENT = {
     "openmpi": {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"},
     "mpich": {"MPI4PY_LIBMPI": str(MPICH / "lib" / "libmpi.so.12")},
 }
+_started: list[subprocess.Popen[str]] = []
 
 
 def start(
@@ -28,7 +29,27 @@ def start(
     """Start this Python with ``arguments`` on some ranks."""
     given: dict[str, Any] = {**os.environ, **_ENVIRONMENT[launcher], **(environment or {})}
     command = [*LAUNCHERS[launcher], "-n", str(ranks), sys.executable, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
+    return ended_with_the_test(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
+    )
+
+
+def ended_with_the_test(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """Return the process, which `end_all` ends; else one that a failed test leaves would fail a later test."""
+    _started.append(process)
+    return process
+
+
+def end_all() -> None:
+    """End the processes that a test started, and close their streams."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str, str]:

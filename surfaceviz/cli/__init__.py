@@ -9,6 +9,7 @@ _IS_COMMAND = any(argument.endswith("surfaceviz") for argument in sys.orig_argv[
 if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` runs, Ctrl-C ends the command without a traceback
 
+import importlib  # noqa: E402
 import os  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
@@ -19,6 +20,25 @@ from surfaceviz.errors import Interrupted, SurfacevizError, user_code_location  
 from surfaceviz.signals import exit_on_signals, interruptible, received_signal  # noqa: E402
 
 USAGE, FAILURE = 2, 1
+_FILES = ("export", "import", "info", "merge", "view")  # commands on files, in a folder of their own
+COMMANDS = (
+    "catalogue",
+    "compare",
+    "edge",
+    "export",
+    "hessian",
+    "import",
+    "info",
+    "merge",
+    "minima",
+    "plot",
+    "report",
+    "sharpness",
+    "slice",
+    "train",
+    "trajectory",
+    "view",
+)
 
 
 def main() -> None:
@@ -50,22 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        from surfaceviz.cli import (  # noqa: F401  these modules register their commands
-            catalogue,
-            compare,
-            export,
-            hessian,
-            import_,
-            info,
-            merge,
-            plot,
-            report,
-            sharpness,
-            slice,  # noqa: A004
-            train,
-            trajectory,
-            view,
-        )
+        _register(arguments)
         from surfaceviz.cli.app import app
 
         return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
@@ -84,6 +89,23 @@ def _run(arguments: Sequence[str]) -> int:
         return _print_error(
             f"{type(error).__name__}{code} was raised{user_code_location(error)}; the run has not finished", FAILURE
         )
+
+
+def _register(arguments: Sequence[str]) -> None:
+    """Import the module of the command that is run, or of all for their help: a module registers its command."""
+    names = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+    for name in names:
+        importlib.import_module(module_of(name))
+
+
+def module_of(command: str) -> str:
+    """Return the module of a command.
+
+    >>> module_of("import"), module_of("slice")
+    ('surfaceviz.cli.files.import_', 'surfaceviz.cli.slice')
+    """
+    own = "import_" if command == "import" else command  # a keyword
+    return f"surfaceviz.cli.{'files.' if command in _FILES else ''}{own}"
 
 
 def _print_unexpected(error: Exception) -> int:

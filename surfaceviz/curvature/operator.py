@@ -17,6 +17,7 @@ from surfaceviz.curvature.krylov import Matvec
 from surfaceviz.curvature.products.sharded_hvp import ApplyMatrix, DisplacedGradient, GroupSums, PointSums, SetPoint
 from surfaceviz.curvature.sampling_error import GroupGradient, SamplingError, sampling_error
 from surfaceviz.errors import ProblemError
+from surfaceviz.signals import raise_if_interrupted
 
 Broadcast = Callable[[Any], Sequence[Any]]  # a message -> the answer of each process that holds a share of the samples
 
@@ -57,7 +58,7 @@ class Operator:
         Raises:
             ProblemError: the weights of all samples are 0.
         """
-        answers: Sequence[PointSums] = self._broadcast(SetPoint(number))
+        answers: Sequence[PointSums] = self._ask(SetPoint(number))
         self._weight = math.fsum(answer.weight for answer in answers)
         if not self._weight:
             raise ProblemError(
@@ -67,7 +68,7 @@ class Operator:
 
     def displaced(self, vector: Tensor) -> LossGradient:
         """Return loss and gradient at the current point plus a vector (P,); products stay those of the point."""
-        return self._mean(self._broadcast(DisplacedGradient(vector.double().cpu().numpy())))
+        return self._mean(self._ask(DisplacedGradient(vector.double().cpu().numpy())))
 
     def sampling_error(self, groups: Sequence[NDArray[np.int64]]) -> SamplingError | None:
         """Return the sampling error of the gradient at the current point from random groups of samples."""
@@ -75,9 +76,14 @@ class Operator:
         return sampling_error(self._group_gradient(group, count) for group in groups)
 
     def _group_gradient(self, group: NDArray[np.int64], count: int) -> GroupGradient:
-        answers: Sequence[PointSums] = self._broadcast(GroupSums(group, count))
+        answers: Sequence[PointSums] = self._ask(GroupSums(group, count))
         gradient = np.sum([answer.gradient for answer in answers], axis=0)
         return GroupGradient(torch.from_numpy(gradient), math.fsum(answer.weight for answer in answers), len(group))
+
+    def _ask(self, message: Any) -> Any:
+        """Return the answers of all processes to a message; all loops over products and points come through here."""
+        raise_if_interrupted()
+        return self._broadcast(message)
 
     def _mean(self, answers: Sequence[PointSums]) -> LossGradient:
         gradient = np.sum([answer.gradient for answer in answers], axis=0) / self._weight
@@ -85,7 +91,7 @@ class Operator:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the products with vectors, rows (b, P)."""
-        answers = self._broadcast(ApplyMatrix(rows.cpu().numpy()))
+        answers = self._ask(ApplyMatrix(rows.cpu().numpy()))
         self.products += len(rows)
         total = np.zeros(rows.shape, answers[0].dtype)
         for answer in answers:

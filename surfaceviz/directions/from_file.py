@@ -92,7 +92,8 @@ def _read_slice_file(path: Path, theta: Mapping[str, Tensor]) -> list[dict[str, 
     found = store.read_directions(path)
     if not found or not all(found):
         raise DirectionError(
-            f"{path} stores no directions (they were over 64 MB, regenerated, or those of rays); give another file"
+            f"{path} stores no directions (they were over 64 MB, regenerated, or those of rays, or its run was killed, "
+            "and the same command adds them); give another file"
         )
     for arrays in found:
         for name, array in arrays.items():

@@ -136,7 +136,9 @@ def _select_requested(
     for size in sizes:
         candidate = _sized(trials.context, EngineConfig.of(engine, size))
         try:
-            chosen.seconds[str(candidate)] = seconds = trials.seconds(candidate)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a compiler's, which as errors would decide on the engine
+                chosen.seconds[str(candidate)] = seconds = trials.seconds(candidate)
         except ProblemError as error:
             if chosen.engine.name == "eager":
                 chosen.notes.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import surfaceviz
-from surfaceviz import evaluate, options
+from surfaceviz import cli, evaluate, options
 from surfaceviz.cli import hessian, sharpness, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
@@ -139,3 +140,18 @@ def test_help_groups_options_under_headings() -> None:
     )
     headings = [line for line in done.stdout.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Arguments:", "Directions:", "Grid:", "Data:", "Compute:", "Output:", "Options:"]
+
+
+def test_a_command_imports_its_own_module_only() -> None:
+    """The module of each command takes milliseconds, so that `surfaceviz info` needs no other."""
+    script = "import sys; from surfaceviz import cli; cli.run(['info', 'missing.h5']); print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "surfaceviz: missing.h5: no such file\n"
+    modules = set(map(cli.module_of, cli.COMMANDS))
+    assert modules & {*done.stdout.split()} == {"surfaceviz.cli.info"}
+
+
+def test_all_commands_are_known_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    listed = re.findall(r"^  ([a-z]+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(cli.COMMANDS)

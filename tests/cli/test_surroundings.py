@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import oracles
 import pytest
@@ -224,6 +226,63 @@ def test_snapshots_come_every_ten_seconds_however_slow_the_disk_is(monkeypatch: 
     assert gaps.min() >= 3
     share = snapshots.seconds / clock.now
     assert share < 0.03
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_large_directions_are_written_at_the_ends_of_a_run_only(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a run that is killed between them is resumed to the same file, by the bytes of the undisturbed one."""
+    monkeypatch.setattr(slice_buffer, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(slice_buffer, "SNAPSHOT_SHARE", 1.0)
+    if large:
+        monkeypatch.setattr(slice_buffer, "LARGEST_REPEATED", 1000)
+    write, images = store.OutputFile.write, []
+
+    def kept(self: store.OutputFile, image: bytes) -> None:
+        images.append(image)
+        write(self, image)
+
+    monkeypatch.setattr(store.OutputFile, "write", kept)
+
+    def run() -> Slice:
+        return oracles.run_slice(oracles.net_problem(), [(-1, 1, 9)], output="a.h5", engine="eager", batch_size=128)
+
+    def has_tensors(image: bytes) -> bool:
+        with h5py.File(io.BytesIO(image)) as file:
+            assert file["directions/0"].attrs["sha256"]
+            return bool(len(file["directions/0"]))
+
+    whole = run()
+    assert len(images) > 4
+    assert [has_tensors(image) for image in images] == [True, *[not large] * (len(images) - 2), True]
+    directions, middle = store.read_directions("a.h5"), images[len(images) // 2]
+    Path("a.h5").write_bytes(middle)
+    assert 0 < store.read("a.h5").done < 9
+    np.testing.assert_array_equal(run().values["train_loss"], whole.values["train_loss"])
+    for ours, theirs in zip(store.read_directions("a.h5"), directions, strict=True):
+        assert ours.keys() == theirs.keys() != set()
+        for name, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[name])
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(10, [0, 3]), (100, [3])])
+def test_an_interrupted_run_saves_its_points_before_large_directions(
+    limit: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher of MPI may kill it 0.2 s after the signal."""
+    monkeypatch.setattr(slice_buffer, "LARGEST_REPEATED", limit)
+    written: list[int] = []
+    monkeypatch.setattr(store, "write", lambda _output, _surface, tensors: written.append(sum(map(len, tensors))))
+    tensors = [{name: np.ones(2) for name in "abc"}]
+
+    class Buffer:
+        def surface(self) -> Slice:
+            return _surface()
+
+    snapshots = slice_buffer.Snapshots("a.h5", Buffer(), tensors)  # type: ignore[arg-type]
+    snapshots.save(hurried=True)
+    assert written == expected
+    snapshots.save()
+    assert written[len(expected) :] == [3]
 
 
 def test_an_error_of_a_snapshot_in_the_background_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

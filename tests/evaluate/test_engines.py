@@ -300,6 +300,25 @@ def test_an_engine_with_other_losses_is_left_out(monkeypatch: pytest.MonkeyPatch
     assert "the eager engine gives" in chosen.notes[0]
 
 
+def test_a_compilers_warning_that_is_an_error_does_not_decide_on_a_requested_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A compiler warns at its first use in a process, so that the tests that ran before would decide."""
+
+    def warning(problem: Problem) -> Any:
+        call = eager(problem)
+
+        def run(state: Any, batches: Any) -> Any:
+            warnings.warn("first use", UserWarning, stacklevel=1)  # an error here
+            return call(state, batches)
+
+        return run
+
+    monkeypatch.setattr(engines, "folded", warning)
+    chosen = select_engine(_context(_mlp()), POINTS[:2], points=10, engine="folded", batch_size=32)
+    assert (chosen.engine, chosen.notes) == (EngineConfig("folded", 32), [])
+
+
 class Timings:
     """Given seconds per point in place of measured ones, and the engines that were timed."""
 

@@ -52,13 +52,20 @@ def test_ranks_end_when_their_launcher_is_killed(launcher: str, between: bool, t
     left = [rank for rank in ranks if _alive(rank)]
     for rank in left:
         os.kill(rank, signal.SIGKILL)
-    for stream in (job.stdout, job.stderr):
-        assert stream is not None
-        stream.close()
     assert left == []
     store.read("a.h5")  # whole; Open MPI may end rank 0 before its last snapshot
     subprocess.run([sys.executable, "-m", "surfaceviz", "info", "a.h5"], check=True, stdout=subprocess.DEVNULL)
     assert not segments & {path.name for path in shared_memory.FOLDER.iterdir()}
+
+
+def test_a_job_that_a_failed_test_leaves_is_ended() -> None:
+    """Else its finaliser would warn during another test, which would fail instead."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    job = launchers.ended_with_the_test(subprocess.Popen(sleeping, stdout=subprocess.PIPE, text=True))
+    launchers.end_all()
+    assert job.returncode == -signal.SIGKILL
+    assert job.stdout is not None
+    assert job.stdout.closed
 
 
 def test_the_watch_leaves_time_within_fifteen_seconds() -> None:

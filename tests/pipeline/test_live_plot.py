@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import launchers
 import matplotlib.image
 import numpy as np
+import oracles
 import pytest
 import torch
 from matplotlib.contour import QuadContourSet
@@ -155,6 +157,28 @@ def test_a_watched_run_has_whole_pictures_and_the_values_of_another(
     assert Path("a.png").exists()
     assert not list(Path().glob(".*.part"))
     assert seen
+
+
+WATCHED = """
+from surfaceviz.pipeline.slice import live_plot
+live_plot.SHARE, live_plot._EVERY = 1e9, 0.0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("launcher", "named"), [("openmpi", True), ("mpich", False)])
+def test_ranks_of_a_job_are_watched_too(launcher: str, named: bool, tmp_path: Path) -> None:
+    oracles.write_factory(tmp_path, WATCHED)
+    command = ["-m", "surfaceviz", "slice", "mine.py:problem", "--axis=-1:1:9", "--engine=eager", "--batch=128"]
+    output = ["-o", "a.h5"] if named else []
+    code, _, errors = launchers.finish(launchers.start(launcher, 2, [*command, "--watch", "--no-plot", *output]))
+    assert code == 0, errors
+    assert "live plot" not in errors
+    (picture,), (file,) = Path().glob("*.png"), Path().glob("*.h5")  # --no-plot: only the live plot draws
+    assert picture.stem == file.stem
+    assert matplotlib.image.imread(picture).ndim == 3
+    alone = oracles.run_slice(oracles.net_problem(), ["-1:1:9"], engine="eager", batch_size=128)
+    np.testing.assert_array_equal(store.read(file).values["train_loss"], alone.values["train_loss"])
 
 
 def test_watching_wants_a_file_and_a_whole_grid() -> None:

@@ -25,6 +25,7 @@ import oracles
 import torch
 from bugs import put_in
 from commands import COMMANDS, FACTORY, FAULTS, SLICE
+from processes import ViolationError, exit_code_of
 from reader import read_all_the_while, say
 
 from surfaceviz import cli, render, store
@@ -34,10 +35,6 @@ from surfaceviz.records import EVALUATED, Slice
 
 PRECIOUS = b"precious"
 CODES = {0, 1, 2, 130, 143, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
-
-
-class ViolationError(Exception):
-    """An invariant does not hold."""
 
 
 @dataclass
@@ -71,19 +68,6 @@ class World:
             sys.stderr.flush()
             os._exit(code)
         return 0
-
-    def wait(self, child: int) -> int:
-        """Return the exit code; a command that hangs, or leaves a process, is a violation."""
-        for _ in range(6000):
-            number, status = os.waitpid(child, os.WNOHANG)
-            if number:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child, 0)
-                    raise ViolationError("a process stays")
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.01)
-        os.kill(child, signal.SIGKILL)
-        raise ViolationError("the command hangs")
 
     def plant(self, name: str, kind: str) -> None:
         """Plant a link, a FIFO or a file of another owner under a name; an output of that name moves away."""
@@ -154,8 +138,8 @@ class World:
         """Move a file into the place of a slice while a run computes it."""
         for name in ("a.h5", "a-2.h5", "a.h5.lock"):
             self.planted.pop(name, None)
+            self.done.pop(name, None)
             Path(name).unlink(missing_ok=True)
-        self.done.pop("a.h5", None)
         child = self.start([*SLICE, "-o", "a.h5", "--no-plot"])
         for _ in range(2000):
             if Path("a.h5").exists() or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -179,12 +163,15 @@ class World:
         self.finish("", self.start(command))
 
     def finish(self, output: str, child: int) -> None:
-        """Wait for a command, and note whether it could not tidy up."""
-        code = self.wait(child)
+        """Wait for a command, and note whether it left something, which the next one that gets as far removes."""
+        code = exit_code_of(child)
         self.log.append(f"   exit code {code}")
         if code not in CODES:
             raise ViolationError(f"exit code {code}")
-        (self.killed.add if code < 0 else self.killed.discard)(output)
+        if code < 0:
+            self.killed.add(output)
+        elif code == 0:  # another one may have ended before it took the lock
+            self.killed.discard(output)
 
     def check(self, output: str) -> None:
         """Check the invariants; of ``output``, that nothing is left of its writers."""
@@ -253,7 +240,7 @@ def _world(seed: int, library: str) -> Iterator[World]:
     os.chdir(top / "base")
     first = World(random.Random(seed), ctypes.CDLL(library), oracles_surface())  # noqa: S311
     for command in ([*SLICE, "-o", "a.h5"], ["hessian", "a.h5", "--top=1", "--bottom=0"]):
-        if first.wait(first.start(command)) != 0:
+        if exit_code_of(first.start(command)) != 0:
             raise RuntimeError(Path("errors.log").read_text())
     first.whole = store.read("a.h5")
     os.chdir(top / "work")

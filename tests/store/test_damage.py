@@ -216,6 +216,31 @@ def test_a_crash_or_a_hang_of_the_reader_is_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+READER = """
+import os, sys, time
+from surfaceviz.store.verify import sandbox
+sandbox._end_with(int(sys.argv[1]))
+print("reading", flush=True)
+time.sleep(600)
+"""
+COMMAND = f"""
+import os, subprocess, sys
+subprocess.run([sys.executable, "-c", {READER!r}, str(os.getpid())])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have the limits alone")
+def test_the_reader_ends_with_a_command_that_is_killed() -> None:
+    command = subprocess.Popen([sys.executable, "-c", COMMAND], stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    assert command.stdout.readline() == "reading\n"
+    command.kill()
+    assert command.stdout.read() == ""  # the end comes when nobody holds the pipe any more
+    command.communicate()
+    orphan = subprocess.run([sys.executable, "-c", READER, "1"], capture_output=True, check=False)
+    assert (orphan.returncode, orphan.stdout) == (sandbox.REFUSED, b"")
+
+
 MADE: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
     "complex": lambda shape: {"data": np.zeros(shape, complex)},
     "compound": lambda shape: {"data": np.zeros(shape, [("a", "f8"), ("b", "i4")])},

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from surfaceviz.errors import CheckpointError
 from surfaceviz.problem.checkpoints import read_weights
 from surfaceviz.records import FloatArray
+from surfaceviz.signals import raise_if_interrupted
 
 BLOCK_BYTES = 128 * 2**20  # of the rows that are in memory at once; ours
 
@@ -80,6 +81,7 @@ class Iterates:
         origin = torch.cat([self.theta[name].flatten()[inside].double() for name, inside in parts])
         rows = np.empty((len(self.files), entries.stop - entries.start))
         for row, file in zip(rows, self.files, strict=True):
+            raise_if_interrupted()
             state = self._open(file, _drop)  # again for each block: a map that stays holds every page that was read
             read = [state[name].flatten()[inside].double() for name, inside in parts]
             torch.sub(torch.cat(read), origin, out=torch.from_numpy(row))

@@ -13,6 +13,7 @@ from surfaceviz.pipeline.outputs import claimed, refuse_inputs
 from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest, inputs_of
 from surfaceviz.records import Curvature, Slice
 from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
+from surfaceviz.signals import raise_if_interrupted
 from surfaceviz.store import holds_training_curvature, read, read_curvature
 
 if TYPE_CHECKING:
@@ -76,9 +77,15 @@ def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], No
     check_options(request.options)
     render.parse_camera(request.options.camera)
     surfaces = _surfaces(request.sources)
+
+    def frame_finished(done: int, frames: int) -> None:
+        raise_if_interrupted()
+        if advance is not None:
+            advance(done, frames)
+
     with claimed(request.output, inputs=inputs_of(request.sources)):
         render.animate(
-            surfaces, request.options, request.output, animation=request.animation, advance=advance,
+            surfaces, request.options, request.output, animation=request.animation, advance=frame_finished,
             overwrite=request.overwrite,
         )  # fmt: skip
     return Movie(request.output)

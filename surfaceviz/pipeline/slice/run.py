@@ -236,7 +236,7 @@ class _SliceRun:
         except BaseException as error:
             with deferred_signals(raise_after=False):
                 schedule.interpolate()
-                self._save()
+                self._save(hurried=True)
             if isinstance(error, Interrupted):
                 raise Interrupted(error.signum, _interruption_message(self._plan, self.buffer, error.signum)) from None
             raise
@@ -283,9 +283,9 @@ class _SliceRun:
         self.buffer.provenance["worker_points"] = json.dumps(self._counts)
         self.buffer.provenance["seconds"] = self._before + time.monotonic() - self._begun
 
-    def _save(self) -> None:
+    def _save(self, *, hurried: bool = False) -> None:
         self._update_provenance()
-        self.snapshots.save()
+        self.snapshots.save(hurried=hurried)
 
 
 def _interruption_message(plan: Plan, buffer: SliceBuffer, signum: int) -> str:

@@ -29,6 +29,7 @@ from surfaceviz.signals import deferred_signals
 
 SNAPSHOT_SECONDS = 3.0
 LONGEST_INTERVAL = 10.0  # seconds between snapshots that cost more than their share; ours
+LARGEST_REPEATED = 4 * 2**20  # bytes of directions that each snapshot repeats; ours
 SNAPSHOT_SHARE = 0.015  # largest share of the run's time; below 2% with the last snapshot
 
 
@@ -136,6 +137,9 @@ class Snapshots:
     for the thread as long as that costs at most `SNAPSHOT_SHARE` of the run's time. Snapshots come less often where
     even the bytes would cost more than that, but at least every `LONGEST_INTERVAL` unless the disk is slower.
 
+    Directions never change. If they are large, only `save` writes them: at the beginning and at the end of a run, also
+    of an interrupted one. The file of a killed run has their sha256 alone; the run that resumes it makes them again.
+
     Args:
         output: the file; None writes nothing.
         buffer: what is written.
@@ -146,6 +150,9 @@ class Snapshots:
         self, output: store.OutputFile | None, buffer: SliceBuffer, tensors: Sequence[Mapping[str, NDArray[Any]]]
     ) -> None:
         self._output, self._buffer, self._tensors = output, buffer, tensors
+        size = sum(array.nbytes for arrays in tensors for array in arrays.values())
+        self._large = size > LARGEST_REPEATED
+        self._repeated = () if self._large else tensors
         self._started = self._last = time.monotonic()
         self._writer: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -167,7 +174,7 @@ class Snapshots:
             return
         with deferred_signals():
             update()
-            image = store.encode(self._buffer.surface(), self._tensors, self._output)
+            image = store.encode(self._buffer.surface(), self._repeated, self._output)
             self._writer = threading.Thread(target=self._write, args=(self._output, image), daemon=True)
             self._last = now
             self._writer.start()
@@ -177,14 +184,20 @@ class Snapshots:
             self.wait()
         self.seconds += time.monotonic() - now
 
-    def save(self) -> None:
-        """Save now; a signal waits until this is done."""
+    def save(self, *, hurried: bool = False) -> None:
+        """Save now; a signal waits until this is done.
+
+        Args:
+            hurried: whether this process may be killed in a moment: the points are saved first, without directions
+                that take longer.
+        """
         if self._output is None:
             return
         begun = time.monotonic()
         with deferred_signals():
             self.wait()
-            store.write(self._output, self._buffer.surface(), self._tensors)
+            for tensors in (self._repeated, self._tensors) if hurried and self._large else (self._tensors,):
+                store.write(self._output, self._buffer.surface(), tensors)
         self._last = time.monotonic()
         self.seconds += self._last - begun
 

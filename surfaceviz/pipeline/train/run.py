@@ -23,7 +23,7 @@ from surfaceviz.problem.checkpoints import read_weights
 from surfaceviz.recording import folder as records
 from surfaceviz.recording.optimiser_state import packed, restore
 from surfaceviz.reporting import QuietReporter, Reporter
-from surfaceviz.signals import deferred_signals, interruptible
+from surfaceviz.signals import deferred_signals, interruptible, raise_if_interrupted
 from surfaceviz.zoo import catalogue, datasets, network_table
 from surfaceviz.zoo.labelled_data import Dataset
 from surfaceviz.zoo.networks import parameter_count
@@ -66,6 +66,7 @@ class _Run:
             while self.training.step < self.training.total:
                 with deferred_signals():
                     self._advance()
+                raise_if_interrupted()
         except Interrupted as error:
             with deferred_signals(raise_after=False):
                 self._save()

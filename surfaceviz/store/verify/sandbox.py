@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ EXPANSION = 4  # bytes that a file may declare for each that it has; compressed 
 REFUSED, SHORT_OF_MEMORY = 3, 4  # exit codes
 PROCESSOR_SECONDS = 20  # and one more for each 16 MiB of the file
 OWN_GROUPS = ("slice", "directions", "points", "audit", "spectra", "hessian_map", "trajectory")
+_PDEATHSIG = 1  # of prctl: the signal that this process gets when its parent ends
 _SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS")  # of dimension scales
 
 
@@ -40,9 +43,15 @@ def copied_whole(length: int) -> bool:
     return length <= 128 * MEBIBYTE
 
 
-def main(path: str) -> int:
-    """Write a clean copy of a file to the standard output; a line on the standard error and an exit code if refused."""
+def main(path: str, parent: int) -> int:
+    """Write a clean copy of a file to the standard output; a line on the standard error and an exit code if refused.
+
+    Args:
+        path: the file.
+        parent: number of the process that reads the output.
+    """
     length = Path(path).stat().st_size
+    _end_with(parent)
     _limit(length)
     import h5py  # noqa: PLC0415  within the limits
 
@@ -64,6 +73,17 @@ def main(path: str) -> int:
 def _refuse(line: str, code: int) -> int:
     sys.stderr.buffer.write(line.encode(errors="backslashreplace"))
     return code
+
+
+def _end_with(parent: int) -> None:
+    """End this process with its parent, also where that is killed; on other systems than Linux, its limits end it."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        with contextlib.suppress(OSError, AttributeError):  # a C library without the call
+            ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended before the call
+            os._exit(REFUSED)
 
 
 def _limit(length: int) -> None:
@@ -182,4 +202,4 @@ def _kind(dtype: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

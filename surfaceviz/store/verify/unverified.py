@@ -24,7 +24,7 @@ def clean_copy(path: Path) -> bytes:
         SchemaError: the file is broken or hostile: it has no whole content, or reading it ended or held up the process.
     """
     length = path.stat().st_size
-    command = [sys.executable, "-P", str(PROGRAM), os.fspath(path.absolute())]
+    command = [sys.executable, "-P", str(PROGRAM), os.fspath(path.absolute()), str(os.getpid())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HDF5_USE_FILE_LOCKING": "FALSE"}
     try:
         # run() kills the process where an exception, such as that of a signal, leaves it.
