@@ -52,20 +52,16 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         from surfaceviz.cli import (  # noqa: F401  these modules register their commands
             catalogue,
-            export,
             hessian,
-            import_,
-            info,
-            merge,
             plot,
             report,
             sharpness,
             slice,  # noqa: A004
             train,
             trajectory,
-            view,
         )
         from surfaceviz.cli.app import app
+        from surfaceviz.cli.files import export, import_, info, merge, view  # noqa: F401  likewise
 
         return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
     except (Interrupted, SurfacevizError, ValueError) as error:
