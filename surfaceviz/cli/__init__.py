@@ -53,6 +53,7 @@ def _run(arguments: Sequence[str]) -> int:
         from surfaceviz.cli import (  # noqa: F401  these modules register their commands
             catalogue,
             hessian,
+            minima,
             plot,
             report,
             sharpness,

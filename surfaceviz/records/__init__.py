@@ -12,6 +12,7 @@ from surfaceviz.records.describe_spectrum import (
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.minima import Minima, Verdict, minima_rows, minima_summary, minima_table
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
     CLAIMED_SHARE_ABOVE,
@@ -39,10 +40,12 @@ __all__ = [
     "HessianMap",
     "Layers",
     "Mark",
+    "Minima",
     "Slice",
     "Spectrum",
     "TensorEntry",
     "Trajectory",
+    "Verdict",
     "coarse_first",
     "coarsened",
     "describe",
@@ -50,6 +53,9 @@ __all__ = [
     "describe_spectrum",
     "finished_level",
     "gradient_rows",
+    "minima_rows",
+    "minima_summary",
+    "minima_table",
     "negative_words",
     "share",
     "student_factor",

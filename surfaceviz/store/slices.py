@@ -36,6 +36,7 @@ from surfaceviz.store.files import (
     read_number,
     write_bytes,
 )
+from surfaceviz.store.minima import decode_minima, encode_minima
 from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra, numbered_groups
@@ -94,6 +95,8 @@ def encode(surface: Slice, tensors: Sequence[Arrays] = (), output: OutputFile | 
             encode_map(file.create_group("hessian_map"), surface.hessian_map)
         if surface.trajectory is not None:
             encode_trajectory(file.create_group("trajectory"), surface.trajectory)
+        if surface.minima is not None:
+            encode_minima(file.create_group("minima"), surface.minima)
         if output is not None:
             output.additions.apply(file)
     return made.image
@@ -167,6 +170,7 @@ def read(path: str | Path) -> Slice:
             spectra=decode_spectra(file),
             hessian_map=decode_map(file["hessian_map"]) if "hessian_map" in file else None,
             trajectory=decode_trajectory(file["trajectory"]) if "trajectory" in file else None,
+            minima=decode_minima(file["minima"], axes) if "minima" in file else None,
         )
 
 

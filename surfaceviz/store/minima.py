@@ -1,0 +1,44 @@
+"""Minima in HDF5: the group ``minima`` of a slice's file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+
+from surfaceviz.records import FloatArray, Minima, Verdict
+from surfaceviz.store.fields import array_fields, decode_fields, encode_fields, file_names
+from surfaceviz.store.files import decode_provenance, encode_provenance
+from surfaceviz.store.typed import ContentError
+
+_PLACES = ("place", "pass_place")  # one row of coordinates for each minimum
+
+
+def encode_minima(group: h5py.Group, minima: Minima) -> None:
+    """Write minima into an empty group."""
+    encode_fields(group, minima, skip=("provenance",))
+    encode_provenance(group, minima.provenance)
+
+
+def decode_minima(group: h5py.Group, axes: Sequence[FloatArray]) -> Minima:
+    """Return the minima in a group of a slice with these axes.
+
+    Raises:
+        ContentError: arrays of different lengths, an unknown verdict, or a parent that does not come first.
+    """
+    own = file_names(Minima)
+    provenance = {key: value for key, value in decode_provenance(group).items() if key not in own}
+    minima = decode_fields(group, Minima, provenance=provenance)
+    count = len(np.atleast_1d(minima.loss))
+    for name in array_fields(Minima):
+        found, expected = getattr(minima, name).shape, (count, len(axes)) if name in _PLACES else (count,)
+        if found != expected:
+            raise ContentError(f"got minima/{name} of shape {found}; expected {expected}")
+    if not np.isin(minima.verdict, list(Verdict)).all():
+        raise ContentError(f"minima/verdict holds {minima.verdict.max()}, expected at most {max(Verdict)}")
+    stays = np.isin(minima.verdict, (Verdict.LOWEST, Verdict.COUNTS, Verdict.BORDER, Verdict.NO_PASS))
+    rootless = (minima.parent < 0) & ~stays
+    if (minima.parent >= np.maximum(np.arange(count), 0)).any() or (minima.parent < -1).any() or rootless.any():
+        raise ContentError("minima/parent does not name a minimum that comes before")
+    return minima

@@ -1,0 +1,140 @@
+"""The minima of a slice that count: those whose persistence exceeds what the errors of their own points allow."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfaceviz.records import FloatArray, Verdict
+from surfaceviz.topology.merge_tree import NONE, MergeTree, merge_tree, on_border
+
+ERROR = 0.05  # probability of any false minimum in a slice; see `threshold`
+FEWEST = 5  # points along an axis, of which every second is a grid still; ours
+
+Pair = Callable[[int, int], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The most persistent minima of an array, and whether they count.
+
+    Attributes:
+        tree: the merge tree, of all minima.
+        difference: loss at the pass less that at the minimum, evaluated for both, (k,); NaN where that was not needed.
+        stderr: its standard error over paired samples, (k,).
+        verdict: codes of `Verdict`, (k,).
+    """
+
+    tree: MergeTree
+    difference: FloatArray
+    stderr: FloatArray
+    verdict: NDArray[np.uint8]
+
+
+def threshold(count: int) -> float:
+    """Return the number of standard errors that the persistence of a minimum must exceed, z(1 - 0.05 / m).
+
+    With it, the probability of any false minimum among m is at most 5% (Bonferroni), where the pairs were not chosen by
+    the samples that they are judged on.
+
+    Args:
+        count: number m of minima of the slice.
+    """
+    return NormalDist().inv_cdf(1 - ERROR / max(count, 1))
+
+
+def judge(values: FloatArray, pair: Pair, *, most: int) -> Judged:
+    """Return which of the ``most`` most persistent minima of an array count.
+
+    A minimum counts if its persistence exceeds z(1 - 0.05 / m) standard errors of the paired difference between its
+    pass and itself, m being the number of all minima. This must also hold if cells are cut by the other diagonal, and
+    on every second point: on each of the grids of every second point, for a minimum at most one of their steps away.
+    Minima on the border, and those that meet no lower one, do not count. The lowest minimum has no pass.
+
+    Args:
+        values: 1-D or 2-D; NaN where missing, infinite where diverged.
+        pair: returns the difference of the losses at two points, given by flat index as (minimum, pass), and its
+            standard error over paired samples.
+        most: the number of minima that are judged.
+    """
+    tree = merge_tree(values)
+    k = min(most, len(tree))
+    judged = Judged(
+        tree=tree, difference=np.full(k, np.nan), stderr=np.full(k, np.nan), verdict=np.zeros(k, np.uint8),
+    )  # fmt: skip
+    checks, border = _Checks(values, pair, threshold(len(tree))), on_border(values, tree.minimum[:k])
+    for number in range(k):
+        minimum, highest = int(tree.minimum[number]), int(tree.highest[number])
+        if highest != NONE:
+            judged.difference[number], judged.stderr[number] = pair(minimum, highest)
+        judged.verdict[number] = _verdict(number, minimum, highest, is_border=bool(border[number]), checks=checks)
+    return judged
+
+
+def _verdict(number: int, minimum: int, highest: int, *, is_border: bool, checks: _Checks) -> Verdict:
+    if is_border:
+        return Verdict.BORDER
+    if highest == NONE:
+        return Verdict.LOWEST if number == 0 else Verdict.NO_PASS
+    if not checks.exceeds(minimum, highest):
+        return Verdict.WITHIN_ERROR
+    if not checks.on_other_diagonal(minimum):
+        return Verdict.ONE_DIAGONAL
+    return Verdict.COUNTS if checks.on_every_second_point(minimum) else Verdict.ONE_RESOLUTION
+
+
+class _Checks:
+    """The checks of one array; other merge trees are computed once, and where a minimum needs them."""
+
+    def __init__(self, values: FloatArray, pair: Pair, z: float) -> None:
+        self._values, self._pair, self._z = values, pair, z
+        self._flipped: MergeTree | None = None
+        self._coarse: list[tuple[NDArray[np.int64], MergeTree]] = []
+
+    def exceeds(self, minimum: int, highest: int) -> bool:
+        """Return whether the loss at the pass exceeds that at the minimum by more than z standard errors."""
+        difference, error = self._pair(minimum, highest)
+        return math.isfinite(difference) and difference > 0 and difference > self._z * error
+
+    def on_other_diagonal(self, minimum: int) -> bool:
+        """Return whether a point is such a minimum if cells are cut by the other diagonal."""
+        if self._values.ndim == 1:
+            return True
+        self._flipped = self._flipped or merge_tree(self._values, flipped=True)
+        number = int(self._flipped.basin.flat[minimum])
+        found, flat = int(self._flipped.minimum[number]), self._values.ravel()
+        highest = int(self._flipped.highest[number])
+        return bool(flat[found] == flat[minimum]) and (highest == NONE or self.exceeds(found, highest))
+
+    def on_every_second_point(self, minimum: int) -> bool:
+        """Return whether each grid of every second point has such a minimum at most one of its steps away."""
+        if min(self._values.shape) < FEWEST:
+            return False
+        self._coarse = self._coarse or list(_every_second(self._values))
+        return all(self._is_near(minimum, index, tree) for index, tree in self._coarse)
+
+    def _is_near(self, minimum: int, index: NDArray[np.int64], tree: MergeTree) -> bool:
+        shape = self._values.shape
+        there = np.stack(np.unravel_index(index[tree.minimum], shape))
+        away = np.abs(there - np.array(np.unravel_index(minimum, shape))[:, None]).max(axis=0)
+        near = np.flatnonzero(away <= 2)  # noqa: PLR2004  points of the grid: one step of the coarser one
+        if not len(near):
+            return False
+        first = near[0]  # the most persistent
+        return tree.highest[first] == NONE or self.exceeds(
+            int(index[tree.minimum[first]]), int(index[tree.highest[first]])
+        )
+
+
+def _every_second(values: FloatArray) -> Iterator[tuple[NDArray[np.int64], MergeTree]]:
+    """Yield the grids of every second point: flat indices in the array, and the merge tree."""
+    numbers = np.arange(values.size).reshape(values.shape)
+    for start in itertools.product((0, 1), repeat=values.ndim):
+        chosen = tuple(slice(each, None, 2) for each in start)
+        yield numbers[chosen].ravel(), merge_tree(values[chosen])
