@@ -41,6 +41,15 @@ class MergeTree:
     def __len__(self) -> int:
         return len(self.minimum)
 
+    def basin_of(self, number: int) -> NDArray[np.bool_]:
+        """Return the basin of a minimum with those of all minima that end in it."""
+        is_its = np.zeros(len(self) + 1, np.bool_)  # the last: of no minimum
+        is_its[number] = True
+        for each in range(number + 1, len(self)):  # those that end in a minimum come after it
+            is_its[each] = is_its[self.parent[each]]
+        found: NDArray[np.bool_] = is_its[self.basin]
+        return found
+
 
 def merge_tree(values: FloatArray, *, flipped: bool = False) -> MergeTree:
     """Return the merge tree of a 1-D or 2-D array on the grid's triangulation, by the elder rule.

@@ -88,7 +88,7 @@ def _minima(surface: Slice, pairs: PointPairs, split: str, most: int) -> Minima:
         raise_if_interrupted()
         return pairs(minimum, highest)
 
-    judged = judge(values, pair, most=most)
+    judged = judge(values, pair, most=most, held_out=pairs.held_out)
     return _record(
         surface, values, judged, count=len(judged.tree), samples=pairs.samples, held_out=pairs.held_out,
         provenance={"loss": loss, "dtype": pairs.dtype},
