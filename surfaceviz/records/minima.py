@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -57,7 +56,8 @@ class Minima:
         threshold: z(1 - 0.05 / m): the standard errors that a persistence must exceed.
         samples: number of samples on which the pairs were evaluated again.
         held_out: whether these samples were not among those that the slice was computed on.
-        provenance: name of the loss, dtype of the evaluation.
+        loss_name: ``<split>_loss``.
+        dtype: in which the pairs were evaluated.
     """
 
     place: FloatArray
@@ -73,15 +73,11 @@ class Minima:
     threshold: float
     samples: int
     held_out: bool
-    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    loss_name: str
+    dtype: str
 
     def __len__(self) -> int:
         return len(self.loss)
-
-    @property
-    def loss_name(self) -> str:
-        """``<split>_loss``."""
-        return str(self.provenance.get("loss", ""))
 
     @property
     def counted(self) -> NDArray[np.bool_]:

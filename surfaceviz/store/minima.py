@@ -8,8 +8,7 @@ import h5py
 import numpy as np
 
 from surfaceviz.records import FloatArray, Minima, Verdict
-from surfaceviz.store.fields import array_fields, decode_fields, encode_fields, file_names
-from surfaceviz.store.files import decode_provenance, encode_provenance
+from surfaceviz.store.fields import array_fields, decode_fields, encode_fields
 from surfaceviz.store.typed import ContentError
 
 _PLACES = ("place", "pass_place")  # one row of coordinates for each minimum
@@ -17,8 +16,7 @@ _PLACES = ("place", "pass_place")  # one row of coordinates for each minimum
 
 def encode_minima(group: h5py.Group, minima: Minima) -> None:
     """Write minima into an empty group."""
-    encode_fields(group, minima, skip=("provenance",))
-    encode_provenance(group, minima.provenance)
+    encode_fields(group, minima)
 
 
 def decode_minima(group: h5py.Group, axes: Sequence[FloatArray]) -> Minima:
@@ -27,10 +25,8 @@ def decode_minima(group: h5py.Group, axes: Sequence[FloatArray]) -> Minima:
     Raises:
         ContentError: arrays of different lengths, an unknown verdict, or a parent that does not come first.
     """
-    own = file_names(Minima)
-    provenance = {key: value for key, value in decode_provenance(group).items() if key not in own}
-    minima = decode_fields(group, Minima, provenance=provenance)
-    count = len(np.atleast_1d(minima.loss))
+    minima = decode_fields(group, Minima)
+    count = int(minima.loss.size)
     for name in array_fields(Minima):
         found, expected = getattr(minima, name).shape, (count, len(axes)) if name in _PLACES else (count,)
         if found != expected:

@@ -91,7 +91,7 @@ def _minima(surface: Slice, pairs: PointPairs, split: str, most: int) -> Minima:
     judged = judge(values, pair, most=most, held_out=pairs.held_out)
     return _record(
         surface, values, judged, count=len(judged.tree), samples=pairs.samples, held_out=pairs.held_out,
-        provenance={"loss": loss, "dtype": pairs.dtype},
+        loss_name=loss, dtype=pairs.dtype,
     )  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def _evaluated(values: FloatArray, surface: Slice, pairs: PointPairs, most: int)
 
 
 def _record(
-    surface: Slice, values: FloatArray, judged: Judged, *, count: int, samples: int, held_out: bool,
-    provenance: dict[str, str | int | float],
+    surface: Slice, values: FloatArray, judged: Judged, *, count: int, samples: int, held_out: bool, loss_name: str,
+    dtype: str,
 ) -> Minima:  # fmt: skip
     k = len(judged.verdict)
     low, high = judged.tree.minimum[:k], judged.tree.highest[:k]
@@ -126,7 +126,8 @@ def _record(
         pass_loss=np.where(met, values.flat[np.maximum(high, 0)], np.nan),
         parent=judged.tree.parent[:k], basin=np.zeros(k),
         persistence=judged.difference, persistence_stderr=judged.stderr, verdict=judged.verdict,
-        count=count, threshold=threshold(count), samples=samples, held_out=held_out, provenance=provenance,
+        count=count, threshold=threshold(count), samples=samples, held_out=held_out, loss_name=loss_name,
+        dtype=dtype,
     )  # fmt: skip
     return replace(found, basin=_basin_shares(surface, judged, found))
 
