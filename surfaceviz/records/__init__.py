@@ -12,6 +12,7 @@ from surfaceviz.records.describe_spectrum import (
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.minima import HEAD as MINIMA_HEAD
 from surfaceviz.records.minima import Minima, Verdict, minima_rows, minima_summary, minima_table
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -30,6 +31,7 @@ __all__ = [
     "CLAIMED_SHARE_ABOVE",
     "EVALUATED",
     "INTERPOLATED",
+    "MINIMA_HEAD",
     "MISSING",
     "PROJECTED_LOSS",
     "Audit",

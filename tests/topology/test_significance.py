@@ -82,9 +82,8 @@ def test_a_second_well_within_the_error_does_not_count() -> None:
 def _exact(values: Array) -> list[int]:
     """Return the verdicts where every difference is known without error."""
     flat = values.ravel()
-    return judge(
-        values, lambda low, high: (float(flat[high] - flat[low]), 0.0), most=MOST, held_out=True
-    ).verdict.tolist()
+    judged = judge(values, lambda low, high: (float(flat[high] - flat[low]), 0.0), most=MOST, held_out=True)
+    return [int(code) for code in judged.verdict]
 
 
 def test_minima_on_the_border_do_not_count() -> None:

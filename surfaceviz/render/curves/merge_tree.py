@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -108,7 +109,7 @@ def draw_tree(ax: Axes, minima: Minima, *, top: float) -> None:
         )  # fmt: skip
         if met and np.isfinite(minima.persistence_stderr[k]):
             needed = minima.threshold * minima.persistence_stderr[k]
-            ax.plot([x[k]] * 2, [minima.loss[k], minima.loss[k] + needed], **_needed())  # type: ignore[arg-type]
+            ax.plot([x[k]] * 2, [minima.loss[k], minima.loss[k] + needed], **_needed())
         if stands or len(minima) <= _NUMBERED:
             ax.annotate(
                 str(k + 1), (x[k], minima.loss[k]), xytext=(0, -scaled(8)), textcoords="offset points", ha="center",
@@ -122,7 +123,7 @@ def draw_tree(ax: Axes, minima: Minima, *, top: float) -> None:
     ax.spines["right"].set_visible(False)
 
 
-def _needed() -> dict[str, object]:
+def _needed() -> dict[str, Any]:
     """Return the style of the persistence that a minimum needs."""
     return {"color": style.MARK, "alpha": 0.45, "linewidth": scaled(5), "solid_capstyle": "butt", "zorder": 1}
 
@@ -135,5 +136,5 @@ def _legend(trees: Sequence[Minima]) -> list[Line2D]:
     if (kinds == Verdict.BORDER).any():
         entries.append(Line2D([], [], color=_GREY, linewidth=scaled(0.8), linestyle="--", label="on the border"))
     if any(np.isfinite(minima.persistence_stderr).any() for minima in trees):
-        entries.append(Line2D([], [], label="persistence that the error asks for", **_needed()))  # type: ignore[arg-type]
+        entries.append(Line2D([], [], label="persistence that the error asks for", **_needed()))
     return entries
