@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from surfaceviz.api.compare import compare
     from surfaceviz.api.export import export, import_reference
     from surfaceviz.api.hessian import hessian, hessian_map
+    from surfaceviz.api.minima import minima
     from surfaceviz.api.plot import animate, plot, view
     from surfaceviz.api.report import report
     from surfaceviz.api.sharpness import sharpness
@@ -26,23 +27,25 @@ if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
     from surfaceviz.recording.callbacks import lightning_callback, transformers_callback
     from surfaceviz.recording.recorder import Recorder
-    from surfaceviz.records import Curvature, HessianMap, Slice, Spectrum
+    from surfaceviz.records import Curvature, HessianMap, Minima, Slice, Spectrum
     from surfaceviz.reference_format import read_reference
     from surfaceviz.reporting import QuietReporter, Reporter
     from surfaceviz.store import read, read_curvature
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder", "Reporter",
-    "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "export", "hessian", "hessian_map",
-    "import_reference", "lightning_callback", "merge", "plot", "read", "read_curvature", "read_reference", "report",
-    "sharpness", "slice", "train", "trajectory", "transformers_callback", "view", "weights_at",
+    "Curvature", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder",
+    "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "export", "hessian",
+    "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read", "read_curvature",
+    "read_reference", "report", "sharpness", "slice", "train", "trajectory", "transformers_callback", "view",
+    "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
 _HOMES = {
     "Curvature": "records",
     "HessianMap": "records",
+    "Minima": "records",
     "Spectrum": "records",
     "hessian": "api.hessian",
     "hessian_map": "api.hessian",
@@ -60,6 +63,7 @@ _HOMES = {
     "Slice": "records",
     "SurfacevizError": "errors",
     "merge": "store.merge",
+    "minima": "api.minima",
     "animate": "api.plot",
     "compare": "api.compare",
     "plot": "api.plot",

@@ -28,6 +28,7 @@ LEVELS = {
     "comparison": 1,
     "store": 2,
     "refine": 2,
+    "topology": 2,
     "reference_format": 3,
     "execute": 2,
     "problem": 2,

@@ -192,6 +192,10 @@ class Evaluator:
                 deviations[name] = (here[0] - centre[0]).cpu().numpy()
         return self._values(estimates, 1), deviations
 
+    def estimates(self, point: Coordinates) -> MeanEstimates:
+        """Return the means at a point by metric with the residual of each sample, for differences of two points."""
+        return {name: estimate.first for name, estimate in self._estimates([point]).items()}
+
     def __call__(self, points: Sequence[Coordinates]) -> PointValues:
         """Return the values at points (alpha[, beta]), evaluated ``group`` at a time.
 

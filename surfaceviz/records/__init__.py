@@ -13,6 +13,8 @@ from surfaceviz.records.describe_spectrum import (
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.minima import HEAD as MINIMA_HEAD
+from surfaceviz.records.minima import Minima, MinimumKind, minima_rows, minima_summary, minima_table
 from surfaceviz.records.rays import RaySpread, complete_rays, median_ray, one_ray, ray_spread, with_seeds
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -32,6 +34,7 @@ __all__ = [
     "CLAIMED_SHARE_ABOVE",
     "EVALUATED",
     "INTERPOLATED",
+    "MINIMA_HEAD",
     "MISSING",
     "PROJECTED_LOSS",
     "Audit",
@@ -45,6 +48,8 @@ __all__ = [
     "HessianMap",
     "Layers",
     "Mark",
+    "Minima",
+    "MinimumKind",
     "NetworkGauge",
     "PairVerdicts",
     "RaySpread",
@@ -62,6 +67,9 @@ __all__ = [
     "finished_level",
     "gradient_rows",
     "median_ray",
+    "minima_rows",
+    "minima_summary",
+    "minima_table",
     "negative_words",
     "one_ray",
     "ray_spread",

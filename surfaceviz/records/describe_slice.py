@@ -8,6 +8,7 @@ import numpy as np
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED
 from surfaceviz.records.describe_trajectory import trajectory_rows
+from surfaceviz.records.minima import minima_summary
 
 if TYPE_CHECKING:
     from surfaceviz.records.slices import Audit, DirectionRecord, Slice
@@ -59,6 +60,8 @@ def describe(surface: Slice) -> list[tuple[str, str]]:
         rows.append(("", surface.hessian_map.beyond_words))
     if surface.trajectory is not None:
         rows += trajectory_rows(surface.trajectory)
+    if surface.minima is not None:
+        rows.append(("minima", minima_summary(surface.minima).removeprefix("minima of ")))
     told = {"level", "made_from_mark", *(f"{name}_level" for name in surface.levels)}
     rows += [(key.replace("_", " "), str(value)) for key, value in surface.provenance.items() if key not in told]
     return rows

@@ -13,6 +13,7 @@ from surfaceviz.printable import printable
 from surfaceviz.records.arrays import EVALUATED, INTERPOLATED, FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
 from surfaceviz.records.describe_slice import describe
+from surfaceviz.records.minima import Minima
 from surfaceviz.records.trajectory import Trajectory
 
 CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
@@ -130,6 +131,7 @@ class Slice:
         spectra: of points of it, in the order in which they were asked for.
         hessian_map: the extreme eigenvalues on a grid over it.
         trajectory: of a training, projected onto it.
+        minima: of one of its losses, with the passes between them.
     """
 
     axes: tuple[FloatArray, ...]
@@ -146,6 +148,7 @@ class Slice:
     hessian_map: HessianMap | None = None
     trajectory: Trajectory | None = None
     seeds: tuple[int, ...] = ()
+    minima: Minima | None = None
 
     @property
     def ndim(self) -> int:

@@ -67,5 +67,6 @@ KINDS = {
         draw="contours.trajectory_figure:draw_trajectories", ndim=(2,), options=("levels", "of", "clip")
     ),
     "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip")),
+    "tree": Kind(draw="curves.merge_tree:draw_trees", ndim=(1, 2), options=(), mixed=True),
     "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True),
 }

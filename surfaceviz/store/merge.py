@@ -96,6 +96,7 @@ def join(parts: Sequence[Part], *, partial: bool = False) -> Slice:
         origin=like.origin.copy(), provenance=_provenance(parts, notes),
         spectra=_joined_spectra(parts),
         hessian_map=_only(parts, "hessian_map", "Hessian maps"), trajectory=_only(parts, "trajectory", "trajectories"),
+        minima=None,  # of a part, whose missing points may hold lower ones
     )  # fmt: skip
     holders = np.where(whole.origin != MISSING, 0, -1)
     for number, (name, part) in enumerate(others, start=1):

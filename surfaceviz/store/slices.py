@@ -36,6 +36,7 @@ from surfaceviz.store.files import (
     read_number,
     write_bytes,
 )
+from surfaceviz.store.minima import decode_minima, encode_minima
 from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.spectra import decode_map, decode_spectra, encode_map, encode_spectra, numbered_groups
@@ -102,6 +103,8 @@ def encode_into(root: h5py.Group, surface: Slice) -> None:
         encode_map(root.create_group("hessian_map"), surface.hessian_map)
     if surface.trajectory is not None:
         encode_trajectory(root.create_group("trajectory"), surface.trajectory)
+    if surface.minima is not None:
+        encode_minima(root.create_group("minima"), surface.minima)
 
 
 def _encode_slice(group: h5py.Group, surface: Slice) -> None:
@@ -180,6 +183,7 @@ def decode_from(root: h5py.Group) -> Slice:
         spectra=decode_spectra(root),
         hessian_map=decode_map(root["hessian_map"]) if "hessian_map" in root else None,
         trajectory=decode_trajectory(root["trajectory"]) if "trajectory" in root else None,
+        minima=decode_minima(root["minima"], axes) if "minima" in root else None,
     )
 
 

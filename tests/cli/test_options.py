@@ -14,13 +14,14 @@ import torch
 
 import surfaceviz
 from surfaceviz import cli, evaluate, options
-from surfaceviz.cli import hessian, sharpness, train, trajectory
+from surfaceviz.cli import compare, hessian, minima, sharpness, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, FromLoss, Random
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
+from surfaceviz.pipeline.minima.request import MinimaRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.pipeline.train.request import TrainRequest
@@ -35,6 +36,7 @@ JOBS = [
     (HessianRequest.of, surfaceviz.hessian, hessian.hessian, {"target"}, {"grid", "cold"}),
     (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
+    (MinimaRequest.of, surfaceviz.minima, minima.minima, {"surface"}, set()),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
 
@@ -117,6 +119,7 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         ["slice", "--help"],
         ["hessian", "--help"],
         ["sharpness", "--help"],
+        ["minima", "--help"],
         ["train", "--help"],
         ["trajectory", "--help"],
         ["catalogue", "--help"],

@@ -21,6 +21,7 @@ from surfaceviz.render.annotate import draw_points, model_legend, spectra_on_sli
 from surfaceviz.render.contours.contour import draw_contour
 from surfaceviz.render.contours.hessian_map import choose_norm, draw_map, map_label, map_values, mark_bar
 from surfaceviz.render.contours.levels import Levels, choose_levels
+from surfaceviz.render.contours.minima import draw_minima, minima_legend, minima_shown
 from surfaceviz.render.contours.missing import missing_legend
 from surfaceviz.render.contours.path import DISTANCE, distance_norm, draw_trajectory, path_legend
 from surfaceviz.render.figure_io import Picture
@@ -83,6 +84,9 @@ def draw_panels(
         bar = host.colorbar(mappable, **where, **_bar_ends(mappable, levels))
         mark_levels(bar, levels, shown[0].label, most=_INSET_TICKS if inset else _TICKS)
     _draw_paths(host, axes, surfaces)
+    for ax, surface, what in zip(axes, surfaces, shown, strict=True):
+        if (minima := minima_shown(surface, what)) is not None:
+            draw_minima(ax, surface, minima)
     _draw_legend(host, surfaces, shown, levels, options=options)
 
 
@@ -159,6 +163,8 @@ def _draw_legend(
     if options.points:
         entries.append(_marker("evaluated", ".", 3))
     entries += path_legend(surfaces)
+    found = [minima_shown(surface, what) for surface, what in zip(surfaces, shown, strict=True)]
+    entries += minima_legend([minima for minima in found if minima is not None])
     if options.spectrum:
         entries += model_legend([spectrum for surface in surfaces for spectrum in spectra_on_slice(surface)])
     if entries:

@@ -17,6 +17,7 @@ from surfaceviz.render.annotate import draw_points_of_curve, spectra_on_slice
 from surfaceviz.render.contours.contour_figure import maps_of
 from surfaceviz.render.contours.hessian_map import choose_norm, draw_map_curve, map_label, map_values
 from surfaceviz.render.contours.levels import choose_levels
+from surfaceviz.render.contours.minima import draw_minima_of_curve
 from surfaceviz.render.curves.curve_axes import draw_curve, draw_iterates, finish_curve, split_names
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.labels import plain, title_of
@@ -49,6 +50,8 @@ def compose_curves(surfaces: Sequence[Slice], options: PlotOptions, size: Size) 
         ax.set_ylim(top=levels.clip)
         ax.set_ylabel(f"{ax.get_ylabel()}, cut off at {levels.clip:g}")
     draw_iterates(ax, shown, metric)
+    for surface in shown:
+        draw_minima_of_curve(ax, surface, metric)
     right = _second_axis(ax, shown, options)
     _draw_legend(layout.above, ax, right, shown, metric=metric)
     named = any(surface.marks for surface in surfaces)  # their names stand between title and axes

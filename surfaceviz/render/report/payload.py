@@ -10,17 +10,22 @@ import numpy as np
 
 from surfaceviz.records import (
     AXIS_NAMES,
+    MINIMA_HEAD,
     FloatArray,
     HessianMap,
     Mark,
+    Minima,
     Slice,
     Trajectory,
     complete_rays,
     describe,
     median_ray,
+    minima_rows,
+    minima_summary,
 )
 from surfaceviz.render import style
 from surfaceviz.render.contours.hessian_map import MAP_QUANTITIES, map_label
+from surfaceviz.render.contours.minima import numbered
 from surfaceviz.render.labels import axis_label, has_equal_units
 from surfaceviz.render.report.decimate import Decimated, decimate, decimate_path
 from surfaceviz.render.report.json_arrays import encode_array, json_number
@@ -94,6 +99,7 @@ def _file(surface: Slice, name: str) -> Json:
         "marks": [_mark(mark) for mark in surface.marks],
         "map": None if surface.hessian_map is None or surface.ndim == 1 else _map(surface.hessian_map),
         "trajectory": None if surface.trajectory is None else _trajectory(surface.trajectory),
+        "minima": None if surface.minima is None else _minima(surface.minima),
         "provenance": [list(row) for row in describe(rays)],
     }
 
@@ -178,6 +184,37 @@ def _trajectory(trajectory: Trajectory) -> Json:
         "values": [[key.replace("_", " "), encode_array(values[kept])] for key, values in path.values.items()],
         "thinned": left_out,
         "provenance": [[key.replace("_", " "), str(value)] for key, value in path.provenance.items()],
+    }
+
+
+def _minima(minima: Minima) -> Json:
+    """Return the table of minima, its line, and the points that are drawn: minima, then the passes of the numbered."""
+    rows, chosen = minima_rows(minima), numbered(minima)
+    points = [
+        {
+            "at": [json_number(x) for x in minima.place[k]],
+            "text": str(k + 1) if k in chosen else "",
+            "words": f"minimum {k + 1}: loss {rows[k][2]}, counts: {rows[k][-1]}",
+            "is_pass": False,
+        }
+        for k in range(len(minima))
+    ]
+    points += [
+        {
+            "at": [json_number(x) for x in minima.pass_place[k]],
+            "text": str(k + 1),
+            "words": f"pass of minimum {k + 1}: loss {rows[k][3].partition(' at ')[0]}, persistence {rows[k][4]}",
+            "is_pass": True,
+        }
+        for k in chosen
+        if np.isfinite(minima.pass_loss[k])
+    ]
+    return {
+        "of": minima.loss_name,
+        "head": list(MINIMA_HEAD),
+        "rows": rows,
+        "summary": minima_summary(minima),
+        "points": points,
     }
 
 

@@ -41,6 +41,35 @@ function marksTrace(file) {
   };
 }
 
+// Minima are those of one loss, and lie on no other metric.
+function showsMinima(file) {
+  const series = seriesOf(file);
+  if (file.minima === null || !isSurface || series === null) return false;
+  return file.minima.of === `${series.split}_loss` && (series.metric === "loss" || series.derived);
+}
+
+function minimaTrace(file) {
+  if (!showsMinima(file)) return null;
+  const { points } = file.minima;
+  return {
+    mode: "markers+text",
+    meta: "minima",
+    x: points.map(({ at }) => at[0]),
+    y: points.map(({ at }) => at[1]),
+    text: points.map(({ text }) => text),
+    textposition: "bottom center",
+    textfont: { color: "#F0E442", size: 13, weight: 700, shadow: "auto" },
+    marker: {
+      symbol: points.map(({ is_pass }) => (is_pass ? "x" : "triangle-down")),
+      size: points.map(({ is_pass, text }) => (is_pass || !text ? 8 : 12)),
+      color: points.map(({ is_pass, text }) => (is_pass ? "#111111" : text ? "#F0E442" : "#ffffff")),
+      line: { color: points.map(({ is_pass }) => (is_pass ? "#ffffff" : "#111111")), width: 1 },
+    },
+    hovertext: points.map(({ words }) => escaped(words)),
+    hoverinfo: "text",
+  };
+}
+
 // One mark for each number: matrices at one point share it.
 function pointsOf(file) {
   const seen = new Map();
@@ -159,7 +188,7 @@ function contourTraces(file, scale, z) {
     mainTrace(file, scale, z, escaped(named(series))),
     contourCut(file, 0),
     contourCut(file, 1),
-    ...overlays(file).map((overlay) => ({ ...overlay, type: "scatter" })),
+    ...[minimaTrace(file), ...overlays(file)].filter(Boolean).map((overlay) => ({ ...overlay, type: "scatter" })),
   ].filter((trace) => trace !== null);
 }
 

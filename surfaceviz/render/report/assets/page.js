@@ -38,6 +38,7 @@ function caption(file) {
     none ? `light grey: ${plural(none, "point")} missing` : "",
     hidden ? `palest: ${plural(hidden, "point")} not resolved, the loss lies above its level` : "",
     file.marks.length ? "diamonds: marked models" : "",
+    showsMinima(file) ? "triangles: minima, numbered where they count; crosses: their passes" : "",
     file.trajectory ? "orange line: the training's path" : "",
   ].filter(Boolean).join("; ");
 }
@@ -196,6 +197,7 @@ function start() {
   fillControls();
   fillProvenance();
   fillVerdicts();
+  fillMinima();
   fillSharpness();
   checkScenes();
   listen();

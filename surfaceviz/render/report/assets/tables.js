@@ -61,6 +61,18 @@ function fillVerdicts() {
   byId("verdicts-notes").append(...notes.map((note) => element("li", note)));
 }
 
+function fillMinima() {
+  const known = files.filter(({ minima }) => minima !== null);
+  byId("minima").hidden = known.length === 0;
+  for (const { name, minima } of known) {
+    const table = element("table");
+    fillTable(table, { caption: `${name}, ${minima.of.replaceAll("_", " ")}`, head: minima.head, rows: minima.rows });
+    const scroll = element("div", undefined, { class: "scroll" });
+    scroll.append(table);
+    byId("minima").append(scroll, element("p", minima.summary, { class: "quiet" }));
+  }
+}
+
 function fillProvenance() {
   for (const file of files) {
     const table = element("table");
