@@ -10,7 +10,7 @@ from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.plot.request import AnimationRequest, PlotRequest, ViewRequest
 from surfaceviz.pipeline.plot.run import Movie, run_animation, run_plot, run_view
-from surfaceviz.records import Curvature, Slice
+from surfaceviz.records import Curvature, Edge, Slice
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.reporting import QuietReporter
@@ -19,7 +19,7 @@ _PLOT, _ANIMATION = defaults_of(PlotOptions), defaults_of(AnimationOptions)
 
 
 def plot(
-    *slices: Slice | Curvature | str | Path,
+    *slices: Slice | Curvature | Edge | str | Path,
     output: str | Path | None = None,
     kind: str = _PLOT.kind,
     levels: str = _PLOT.levels,
@@ -33,7 +33,7 @@ def plot(
     overwrite: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Picture:
-    """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature along trainings.
+    """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature or stability along trainings.
 
     Args:
         slices: records, or files.

@@ -52,11 +52,8 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         from surfaceviz.cli import (  # noqa: F401  these modules register their commands
             catalogue,
-            export,
+            edge,
             hessian,
-            import_,
-            info,
-            merge,
             plot,
             report,
             sharpness,
@@ -66,6 +63,7 @@ def _run(arguments: Sequence[str]) -> int:
             view,
         )
         from surfaceviz.cli.app import app
+        from surfaceviz.cli.files import export, import_, info, merge  # noqa: F401  likewise
 
         return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
     except (Interrupted, SurfacevizError, ValueError) as error:

@@ -11,6 +11,7 @@ from surfaceviz.records.describe_spectrum import (
     trace_words,
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
+from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -35,6 +36,7 @@ __all__ = [
     "Curvature",
     "Density",
     "DirectionRecord",
+    "Edge",
     "FloatArray",
     "HessianMap",
     "Layers",
@@ -48,6 +50,8 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_spectrum",
+    "edge_rows",
+    "edge_table",
     "finished_level",
     "gradient_rows",
     "negative_words",

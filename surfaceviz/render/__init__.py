@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfaceviz.render.curves.edge_figure import draw_edges
     from surfaceviz.render.curves.training_figure import draw_training_curvature
     from surfaceviz.render.figure import draw
     from surfaceviz.render.figure_io import Picture, check_format, save
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from surfaceviz.render.surface3d.window import show
 
 __all__ = [
-    "Camera", "Picture", "PlotOptions", "animate", "check_format", "check_movie", "draw", "draw_spectra",
+    "Camera", "Picture", "PlotOptions", "animate", "check_format", "check_movie", "draw", "draw_edges", "draw_spectra",
     "draw_surfaces", "draw_training_curvature", "parse_camera", "save", "show",
 ]  # fmt: skip
 
@@ -32,6 +33,7 @@ _HOMES = {
     "check_format": "figure_io",
     "check_movie": "surface3d.animate",
     "draw": "figure",
+    "draw_edges": "curves.edge_figure",
     "draw_spectra": "spectra.spectrum_panels",
     "draw_surfaces": "surface3d.draw",
     "draw_training_curvature": "curves.training_figure",

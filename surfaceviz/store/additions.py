@@ -14,7 +14,16 @@ from surfaceviz.records import AXIS_NAMES, Audit, DirectionRecord, Spectrum
 from surfaceviz.store.fields import file_names
 from surfaceviz.store.opening import open_hdf5
 
-_ROOT = ("slice", "directions", "points", "audit", "spectra", "hessian_map", "trajectory")  # groups of the schema
+_ROOT = (
+    "slice",
+    "directions",
+    "points",
+    "audit",
+    "spectra",
+    "hessian_map",
+    "trajectory",
+    "edge",
+)  # groups of the schema
 _SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS")  # HDF5's own, of axes
 _KEYS = (
     "alpha",

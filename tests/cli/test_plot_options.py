@@ -12,9 +12,9 @@ import pytest
 from surfaceviz import cli
 from surfaceviz.api import export as export_api
 from surfaceviz.api import plot as plot_api
-from surfaceviz.cli import export as export_cli
 from surfaceviz.cli import plot as plot_cli
 from surfaceviz.cli import view as view_cli
+from surfaceviz.cli.files import export as export_cli
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.export import REFERENCE
 from surfaceviz.render import style

@@ -11,9 +11,9 @@ from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
-    from surfaceviz.records import Curvature, Slice
+    from surfaceviz.records import Curvature, Edge, Slice
 
-    Source = Slice | Curvature | str | Path
+    Source = Slice | Curvature | Edge | str | Path
 
 SURFACE = "surface"  # the kind of picture that movies and windows show
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.app import app
-from surfaceviz.cli.export import Overwrite
+from surfaceviz.cli.files.export import Overwrite
 from surfaceviz.cli.options import shared as options
 from surfaceviz.cli.terminal.lines import show
 
