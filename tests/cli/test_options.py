@@ -13,12 +13,13 @@ import torch
 
 import surfaceviz
 from surfaceviz import evaluate, options
-from surfaceviz.cli import hessian, sharpness, train, trajectory
+from surfaceviz.cli import edge, hessian, sharpness, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, FromLoss, Random
 from surfaceviz.pipeline.defaults import defaults_of
+from surfaceviz.pipeline.edge.request import EdgeRequest
 from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.pipeline.slice.request import Request
@@ -34,6 +35,7 @@ JOBS = [
     (HessianRequest.of, surfaceviz.hessian, hessian.hessian, {"target"}, {"grid", "cold"}),
     (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
+    (EdgeRequest.of, surfaceviz.edge, edge.edge, {"folder"}, set()),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
 

@@ -62,7 +62,8 @@ def _adam_preconditioner(options: Options, entries: Entries) -> Tensor:
     b1, b2 = map(float, options["betas"])
     t = float(entries["step"])
     v = entries["max_exp_avg_sq" if options["amsgrad"] else "exp_avg_sq"].double()
-    return (1 - b1**t) * ((v / (1 - b2**t)).sqrt() + float(options["eps"]))
+    root: Tensor = (v / (1 - b2**t)).sqrt() + float(options["eps"])
+    return (1 - b1**t) * root
 
 
 def _adam_step(options: Options, entries: Entries, g: Tensor) -> Tensor:
@@ -73,7 +74,8 @@ def _adam_step(options: Options, entries: Entries, g: Tensor) -> Tensor:
     v = b2 * entries.get("exp_avg_sq", zero).to(g) + (1 - b2) * g * g
     if options["amsgrad"]:
         v = torch.maximum(v, entries.get("max_exp_avg_sq", zero).to(g))
-    return m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + float(options["eps"]))
+    u: Tensor = m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + float(options["eps"]))
+    return u
 
 
 def _rmsprop_threshold(eta: float, options: Options) -> float:

@@ -131,7 +131,7 @@ def _course(request: EdgeRequest, reporter: Reporter) -> _Course:
     weights = [str(point.fields["weights_sha256"]) for point in targets.points]
     return _Course(
         request=request, checkpoints=found, options=options, kind=state.kind,
-        keys=[f"{ours[:16]}{theirs[:16]}" for ours, theirs in zip(weights, keys, strict=True)],
+        keys=[f"{w[:16]}-{s[:16]}-{each.step}" for w, s, each in zip(weights, keys, found, strict=True)],
         targets=replace(targets, layout=ParameterLayout(names, tuple(shapes[name] for name in names))),
         batch_size=batch_size_of(request, targets.split.count),
     )  # fmt: skip
