@@ -36,7 +36,8 @@ __all__ = [
     "Curvature", "Edge", "HessianMap", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder",
     "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "directions_of", "edge", "export", "hessian",
     "hessian_map", "import_reference", "lightning_callback", "merge", "plot", "read", "read_curvature", "read_edge",
-    "read_reference", "report", "sharpness", "slice", "train", "trajectory", "transformers_callback", "view", "weights_at",
+    "read_reference", "report", "sharpness", "slice", "train", "trajectory", "transformers_callback", "view",
+    "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.

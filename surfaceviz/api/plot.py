@@ -71,6 +71,7 @@ def animate(
     *slices: Slice | str | Path,
     output: str | Path,
     way: str = _ANIMATION.way,
+    kind: str = _PLOT.kind,
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
@@ -80,12 +81,13 @@ def animate(
     overwrite: bool = False,
     advance: Callable[[int, int], None] | None = None,
 ) -> Movie:
-    """Write a GIF or MP4 of surfaces in 3-D, and return its path; a notebook shows it.
+    """Write a GIF or MP4 of surfaces, and return its path; a notebook shows it.
 
     Args:
         slices: 2-D slices, or their files.
         output: ends in ``.gif`` or ``.mp4``.
         way: ``orbit``: once around the surface; ``trajectory``: one iterate of the training after another.
+        kind: ``surface`` draws a trajectory in 3-D; by default it is from above, with the loss beside it.
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
@@ -105,6 +107,7 @@ def animate(
         *slices,
         output=output,
         way=way,
+        kind=kind,
         levels=levels,
         of=of,
         clip=clip,

@@ -63,7 +63,7 @@ def _adam_preconditioner(options: Options, entries: Entries) -> Tensor:
     t = float(entries["step"])
     v = entries["max_exp_avg_sq" if options["amsgrad"] else "exp_avg_sq"].double()
     root: Tensor = (v / (1 - b2**t)).sqrt() + float(options["eps"])
-    return (1 - b1**t) * root
+    return root * float(1 - b1**t)
 
 
 def _adam_step(options: Options, entries: Entries, g: Tensor) -> Tensor:
