@@ -12,6 +12,7 @@ import numpy as np
 import paths
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -266,3 +267,23 @@ def test_files_of_another_kind_are_kept() -> None:
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         surfaceviz.edge("run", **options)
+
+
+@pytest.mark.slow
+def test_gradient_descent_of_a_small_network_reaches_two_over_its_rate() -> None:
+    x, y = load_digits(return_X_y=True)
+    inputs = torch.tensor(x[:1000] / 16, dtype=torch.float32)
+    targets = nn.functional.one_hot(torch.tensor(y[:1000]), 10).float()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    optimiser = torch.optim.SGD(model.parameters(), 0.6)
+    recorder = surfaceviz.Recorder(model, "run", optimiser=optimiser, every=500)
+    for step in range(4001):
+        recorder.record(step)
+        optimiser.zero_grad()
+        nn.functional.mse_loss(model(inputs), targets).backward()
+        optimiser.step()
+    problem = surfaceviz.Problem(model, (inputs, targets), "mse")
+    found = surfaceviz.edge("run", problem=problem, workers=1, reporter=QuietReporter())
+    assert found.lambda_max[0] < 0.5 * found.edge[0]
+    assert found.lambda_max[-3:] == pytest.approx(2 / 0.6, rel=0.1)
