@@ -120,6 +120,7 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         ["sharpness", "--help"],
         ["train", "--help"],
         ["trajectory", "--help"],
+        ["edge", "--help"],
         ["catalogue", "--help"],
     ],
 )

