@@ -155,7 +155,8 @@ PICTURES = (
     ),
     Picture(
         "edge-sgd.png",
-        "The same network by SGD in batches of 32: batch sharpness, with its standard error, as found.",
+        "The same network by SGD in batches of 32: batch sharpness, with its standard error, as found: "
+        "it stays at about half of 2 / learning rate, above the largest eigenvalue late in the training.",
         (
             (
                 "surfaceviz train mlp digits --batch 32 --lr 0.1 --schedule constant --momentum 0 --weight-decay 0 "
@@ -166,11 +167,12 @@ PICTURES = (
     ),
     Picture(
         "edge-adam.png",
-        "The same network by Adam on the whole split: the preconditioned eigenvalue against 38 / learning rate.",
+        "The same network by Adam on the whole split: the preconditioned eigenvalue reaches 38 / learning "
+        "rate early, and falls as the cross-entropy flattens.",
         (
             (
-                "surfaceviz train mlp digits --optimiser adam --batch all --lr 0.003 --schedule constant "
-                "--weight-decay 0 --epochs 600 -o adam"
+                "surfaceviz train mlp digits --optimiser adam --batch all --lr 0.015 --schedule constant "
+                "--weight-decay 0 --epochs 200 -o adam"
             ),
             "surfaceviz edge adam --checkpoints 25 -o edge-adam.h5",
         ),

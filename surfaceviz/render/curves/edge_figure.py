@@ -24,8 +24,8 @@ _MANY = 60  # checkpoints above which none has a marker
 def draw_edges(edges: Sequence[Edge], *, names: Sequence[str] | None = None, size: str = "auto") -> Picture:
     """Return a figure of stability along trainings, a row of panels for each.
 
-    The panels are the loss, the sharpness with 2 / eta, and, with a preconditioner, the preconditioned sharpness with
-    the threshold of the optimiser.
+    The panels are the loss, the sharpness with 2 / eta and the threshold of momentum, or, with a preconditioner, the
+    sharpness alone and the preconditioned sharpness with the threshold of the optimiser.
 
     Args:
         edges: the trainings.
@@ -87,8 +87,10 @@ def _draw_sharpness(ax: Axes, edge: Edge, *, own: bool) -> list[FloatArray]:
     if (error > 0).any():
         low, high = edge.batch_sharpness - error, edge.batch_sharpness + error
         ax.fill_between(edge.step, low, high, color=style.COLOURS[1], alpha=0.25, linewidth=0)
-    _draw_threshold(ax, edge, edge.edge, colour=_GREY, label="2 / learning rate")
-    thresholds = [edge.edge]
+    thresholds = []
+    if not edge.is_preconditioned:  # then it bounds nothing here, and lies far above
+        _draw_threshold(ax, edge, edge.edge, colour=_GREY, label="2 / learning rate")
+        thresholds.append(edge.edge)
     if own:
         _draw_threshold(ax, edge, edge.threshold, colour=style.COLOURS[3], label="threshold with momentum")
         thresholds.append(edge.threshold)
