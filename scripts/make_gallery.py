@@ -160,26 +160,51 @@ PICTURES = (
     ),
     Picture(
         "edge.png",
-        "Curvature along a training by gradient descent on the whole split: the largest eigenvalue rises to "
-        "2 / learning rate and stays about there, the edge of stability (Cohen et al., arXiv 2103.00065).",
+        "Gradient descent on the whole split at the edge of stability (Cohen et al., arXiv 2103.00065): the largest "
+        "eigenvalue rises to 2 / learning rate and stays about there, while the loss still falls. Late in the training "
+        "a cross-entropy flattens.",
         (
-            "python ../../scripts/train_edge.py edge",
-            "surfaceviz hessian ../../scripts/train_edge.py:problem "
-            + " ".join(f"--weights edge/step-{step:04}.pt" for step in range(0, 4001, 200))
-            + " --top 1 --bottom 0 --trace --lr 0.6 -o edge.h5",
-            "surfaceviz plot edge.h5 -o edge.png",
+            (
+                "surfaceviz train mlp digits --batch all --lr 0.2 --schedule constant --momentum 0 --weight-decay 0 "
+                "--epochs 150 -o run"
+            ),
+            "surfaceviz edge run -o edge.h5",
+        ),
+    ),
+    Picture(
+        "edge-sgd.png",
+        "The same network by SGD in batches of 32: batch sharpness, with its standard error, as found: "
+        "it stays at about half of 2 / learning rate, above the largest eigenvalue late in the training.",
+        (
+            (
+                "surfaceviz train mlp digits --batch 32 --lr 0.1 --schedule constant --momentum 0 --weight-decay 0 "
+                "--epochs 20 --no-augment -o sgd"
+            ),
+            "surfaceviz edge sgd --checkpoints 25 -o edge-sgd.h5",
+        ),
+    ),
+    Picture(
+        "edge-adam.png",
+        "The same network by Adam on the whole split: the preconditioned eigenvalue reaches 38 / learning "
+        "rate early, and falls as the cross-entropy flattens.",
+        (
+            (
+                "surfaceviz train mlp digits --optimiser adam --batch all --lr 0.015 --schedule constant "
+                "--weight-decay 0 --epochs 200 -o adam"
+            ),
+            "surfaceviz edge adam --checkpoints 25 -o edge-adam.h5",
         ),
     ),
     Picture(
         "path.png",
-        "The training of the last picture in its principal plane: the colour of an iterate tells how far off the plane "
+        "The first of these trainings in its principal plane: the colour of an iterate tells how far off the plane "
         "it really is; the losses of the iterates, and of their projections onto the plane.",
-        (
-            (
-                "surfaceviz trajectory edge --problem ../../scripts/train_edge.py:problem --axis auto:41 "
-                "--axis auto:41 --tol 0.05 -o path.h5"
-            ),
-        ),
+        ("surfaceviz trajectory run --axis auto:41 --axis auto:41 --tol 0.05 -o path.h5",),
+    ),
+    Picture(
+        "path.gif",
+        "The same as a movie: the slice stays, the path grows, with the loss beside it.",
+        ("surfaceviz plot path.h5 --animate trajectory --frames 36 -o path.gif",),
     ),
     Picture(
         "path-surface.png",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surfaceviz.api.compare import compare
+    from surfaceviz.api.edge import edge
     from surfaceviz.api.export import export, import_reference
     from surfaceviz.api.hessian import hessian, hessian_map
     from surfaceviz.api.minima import minima
@@ -27,16 +28,17 @@ if TYPE_CHECKING:
     from surfaceviz.problem.problem import Problem
     from surfaceviz.recording.callbacks import lightning_callback, transformers_callback
     from surfaceviz.recording.recorder import Recorder
-    from surfaceviz.records import Curvature, HessianMap, Minima, Slice, Spectrum
+    from surfaceviz.records import Curvature, Edge, HessianMap, Minima, Slice, Spectrum
     from surfaceviz.reference_format import read_reference
     from surfaceviz.reporting import QuietReporter, Reporter
-    from surfaceviz.store import read, read_curvature
+    from surfaceviz.store import read, read_curvature, read_edge
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder",
-    "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "export", "hessian",
-    "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read", "read_curvature",
+    "Curvature", "Edge", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder",
+    "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "edge", "export",
+    "hessian", "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read",
+    "read_curvature", "read_edge",
     "read_reference", "report", "sharpness", "slice", "train", "trajectory", "transformers_callback", "view",
     "weights_at",
 ]  # fmt: skip
@@ -44,12 +46,15 @@ __all__ = [
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
 _HOMES = {
     "Curvature": "records",
+    "Edge": "records",
     "HessianMap": "records",
     "Minima": "records",
     "Spectrum": "records",
+    "edge": "api.edge",
     "hessian": "api.hessian",
     "hessian_map": "api.hessian",
     "read_curvature": "store",
+    "read_edge": "store",
     "NotebookReporter": "notebook",
     "QuietReporter": "reporting",
     "Reporter": "reporting",

@@ -45,7 +45,6 @@ def hessian(
     dtype: str | None = _DEFAULT.dtype,
     batch_size: int | None = _DEFAULT.batch_size,
     memory: int | str | None = _DEFAULT.memory,
-    learning_rate: float | None = _DEFAULT.learning_rate,
     output: str | Path | None = _DEFAULT.output,
     overwrite: bool = _DEFAULT.overwrite,
     trust: bool = _DEFAULT.trust,
@@ -88,7 +87,6 @@ def hessian(
         dtype: float64 or float32; by default float64 for a float64 model, else float32.
         batch_size: samples in a batch; None measures.
         memory: bytes for graphs and vectors, also as ``"4G"``; by default half of the free memory.
-        learning_rate: the training's, stored in the output for the line at 2 / learning rate.
         output: HDF5 file for a problem; None returns the result only.
         overwrite: whether to recompute what the file holds.
         trust: whether to run and read what a slice's file names, although you did not make it; this is remembered.

@@ -10,7 +10,7 @@ from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.plot.request import AnimationRequest, PlotRequest, ViewRequest
 from surfaceviz.pipeline.plot.run import Movie, run_animation, run_plot, run_view
-from surfaceviz.records import Curvature, Slice
+from surfaceviz.records import Curvature, Edge, Slice
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.reporting import QuietReporter
@@ -19,7 +19,7 @@ _PLOT, _ANIMATION = defaults_of(PlotOptions), defaults_of(AnimationOptions)
 
 
 def plot(
-    *slices: Slice | Curvature | str | Path,
+    *slices: Slice | Curvature | Edge | str | Path,
     output: str | Path | None = None,
     kind: str = _PLOT.kind,
     levels: str = _PLOT.levels,
@@ -33,7 +33,7 @@ def plot(
     overwrite: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Picture:
-    """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature along trainings.
+    """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature or stability along trainings.
 
     Args:
         slices: records, or files.
@@ -71,6 +71,7 @@ def animate(
     *slices: Slice | str | Path,
     output: str | Path,
     way: str = _ANIMATION.way,
+    kind: str = _PLOT.kind,
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
@@ -80,12 +81,13 @@ def animate(
     overwrite: bool = False,
     advance: Callable[[int, int], None] | None = None,
 ) -> Movie:
-    """Write a GIF or MP4 of surfaces in 3-D, and return its path; a notebook shows it.
+    """Write a GIF or MP4 of surfaces, and return its path; a notebook shows it.
 
     Args:
         slices: 2-D slices, or their files.
         output: ends in ``.gif`` or ``.mp4``.
         way: ``orbit``: once around the surface; ``trajectory``: one iterate of the training after another.
+        kind: ``surface`` draws a trajectory in 3-D; by default it is from above, with the loss beside it.
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
@@ -105,6 +107,7 @@ def animate(
         *slices,
         output=output,
         way=way,
+        kind=kind,
         levels=levels,
         of=of,
         clip=clip,

@@ -37,7 +37,6 @@ def hessian(
     operator: options.Operator = _DEFAULT.operator,
     parameters: options.Parameters = _DEFAULT.parameters,
     normalised: options.Normalised = _DEFAULT.normalised,
-    learning_rate: options.LearningRate = _DEFAULT.learning_rate,
     weight_decay: options.WeightDecay = _DEFAULT.weight_decay,
     rtol: options.Rtol = _DEFAULT.rtol,
     probes: options.Probes = _DEFAULT.probes,

@@ -88,7 +88,10 @@ SizeOption = Annotated[
 ]
 Animate = Annotated[
     Literal["orbit", "trajectory"] | None,
-    typer.Option(rich_help_panel=MOVIE, help="A movie of kind surface: around it, or along the training."),
+    typer.Option(
+        rich_help_panel=MOVIE,
+        help="A movie: around a surface in 3-D; along the training from above, with --kind surface in 3-D.",
+    ),
 ]
 Frames = Annotated[
     int | None,

@@ -82,14 +82,15 @@ def slice(  # noqa: A001  the name of the command
 
     with Terminal(quiet=quiet) as terminal:
         if dry_run:
-            _print_estimate(request, terminal, count)
+            print_estimate(request, terminal, count)
             return
         result = run_slice(request, workers=count, reporter=terminal, command=command_line())
     if result.path is not None:  # on rank 0
         _finish(result, terminal, request, draw=not no_plot and shard is None)
 
 
-def _print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
+def print_estimate(request: Request, terminal: Terminal, workers: int | None) -> None:
+    """Print what a slice would take, without computing it."""
     from surfaceviz.execute import mpi_placement
     from surfaceviz.pipeline.slice.planning.make_plan import make_plan
     from surfaceviz.pipeline.slice.summary import estimate

@@ -10,6 +10,7 @@ from surfaceviz.cli.app import app, command_line, number_or_auto
 from surfaceviz.cli.options import shared as common
 from surfaceviz.cli.options import slice_options as options
 from surfaceviz.cli.options import trajectory_options as own
+from surfaceviz.cli.slice import print_estimate
 from surfaceviz.pipeline.defaults import defaults_of, options_for
 from surfaceviz.pipeline.trajectory.request import TrajectoryRequest
 
@@ -49,6 +50,7 @@ def trajectory(
     overwrite: options.Overwrite = _DEFAULT.overwrite,
     watch: options.Watch = _DEFAULT.watch,
     no_plot: common.NoPlot = False,
+    dry_run: options.DryRun = False,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:
@@ -60,9 +62,12 @@ def trajectory(
     given = options_for(TrajectoryRequest.of, {k: v for k, v in context.params.items() if k != "checkpoints"})
     request = TrajectoryRequest.of(*checkpoints, **given, default_output=output is None)
     from surfaceviz.cli.terminal.progress import Terminal
-    from surfaceviz.pipeline.trajectory.run import run_trajectory
+    from surfaceviz.pipeline.trajectory.run import run_trajectory, slice_request
 
     with Terminal(quiet=quiet) as terminal:
+        if dry_run:
+            print_estimate(slice_request(request, terminal.say), terminal, count)
+            return
         result = run_trajectory(request, workers=count, reporter=terminal, command=command_line())
     if result.path is not None:  # on rank 0
         _finish(result, terminal, draw=not no_plot and shard is None)

@@ -11,7 +11,7 @@ from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Slice
 from surfaceviz.records.arrays import html_frame
 from surfaceviz.render.report import page, save_page
-from surfaceviz.store import holds_training_curvature, read
+from surfaceviz.store import holds_edge, holds_training_curvature, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str
         StoreError: the page can't be written.
     """
     for given in slices:
-        if not isinstance(given, Slice) and holds_training_curvature(given):
+        if not isinstance(given, Slice) and (holds_training_curvature(given) or holds_edge(given)):
             raise ValueError(
                 f"{given}: report: slices only; got curvature along a training. Draw it by surfaceviz plot"
             )

@@ -100,6 +100,16 @@ def read_record(folder: Path, step: int) -> Record:
     return Record(step=step, weights=weights, optimiser=optimiser, facts=facts)
 
 
+def read_optimiser(folder: Path, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of an optimiser's state and the facts of a checkpoint, without reading the weights.
+
+    Raises:
+        CheckpointError: a file is missing, torn or of another program.
+    """
+    path = optimiser_path(folder, step)
+    return _read(path) if path.exists() else ({}, _read_facts(weights_path(folder, step)))
+
+
 def remove_record(folder: Path, step: int) -> None:
     """Remove the files of a checkpoint."""
     weights_path(folder, step).unlink(missing_ok=True)
@@ -135,6 +145,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((stream.metadata() or {}).get(_FACTS, "{}"))
             return {name: stream.get_tensor(name) for name in stream.keys()}, facts  # noqa: SIM118  no dict
     except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(_torn(path, error)) from error
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as stream:
+            return dict(json.loads((stream.metadata() or {}).get(_FACTS, "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(_torn(path, error)) from error
 
 

@@ -12,6 +12,7 @@ from surfaceviz.records.describe_spectrum import (
     trace_words,
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
+from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.minima import HEAD as MINIMA_HEAD
 from surfaceviz.records.minima import Minima, MinimumKind, minima_rows, minima_summary, minima_table
@@ -44,6 +45,7 @@ __all__ = [
     "Density",
     "Difference",
     "DirectionRecord",
+    "Edge",
     "FloatArray",
     "HessianMap",
     "Layers",
@@ -64,6 +66,8 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_spectrum",
+    "edge_rows",
+    "edge_table",
     "finished_level",
     "gradient_rows",
     "median_ray",

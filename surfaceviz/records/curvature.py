@@ -288,7 +288,7 @@ class Curvature:
 
     Attributes:
         spectra: one a checkpoint, in order.
-        provenance: what made them; ``learning_rate`` where told.
+        provenance: what made them.
     """
 
     spectra: tuple[Spectrum, ...]

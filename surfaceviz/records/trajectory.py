@@ -62,6 +62,12 @@ class Trajectory:
             return (self,)
         return tuple(self._part(self.run == number) for number in np.unique(self.run))
 
+    def first(self, count: int) -> Trajectory:
+        """Return the first ``count`` iterates of each training."""
+        run = np.zeros(len(self.step), np.intp) if self.run is None else self.run
+        kept = np.concatenate([np.arange((run == number).sum()) < count for number in np.unique(run)])
+        return replace(self._part(kept), run=None if self.run is None else self.run[kept])
+
     def _part(self, kept: NDArray[np.bool_]) -> Trajectory:
         return replace(
             self, coordinates=self.coordinates[kept], step=self.step[kept], distance=self.distance[kept],

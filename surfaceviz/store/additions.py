@@ -23,6 +23,8 @@ _ROOT = (
     "hessian_map",
     "trajectory",
     "minima",
+    "edge",
+    "networks",
 )  # groups of the schema
 _SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS")  # HDF5's own, of axes
 _KEYS = (

@@ -22,6 +22,7 @@ from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 RecordT = TypeVar("RecordT")
 
+_PARALLEL = ("names", "checkpoints")  # texts that are parallel to the arrays of their record
 _FILE_NAMES = {"layers": "by_layer", "names": "name"}  # fields that schema 1 calls otherwise
 
 
@@ -119,7 +120,7 @@ def _codec(name: str, hint: Any) -> _Codec:
         return _Codec(_encode_nested, lambda group, key: decode_fields(_group(group, key), hint), _in_group)  # type: ignore[arg-type]
     if _is_array(hint):
         return _Codec(_encode_array, lambda group, key: read_numbers(group[key], _kinds(hint)), _in_group)
-    codec = _TEXTS if name == "names" else _CODECS.get(hint)
+    codec = _TEXTS if name in _PARALLEL else _CODECS.get(hint)
     if codec is None:
         raise TypeError(f"{name}: got a field of type {hint}; expected one of {', '.join(map(str, _CODECS))}")
     return codec
@@ -214,7 +215,7 @@ def _decode_arrays(group: h5py.Group, name: str) -> dict[str, Any]:
     return {key: read_numbers(arrays[key], "fiu") for key in arrays}
 
 
-_TEXTS = _Codec(_encode_texts, _decode_texts, _in_group)  # of `names`: parallel to the arrays of its record
+_TEXTS = _Codec(_encode_texts, _decode_texts, _in_group)  # of `_PARALLEL`
 _CODECS: dict[Any, _Codec] = {
     tuple[float, ...]: _Codec(_encode_coordinates, _decode_coordinates, lambda _group, _name: True),
     tuple[str, ...]: _Codec(_encode_json, lambda group, name: tuple(_decode_json(group, name)), _in_attributes),

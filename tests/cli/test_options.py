@@ -14,12 +14,14 @@ import torch
 
 import surfaceviz
 from surfaceviz import cli, evaluate, options
-from surfaceviz.cli import compare, hessian, minima, sharpness, train, trajectory
+from surfaceviz.cli import compare, edge, hessian, minima, sharpness, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
 from surfaceviz.directions.specs import LOSS_DIRECTIONS, FromLoss, Random
+from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.defaults import defaults_of
+from surfaceviz.pipeline.edge.request import EdgeRequest
 from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
 from surfaceviz.pipeline.minima.request import MinimaRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
@@ -37,6 +39,8 @@ JOBS = [
     (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
     (MinimaRequest.of, surfaceviz.minima, minima.minima, {"surface"}, set()),
+    (CompareRequest.of, surfaceviz.compare, compare.compare, {"targets"}, {"explain"}),
+    (EdgeRequest.of, surfaceviz.edge, edge.edge, {"folder"}, set()),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
 
@@ -120,8 +124,10 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         ["hessian", "--help"],
         ["sharpness", "--help"],
         ["minima", "--help"],
+        ["compare", "--help"],
         ["train", "--help"],
         ["trajectory", "--help"],
+        ["edge", "--help"],
         ["catalogue", "--help"],
     ],
 )

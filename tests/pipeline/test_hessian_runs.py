@@ -445,7 +445,7 @@ def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[st
         torch.save(problem.model.state_dict(), f"step-{step:03}.pt")
         values.append(_dense(problem)[-1])
     given = [f"--weights=step-{step:03}.pt" for step in (0, 10, 200)]
-    command = ["hessian", "mine.py:mlp", "--rtol=1e-8", "--trace", "--lr=0.5", "-o", "curvature.h5"]
+    command = ["hessian", "mine.py:mlp", "--rtol=1e-8", "--trace", "-o", "curvature.h5"]
     assert cli.run([*command, *given[:2]]) == 0
     assert cli.run([*command, *given]) == 0
     assert capsys.readouterr().out.count("eigenvalues: ") == 3  # the first two are there already
@@ -453,15 +453,13 @@ def test_checkpoints_of_a_training_are_followed(capsys: pytest.CaptureFixture[st
     assert [s.step for s in course.spectra] == [0, 10, 200]
     assert [s.source for s in course.spectra] == ["step-000.pt", "step-010.pt", "step-200.pt"]
     np.testing.assert_allclose([s.lambda_max for s in course.spectra], values, rtol=1e-6)
-    assert course.provenance["learning_rate"] == 0.5
     assert cli.run(["plot", "curvature.h5", "-o", "course.png"]) == 0
     assert Path("course.png").stat().st_size > 10_000
     with pytest.raises(StoreError, match="curvature.h5 holds the curvature of another run"):
         surfaceviz.hessian("mine.py:normed", output=Path("curvature.h5"))
-    assert cli.run([*command[:4], *command[5:], given[0], "--overwrite"]) == 0  # without --lr, and of one alone
+    assert cli.run([*command, given[0], "--overwrite"]) == 0  # of one alone
     again = store.read_curvature("curvature.h5")
     assert len(again.spectra) == 3
-    assert again.provenance["learning_rate"] == 0.5
     _cut()
     before = Path("a.h5").read_bytes()
     with pytest.raises(
@@ -533,7 +531,7 @@ BAD = [
     (
         ["a.h5", "--weights=w.pt"],
         2,
-        "a.h5 holds a slice with its own weights and gets the results; leave out weights, output and lr",
+        "a.h5 holds a slice with its own weights and gets the results; leave out weights and output",
     ),
     (["a.h5", "--memory=inf"], 2, "memory 'inf': expected a size such as 4G or 500M"),
     (["a.h5", "--rtol=0"], 2, "rtol must lie between 0 and 1, got 0"),
@@ -549,7 +547,6 @@ BAD = [
     ),
     (["mine.py:hard"], 1, "the loss does not depend on the parameters in a way that can be differentiated"),
     (["mine.py:mlp", "-o", "a.png"], 2, "a.png: the output is an HDF5 file"),
-    (["mine.py:mlp", "--lr=0"], 2, "learning rate: expected a positive number, got 0"),
     (["mine.py:mlp", "--workers=0"], 2, "workers: expected a number of at least 1, or auto, got '0'"),
 ]
 

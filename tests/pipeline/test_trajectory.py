@@ -308,3 +308,18 @@ def test_a_files_attributes_give_back_its_request(tmp_path: Path) -> None:
     assert request_from(attributes_of(request)) == request
     assert json.loads(str(attributes_of(request)["made_from"]))["weights"].endswith("step-11.safetensors")
     assert replace(request.directions, runs=()) == given.plane
+
+
+def test_a_dry_run_of_a_trajectory_tells_its_plan_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    made = paths.problem()
+    basis = paths.orthonormal(made.model)
+    paths.lay(Path("run"), made.model, paths.SPIRAL @ basis)
+    Path("mine.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(paths.__file__).parent)!r})\nfrom paths import problem\n"
+    )
+    options = ["--problem=mine.py:problem", "--axis=auto:5", "--axis=auto:4", "--engine=eager", "--workers=1"]
+    assert run(["trajectory", "run", *options, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "5 x 4" in printed
+    assert "run: 12 checkpoints" in printed
+    assert not list(Path.cwd().glob("*.h5"))

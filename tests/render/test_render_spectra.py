@@ -98,7 +98,7 @@ def _line(*spectra: Spectrum, hessian_map: HessianMap | None = None) -> Slice:
     )
 
 
-def _course(tops: Sequence[float], rate: float | None = 0.02, *, title: str = "net", trace: bool = True) -> Curvature:
+def _course(tops: Sequence[float], *, title: str = "net", trace: bool = True) -> Curvature:
     spectra = tuple(
         replace(
             _spectrum(()),
@@ -112,7 +112,7 @@ def _course(tops: Sequence[float], rate: float | None = 0.02, *, title: str = "n
         )
         for k, top in enumerate(tops)
     )  # fmt: skip
-    return Curvature(spectra, {"problem": title} | ({} if rate is None else {"learning_rate": rate}))
+    return Curvature(spectra, {"problem": title})
 
 
 def _xy(line: Line2D) -> FloatArray:
@@ -414,20 +414,12 @@ def test_without_a_density_eigenvalues_are_stems_alone() -> None:
     assert [text.get_text() for text in picture.legends[0].get_texts()] == ["a", "b"]
 
 
-def test_the_edge_of_stability_is_two_over_the_learning_rate() -> None:
+def test_a_course_has_a_log_scale_where_values_span_decades() -> None:
     picture = render.draw_training_curvature([_course([1.0, 60.0, 98.0])])
     top, trace, gradient = picture.axes
-    (edge,) = [line for line in top.lines if line.get_linestyle() == "--"]
-    assert list(np.asarray(edge.get_ydata())) == [100.0, 100.0]
-    assert _texts(top) == ["2 / learning rate"]
     assert top.get_yscale() == "log"
     assert (trace.get_ylabel(), gradient.get_ylabel()) == ("trace of H", "gradient norm")
-    unknown = render.draw_training_curvature([_course([50.0, 60.0, 98.0], None)]).axes[0]
-    assert not [line for line in unknown.lines if line.get_linestyle() == "--"]
-    assert unknown.get_yscale() == "linear"
-    scaled = _course([1.0, 2.0])
-    normalised = replace(scaled, spectra=tuple(replace(s, normalised=True) for s in scaled.spectra))
-    assert _texts(render.draw_training_curvature([normalised]).axes[0]) == []  # the edge is no bound of DHD
+    assert render.draw_training_curvature([_course([50.0, 60.0, 98.0])]).axes[0].get_yscale() == "linear"
 
 
 def test_a_course_runs_over_steps_with_its_doubts_and_errors() -> None:
@@ -448,17 +440,11 @@ def test_quantities_that_nobody_computed_are_left_out() -> None:
     assert _xy(picture.axes[0].lines[0])[:, 0].tolist() == [1, 2]
 
 
-def test_courses_are_overlaid_each_with_its_own_edge() -> None:
-    picture = render.draw_training_curvature([_course([90.0, 95.0]), _course([300.0, 390.0], 0.005)], names=["a", "b"])
-    top = picture.axes[0]
-    edges = {
-        line.get_color(): float(np.asarray(line.get_ydata())[0]) for line in top.lines if line.get_linestyle() == "--"
-    }
-    drawn = {str(line.get_label()): line.get_color() for line in top.lines}
-    assert edges == {drawn["a"]: 100.0, drawn["b"]: 400.0}
+def test_courses_are_overlaid() -> None:
+    picture = render.draw_training_curvature([_course([90.0, 95.0]), _course([300.0, 390.0])], names=["a", "b"])
+    drawn = {str(line.get_label()): line.get_color() for line in picture.axes[0].lines}
+    assert drawn["a"] != drawn["b"]
     assert [text.get_text() for text in picture.legends[0].get_texts()] == ["a", "b"]
-    alike = render.draw_training_curvature([_course([90.0]), _course([80.0], title="b")]).axes[0]
-    assert len([line for line in alike.lines if line.get_linestyle() == "--"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["filled", "lines", "heat", "spectrum"])

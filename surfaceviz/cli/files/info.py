@@ -23,8 +23,8 @@ def info(
 ) -> None:
     """Print what a file holds."""
     from surfaceviz.errors import StoreError
-    from surfaceviz.records import describe, describe_spectrum
-    from surfaceviz.store import holds_training_curvature, read, read_curvature, trust_file
+    from surfaceviz.records import describe, describe_spectrum, edge_rows, edge_table
+    from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge, trust_file
 
     for path in files:
         if trust and not trust_file(path):
@@ -34,6 +34,10 @@ def info(
             attributes = [(key.replace("_", " "), str(value)) for key, value in training.provenance.items()]
             found = [row for spectrum in training.spectra for row in describe_spectrum(spectrum)]
             _print_rows([("file", str(path)), *attributes, *found])
+            continue
+        if holds_edge(path):
+            course = read_edge(path)
+            _print_rows([("file", str(path)), *edge_rows(course), *(("", line) for line in edge_table(course))])
             continue
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]

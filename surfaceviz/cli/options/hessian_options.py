@@ -58,12 +58,6 @@ Normalised = Annotated[
         rich_help_panel=WHAT,
     ),
 ]  # fmt: skip
-LearningRate = Annotated[
-    float | None,
-    typer.Option(
-        "--lr", help="Learning rate of the training, for the line at 2 / learning rate.", rich_help_panel=WHAT
-    ),
-]
 WeightDecay = Annotated[
     float | None,
     typer.Option(help="Weight decay of the training, for the gradient norm with it.", rich_help_panel=WHAT),

@@ -40,7 +40,6 @@ class HessianRequest:
         dtype: float64 or float32; by default float64 for a float64 model, else float32.
         batch_size: samples in a batch; None for a measured choice.
         memory: bytes in total; None for half of the free memory.
-        learning_rate: the learning rate of the training, for the line at 2 / learning rate.
         output: file for the curvature of a problem; None to only return the result.
         default_output: whether the file is named after the problem, in the current folder.
         overwrite: whether to recompute what the file holds.
@@ -64,7 +63,6 @@ class HessianRequest:
     dtype: str | None = None
     batch_size: int | None = None
     memory: int | None = None
-    learning_rate: float | None = None
     output: Path | None = None
     default_output: bool = False
     overwrite: bool = False
@@ -103,7 +101,6 @@ class HessianRequest:
         dtype: str | None = None,
         batch_size: int | None = None,
         memory: int | str | None = None,
-        learning_rate: float | None = None,
         output: str | Path | None = None,
         default_output: bool = False,
         overwrite: bool = False,
@@ -139,7 +136,6 @@ class HessianRequest:
             dtype=dtype,
             batch_size=batch_size,
             memory=parse_memory(memory) if isinstance(memory, str) else memory,
-            learning_rate=learning_rate,
             output=None if output is None else anchored(output),
             default_output=default_output and file_of(target) is None,
             overwrite=overwrite,
@@ -154,8 +150,6 @@ class HessianRequest:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name.removesuffix('_size')} must be at least 1, got {value}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"learning rate: expected a positive number, got {self.learning_rate:g}")
         if any(count < 1 for count in self.grid):
             raise ValueError(f"map: expected numbers of at least 1, got {':'.join(map(str, self.grid))}")
         check_noise_seed(self.noise_seed or 0)
@@ -169,9 +163,9 @@ class HessianRequest:
             raise ValueError(f"{self.file} names the random numbers of its slice; leave out draws and noise_seed")
         if self.cold and not self.grid:
             raise ValueError("cold is about the points of a map; give a map as well, or leave it out")
-        if self.file is not None and (self.weights or self.output or self.learning_rate):
+        if self.file is not None and (self.weights or self.output):
             raise ValueError(
-                f"{self.file} holds a slice with its own weights and gets the results; leave out weights, output and lr"
+                f"{self.file} holds a slice with its own weights and gets the results; leave out weights and output"
             )
 
     @property

@@ -290,9 +290,8 @@ def _file_lock(output: Path | None, request: HessianRequest) -> Iterator[None]:
 def _training_provenance(
     request: HessianRequest, targets: HessianTargets, command: str
 ) -> dict[str, str | int | float]:
-    provenance: dict[str, str | int | float] = {
+    return {
         "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command, "problem": targets.name, "data_sha256": targets.identity["data"],
         "split": targets.split.name, "draws": request.draws or 1, "noise_seed": request.noise_seed or 0,
     }  # fmt: skip
-    return provenance | ({} if request.learning_rate is None else {"learning_rate": request.learning_rate})

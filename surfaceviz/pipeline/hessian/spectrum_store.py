@@ -65,7 +65,7 @@ class TrainingSpectrumStore:
 
     Args:
         path: the file; None to keep the spectra in memory.
-        provenance: root attributes; a learning rate that the file holds is kept.
+        provenance: root attributes; others that the file holds are kept.
         order: the keys of the checkpoints, in the order of the request.
         overwrite: whether the spectra of these checkpoints are recomputed, and the curvature of another problem or of
             other data is replaced.
@@ -94,8 +94,6 @@ class TrainingSpectrumStore:
             )
         self._provenance = {**stored.provenance, **provenance}
         self.spectra = tuple(s for s in stored.spectra if not (overwrite and record_key(s) in self._order))
-        if self._provenance.get("learning_rate") != stored.provenance.get("learning_rate"):
-            self._save()
 
     def put(self, record: Spectrum) -> None:
         """Add a spectrum and save."""

@@ -11,11 +11,11 @@ from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
-    from surfaceviz.records import Curvature, Slice
+    from surfaceviz.records import Curvature, Edge, Slice
 
-    Source = Slice | Curvature | str | Path
+    Source = Slice | Curvature | Edge | str | Path
 
-SURFACE = "surface"  # the kind of picture that movies and windows show
+SURFACE, FROM_ABOVE = "surface", "trajectory"  # the kinds of picture that movies and windows show
 
 
 def anchored_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
@@ -55,7 +55,7 @@ class PlotRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnimationRequest:
-    """A movie of surfaces in 3-D.
+    """A movie of surfaces.
 
     Attributes:
         sources: 2-D slices, or their files.
@@ -81,15 +81,18 @@ class AnimationRequest:
         overwrite: bool = False,
         **options: Any,
     ) -> AnimationRequest:
-        """Return the request for what was typed; ``options`` are the fields of `PlotOptions` that kind surface uses.
+        """Return the request for what was typed; ``options`` are the fields of `PlotOptions` that its kind uses.
+
+        A movie along a training is from above, unless kind surface is given; all others are in 3-D.
 
         Raises:
-            ValueError: a kind that is not drawn in 3-D.
+            ValueError: a kind that has no movie.
         """
-        kind = options.pop("kind", SURFACE)
-        if kind not in (PlotOptions().kind, SURFACE):
-            raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
-        shown = PlotOptions(kind=SURFACE, **options)
+        usual, allowed = (FROM_ABOVE, (FROM_ABOVE, SURFACE)) if way == FROM_ABOVE else (SURFACE, (SURFACE,))
+        kind = options.pop("kind", usual)
+        if kind not in (PlotOptions().kind, *allowed):
+            raise ValueError(f"--animate {way} makes movies of --kind {' or '.join(allowed)}, not of {kind}")
+        shown = PlotOptions(kind=usual if kind == PlotOptions().kind else kind, **options)
         return cls(
             sources=anchored_sources(sources), options=shown, animation=AnimationOptions(way, frames),
             output=anchored(output), overwrite=overwrite,

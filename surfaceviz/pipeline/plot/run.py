@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from surfaceviz import render
 from surfaceviz.pipeline.outputs import claimed, refuse_inputs
 from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest, inputs_of
-from surfaceviz.records import Curvature, Slice
+from surfaceviz.records import Curvature, Edge, Slice
 from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
+from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.signals import raise_if_interrupted
-from surfaceviz.store import holds_training_curvature, read, read_curvature
+from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge
 
 if TYPE_CHECKING:
     from surfaceviz.pipeline.plot.request import Source
-    from surfaceviz.render.plot_options import PlotOptions
 
 Warn = Callable[[str], None]
 
@@ -37,9 +37,17 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
     render.parse_camera(request.options.camera)
     trainings = [record for record in records if isinstance(record, Curvature)]
     surfaces = [record for record in records if isinstance(record, Slice)]
-    if trainings and surfaces:
+    edges = [record for record in records if isinstance(record, Edge)]
+    if len({type(record) for record in records}) > 1:
         raise ValueError("slices and curvature along trainings don't go into one picture; draw them apart")
-    if trainings:
+    if edges:
+        check_options(request.options, (), "a picture of the edge of stability")
+        if request.options.kind != PlotOptions().kind:
+            raise ValueError(
+                f"a file of surfaceviz edge has one picture, not of kind {request.options.kind}; leave it out"
+            )
+        figure = render.draw_edges(edges, names=names, size=request.options.size)
+    elif trainings:
         figure = _training_figure(trainings, names, request.options)
     else:
         figure = draw_figure(surfaces, request.options, names=names, warn=warn)
@@ -125,21 +133,25 @@ def _surfaces(sources: Sequence[Source]) -> list[Slice]:
     surfaces = []
     for record, name in zip(records, names, strict=True):
         if not isinstance(record, Slice):
-            raise ValueError(f"{name} holds spectra along a training, and no slice to draw in 3-D")  # noqa: TRY004
+            raise ValueError(f"{name} holds sharpness along a training, and no slice to draw in 3-D")  # noqa: TRY004
         if record.ndim == 1:
             raise ValueError(f"{name} holds a curve, and no surface to draw in 3-D")
         surfaces.append(record)
     return [finished_part(surface, SURFACE) for surface in with_distinct_titles(surfaces, names)]
 
 
-def _records(sources: Sequence[Source]) -> tuple[list[Slice | Curvature], list[str]]:
+def _records(sources: Sequence[Source]) -> tuple[list[Slice | Curvature | Edge], list[str]]:
     """Return the records, and names that distinguish those of one problem: the names of their files, or numbers."""
     if not sources:
         raise ValueError("nothing to draw: give at least one slice")
-    records = [each if isinstance(each, Slice | Curvature) else _read(each) for each in sources]
-    names = [str(i + 1) if isinstance(each, Slice | Curvature) else Path(each).stem for i, each in enumerate(sources)]
+    records = [each if isinstance(each, Slice | Curvature | Edge) else _read(each) for each in sources]
+    names = [
+        str(i + 1) if isinstance(each, Slice | Curvature | Edge) else Path(each).stem for i, each in enumerate(sources)
+    ]
     return records, names
 
 
-def _read(path: str | Path) -> Slice | Curvature:
+def _read(path: str | Path) -> Slice | Curvature | Edge:
+    if holds_edge(path):
+        return read_edge(path)
     return read_curvature(path) if holds_training_curvature(path) else read(path)

@@ -46,7 +46,7 @@ def draw_trajectories(
     if surface.trajectory is None:
         raise ValueError(f"{names[0]} has no trajectory; compute one by: surfaceviz trajectory FOLDER")
     with style.applied(options.size) as size:
-        figure, plane, curves = _layout(surface, size)
+        figure, plane, curves = figure_with_curves(surface, size)
         (ax,) = axes = [plane.subplots()]
         draw_panels(plane, axes, surfaces, replace(options, kind="filled"), inset=True)
         if size.width is not None:
@@ -56,7 +56,7 @@ def draw_trajectories(
     return figure
 
 
-def _layout(surface: Slice, size: Size) -> tuple[Picture, FigureBase, FigureBase]:
+def figure_with_curves(surface: Slice, size: Size) -> tuple[Picture, FigureBase, FigureBase]:
     """Return an empty figure with its two parts: next to each other, or one below the other in a narrow column."""
     width = size.width or scaled(_MAP + _CURVES)
     stacked = width < scaled(_MAP)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from surfaceviz.records import Curvature, FloatArray, Spectrum, student_factor
 from surfaceviz.render.style import scaled
@@ -30,11 +29,8 @@ def _trace_error(s: Spectrum) -> float | None:
     return None if s.trace_stderr is None else student_factor(s.probes) * s.trace_stderr
 
 
-SHARPNESS = CurvatureQuantity(
-    label=r"$\lambda_{\max}$", value=lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1])
-)
 QUANTITIES = (
-    SHARPNESS,
+    CurvatureQuantity(label=r"$\lambda_{\max}$", value=lambda s: s.lambda_max, sure=lambda s: bool(s.converged[-1])),
     CurvatureQuantity(label="trace", value=lambda s: s.trace, error=_trace_error),
     CurvatureQuantity(label="gradient norm", value=lambda s: s.gradient_norm),
 )
@@ -59,14 +55,6 @@ def times(trainings: Sequence[Curvature]) -> tuple[list[FloatArray], str]:
     if all(np.isfinite(step).all() for step in steps):
         return steps, "step"
     return [np.arange(1.0, len(step) + 1) for step in steps], "checkpoint"
-
-
-def learning_rate(training: Curvature) -> float | None:
-    """Return the rate whose edge of stability a training may be held against; normalised matrices have other units."""
-    rate = training.provenance.get("learning_rate")
-    if rate is None or any(spectrum.normalised for spectrum in training.spectra):
-        return None
-    return float(rate)
 
 
 def draw_quantity(
@@ -104,31 +92,12 @@ def draw_quantity(
     return line
 
 
-def draw_edge(ax: Axes, rate: float, *, colour: str, label: str = "2 / learning rate") -> Line2D:
-    """Draw the edge of stability of full-batch gradient descent, 2 / rate, and return its line.
-
-    Source: Cohen et al., arXiv 2103.00065: lambda_max rises to it and hovers there. With momentum or small batches
-    the edge lies elsewhere.
-    """
-    line = ax.axhline(2 / rate, color=colour, linewidth=scaled(0.9), linestyle=(0, (4, 2)), zorder=1)
-    ax.annotate(
-        label, (0, 2 / rate), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
-        fontsize="small", color=colour, zorder=1.5, path_effects=[withStroke(linewidth=2, foreground="white")],
-    )  # fmt: skip
-    return line
-
-
 def finish_panel(ax: Axes, trainings: Sequence[Curvature], quantity: CurvatureQuantity) -> None:
     """Label a panel's axis, and make it a log scale where positive values span more than a factor of 20."""
     symbols = {spectrum.symbol for training in trainings for spectrum in training.spectra}
     of = f" of {symbols.pop()}" if quantity.label != "gradient norm" and len(symbols) == 1 else ""
     ax.set_ylabel(quantity.label + of)
     seen = np.concatenate([values(training, quantity.value) for training in trainings])
-    if quantity is SHARPNESS:
-        edges = [2 / rate for training in trainings if (rate := learning_rate(training))]
-        seen = np.concatenate([seen, edges])
     finite = seen[np.isfinite(seen)]
     if finite.min() > 0 and finite.max() > _WIDE * finite.min():
         ax.set_yscale("log")
-    if quantity is SHARPNESS:
-        ax.margins(y=0.12)  # for the words on the edge

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-
 from surfaceviz.records import Curvature
 from surfaceviz.render import style
 from surfaceviz.render.curves.training_curvature import (
     QUANTITIES,
-    SHARPNESS,
-    draw_edge,
     draw_quantity,
     finish_panel,
     is_known,
-    learning_rate,
     times,
 )  # fmt: skip
 from surfaceviz.render.figure_io import Picture
@@ -30,8 +25,7 @@ def draw_training_curvature(
 ) -> Picture:
     """Return a figure of curvature along trainings: panels of quantities over the time of training.
 
-    Courses are laid over each other. Quantities that nobody computed are left out. Where the learning rate is known,
-    the edge of stability is drawn.
+    Courses are laid over each other. Quantities that nobody computed are left out.
 
     Args:
         trainings: spectra along checkpoints.
@@ -53,8 +47,6 @@ def draw_training_curvature(
             for i, (training, name) in enumerate(zip(trainings, names, strict=True)):
                 colour = style.COLOURS[i % len(style.COLOURS)]
                 draw_quantity(ax, training, x[i], quantity, colour=colour, label=name)
-            if quantity is SHARPNESS:
-                _draw_edges(ax, trainings)
             ax.spines["right"].set_visible(False)
             finish_panel(ax, trainings, quantity)
         panels[-1].set_xlabel(unit)
@@ -75,14 +67,3 @@ def _distinct_names(trainings: Sequence[Curvature], names: Sequence[str] | None)
         if not training.spectra:
             raise ValueError(f"{name} has no spectrum; compute one by: surfaceviz hessian FILE.h5")
     return [plain(name) for name in (own if len(set(own)) == len(own) and all(own) else names)]
-
-
-def _draw_edges(ax: Axes, trainings: Sequence[Curvature]) -> None:
-    """Draw 2 / learning rate: once where all trainings agree, else in the colour of each; the uppermost is named."""
-    rates = [learning_rate(training) for training in trainings]
-    known = sorted({rate for rate in rates if rate})
-    for rate in known:
-        alike = len(known) == 1 and None not in rates
-        colour = style.COLOURS[rates.index(rate) % len(style.COLOURS)]
-        words = "2 / learning rate" if rate == known[0] else ""  # below it they would cover curves
-        draw_edge(ax, rate, colour="#555555" if alike else colour, label=words)

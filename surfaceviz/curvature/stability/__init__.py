@@ -1,0 +1,1 @@
+"""Stability of optimisers: thresholds of curvature, preconditioners, batch sharpness, critical sharpness."""

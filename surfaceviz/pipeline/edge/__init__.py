@@ -1,0 +1,1 @@
+"""Stability along the checkpoints of trainings."""
