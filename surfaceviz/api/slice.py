@@ -73,7 +73,8 @@ def slice(  # noqa: A001  the field's word for a cut
         orthogonal: whether the second direction is made orthogonal to the first, filter by filter.
         only: patterns of parameter names; the others stay fixed.
         freeze: patterns of parameters that stay fixed.
-        toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
+        toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models, alpha toward the
+            first.
         along: unit directions that the loss determines: ``hessian`` (top eigenvectors), ``extremes`` (top and bottom
             eigenvector), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a
             random second axis. See `LOSS_DIRECTIONS`. Or one or two entries of parameters, such as
