@@ -42,6 +42,7 @@ class Kind:
         options: the fields of `PlotOptions` that it uses next to kind and size; others are refused.
         mixed: whether slices of different dimensions go into one picture.
         lattice: whether an unfinished slice is first reduced to its finest complete lattice.
+        axes: whether its axes are those of the slices, and can be named.
     """
 
     draw: str
@@ -49,6 +50,7 @@ class Kind:
     options: tuple[str, ...]
     mixed: bool = False
     lattice: bool = True
+    axes: bool = True
 
     def load(self) -> Draw:
         """Return the drawing function."""
@@ -66,6 +68,6 @@ KINDS = {
     "trajectory": Kind(
         draw="contours.trajectory_figure:draw_trajectories", ndim=(2,), options=("levels", "of", "clip")
     ),
-    "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip")),
-    "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True),
+    "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip"), axes=False),
+    "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True, axes=False),
 }

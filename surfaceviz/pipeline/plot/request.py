@@ -84,11 +84,13 @@ class AnimationRequest:
         """Return the request for what was typed; ``options`` are the fields of `PlotOptions` that kind surface uses.
 
         Raises:
-            ValueError: a kind that is not drawn in 3-D.
+            ValueError: a kind that is not drawn in 3-D, or a title as well as labels.
         """
         kind = options.pop("kind", SURFACE)
         if kind not in (PlotOptions().kind, SURFACE):
             raise ValueError(f"--animate makes movies of --kind surface, not of {kind}")
+        if options.get("title") and (len(sources) > 1 or options.get("label")):
+            raise ValueError("a movie has no title next to the names of its surfaces; give --label for each instead")
         shown = PlotOptions(kind=SURFACE, **options)
         return cls(
             sources=anchored_sources(sources), options=shown, animation=AnimationOptions(way, frames),
