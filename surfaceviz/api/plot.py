@@ -50,7 +50,8 @@ def plot(
             split (curves: of all).
         clip: values above it are clipped and hatched.
         points: whether the evaluated points of surfaces are dotted.
-        spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below.
+        spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below
+            (of kind surface: with their largest eigenvalue).
         map: the quantity of the Hessian map behind the contours: ``ratio``, ``max``, ``min`` or ``gradient``.
         size: the width and font size: ``column`` (3.4 in), ``page`` (6.8 in), ``slide`` (10 in), or ``auto``.
         camera: of kind surface: ``corner``, ``front``, ``side``, ``back``, ``low``, ``top`` or
@@ -81,6 +82,7 @@ def animate(
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
+    spectrum: bool = _PLOT.spectrum,
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
     frames: int = _ANIMATION.frames,
@@ -99,6 +101,7 @@ def animate(
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
+        spectrum: see `plot`.
         size: see `plot`.
         camera: see `plot`; an orbit starts there.
         frames: number of frames of an orbit (default 90); at most so many of a trajectory.
@@ -121,6 +124,7 @@ def animate(
         levels=levels,
         of=of,
         clip=clip,
+        spectrum=spectrum,
         size=size,
         camera=camera,
         frames=frames,
@@ -145,6 +149,7 @@ def view(
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
+    spectrum: bool = _PLOT.spectrum,
     camera: str = _PLOT.camera,
 ) -> None:
     """Open a window in which surfaces turn with the mouse, and return when it is closed.
@@ -154,6 +159,7 @@ def view(
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
+        spectrum: see `plot`.
         camera: see `plot`; the first view.
 
     Raises:
@@ -161,4 +167,4 @@ def view(
         GraphicsError: there is no screen, or no OpenGL.
         SchemaError: a file that can't be read.
     """
-    run_view(ViewRequest.of(*slices, levels=levels, of=of, clip=clip, camera=camera))
+    run_view(ViewRequest.of(*slices, levels=levels, of=of, clip=clip, spectrum=spectrum, camera=camera))

@@ -64,7 +64,9 @@ KINDS = {
     "filled": Kind(draw="slice_figure:draw_slices", ndim=(1, 2), options=_FLAT),
     "lines": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT),
     "heat": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT, lattice=False),
-    "surface": Kind(draw="surface3d.draw:draw_surfaces", ndim=(2,), options=("levels", "of", "clip", "camera")),
+    "surface": Kind(
+        draw="surface3d.draw:draw_surfaces", ndim=(2,), options=("levels", "of", "clip", "spectrum", "camera")
+    ),
     "trajectory": Kind(
         draw="contours.trajectory_figure:draw_trajectories", ndim=(2,), options=("levels", "of", "clip")
     ),

@@ -53,6 +53,7 @@ class Plan:
     subset: int | None
     output: Path | None
     _kept: dict[str, EvaluationContext] = field(default_factory=dict, compare=False, repr=False)
+    _perturbers: dict[str, Perturber] = field(default_factory=dict, compare=False, repr=False)  # that used last
 
     @property
     def problem(self) -> Problem:
@@ -157,6 +158,7 @@ class Plan:
     def drop_reference(self) -> None:
         """Free the memory of the reference context; it is rebuilt on the next access."""
         self._kept.clear()
+        self._perturbers.clear()
 
     def _context(self, dtype: str, subset: int | None) -> EvaluationContext:
         def on_device(split: DataSplit) -> DataSplit:
@@ -170,7 +172,14 @@ class Plan:
         )
 
     def perturber(self, dtype: str) -> Perturber:
-        """Return a perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`."""
+        """Return the perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`.
+
+        The one used last is kept, so that a run and its check share one set of weights.
+        """
+        if dtype in self._perturbers:
+            return self._perturbers[dtype]
+        self._perturbers.clear()
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         directions = [direction.tensors for direction in self.directions]
-        return Perturber(names, self.theta, directions, dtype, device=self.device)
+        self._perturbers[dtype] = Perturber(names, self.theta, directions, dtype, device=self.device)
+        return self._perturbers[dtype]
