@@ -24,7 +24,8 @@ class Block(nn.Module):
         q, k, v = (part.view(n, t, -1, _HEAD).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, -1))
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(n, t, width))
-        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+        hidden: Tensor = self.down(functional.gelu(self.up(self.norm2(x))))
+        return x + hidden
 
 
 class Decoder(nn.Module):
@@ -47,4 +48,5 @@ class Decoder(nn.Module):
         hidden = self.tokens(x) + self.places(torch.arange(x.shape[1], device=x.device))
         for block in self.blocks:
             hidden = block(hidden)
-        return functional.linear(self.norm(hidden), self.tokens.weight)
+        logits: Tensor = functional.linear(self.norm(hidden), self.tokens.weight)
+        return logits
