@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from surfaceviz.notebook import default_reporter
@@ -15,6 +15,7 @@ from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.reporting import QuietReporter
 
+Names = str | Sequence[str]
 _PLOT, _ANIMATION = defaults_of(PlotOptions), defaults_of(AnimationOptions)
 
 
@@ -30,6 +31,9 @@ def plot(
     map: str | None = _PLOT.map,  # noqa: A002  the name of the option
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
+    label: Names = _PLOT.label,
+    title: str = _PLOT.title,
+    axis_name: Names = _PLOT.axis_name,
     overwrite: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Picture:
@@ -46,11 +50,15 @@ def plot(
             split (curves: of all).
         clip: values above it are clipped and hatched.
         points: whether the evaluated points of surfaces are dotted.
-        spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below.
+        spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below
+            (of kind surface: with their largest eigenvalue).
         map: the quantity of the Hessian map behind the contours: ``ratio``, ``max``, ``min`` or ``gradient``.
         size: the width and font size: ``column`` (3.4 in), ``page`` (6.8 in), ``slide`` (10 in), or ``auto``.
         camera: of kind surface: ``corner``, ``front``, ``side``, ``back``, ``low``, ``top`` or
             ``AZIMUTH,ELEVATION[,ZOOM]`` in degrees.
+        label: names of the slices, one for each, instead of their problems'.
+        title: of the picture.
+        axis_name: names of alpha and beta, instead of their directions.
         overwrite: whether an output that is not an earlier picture is replaced; what is read never is.
         warn: called with a message where kind surface finds no OpenGL and matplotlib draws it.
 
@@ -62,7 +70,7 @@ def plot(
     """
     request = PlotRequest.of(
         *slices, output=output, kind=kind, levels=levels, of=of, clip=clip, points=points, spectrum=spectrum, map=map,
-        size=size, camera=camera, overwrite=overwrite,
+        size=size, camera=camera, label=label, title=title, axis_name=axis_name, overwrite=overwrite,
     )  # fmt: skip
     return run_plot(request, warn=warn)
 
@@ -75,9 +83,13 @@ def animate(
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
+    spectrum: bool = _PLOT.spectrum,
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
     frames: int = _ANIMATION.frames,
+    label: Names = _PLOT.label,
+    title: str = _PLOT.title,
+    axis_name: Names = _PLOT.axis_name,
     overwrite: bool = False,
     advance: Callable[[int, int], None] | None = None,
 ) -> Movie:
@@ -91,9 +103,13 @@ def animate(
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
+        spectrum: see `plot`.
         size: see `plot`.
         camera: see `plot`; an orbit starts there.
         frames: number of frames of an orbit (default 90); at most so many of a trajectory.
+        label: see `plot`.
+        title: see `plot`; of a movie of one surface.
+        axis_name: see `plot`.
         overwrite: whether an output that is not a movie is replaced; what is read never is.
         advance: called with the number of finished frames and of all frames; by default a bar in a notebook.
 
@@ -111,9 +127,13 @@ def animate(
         levels=levels,
         of=of,
         clip=clip,
+        spectrum=spectrum,
         size=size,
         camera=camera,
         frames=frames,
+        label=label,
+        title=title,
+        axis_name=axis_name,
         overwrite=overwrite,
     )
     return run_animation(request, advance=advance or _bar())
@@ -132,6 +152,7 @@ def view(
     levels: str = _PLOT.levels,
     of: str | None = _PLOT.of,
     clip: float | None = _PLOT.clip,
+    spectrum: bool = _PLOT.spectrum,
     camera: str = _PLOT.camera,
 ) -> None:
     """Open a window in which surfaces turn with the mouse, and return when it is closed.
@@ -141,6 +162,7 @@ def view(
         levels: see `plot`.
         of: see `plot`.
         clip: see `plot`.
+        spectrum: see `plot`.
         camera: see `plot`; the first view.
 
     Raises:
@@ -148,4 +170,4 @@ def view(
         GraphicsError: there is no screen, or no OpenGL.
         SchemaError: a file that can't be read.
     """
-    run_view(ViewRequest.of(*slices, levels=levels, of=of, clip=clip, camera=camera))
+    run_view(ViewRequest.of(*slices, levels=levels, of=of, clip=clip, spectrum=spectrum, camera=camera))

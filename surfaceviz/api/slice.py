@@ -77,7 +77,8 @@ def slice(  # noqa: A001  the field's word for a cut
         repeat: number of rays: curves along as many random directions, with one axis and one file; the arrays of the
             slice then have the shape (repeat, n_alpha). The first is the curve of the seed alone, the seeds of all are
             ``Slice.seeds``, and more rays are added by a larger number.
-        toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models.
+        toward: one ``FILE[:KEY]`` for the line to its weights, two for the plane through three models, alpha toward the
+            first.
         along: unit directions that the loss determines: ``hessian`` (top eigenvectors), ``extremes`` (top and bottom
             eigenvector), ``gradient``, or ``ascent`` (toward the highest loss within ``radius``); the last two with a
             random second axis. See `LOSS_DIRECTIONS`. Or one or two entries of parameters, such as

@@ -23,7 +23,7 @@ else:
     Kind = Literal[tuple(KINDS)]
 
 DEFAULTS = defaults_of(PlotOptions)
-CONTENT, LAYOUT, MOVIE = "What is drawn", "How it looks", "Movies"
+CONTENT, LAYOUT, MOVIE = "What is drawn", options.LAYOUT, "Movies"
 MapQuantity = Literal["ratio", "max", "min", "gradient"]
 Scale = Literal["auto", "linear", "log", "paper"]
 PictureSize = Literal["auto", "column", "page", "slide"]
@@ -112,6 +112,9 @@ def plot(
     map_: Map = DEFAULTS.map,
     size: SizeOption = DEFAULTS.size,
     camera: Camera = DEFAULTS.camera,
+    label: options.Label = DEFAULTS.label,
+    title: options.Title = DEFAULTS.title,
+    axis_name: options.AxisName = DEFAULTS.axis_name,
     animate: Animate = None,
     frames: Frames = None,
     output: Output = None,
@@ -122,7 +125,8 @@ def plot(
     target = output or Path(joined_stem(files) + (".gif" if animate else ".png"))
     options: dict[str, Any] = {
         "kind": kind, "levels": levels, "of": of, "clip": clip, "points": show_points, "spectrum": spectrum,
-        "map": map_, "size": size, "camera": camera, "overwrite": overwrite,
+        "map": map_, "size": size, "camera": camera, "label": label or (), "title": title, "axis_name": axis_name or (),
+        "overwrite": overwrite,
     }  # fmt: skip
     if animate is not None:
         _write_movie(files, target, animate, frames, options=options)

@@ -220,18 +220,18 @@ def plane(
 ) -> tuple[list[Direction], list[tuple[float, float]]]:
     """Return the plane through three models, and the coordinates of ``first`` and ``second`` in it.
 
-    ``theta + |u| (alpha u_hat + beta v_hat)`` with u = second - theta and v = (first - theta) minus
+    ``theta + |u| (alpha u_hat + beta v_hat)`` with u = first - theta and v = (second - theta) minus
     its projection on u, so that both axes have one unit. Lengths and angles are those of the parameters;
     buffers follow the linear map that takes each model's buffers to its place.
 
-    Source: Garipov et al., arXiv 1802.10026, section 3.1.
+    Source: Garipov et al., arXiv 1802.10026, section 3.1; there u leads to the model named second.
 
     Raises:
         DirectionError: the three lie on one line.
     """
     names = [name for name in theta if theta[name].is_floating_point()]
-    u = {name: second[name].double() - theta[name].double() for name in names}
-    w = {name: first[name].double() - theta[name].double() for name in names}
+    u = {name: first[name].double() - theta[name].double() for name in names}
+    w = {name: second[name].double() - theta[name].double() for name in names}
     across = [name for name in names if name in set(parameters)]
     length = _norm({name: u[name] for name in across})
     projection = _dot(u, w, across) / length**2 if length else 0.0
@@ -240,11 +240,11 @@ def plane(
         raise DirectionError(
             f"{sources[0]}, {sources[1]} and the problem's weights lie on one line; give only one --toward"
         )
-    # first = theta + projection u + height v, for parameters and buffers alike
+    # second = theta + projection u + height v, for parameters and buffers alike
     v = {name: (w[name] - projection * u[name]) / height for name in names}
     cast = [{name: d[name].to(theta[name].dtype) for name in names} for d in (u, v)]
-    directions = [_difference(cast[0], sources[1]), _difference(cast[1], f"{sources[0]}, orthogonal part")]
-    return directions, [(projection, height), (1.0, 0.0)]
+    directions = [_difference(cast[0], sources[0]), _difference(cast[1], f"{sources[1]}, orthogonal part")]
+    return directions, [(1.0, 0.0), (projection, height)]
 
 
 def _difference(tensors: Tensors, source: str) -> Direction:

@@ -105,7 +105,7 @@ class Toward:
     """The line to another model, or the plane through three models.
 
     Attributes:
-        models: one or two ``FILE[:KEY]``.
+        models: one or two ``FILE[:KEY]``; alpha leads to the first.
     """
 
     models: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from surfaceviz.evaluate.precision import DTYPES
 
 Coordinates = Sequence[float]
+_BLOCK = 2**22  # entries of a weight that move at once in a wider dtype than the model's; ours
 
 
 class Perturber:
@@ -28,7 +29,8 @@ class Perturber:
     Attributes:
         moving: sorted canonical names of the tensors that move.
         theta: weights of the moving tensors, in the master dtype, on the device.
-        cast_theta: all tensors of theta, in the dtype, on the device.
+        still: canonical name -> tensor that does not move, in the dtype, on the device.
+        order: canonical names of all tensors.
     """
 
     def __init__(
@@ -43,7 +45,8 @@ class Perturber:
         self.names, self.dtype, self.device = names, dtype, device
         self.moving = sorted({name for direction in directions for name in direction})
         self.theta = {name: theta[name].to(device) for name in self.moving}
-        self.cast_theta = {name: self.cast(tensor) for name, tensor in theta.items()}
+        self.still = {name: self.cast(tensor) for name, tensor in theta.items() if name not in self.theta}
+        self.order = list(theta)
         self.directions = [
             {name: t.to(device) for name, t in direction.items()} if isinstance(direction, dict) else direction
             for direction in directions
@@ -54,6 +57,17 @@ class Perturber:
         """Return the state at a point, by the model's own names; the next call overwrites it."""
         self._work = self._work or _WorkingTensors(self)
         return self._work.moved(coordinates)
+
+    @property
+    def cast_theta(self) -> dict[str, Tensor]:
+        """All tensors of theta, in the dtype, on the device; those that move are cast anew at each access."""
+        return {n: self.still[n] if n in self.still else self.cast(self.theta[n]) for n in self.order}
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of a set of all tensors, in the dtype."""
+        sizes = {**self.theta, **self.still}
+        return sum(tensor.numel() * self._dtype_of(tensor).itemsize for tensor in sizes.values())
 
     @property
     def centre(self) -> dict[str, Tensor]:
@@ -71,7 +85,17 @@ class Perturber:
 
     def cast(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the device, in the dtype; the tensor itself where nothing changes."""
-        return tensor.to(device=self.device, dtype=DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype)
+        return tensor.to(device=self.device, dtype=self._dtype_of(tensor))
+
+    def empty(self, tensor: Tensor, *shape: int) -> Tensor:
+        """Return an empty tensor like another, on the device, in the dtype; of another shape where one is given."""
+        dtype = self._dtype_of(tensor)
+        if shape:
+            return tensor.new_empty(shape, dtype=dtype, device=self.device)
+        return torch.empty_like(tensor, dtype=dtype, device=self.device)
+
+    def _dtype_of(self, tensor: Tensor) -> torch.dtype:
+        return DTYPES[self.dtype] if tensor.is_floating_point() else tensor.dtype
 
 
 class Float64Perturber(Perturber):
@@ -91,51 +115,76 @@ class Float64Perturber(Perturber):
     def __call__(self, coordinates: Coordinates) -> dict[str, Tensor]:
         """Return the state at a point, by the model's own names; the next call overwrites it."""
         # Allocated one after another, without temporary tensors between them, whose memory would not be reused.
-        self._tensors = self._tensors or {name: self._empty(tensor) for name, tensor in self._given.items()}
+        self._tensors = self._tensors or {name: self.empty(tensor) for name, tensor in self._given.items()}
         for name, tensor in self._given.items():
             self._tensors[name].copy_(tensor)
         for coordinate, direction in zip(coordinates, self.directions, strict=True):
             for name in direction if coordinate else ():
-                self._tensors[name].add_(self.cast(direction[name]), alpha=coordinate)
+                for tensor, step in blocks(self._tensors[name], direction[name]):
+                    tensor.add_(self.cast(step), alpha=coordinate)
         for name in self.moving:
             if name.endswith("running_var"):
                 self._tensors[name].clamp_(min=0)
         return {self.names[name]: tensor for name, tensor in self._tensors.items()}
 
-    def _empty(self, tensor: Tensor) -> Tensor:
-        dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
-        return torch.empty_like(tensor, dtype=dtype, device=self.device)
-
 
 class _WorkingTensors:
-    """The working tensors of a perturber."""
+    """The working tensors of a perturber.
+
+    Weights move in the master dtype and are then cast. Where that is one dtype, they move in place; else those of a
+    large model move block by block, so that no set of weights in the master dtype is needed.
+    """
 
     def __init__(self, perturber: Perturber) -> None:
-        self._base = list(perturber.theta.values())
-        self._still = [tensor for name, tensor in perturber.cast_theta.items() if name not in perturber.theta]
-        work = {name: tensor.clone() for name, tensor in perturber.cast_theta.items()}
-        self._fixed_work = [work[name] for name in work if name not in perturber.theta]  # which the model may write to
-        self._cast = [work[name] for name in perturber.moving]
+        self._perturber, theta = perturber, perturber.theta
+        work = {n: perturber.empty(theta[n] if n in theta else perturber.still[n]) for n in perturber.order}
+        self._fixed_work = [work[name] for name in perturber.still]  # which the model may write to
+        self._cast = {name: work[name] for name in perturber.moving}
         self._state = {perturber.names[name]: tensor for name, tensor in work.items()}
-        # Weights move in the master dtype and are then cast; where that is one dtype, in place.
-        wide = {n: work[n] if work[n].dtype == b.dtype else torch.empty_like(b) for n, b in perturber.theta.items()}
+        other = [name for name, base in theta.items() if work[name].dtype != base.dtype]
+        self._blockwise = sum(theta[name].numel() for name in other) > _BLOCK
+        wide = {} if self._blockwise else {n: torch.empty_like(b) if n in other else work[n] for n, b in theta.items()}
         self._moved = list(wide.values())
-        self._steps = [_step(wide, direction) for direction in perturber.directions]
+        self._steps = [] if self._blockwise else [_step(wide, direction) for direction in perturber.directions]
         # An extrapolated line can make a running variance negative, which has no meaning.
         self._variances = [tensor for name, tensor in wide.items() if name.endswith("running_var")]
 
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
         if self._fixed_work:
-            torch._foreach_copy_(self._fixed_work, self._still)
-        if not self._base:  # nothing moves
-            return self._state
-        torch._foreach_copy_(self._moved, self._base)
+            torch._foreach_copy_(self._fixed_work, list(self._perturber.still.values()))
+        if self._blockwise:
+            for name in self._perturber.moving:
+                self._move_blocks(name, coordinates)
+        elif self._moved:
+            self._move_at_once(coordinates)
+        return self._state
+
+    def _move_at_once(self, coordinates: Coordinates) -> None:
+        torch._foreach_copy_(self._moved, list(self._perturber.theta.values()))
         for coordinate, step in zip(coordinates, self._steps, strict=True):
             step(coordinate)
         for variance in self._variances:
             variance.clamp_(min=0)
-        torch._foreach_copy_(self._cast, self._moved)
-        return self._state
+        torch._foreach_copy_(list(self._cast.values()), self._moved)
+
+    def _move_blocks(self, name: str, coordinates: Coordinates) -> None:
+        """Move one tensor block by block; generated directions are generated first, as a whole."""
+        pairs = zip(coordinates, self._perturber.directions, strict=True)
+        along = [(c, d[name].to(self._perturber.device)) for c, d in pairs if name in d and (c or isinstance(d, dict))]
+        for base, cast, *steps in blocks(self._perturber.theta[name], self._cast[name], *(step for _, step in along)):
+            moved = base.clone()
+            for (coordinate, _), step in zip(along, steps, strict=True):
+                moved.add_(step, alpha=coordinate)
+            if name.endswith("running_var"):
+                moved.clamp_(min=0)
+            cast.copy_(moved)
+
+
+def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return matching parts of tensors of one shape: blocks of their entries; the whole where one is not contiguous."""
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return zip(*(tensor.view(-1).split(_BLOCK) for tensor in tensors), strict=True)
+    return iter([tensors])
 
 
 def _step(wide: Mapping[str, Tensor], direction: Mapping[str, Tensor]) -> Callable[[float], None]:
@@ -169,14 +218,12 @@ class BatchPerturber:
         The next call with k points overwrites them.
         """
         along = [torch.tensor(c, dtype=torch.float64) for c in zip(*points, strict=True)]
-        state = {
-            self._names[n]: t.clone() for n, t in self._perturber.cast_theta.items() if n not in self._perturber.theta
-        }
+        state = {self._names[name]: tensor.clone() for name, tensor in self._perturber.still.items()}
         for name, base in self._perturber.theta.items():
             shape = (len(points), *base.shape)
             work = self._work.get(name)
             if work is None or work.shape != shape:
-                work = self._work[name] = self._perturber.cast_theta[name].new_empty(shape)
+                work = self._work[name] = self._perturber.empty(base, *shape)
             self._write(work, name, along)
             state[self._names[name]] = work
         return state

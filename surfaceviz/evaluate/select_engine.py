@@ -84,7 +84,7 @@ def select_engine(
         return _select_requested(trials, chosen, engine, batch_size)
     best = trials.seconds(chosen.engine)
     chosen.engine = trials.fitted  # with smaller batches where memory is short
-    chosen.seconds[str(chosen.engine)] = best
+    chosen.seconds[str(chosen.engine)], chosen.evaluator = best, trials.last
     if best * points < _MIN_WORK:
         return chosen
     trials.elapsed()  # starts the clock
@@ -179,8 +179,7 @@ def _sized(context: EvaluationContext, engine: EngineConfig) -> EngineConfig:
     if engine.name != "vmapped":
         return engine
     room = _MAX_ACTIVATIONS // _even_batch_size(context.samples, engine.batch_size)
-    weight_bytes = sum(tensor.numel() * tensor.element_size() for tensor in context.perturb.cast_theta.values())
-    room = min(room, _MAX_GROUP, _MAX_WEIGHT_BYTES // max(weight_bytes, 1))
+    room = min(room, _MAX_GROUP, _MAX_WEIGHT_BYTES // max(context.perturb.nbytes, 1))
     return replace(engine, group=2 ** max(1, room.bit_length() - 1))
 
 

@@ -14,12 +14,13 @@ def retain_freed_memory() -> None:
 
     By default glibc returns large blocks to the system when they are freed, and the next blocks come as zeroed pages
     with one page fault each. Convolutions with megabytes of output spend much of their time on these faults.
+    Blocks over 64 MB, such as an embedding, are still returned: holes of their size would fill the heap.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
     libc.malloc_trim(0)  # return the blocks that were freed before
-    libc.mallopt(mmap_threshold, 1 << 30)
+    libc.mallopt(mmap_threshold, 1 << 26)
     libc.mallopt(trim_threshold, (1 << 31) - 1)
     libc.mallopt(top_pad, 64 << 20)
 

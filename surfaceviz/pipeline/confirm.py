@@ -20,7 +20,8 @@ from surfaceviz.zoo import catalogue
 MARK = "made_from_mark"  # the attribute next to `made_from`
 _PURPOSE = "names in a file"
 _TRAINING = "training"
-_LISTS, _TEXTS = ("toward",), ("problem", "weights", "data", "directions")
+MODULE_FOLDER = "module_folder"  # among found names: the folder of the problem's module, where it is another one
+_LISTS, _TEXTS = ("toward",), ("problem", "weights", "data", "directions", MODULE_FOLDER)
 
 
 def names_mark(made_from: str) -> str:
@@ -133,7 +134,8 @@ def _with_places(made_from: str, found: str) -> str:
     """Return the names together with the absolute places that the found names mean in the current folder."""
     names = names_in(found)
     problem = str(names.get("problem") or "")
-    files = [problem.rpartition(":")[0]] if problem.rpartition(":")[0].endswith(".py") else ["."] * (":" in problem)
+    files = [problem.rpartition(":")[0]] if problem.rpartition(":")[0].endswith(".py") else []
+    files += [str(names.get(MODULE_FOLDER) or ".")] * (":" in problem and not files)
     files += [str(names[key]) for key in ("weights", "data", "directions") if names.get(key)]
     files += [*names.get("toward", ()), *_checkpoints(names)]
     return json.dumps([made_from, [os.path.realpath(anchored(each)) for each in files]])

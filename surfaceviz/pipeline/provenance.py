@@ -22,6 +22,8 @@ from surfaceviz.pipeline.slice.request import Request
 
 Attributes = dict[str, str | int | float]
 _NONE = "none"
+ALPHA_TOWARD = "alpha_toward"  # of a plane through three models; files without it have alpha toward the second
+_FIRST = "first"
 
 
 def attributes_of(request: Request) -> Attributes:
@@ -136,6 +138,8 @@ def _attributes_of_directions(directions: Directions) -> Attributes:
             }
         case _:
             own = {"seed": _NONE, "normalise": _NONE, "ignore": _NONE}
+            if isinstance(directions, Toward) and len(directions.models) > 1:
+                own[ALPHA_TOWARD] = _FIRST
     return common | own
 
 
@@ -152,7 +156,8 @@ def _random_attributes(random: Random) -> Attributes:
 
 def _directions_from(attributes: Mapping[str, Any], names: Mapping[str, Any]) -> Directions:
     if names.get("toward"):
-        return Toward(models=tuple(names["toward"]))
+        models = tuple(names["toward"])
+        return Toward(models=models if attributes.get(ALPHA_TOWARD) == _FIRST else models[::-1])
     if names.get("directions"):
         return FromFile(path=names["directions"])
     if str(attributes.get("along", _NONE)).startswith("["):

@@ -10,6 +10,8 @@ from pathlib import Path
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Slice
 from surfaceviz.records.arrays import html_frame
+from surfaceviz.render.labels import with_names
+from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.report import page, save_page
 from surfaceviz.store import holds_edge, holds_training_curvature, read
 
@@ -30,8 +32,10 @@ class Page:
         return html_frame(self.path.read_text(encoding="utf-8"))
 
 
-def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str = "", overwrite: bool = False) -> Page:
-    """Write the page of slices.
+def run_report(
+    slices: Sequence[Slice | str | Path], output: Path, options: PlotOptions, *, overwrite: bool = False
+) -> Page:
+    """Write the page of slices, with the title, the labels and the names of axes of ``options``.
 
     Raises:
         ValueError: nothing to show, mixed dimensions, no finite value, curvature along a training, or another ending.
@@ -44,7 +48,8 @@ def run_report(slices: Sequence[Slice | str | Path], output: Path, *, title: str
                 f"{given}: report: slices only; got curvature along a training. Draw it by surfaceviz plot"
             )
     surfaces = [given if isinstance(given, Slice) else read(given) for given in slices]
-    text = page(surfaces, names=_names(slices), title=title)
+    shown = with_names(surfaces, options.label, options.axis_name)
+    text = page(shown, names=options.label or _names(slices), title=options.title)
     files = tuple(given for given in slices if not isinstance(given, Slice))
     with claimed(output, inputs=Inputs(files=files)):
         return Page(output, save_page(text, output, overwrite=overwrite))

@@ -107,20 +107,21 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look up the module here
-    _add_to_path(path.resolve().parent)
+    add_to_path(path.resolve().parent)
     loader = spec.loader
     _run_user_code(lambda: loader.exec_module(module), str(path))
     return module
 
 
 def _import(name: str) -> ModuleType:
-    _add_to_path(start_folder())  # a console script has its own folder in sys.path instead
+    add_to_path(start_folder())  # a console script has its own folder in sys.path instead
     module = _run_user_code(lambda: importlib.import_module(name), name)
     assert isinstance(module, ModuleType)
     return module
 
 
-def _add_to_path(folder: Path) -> None:
+def add_to_path(folder: Path) -> None:
+    """Let modules in a folder be imported."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

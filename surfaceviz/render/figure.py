@@ -11,12 +11,12 @@ import numpy as np
 from surfaceviz.records import Slice, coarsened
 from surfaceviz.render.figure_io import FORMATS, Picture, check_format, save
 from surfaceviz.render.kinds import KINDS
-from surfaceviz.render.labels import UNFINISHED
+from surfaceviz.render.labels import UNFINISHED, plain, with_names
 from surfaceviz.render.plot_options import PlotOptions
 
 __all__ = ["FORMATS", "Picture", "check_format", "draw", "draw_figure", "save"]
 SPECTRUM = "spectrum"  # the kind of picture that shows no slice
-_FLAGS = {"points": "--show-points"}  # options whose name on the command line differs
+_FLAGS = {"points": "--show-points", "axis_name": "--axis-name"}  # options whose name on the command line differs
 
 
 def draw(surfaces: Sequence[Slice], *, names: Sequence[str] | None = None, **options: Any) -> Picture:
@@ -61,8 +61,19 @@ def draw_figure(
     given = names or [surface.title or "the slice" for surface in surfaces]
     kind = KINDS[options.kind]
     _check_slices(surfaces, options.kind)
-    finished = [finished_part(surface, options.kind) for surface in with_distinct_titles(surfaces, names)]
-    return kind.load()(finished, options, names=given, warn=warn)
+    own, title = _own_names(options, len(surfaces))
+    shown = with_names(with_distinct_titles(surfaces, names), own, options.axis_name)
+    finished = [finished_part(surface, options.kind) for surface in shown]
+    figure = kind.load()(finished, options, names=options.label or given, warn=warn)
+    if title:
+        figure.suptitle(plain(title))
+    return figure
+
+
+def _own_names(options: PlotOptions, count: int) -> tuple[Sequence[str], str]:
+    """Return the names of slices and the title above the picture; one slice without a label has the title itself."""
+    panel = count == 1 and options.kind != SPECTRUM and not options.label
+    return ((options.title,), "") if panel and options.title else (options.label, options.title)
 
 
 def check_options(options: PlotOptions, used: tuple[str, ...] | None = None, what: str = "") -> None:
@@ -76,10 +87,11 @@ def check_options(options: PlotOptions, used: tuple[str, ...] | None = None, wha
     Raises:
         ValueError: the first option that differs from its default and is not used.
     """
-    used = KINDS[options.kind].options if used is None else used
+    kind = KINDS[options.kind]
+    used = (*kind.options, *(("axis_name",) if kind.axes else ())) if used is None else used
     default = PlotOptions()
     for option in (field.name for field in fields(options)):
-        if option in ("kind", "size", *used) or getattr(options, option) == getattr(default, option):
+        if option in ("kind", "size", "label", "title", *used) or getattr(options, option) == getattr(default, option):
             continue
         raise ValueError(f"{what or f'kind {options.kind}'} has no {_FLAGS.get(option, f'--{option}')}: leave it out")
 

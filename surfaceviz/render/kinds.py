@@ -42,6 +42,7 @@ class Kind:
         options: the fields of `PlotOptions` that it uses next to kind and size; others are refused.
         mixed: whether slices of different dimensions go into one picture.
         lattice: whether an unfinished slice is first reduced to its finest complete lattice.
+        axes: whether its axes are those of the slices, and can be named.
     """
 
     draw: str
@@ -49,6 +50,7 @@ class Kind:
     options: tuple[str, ...]
     mixed: bool = False
     lattice: bool = True
+    axes: bool = True
 
     def load(self) -> Draw:
         """Return the drawing function."""
@@ -62,11 +64,13 @@ KINDS = {
     "filled": Kind(draw="slice_figure:draw_slices", ndim=(1, 2), options=_FLAT),
     "lines": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT),
     "heat": Kind(draw="slice_figure:draw_slices", ndim=(2,), options=_FLAT, lattice=False),
-    "surface": Kind(draw="surface3d.draw:draw_surfaces", ndim=(2,), options=("levels", "of", "clip", "camera")),
+    "surface": Kind(
+        draw="surface3d.draw:draw_surfaces", ndim=(2,), options=("levels", "of", "clip", "spectrum", "camera")
+    ),
     "trajectory": Kind(
         draw="contours.trajectory_figure:draw_trajectories", ndim=(2,), options=("levels", "of", "clip")
     ),
-    "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip")),
-    "tree": Kind(draw="curves.merge_tree:draw_trees", ndim=(1, 2), options=(), mixed=True),
-    "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True),
+    "cuts": Kind(draw="curves.cut_figure:draw_cuts", ndim=(2,), options=("levels", "of", "clip"), axes=False),
+    "tree": Kind(draw="curves.merge_tree:draw_trees", ndim=(1, 2), options=(), mixed=True, axes=False),
+    "spectrum": Kind(draw="slice_figure:draw_spectra_of_slices", ndim=(1, 2), options=(), mixed=True, axes=False),
 }

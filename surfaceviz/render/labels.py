@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from surfaceviz.records import AXIS_NAMES, DirectionRecord, Slice, share
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _SYMBOLS = (r"$\alpha$", r"$\beta$")
 _SIMILAR = 3.0  # extents up to this ratio are drawn with one unit on both axes
 UNFINISHED = "unfinished"  # the provenance key of a drawn slice's progress
+_NAMED = "axis named"  # with the number of an axis, the provenance key of a drawn slice's own name for it
 _AXIS, _LINE, _TITLE = (
     28,
     44,
@@ -22,14 +24,51 @@ _AXIS, _LINE, _TITLE = (
 
 def axis_label(surface: Slice, k: int) -> str:
     """Return the label of an axis: its symbol, and the origin of its direction."""
+    if (named := surface.provenance.get(f"{_NAMED} {k}")) is not None:
+        return plain(str(named))
     if k >= len(surface.directions):
         return _SYMBOLS[k]
     return f"{_SYMBOLS[k]}  ({_words(surface.directions[k], _only(surface))}{_share(surface, k)})"
 
 
-def direction_words(surface: Slice) -> str:
+def curve_direction(surface: Slice) -> str:
     """Return the direction of a curve in words."""
     return _words(surface.directions[0], _only(surface)) if surface.directions else "an unknown direction"
+
+
+def direction_words(surface: Slice, k: int) -> str:
+    """Return the symbol of an axis, a colon, and its name or the origin of its direction."""
+    label = axis_label(surface, k).removeprefix(_SYMBOLS[k]).strip()
+    if label.startswith("(") and label.endswith(")"):
+        label = label[1:-1]
+    return f"{_SYMBOLS[k]}: {label}" if label else _SYMBOLS[k]
+
+
+def with_names(surfaces: Sequence[Slice], labels: Sequence[str], axis_names: Sequence[str]) -> list[Slice]:
+    """Return slices that are drawn under other names than their problems', with other names of their axes.
+
+    Raises:
+        ValueError: labels for another number of slices, or more names than axes.
+    """
+    check_labels(labels, len(surfaces))
+    most = min((surface.ndim for surface in surfaces), default=0)
+    if len(axis_names) > most:
+        raise ValueError(f"got {len(axis_names)} names of axes; these slices have {most}: give a name for each")
+    named = {f"{_NAMED} {k}": name for k, name in enumerate(axis_names)}
+    return [
+        replace(surface, provenance={**surface.provenance, **named, **({"problem": labels[i]} if labels else {})})
+        for i, surface in enumerate(surfaces)
+    ]
+
+
+def check_labels(labels: Sequence[str], count: int) -> None:
+    """Refuse labels for another number of files.
+
+    Raises:
+        ValueError: there are labels, but not one for each.
+    """
+    if len(labels) not in (0, count):
+        raise ValueError(f"got {len(labels)} labels for {count} files; give --label for each, in their order")
 
 
 def _share(surface: Slice, k: int) -> str:

@@ -36,7 +36,9 @@ def columns_of(count: int, size: Size) -> int:
     return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(_NARROW))))
 
 
-def surfaces_layout(rows: int, columns: int, ratio: float, size: Size, *, spectra: Sequence[Slice]) -> FigureLayout:
+def surfaces_layout(
+    rows: int, columns: int, ratio: float, size: Size, *, spectra: Sequence[Slice], more: float = 0.0
+) -> FigureLayout:
     """Return an empty figure for rows of panels.
 
     Args:
@@ -45,9 +47,10 @@ def surfaces_layout(rows: int, columns: int, ratio: float, size: Size, *, spectr
         ratio: of a panel's height to its width.
         size: of the whole.
         spectra: the slices whose spectra stand below; empty for none.
+        more: height for what stands below all panels, in inches of a 9 point font.
     """
     panel = scaled(_PANEL) if size.width is None else (size.width - scaled(_BAR)) / columns
-    height = (scaled(_LABELS) + _FILLED * panel * ratio) * rows
+    height = (scaled(_LABELS) + _FILLED * panel * ratio) * rows + scaled(more)
     return figure_layout(scaled(_BAR) + panel * columns, height, spectra, columns, exact=size.width is not None)
 
 

@@ -6,6 +6,10 @@ The module has no heavy imports, since the command line reads the defaults for -
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,9 @@ class PlotOptions:
             on a second axis.
         size: a name in `style.SIZES`.
         camera: for pictures in 3-D: a preset or ``AZIMUTH,ELEVATION[,ZOOM]`` in degrees.
+        label: a name for each slice, instead of its problem's; none keeps those.
+        title: of the picture; empty: the problem's name where there is one slice.
+        axis_name: of alpha and beta, instead of their directions; none keeps those.
     """
 
     kind: str = "filled"
@@ -34,6 +41,15 @@ class PlotOptions:
     map: str | None = None
     size: str = "auto"
     camera: str = "corner"
+    label: Sequence[str] = ()
+    title: str = ""
+    axis_name: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Take one text or a list of texts where several may be given."""
+        for name in ("label", "axis_name"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def test_command_function_and_request_have_the_same_options_and_defaults(
 
 @pytest.mark.parametrize("function", [view_cli.view, plot_api.view, plot_api.animate])
 def test_windows_and_movies_take_the_options_of_kind_surface(function: Callable[..., Any]) -> None:
-    used = {"size": PlotOptions().size, "kind": PlotOptions().kind} if function is plot_api.animate else {}
+    more = ("size", "kind", "label", "title", "axis_name") if function is plot_api.animate else ()
+    used = {name: getattr(PlotOptions(), name) for name in more}
     used |= {name: getattr(PlotOptions(), name) for name in KINDS["surface"].options}
     assert _options(function) == used
 

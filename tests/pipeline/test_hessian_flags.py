@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,30 @@ def test_a_slice_is_continued_from_another_folder(capsys: pytest.CaptureFixture[
     finally:
         os.chdir(home)
     assert len(surfaceviz.read("s.h5").spectra) == 1
+
+
+def test_a_slice_of_a_module_is_continued_from_another_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("flagged").mkdir()
+    Path("flagged/models.py").write_text(FACTORY)
+    slice_ = ["slice", "flagged.models:one", "--axis=-1:1:5", "--no-plot", "-o", "s.h5", "--quiet"]
+    assert cli.run(slice_) == 0
+    home = Path.cwd()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    sys.path = [folder for folder in sys.path if folder != str(home)]
+    for name in ("flagged.models", "flagged"):
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.run(["hessian", "../s.h5", "--top=1", "--quiet"]) == 0  # and no question whether it is trusted
+    (home / "flagged").rename(home / "renamed")
+    for name in ("flagged.models", "flagged"):
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.run(["hessian", "../s.h5", "--top=2"]) == 1
+    line = capsys.readouterr().err
+    assert "../s.h5 was computed from flagged.models, which is in none of" in line
+    assert "name its problem by --problem FILE.py:one" in line
 
 
 def _untrained(tokens: int = 7) -> Problem:

@@ -305,8 +305,8 @@ def test_bad_requests_are_told_what_would_do(tmp_path: Path) -> None:
             surfaceviz.plot(_surface(), kind="surface", camera=camera)
     with pytest.raises(ValueError, match="movies are written as gif or mp4"):
         render.animate([_surface()], PlotOptions(), tmp_path / "a.png", animation=AnimationOptions())
-    with pytest.raises(ValueError, match="kind surface has no --spectrum"):
-        surfaceviz.plot(_surface(), kind="surface", spectrum=True)
+    with pytest.raises(ValueError, match="kind surface has no --show-points"):
+        surfaceviz.plot(_surface(), kind="surface", points=True)
 
 
 def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,10 +378,13 @@ def test_points_with_a_spectrum_are_numbered_on_from_panel_to_panel() -> None:
         )
 
     first, second = _surface(title="a", spectra=(spectrum((0, 0)), spectrum((0.5, 1.0)))), _surface(title="b")
-    figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], PlotOptions(camera="-58,38"))
+    options = PlotOptions(camera="-58,38", spectrum=True)
+    figure = render.draw_surfaces([first, replace(second, spectra=(spectrum((0, 1.0)),))], options)
     texts = [[text.get_text() for text in ax.texts if "lambda" in text.get_text()] for ax in figure.axes[:2]]
     assert texts == [["$\\lambda_{\\max}$ 20\nsaddle"] * 2, ["$\\lambda_{\\max}$ 20\nsaddle"]]
     numbers = [
         {text.get_text() for text in ax.texts if text.get_bbox_patch()} & {"1", "2", "3"} for ax in figure.axes[:2]
     ]
     assert numbers == [{"1", "2"}, {"3"}]
+    bare = render.draw_surfaces([first], PlotOptions())
+    assert not [text for ax in bare.axes for text in ax.texts if "lambda" in text.get_text()]

@@ -9,7 +9,7 @@ import typer
 
 from surfaceviz.cli.app import app
 from surfaceviz.cli.options import shared as options
-from surfaceviz.cli.plot import DEFAULTS, Camera, Clip, Levels, Of
+from surfaceviz.cli.plot import DEFAULTS, Camera, Clip, Levels, Of, Spectrum
 
 
 @app.command(epilog="Example: surfaceviz view plain.h5 skip.h5")
@@ -19,6 +19,7 @@ def view(
     of: Of = DEFAULTS.of,
     clip: Clip = DEFAULTS.clip,
     *,
+    spectrum: Spectrum = DEFAULTS.spectrum,
     camera: Camera = DEFAULTS.camera,
     debug: options.Debug = False,
 ) -> None:
@@ -26,4 +27,4 @@ def view(
     from surfaceviz.pipeline.plot.request import ViewRequest
     from surfaceviz.pipeline.plot.run import run_view
 
-    run_view(ViewRequest.of(*files, levels=levels, of=of, clip=clip, camera=camera))
+    run_view(ViewRequest.of(*files, levels=levels, of=of, clip=clip, spectrum=spectrum, camera=camera))

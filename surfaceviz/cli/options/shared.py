@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-DATA, COMPUTE, OUTPUT = "Data", "Compute", "Output"
+DATA, COMPUTE, OUTPUT, LAYOUT = "Data", "Compute", "Output", "How it looks"
 
 Data = Annotated[str | None, typer.Option(metavar="FOLDER", help="Folder of a problem's data.", rich_help_panel=DATA)]
 Split = Annotated[
@@ -43,6 +43,19 @@ Trust = Annotated[
 Checkpoints = Annotated[
     list[str] | None,
     typer.Option(metavar="FILE[:KEY]", help="Checkpoint of the problem; may be repeated.", rich_help_panel=DATA),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT", help="Name of a slice, once for each file [the problems' names].", rich_help_panel=LAYOUT
+    ),
+]
+Title = Annotated[str, typer.Option(metavar="TEXT", help="Title [the problems' names].", rich_help_panel=LAYOUT)]
+AxisName = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT", help="Name of alpha; a second one of beta [their directions].", rich_help_panel=LAYOUT
+    ),
 ]
 Device = Annotated[
     str,

@@ -66,7 +66,7 @@ Toward = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE[:KEY]",
-        help="Other model: once for the line to it, twice for the plane through three models, alpha toward the second.",
+        help="Other model: once for the line to it, twice for the plane through three models, alpha toward the first.",
         rich_help_panel=DIRECTIONS,
     ),
 ]

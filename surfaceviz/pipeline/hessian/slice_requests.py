@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from surfaceviz.errors import ProblemError
-from surfaceviz.pipeline.confirm import confirm_names, names_in
+from surfaceviz.pipeline.confirm import MODULE_FOLDER, confirm_names, names_in
 from surfaceviz.pipeline.file_locations import with_found_files
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.provenance import request_from, with_problem
+from surfaceviz.pipeline.resolve import add_to_path
 from surfaceviz.pipeline.slice.planning.coverage import Coverage
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.problem.problem import Problem
@@ -41,6 +42,8 @@ def slice_request(request: HessianRequest, surface: Slice, say: Callable[[str], 
     confirm_names(request.file, stored, found=found, given=given, trust=request.trust, say=say)
     if request.problem is not None:
         found = with_problem(found, "" if isinstance(request.problem, Problem) else request.problem)
+    elif folder := names_in(str(found["made_from"])).get(MODULE_FOLDER):
+        add_to_path(Path(folder))
     stored_request = _stored_request(request.file, found, surface)
     return replace(
         stored_request,

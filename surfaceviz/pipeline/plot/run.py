@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from surfaceviz.pipeline.outputs import claimed, refuse_inputs
 from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest, inputs_of
 from surfaceviz.records import Curvature, Edge, Slice
 from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
+from surfaceviz.render.labels import check_labels, plain, with_names
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.signals import raise_if_interrupted
 from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge
@@ -35,6 +36,7 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
         render.check_format(request.output)
     records, names = _records(request.sources)
     render.parse_camera(request.options.camera)
+    check_labels(request.options.label, len(records))
     trainings = [record for record in records if isinstance(record, Curvature)]
     surfaces = [record for record in records if isinstance(record, Slice)]
     edges = [record for record in records if isinstance(record, Edge)]
@@ -59,12 +61,21 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
 
 def _training_figure(trainings: Sequence[Curvature], names: Sequence[str], options: PlotOptions) -> render.Picture:
     """Return a figure of curvature along trainings; of kind ``spectrum``, of the spectra in them."""
+    names = options.label or names
     if options.kind == SPECTRUM:
         check_options(options)
         spectra = [(name, s) for name, training in zip(names, trainings, strict=True) for s in training.spectra]
-        return render.draw_spectra(spectra, size=options.size)
-    check_options(options, (), "a picture of curvature along a training")
-    return render.draw_training_curvature(trainings, names=names, size=options.size)
+        figure = render.draw_spectra(spectra, size=options.size)
+    else:
+        check_options(options, (), "a picture of curvature along a training")
+        named = [
+            replace(t, provenance={**t.provenance, "problem": name}) for t, name in zip(trainings, names, strict=True)
+        ]
+        shown = named if options.label else trainings
+        figure = render.draw_training_curvature(shown, names=names, size=options.size)
+    if options.title:
+        figure.suptitle(plain(options.title))
+    return figure
 
 
 def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], None] | None = None) -> Movie:
@@ -84,7 +95,7 @@ def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], No
     refuse_inputs([request.output], inputs_of(request.sources))
     check_options(request.options)
     render.parse_camera(request.options.camera)
-    surfaces = _surfaces(request.sources)
+    surfaces = _surfaces(request.sources, request.options)
 
     def frame_finished(done: int, frames: int) -> None:
         raise_if_interrupted()
@@ -124,11 +135,11 @@ def run_view(request: ViewRequest) -> None:
         GraphicsError: there is no screen, or no OpenGL.
         SchemaError: a file can't be read.
     """
-    render.show(_surfaces(request.sources), request.options)
+    render.show(_surfaces(request.sources, request.options), request.options)
 
 
-def _surfaces(sources: Sequence[Source]) -> list[Slice]:
-    """Return 2-D slices with distinct titles, of unfinished ones their finished part."""
+def _surfaces(sources: Sequence[Source], options: PlotOptions) -> list[Slice]:
+    """Return 2-D slices with distinct or given names, of unfinished ones their finished part."""
     records, names = _records(sources)
     surfaces = []
     for record, name in zip(records, names, strict=True):
@@ -137,7 +148,9 @@ def _surfaces(sources: Sequence[Source]) -> list[Slice]:
         if record.ndim == 1:
             raise ValueError(f"{name} holds a curve, and no surface to draw in 3-D")
         surfaces.append(record)
-    return [finished_part(surface, SURFACE) for surface in with_distinct_titles(surfaces, names)]
+    labels = (options.title,) if options.title else options.label
+    shown = with_names(with_distinct_titles(surfaces, names), labels, options.axis_name)
+    return [finished_part(surface, SURFACE) for surface in shown]
 
 
 def _records(sources: Sequence[Source]) -> tuple[list[Slice | Curvature | Edge], list[str]]:

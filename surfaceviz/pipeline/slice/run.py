@@ -140,10 +140,7 @@ def _choose_settings(
     """Return the plan with all choices made, its evaluator if one was built, and notes for the file."""
     if before is not None:
         return plan, None, {}
-    plan, evaluator, notes = choose_settings(plan, levels, _processes(ranks), ranks.reporter)
-    if plan.dtype != plan.usual_dtype:
-        plan.drop_reference()
-    return plan, evaluator, notes
+    return choose_settings(plan, levels, _processes(ranks), ranks.reporter)
 
 
 def _processes(ranks: Ranks) -> int:

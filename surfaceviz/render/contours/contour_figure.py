@@ -33,6 +33,7 @@ from surfaceviz.render.spectra.spectrum_panels import draw_spectrum_stacks, numb
 from surfaceviz.render.style import Size, scaled
 
 _NARROW = 3.2  # inches of a 9 point font: below it labels of axes take several lines
+_PATH_BAR = 0.8  # inches of a 9 point font: the bar of distances and the legend below the panels
 _TICKS, _INSET_TICKS = 14, 8  # of a colour bar, at most
 
 
@@ -41,7 +42,8 @@ def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size
     columns = columns_of(len(surfaces), size)
     rows = math.ceil(len(surfaces) / columns)
     ratio = max(panel_height(surface) for surface in surfaces)
-    layout = surfaces_layout(rows, columns, ratio, size, spectra=surfaces if options.spectrum else ())
+    more = _PATH_BAR if distance_norm(surfaces) is not None else 0.0
+    layout = surfaces_layout(rows, columns, ratio, size, spectra=surfaces if options.spectrum else (), more=more)
     axes = list(layout.above.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(surfaces) :]:
         ax.set_visible(False)

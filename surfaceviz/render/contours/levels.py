@@ -115,8 +115,7 @@ def choose_levels(arrays: Sequence[FloatArray], scale: str, clip: float | None =
     if scale == "log" and not positive.size:
         raise ValueError("levels log: no value is above 0; use linear")
     if high - low <= 1e-12 * max(abs(low), abs(high)):
-        pad = 0.5 * max(1.0, abs(low))
-        return Levels(values=np.linspace(low - pad, high + pad, 3), log=False)
+        return Levels(values=np.linspace(low - abs(low), high + (abs(high) or 1.0), 3), log=False)  # 0 is an end
     least = max(float(positive.min(initial=np.inf)), _ZERO * high if scale == "auto" and low == 0 else 0.0)
     if scale == "log" or (scale == "auto" and low >= 0 and high / least > _WIDE):
         levels = _logarithmic(least, high)

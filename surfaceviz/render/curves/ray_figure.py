@@ -14,7 +14,7 @@ from surfaceviz.render import style
 from surfaceviz.render.contours.levels import choose_levels
 from surfaceviz.render.curves.curve_axes import scale_log
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.labels import axis_label, direction_words, plain, title_of
+from surfaceviz.render.labels import axis_label, curve_direction, plain, title_of
 from surfaceviz.render.layout import figure_layout
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.render.quantity import Quantity, shared_quantity
@@ -139,7 +139,7 @@ def _draw_over(ax: Axes, surface: Slice, what: Quantity, *, colour: str, dashes:
         surface.axes[0], _within(ax, np.where(what.unresolved, np.nan, what.values)), color=colour,
         linestyle=dashes, linewidth=scaled(1.2),
     )  # fmt: skip
-    words = direction_words(surface)
+    words = curve_direction(surface)
     return {f"{own}{'worst case, along ascent' if words == 'ascent' else f'along {words}'}": line}
 
 

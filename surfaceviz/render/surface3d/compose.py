@@ -19,7 +19,7 @@ from surfaceviz.render.contours.contour_figure import mark_levels
 from surfaceviz.render.contours.levels import Levels
 from surfaceviz.render.contours.path import DISTANCE, distance_norm
 from surfaceviz.render.figure_io import Picture
-from surfaceviz.render.labels import axis_label, title_of
+from surfaceviz.render.labels import axis_label, direction_words, title_of
 from surfaceviz.render.layout import columns_of, surfaces_layout
 from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.spectra.spectrum_axes import NUMBER_STYLE
@@ -83,7 +83,7 @@ def draw_bars(
 
 def write_directions(figure: FigureBase, surfaces: Sequence[Slice]) -> None:
     """Write what alpha and beta are below all panels, where they agree; on two lines in a narrow picture."""
-    first = [axis_label(surfaces[0], k).replace("  (", ": ").removesuffix(")") for k in range(2)]
+    first = [direction_words(surfaces[0], k) for k in range(2)]
     agree = all(
         [axis_label(s, k) for k in range(2)] == [axis_label(surfaces[0], k) for k in range(2)] for s in surfaces
     )

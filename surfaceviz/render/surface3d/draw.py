@@ -24,6 +24,8 @@ def scenes_of(
     surfaces: Sequence[Slice], options: PlotOptions, *, coarse: bool = False
 ) -> tuple[list[Scene], list[Quantity]]:
     """Return the scenes of surfaces, on one scale of heights and colours, and what they show."""
+    if not options.spectrum:  # boxes with eigenvalues would cover the surface
+        surfaces = [replace(surface, spectra=()) for surface in surfaces]
     if any(surface.ndim == 1 for surface in surfaces):
         raise ValueError("kind surface draws 2-D slices, and there is a curve among these")
     shown = shared_quantity(surfaces, options.of)
@@ -48,7 +50,7 @@ def draw_surfaces(
 
     Args:
         surfaces: 2-D slices, at least 2 x 2.
-        options: ``of``, ``levels``, ``clip``, ``size`` and ``camera`` are used.
+        options: ``of``, ``levels``, ``clip``, ``spectrum``, ``size`` and ``camera`` are used.
         names: of the files; unused.
         warn: called with a message where there is no OpenGL and matplotlib draws; without it that is an error.
 

@@ -12,6 +12,8 @@ import numpy as np
 from surfaceviz import evaluate
 from surfaceviz.errors import ProblemError
 from surfaceviz.evaluate import EngineConfig, Evaluator, SelectedEngine
+from surfaceviz.evaluate.perturb import blocks
+from surfaceviz.execute import retain_freed_memory
 from surfaceviz.pipeline.slice.checks.float64_check import precision_contexts, shows
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.pipeline.slice.planning.subset_size import smallest_subset
@@ -42,6 +44,9 @@ def choose_settings(
         plan = _with_subset(plan, levels, notes, reporter)
     if plan.dtype == "auto":
         plan = _with_dtype(plan, levels, notes, reporter)
+    if plan.dtype != plan.usual_dtype:
+        plan.drop_reference()
+        retain_freed_memory()  # returns the reference's tensors to the system first
     if plan.engine is not None:
         return plan, None, notes
     with evaluate.allow_tf32(plan.dtype, plan.device):
@@ -253,9 +258,10 @@ def moving_share(plan: Plan, dtype: str) -> float:
         spacing = (axis.maximum - axis.minimum) / (axis.count - 1)
         changed = total = 0
         for name, step in direction.tensors.items():
-            moves = step != 0
-            ends = [(plan.theta[name] + t * step).to(low) for t in (axis.minimum, axis.minimum + spacing)]
-            changed += int(((ends[0] != ends[1]) & moves).sum())
-            total += int(moves.sum())
+            for theta, part in blocks(plan.theta[name], step):
+                moves = part != 0
+                ends = [(theta + t * part).to(low) for t in (axis.minimum, axis.minimum + spacing)]
+                changed += int(((ends[0] != ends[1]) & moves).sum())
+                total += int(moves.sum())
         shares.append(changed / max(total, 1))
     return min(shares)

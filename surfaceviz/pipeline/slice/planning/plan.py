@@ -54,6 +54,7 @@ class Plan:
     subset: int | None
     output: Path | None
     _kept: dict[str, EvaluationContext] = field(default_factory=dict, compare=False, repr=False)
+    _perturbers: dict[str, Perturber] = field(default_factory=dict, compare=False, repr=False)  # that used last
 
     @property
     def problem(self) -> Problem:
@@ -172,6 +173,7 @@ class Plan:
     def drop_reference(self) -> None:
         """Free the memory of the reference context; it is rebuilt on the next access."""
         self._kept.clear()
+        self._perturbers.clear()
 
     def _context(self, dtype: str, subset: int | None) -> EvaluationContext:
         def on_device(split: DataSplit) -> DataSplit:
@@ -185,9 +187,18 @@ class Plan:
         )
 
     def perturber(self, dtype: str) -> Perturber:
-        """Return a perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`."""
+        """Return the perturber for this plan's weights and directions in a dtype, a key of `evaluate.DTYPES`.
+
+        The one used last is kept, so that a run and its check share one set of weights; that of rays is not, because
+        each user turns it from ray to ray, and the plan keeps the first direction.
+        """
+        if dtype in self._perturbers:
+            return self._perturbers[dtype]
+        self._perturbers.clear()
         names = {name: named.own_name for name, named in named_tensors(self.problem.model).items()}
         directions = [direction.tensors for direction in self.directions]
-        if self.seeds:  # the perturber turns from ray to ray, and the plan keeps the first
+        if self.seeds:
             directions = [{name: tensor.clone() for name, tensor in each.items()} for each in directions]
-        return Perturber(names, self.theta, directions, dtype, device=self.device)
+            return Perturber(names, self.theta, directions, dtype, device=self.device)
+        self._perturbers[dtype] = Perturber(names, self.theta, directions, dtype, device=self.device)
+        return self._perturbers[dtype]

@@ -16,7 +16,7 @@ from surfaceviz import store
 from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.confirm import MARK, is_own, names_mark
 from surfaceviz.pipeline.file_locations import FOLDER
-from surfaceviz.pipeline.provenance import Attributes, attributes_of
+from surfaceviz.pipeline.provenance import ALPHA_TOWARD, Attributes, attributes_of
 from surfaceviz.pipeline.slice.planning.plan import Plan
 from surfaceviz.records import Slice
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
@@ -24,7 +24,7 @@ from surfaceviz.reporting import Reporter
 from surfaceviz.start_folder import start_folder
 
 # Attributes that files of earlier versions lack, and what they stand for there.
-_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0, "repeat": 1}
+_BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0, "repeat": 1, ALPHA_TOWARD: "second"}
 
 
 def refuse_other_run(plan: Plan, before: Slice) -> None:
