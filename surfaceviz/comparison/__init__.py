@@ -3,6 +3,7 @@
 from surfaceviz.comparison.forecast import Goal, chance_of_decision, draws_needed
 from surfaceviz.comparison.holm import detectable, holm, is_out_of_reach
 from surfaceviz.comparison.intervals import (
+    DIRECTIONS,
     combined,
     from_directions,
     from_samples,
@@ -16,6 +17,7 @@ from surfaceviz.comparison.verdict import REASONS, Evidence, equivalence_p, marg
 
 __all__ = [
     "CAVEAT",
+    "DIRECTIONS",
     "MEASURES",
     "RADII",
     "REASONS",
