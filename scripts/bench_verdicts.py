@@ -55,7 +55,7 @@ from surfaceviz.sharpness_measures.random_perturbations import expected_rise
 
 REPORTED, CHOSEN = 11, 12  # seeds of the data and the networks
 MEMBERS, CHOSEN_MEMBERS = 20, 10
-EFFORTS = 16, 32, 64, 128
+EFFORTS = 16, 32, 64, 100
 CHUNK = 100
 SURE = 0.01  # level of the binomial tests
 LEVEL, COVERED, POWER, DECIDED = 0.05, 0.95, 0.8, 0.7
@@ -64,7 +64,7 @@ GAUGES = "raw", "gauge"
 Alternative = Literal["two-sided", "less", "greater"]
 
 
-def selection(pools: Pools, trials: int = 4000) -> dict[str, Any]:
+def selection(pools: Pools, trials: int = 2000) -> dict[str, Any]:
     """Return coverage and power of the candidates at each number of directions, as they are and in the gauge."""
     return {
         f"{count} {gauge}": _candidates(pools, count, k, trials) for count in EFFORTS for k, gauge in enumerate(GAUGES)
@@ -80,7 +80,7 @@ def _candidates(pools: Pools, count: int, gauge: int, trials: int) -> dict[str, 
         a, b = generator.choice(len(members), 2, replace=False)
         rows, radius = generator.choice(members[a].draws.shape[1], count, replace=False), i % len(RADII)
         x, y = (members[k].draws[gauge, rows, radius] for k in (a, b))
-        found, boot = from_directions(x, y), bootstrap_directions(x, y, generator, resamples=499)
+        found, boot = from_directions(x, y), bootstrap_directions(x, y, generator, resamples=299)
         truth = float(log_ratios([members[a], members[b]])[0, 1, gauge, radius])
         plain = float(stdtrit(count - 1, (1 + COVERED) / 2)) * found.stderr
         covered["t"] += abs(found.estimate - truth) <= plain
@@ -134,8 +134,11 @@ def copies_part(pools: Pools, name: str, pairs: int, directions: Directions) -> 
     supported = sum(row["kinds"][MIDDLE] == "supported" for row in rows)
     anywhere = sum("supported" in row["kinds"] for row in rows)
     covered = sum(row["zero"][MIDDLE] for row in rows)
+    caught = sum(row["kinds"][MIDDLE] in ("artefact of scale", "not comparable") for row in rows)
+    by_scale = {"artefact or not comparable": judged_rate(caught, len(rows), 1 - LEVEL, "less")}
     return {
         "kinds": dict(Counter(row["kinds"][MIDDLE] for row in rows)),
+        **(by_scale if "logits" in name else {}),
         "called different": judged_rate(supported, len(rows), LEVEL, "greater"),
         "called different at any radius": judged_rate(anywhere, len(rows), LEVEL, "greater"),
         "interval in the gauge covers a ratio of 1": covered / len(rows),

@@ -20,7 +20,7 @@ TOO_FEW = "fewer than two draws"
 NO_DRAWS = "the values have no random draws"
 NOT_POSITIVE = "a mean is not clearly above 0, so that no logarithm is taken"
 
-DIRECTIONS = 64  # by default: finds a log-ratio of 0.3 in at least 80% of pairs, see scripts/bench_verdicts.py; ours
+DIRECTIONS = 100  # by default: finds a log-ratio of 0.3 in at least 80% of pairs, see scripts/bench_verdicts.py; ours
 ROUNDING = 1e-6  # of the values: a smaller difference counts as none; ours
 _CONFIDENCE = 0.95
 _CLEARLY = 3.0  # standard errors of a mean above 0, from which its logarithm is taken; ours
