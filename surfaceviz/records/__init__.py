@@ -11,6 +11,7 @@ from surfaceviz.records.describe_spectrum import (
     trace_words,
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
+from surfaceviz.records.describe_verdict import difference_words, margin_words, verdict_sentence
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,
@@ -51,11 +52,14 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_spectrum",
+    "difference_words",
     "finished_level",
     "gradient_rows",
+    "margin_words",
     "negative_words",
     "share",
     "student_factor",
     "trace_words",
     "trajectory_rows",
+    "verdict_sentence",
 ]  # fmt: skip
