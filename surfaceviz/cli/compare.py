@@ -49,7 +49,7 @@ def compare(
         int | None,
         typer.Option(
             metavar="K",
-            help="Number of random directions [default: 32; 12 with --quick].",
+            help="Number of random directions [default: 100; 30 with --quick].",
             rich_help_panel=options.GRID,
         ),
     ] = _DEFAULT.directions,

@@ -1,5 +1,6 @@
 """Statistics of a comparison: differences with intervals, Holm's correction, verdicts (numpy and scipy)."""
 
+from surfaceviz.comparison.effort import DIRECTIONS
 from surfaceviz.comparison.forecast import Goal, chance_of_decision, draws_needed
 from surfaceviz.comparison.holm import detectable, holm, is_out_of_reach
 from surfaceviz.comparison.intervals import (
@@ -16,6 +17,7 @@ from surfaceviz.comparison.verdict import REASONS, Evidence, equivalence_p, marg
 
 __all__ = [
     "CAVEAT",
+    "DIRECTIONS",
     "MEASURES",
     "RADII",
     "REASONS",

@@ -10,7 +10,7 @@ from scipy.special import stdtr, stdtrit
 
 from surfaceviz.records import Difference, FloatArray
 
-CHANCE = 0.8  # of a decision at the named number; at least 70% are then decided, see scripts/bench_verdicts.py; ours
+CHANCE = 0.9  # of deciding each difference; at least 70% of verdicts are then decided, see bench_verdicts.py; ours
 _MOST = 2.0**14  # times the present number; ours
 _STEP = 1.05  # between the numbers that are tried; ours
 

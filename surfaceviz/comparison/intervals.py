@@ -38,10 +38,12 @@ def from_directions(
     r"""Return the difference of a measure whose draws come from random directions.
 
     On the log scale the estimate is log(mean a / mean b). Its error is that of the linearised draws
-    e_k = a_k / mean a - b_k / mean b, by Student's t with K - 1 degrees of freedom. If A and B have other directions,
-    it is that of Welch's test on a_k / mean a and b_k / mean b. Draws themselves may be negative. If a mean is not
-    three standard errors above 0, the scale is linear, and `NOT_POSITIVE` is noted. With ``centre="geometric"`` the
-    estimate is mean(log a - log b), for positive draws.
+    e_k = a_k / mean a - b_k / mean b, by Student's t. Its degrees of freedom are 2 / (k / K + 2 / (K - 1)), with the
+    excess kurtosis k of e (0 if negative): those of a chi^2 with the variance of the sample variance. If A and B have
+    other directions, it is that of Welch's test on a_k / mean a and b_k / mean b, with the same correction.
+
+    Draws themselves may be negative. If a mean is not three standard errors above 0, the scale is linear, and
+    `NOT_POSITIVE` is noted. With ``centre="geometric"`` the estimate is mean(log a - log b), for positive draws.
 
     Args:
         a: draws in network A, (K,); for both signs of a direction, their mean.
@@ -51,7 +53,8 @@ def from_directions(
         paired: whether draw k uses the same random numbers in A and in B.
         rounding: relative error of the values, which adds to the standard error.
 
-    Source: Student (1908), Welch (1947), the delta method. `scripts/bench_verdicts.py` compares with the bootstrap.
+    Source: Student (1908), Welch (1947), the delta method; the variance of a variance: Cramer (1946), section 27.4.
+    `scripts/bench_verdicts.py` compares with K - 1 degrees of freedom and with the bootstrap.
 
     >>> found = from_directions([1.0, 2.0, 3.0, 4.0], [2.0, 4.1, 5.9, 8.0])
     >>> round(found.ratio, 2), found.low < math.log(0.5) < found.high, found.freedom
@@ -183,7 +186,8 @@ def _tested(
     unit: Unit, paired: bool, size: float, note: str = "",
 ) -> Difference:  # fmt: skip
     """Return the difference with the error of linearised draws (K,) and (M,), and a rounding error ``size``."""
-    spread, freedom = _paired(u - v) if paired else _welch(u, v)
+    error = _plain_error if unit == "trainings" else _error  # few trainings tell nothing about a kurtosis
+    spread, freedom = error(u - v) if paired else _satterthwaite(error(u), error(v))
     stderr = math.hypot(spread, size)
     return Difference(
         scale=scale, values=values, estimate=estimate, stderr=stderr, freedom=freedom,
@@ -199,13 +203,18 @@ def _interval(estimate: float, stderr: float, freedom: float) -> dict[str, float
     return {"low": estimate - half, "high": estimate + half, "p": p}
 
 
-def _paired(e: FloatArray) -> tuple[float, float]:
+def _plain_error(e: FloatArray) -> tuple[float, float]:
+    """Return the standard error of a mean (K,), and its degrees of freedom K - 1."""
     return float(np.std(e, ddof=1)) / math.sqrt(len(e)), float(len(e) - 1)
 
 
-def _welch(u: FloatArray, v: FloatArray) -> tuple[float, float]:
-    """Return standard error and degrees of freedom of Welch's test."""
-    return _satterthwaite(_paired(u), _paired(v))
+def _error(e: FloatArray) -> tuple[float, float]:
+    """Return the standard error of a mean (K,), and its degrees of freedom by the kurtosis; see `from_directions`."""
+    spread, freedom = _plain_error(e)
+    squares = np.square(e - e.mean())
+    variance = float(squares.mean())
+    excess = max(float(np.square(squares).mean()) / variance**2 - 3, 0.0) if variance else 0.0
+    return spread, 2 / (excess / len(e) + 2 / freedom)
 
 
 def _satterthwaite(*parts: tuple[float, float]) -> tuple[float, float]:
@@ -237,7 +246,7 @@ def _linearised(x: FloatArray, scale: Scale, centre: Centre) -> tuple[float, Flo
 def _has_logarithm(x: FloatArray, centre: Centre) -> bool:
     if centre == "geometric":
         return bool((x > 0).all())
-    return float(x.mean()) > _CLEARLY * _paired(x)[0]
+    return float(x.mean()) > _CLEARLY * _plain_error(x)[0]
 
 
 def _obstacle(draws: list[FloatArray]) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from surfaceviz.comparison.measures import CAVEAT, MEASURES
 from surfaceviz.comparison.verdict import REASONS
-
-if TYPE_CHECKING:
-    from surfaceviz.records import Comparison, Difference, PairVerdicts, Verdict
+from surfaceviz.records import (
+    Comparison,
+    Difference,
+    PairVerdicts,
+    Verdict,
+    difference_words,
+    verdict_head,
+    verdict_sentence,
+)
 
 _NONE = "-"
 _MINUS = "\N{MINUS SIGN}"
@@ -24,27 +29,6 @@ def table_head(pair: PairVerdicts) -> list[str]:
 def table_rows(pair: PairVerdicts) -> list[list[str]]:
     """Return the rows of the table on two groups, one for each measure."""
     return [_row(verdict, pair) for verdict in pair.verdicts]
-
-
-def verdict_sentence(verdict: Verdict, names: tuple[str, str]) -> str:
-    """Return a verdict in one line.
-
-    >>> from surfaceviz.records import Verdict
-    >>> verdict_sentence(Verdict(measure="trace", kind="supported", favoured=1), ("plain", "skip"))
-    'skip flatter: supported'
-    """
-    claim = MEASURES[verdict.measure].claim
-    if verdict.kind == "supported" and verdict.favoured is not None:
-        return f"{names[verdict.favoured]} {claim}: supported"
-    if "scale unchecked" in verdict.reasons and verdict.favoured is not None:
-        return f"{names[verdict.favoured]} {claim} as they are; undecided: scale is unchecked"
-    if verdict.kind == "equivalent":
-        return f"equivalent within {_margin(verdict)}"
-    if verdict.kind == "undecided":
-        return f"undecided{_needed(verdict)}"
-    if verdict.kind == "not comparable":
-        return f"not comparable: {_first_reason(verdict)}"
-    return "artefact of scale"
 
 
 def notes_of(comparison: Comparison) -> list[str]:
@@ -65,11 +49,12 @@ def explanations(pair: PairVerdicts) -> Iterator[str]:
     """Yield for each measure why its verdict is what it is, its invariances, and the papers that it rests on."""
     for verdict in pair.verdicts:
         measure = MEASURES[verdict.measure]
-        yield f"{measure.title}: {verdict_sentence(verdict, (pair.first, pair.second))}"
-        for key in verdict.reasons:
-            yield f"  {REASONS[key]}"
+        words = verdict_sentence(verdict, claim=measure.claim, reasons=REASONS, names=(pair.first, pair.second))
+        yield f"{measure.title}: {words}"
+        if verdict.raw is not None:
+            yield f"  as they are: {difference_words(verdict.raw)}"
         if verdict.gauge is not None:
-            yield f"  in one gauge: {_estimate(verdict.gauge)}, {_interval(verdict.gauge)}"
+            yield f"  in one gauge: {difference_words(verdict.gauge)}"
         unchanged = ", ".join(measure.invariances) or "none"
         yield f"  unchanged by rescalings of: {unchanged}; source: {measure.source}"
 
@@ -78,7 +63,9 @@ def _row(verdict: Verdict, pair: PairVerdicts) -> list[str]:
     raw = verdict.raw
     values = [_NONE, _NONE] if raw is None else [_number(value) for value in raw.values]
     estimate = [_NONE] * 3 if raw is None else [_estimate(raw), _interval(raw), _made_by(raw)]
-    return [MEASURES[verdict.measure].title, *values, *estimate, verdict_sentence(verdict, (pair.first, pair.second))]
+    measure = MEASURES[verdict.measure]
+    head = verdict_head(verdict, claim=measure.claim, names=(pair.first, pair.second))
+    return [measure.title, *values, *estimate, head]
 
 
 def _estimate(difference: Difference) -> str:
@@ -109,22 +96,6 @@ def _measure_notes(comparison: Comparison) -> Iterator[str]:
         for key, note in network.notes.items():
             if key in MEASURES:
                 yield f"{MEASURES[key].title}: {note}"
-
-
-def _margin(verdict: Verdict) -> str:
-    margin = verdict.margin or 0.0
-    log = verdict.raw is not None and verdict.raw.scale == "log"
-    return f"a factor of {math.exp(margin):.3g}" if log else f"{margin:g}"
-
-
-def _needed(verdict: Verdict) -> str:
-    if verdict.needed is not None:
-        return f"; {verdict.needed} {verdict.unit} each would probably decide it"
-    return f": {_first_reason(verdict)}" if verdict.reasons else ""
-
-
-def _first_reason(verdict: Verdict) -> str:
-    return REASONS[verdict.reasons[0]] if verdict.reasons else "no reason is known"
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ from surfaceviz.comparison.measures import MEASURES
 from surfaceviz.records import Difference, Verdict
 from surfaceviz.records.verdicts import Kind
 
+_SAME = 1e-4  # of the values: networks with smaller differences in the gauge are the same; ours
 LEVEL = 0.05  # of all measures together; the field's custom
 
 REASONS = {
@@ -71,7 +72,8 @@ def verdicts(evidence: Sequence[Evidence], *, margins: Sequence[float | None] | 
     * equivalent: raw and in the gauge the difference is shown to lie within the margin (two one-sided tests);
     * supported: raw and in the gauge there is a difference, of the same sign;
     * artefact of scale: raw and gauge have different signs, or one shows a difference and the other does not, and
-      the change from one to the other is itself shown (a p-value of 0.04 beside one of 0.06 is not an artefact);
+      the change from one to the other is itself shown (a p-value of 0.04 beside one of 0.06 is not an artefact); or
+      the networks are the same in the gauge, draw by draw, and so differ by scale alone;
     * undecided: all else.
 
     Without a gauge only the raw difference counts, and supports a claim only about measures that depend on the function
@@ -149,7 +151,15 @@ def _kind(each: Evidence, p: _Corrected) -> tuple[Kind, tuple[str, ...]]:
         kind = _as_they_are(p)
         unchecked = kind == "supported" and not MEASURES[each.measure].is_function
         return ("undecided", ("scale unchecked",)) if unchecked else (kind, ())
+    if _is_same(each.gauge) and not p.raw_equal <= LEVEL:
+        return "artefact of scale", ()
     return _in_both(p, same_sign=each.raw.estimate * each.gauge.estimate > 0), ()
+
+
+def _is_same(difference: Difference) -> bool:
+    """Return whether a difference is 0 within 1e-4 of the values, for every draw."""
+    size = 1.0 if difference.scale == "log" else max(map(abs, difference.values))
+    return abs(difference.estimate) + 3 * difference.stderr <= _SAME * size
 
 
 def _as_they_are(p: _Corrected) -> Kind:

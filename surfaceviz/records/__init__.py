@@ -12,6 +12,7 @@ from surfaceviz.records.describe_spectrum import (
     trace_words,
 )
 from surfaceviz.records.describe_trajectory import share, trajectory_rows
+from surfaceviz.records.describe_verdict import difference_words, margin_words, verdict_head, verdict_sentence
 from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.minima import HEAD as MINIMA_HEAD
@@ -66,10 +67,12 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_spectrum",
+    "difference_words",
     "edge_rows",
     "edge_table",
     "finished_level",
     "gradient_rows",
+    "margin_words",
     "median_ray",
     "minima_rows",
     "minima_summary",
@@ -81,5 +84,7 @@ __all__ = [
     "student_factor",
     "trace_words",
     "trajectory_rows",
+    "verdict_head",
+    "verdict_sentence",
     "with_seeds",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import copy
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import oracles
@@ -21,6 +22,7 @@ from surfaceviz.problem.problem import Problem
 from surfaceviz.symmetry import gauged_model, to_gauge
 from surfaceviz.zoo.networks import ResNet, batch_norm_cnn
 
+_Model = TypeVar("_Model", bound=nn.Module)
 ROUNDING = 1e-9  # relative: what the gauge itself promises
 
 
@@ -41,7 +43,7 @@ def _normed(sizes: tuple[int, ...] = (5, 7, 6, 3)) -> nn.Sequential:
     return _warm(model.double(), torch.randn(64, a, dtype=torch.float64))
 
 
-def _warm(model: nn.Module, x: Tensor) -> nn.Module:  # type: ignore[misc]
+def _warm(model: _Model, x: Tensor) -> _Model:
     """Give the batch norms statistics, gains and biases that differ from channel to channel."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

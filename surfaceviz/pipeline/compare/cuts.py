@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from surfaceviz.comparison.ray_draws import common_reach
+from surfaceviz.comparison.ray_width import common_reach
 from surfaceviz.directions.axes import Axes, Axis
 from surfaceviz.directions.specs import Random
 from surfaceviz.pipeline.compare.networks import Network
@@ -17,7 +17,7 @@ from surfaceviz.pipeline.slice.request import Destination, Request
 from surfaceviz.records import Slice
 from surfaceviz.reporting import Reporter
 
-RAY_AXIS = Axis(-1.0, 1.0, 41)  # has the radii of `comparison.RADII`, and is the range of the paper's pictures
+RAY_AXIS = Axis(-1.0, 1.0, 41)  # the range of the paper's pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Cutter:
 
     def rays(self, network: Network, number: int, gauged: Path | None = None) -> Slice:
         """Return the rays of a network; with ``gauged``, a file, those of its weights in the gauge."""
-        random = Random(seed=self.request.seed, repeat=self.request.directions)
+        random = Random(seed=self.request.seed, repeat=self.request.rays)
         name = f"{number}-rays{'' if gauged is None else '-gauge'}.h5"
         own = network.slice if gauged is None else replace(network.slice, weights=str(gauged))
         return self._cut(replace(own, axes=(RAY_AXIS,), directions=random, coverage=Coverage()), name)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surfaceviz.comparison.convexity import share_not_convex
-from surfaceviz.comparison.ray_draws import draws_of_rays
+from surfaceviz.comparison.measures import RADII
+from surfaceviz.comparison.ray_width import widths
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.pipeline.compare.networks import Network, Say, targets_of_network
 from surfaceviz.pipeline.compare.request import CompareRequest
@@ -17,6 +18,7 @@ from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, Slice
 from surfaceviz.sharpness_measures.hessian_measures import measure_hessian
 from surfaceviz.sharpness_measures.measurements import Measurement
+from surfaceviz.sharpness_measures.random_perturbations import expected_rise
 from surfaceviz.sharpness_measures.search import SearchSpec
 from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi_in_boxes
 from surfaceviz.symmetry.gauge import Gauge, to_gauge
@@ -79,6 +81,8 @@ def measures_at(bench: Bench, theta: Theta, request: CompareRequest, say: Say) -
     """
     with borrowed(bench.targets.problem.model, bench.targets.device):
         found = _of_function(bench, theta)
+        say(f"rises along {request.directions} directions")
+        found |= _rises(bench.main.in_float32(theta), theta, request)
         say("curvature: lambda_max and trace of H and of D H D")
         measured = dict(_curvature(bench, theta, request.seed))
         if request.worst_case:
@@ -104,6 +108,16 @@ def _of_function(bench: Bench, theta: Theta) -> Draws:
     return found
 
 
+def _rises(objective: Objective, theta: Theta, request: CompareRequest) -> Draws:
+    """Return the expected rise at each radius, a draw for each pair of opposite directions."""
+    found = {}
+    for radius in RADII:
+        rise = expected_rise(objective, theta, sigma=radius, pairs=request.directions, seed=request.seed)
+        assert rise.draws is not None
+        found[f"rise_{radius:g}"] = rise.draws
+    return found
+
+
 def _curvature(bench: Bench, theta: Theta, seed: int) -> dict[str, Measurement]:
     return measure_hessian(bench.curvature, theta, seed=seed, vectors=bench.vectors, groups=GROUPS)
 
@@ -121,9 +135,9 @@ def _draws(measurement: Measurement) -> FloatArray:
 
 
 def slice_measures(rays: Slice, plane: Slice | None, split: str) -> Draws:
-    """Return the measures that slices give: rises, width, and the share of the plane that is not convex."""
+    """Return the measures that slices give: the width, and the share of the plane that is not convex."""
     name = f"{split}_loss"
-    found = dict(draws_of_rays(rays.axes[0], rays.values[name], rays.centre[name]))
+    found: Draws = {"width": widths(rays.axes[0], rays.values[name], rays.centre[name])}
     if plane is not None:
         found["not_convex"] = np.array(share_not_convex(plane.axes[0], plane.axes[1], plane.values[name]))
     return found

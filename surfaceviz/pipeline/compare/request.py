@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surfaceviz.comparison.effort import DIRECTIONS, QUICK_DIRECTIONS
 from surfaceviz.directions.axes import Axes, parse_axis
 from surfaceviz.options import AUTO
 from surfaceviz.pipeline.hessian.request import file_of
@@ -49,7 +48,8 @@ class CompareRequest:
         data: folder of a catalogue problem's data.
         split: the split whose loss is compared; None for the first.
         samples: size of a seeded subset of each split; None for all.
-        directions: number of random directions of each network.
+        directions: number of random directions of each network along which its rise is taken.
+        rays: number of them along which slices are cut.
         axes: of the planes; None for the common range that is found.
         points: number of points along each axis of a plane, where the range is found.
         seed: seed of directions, probes and subsets.
@@ -68,6 +68,7 @@ class CompareRequest:
     split: str | None
     samples: int | None
     directions: int
+    rays: int
     axes: Axes | None
     points: int
     seed: int
@@ -106,6 +107,9 @@ class CompareRequest:
         Raises:
             ValueError: an option is invalid, or fewer than two networks are named.
         """
+        from surfaceviz.comparison.effort import DIRECTIONS, QUICK_DIRECTIONS, QUICK_RAYS, RAYS  # noqa: PLC0415  --help
+
+        most, rays = (QUICK_DIRECTIONS, QUICK_RAYS) if quick else (DIRECTIONS, RAYS)
         listed = (weights,) if isinstance(weights, str) else tuple(weights or ())
         networks = (*_singles(targets, listed), *_grouped(groups or (), problem))
         return cls(
@@ -113,7 +117,8 @@ class CompareRequest:
             data=data,
             split=split,
             samples=samples,
-            directions=directions or (QUICK_DIRECTIONS if quick else DIRECTIONS),
+            directions=most if directions is None else directions,
+            rays=rays,
             axes=tuple(map(parse_axis, axes)) if axes else None,
             points=13 if quick else 25,
             seed=seed,

@@ -30,7 +30,7 @@ from surfaceviz.store.comparison import holds_comparison, read_comparison, write
 from surfaceviz.symmetry.gauge import Gauge, gauged_model
 
 _PART = r"\d+-(rays|plane|rays-gauge)\.(h5|png)(\.lock)?|\d+-gauge-\d+\.safetensors"
-_DECIDING = ("split", "samples", "directions", "points", "seed", "tol", "gauge", "worst_case")
+_DECIDING = ("split", "samples", "directions", "rays", "points", "seed", "tol", "gauge", "worst_case")
 _ASKED = "compared"  # the attribute that holds the options, as JSON
 
 
@@ -161,7 +161,7 @@ class _Job:
 
     def _cut_rays(self, folder: Path, number: int) -> Slice:
         network = self.networks[number]
-        self.reporter.say(f"{network.spec.name}: {self.request.directions} rays")
+        self.reporter.say(f"{network.spec.name}: {self.request.rays} rays")
         return self._cutter(folder, network).rays(network, number)
 
     def _measured(self, folder: Path, number: int, rays: Slice, plane: Slice) -> ComparedNetwork:

@@ -15,13 +15,6 @@ from surfaceviz.render.labels import plain
 from surfaceviz.render.style import scaled
 
 _APART = 0.22  # of a row, between the networks as they are and in the gauge
-_WORDS = {
-    "supported": "{who} {claim}",
-    "equivalent": "equivalent",
-    "undecided": "undecided",
-    "artefact of scale": "artefact of scale",
-    "not comparable": "not comparable",
-}
 
 
 def draw_intervals(ax: Axes, pairs: Sequence[PairVerdicts]) -> None:
@@ -37,7 +30,7 @@ def draw_intervals(ax: Axes, pairs: Sequence[PairVerdicts]) -> None:
         if verdict.gauge is not None and _on_ratio(verdict.gauge):
             _draw_one(ax, row + _APART, verdict.gauge, filled=False)
         ax.text(
-            1.02, row, verdict_words(verdict, (pair.first, pair.second)), transform=ax.get_yaxis_transform(),
+            1.02, row, _short(verdict, (pair.first, pair.second)), transform=ax.get_yaxis_transform(),
             va="center", fontsize="x-small",
         )  # fmt: skip
     ax.axvline(1, color="#999999", linewidth=scaled(0.7), zorder=0)
@@ -53,16 +46,11 @@ def draw_intervals(ax: Axes, pairs: Sequence[PairVerdicts]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def verdict_words(verdict: Verdict, names: tuple[str, str]) -> str:
-    """Return a verdict in a few words, such as ``A flatter``.
-
-    >>> verdict_words(Verdict(measure="trace", kind="supported", favoured=1), ("plain", "skip"))
-    'skip flatter'
-    """
-    if "scale unchecked" in verdict.reasons:
-        return "undecided: scale unchecked"
-    who = "" if verdict.favoured is None else names[verdict.favoured]
-    return _WORDS[verdict.kind].format(who=plain(who), claim=MEASURES[verdict.measure].claim)
+def _short(verdict: Verdict, names: tuple[str, str]) -> str:
+    """Return a verdict in the few words that have room beside its row."""
+    if verdict.kind != "supported" or verdict.favoured is None:
+        return "undecided: scale unchecked" if "scale unchecked" in verdict.reasons else verdict.kind
+    return f"{plain(names[verdict.favoured])} {MEASURES[verdict.measure].claim}"
 
 
 def _on_ratio(difference: Difference) -> bool:

@@ -1,4 +1,4 @@
-"""Baseline: closed forms of quadratics, of cubics and of products of cosines."""
+"""Baseline: closed forms of quadratics, of kinks and of cosines."""
 
 from __future__ import annotations
 
@@ -8,38 +8,25 @@ import numpy as np
 import pytest
 
 from surfaceviz.comparison.convexity import share_not_convex
-from surfaceviz.comparison.ray_draws import common_reach, draws_of_rays
+from surfaceviz.comparison.ray_width import common_reach, widths
 
 _ALPHA = np.linspace(-1, 1, 41)
-
-
-def test_the_rise_of_a_cubic_is_its_even_part() -> None:
-    curvatures = np.array([1.0, 3.0])
-    losses = 0.7 + curvatures[:, None] * _ALPHA**2 + 5 * _ALPHA**3
-    found = draws_of_rays(_ALPHA, losses, 0.7)
-    for radius in (0.05, 0.1, 0.2):
-        assert found[f"rise_{radius:g}"] == pytest.approx(curvatures * radius**2, rel=1e-9)
 
 
 def test_the_width_of_a_quadratic_lies_between_two_points_of_the_grid() -> None:
     losses = 4 * _ALPHA[None] ** 2
     exact = math.sqrt(0.1 / 4)
-    (width,) = draws_of_rays(_ALPHA, losses, 0.0)["width"]
+    (width,) = widths(_ALPHA, losses, 0.0)
     assert exact - 0.05 < width < exact + 1e-12  # a chord of a convex curve crosses the level before it
 
 
 def test_both_sides_make_the_width() -> None:
     losses = np.where(_ALPHA > 0, 0.4 * _ALPHA, -1.6 * _ALPHA)[None]
-    assert draws_of_rays(_ALPHA, losses, 0.0)["width"] == pytest.approx([math.sqrt(0.25 * 0.0625)])
+    assert widths(_ALPHA, losses, 0.0) == pytest.approx([math.sqrt(0.25 * 0.0625)])
 
 
 def test_a_side_that_does_not_rise_has_no_width() -> None:
-    assert draws_of_rays(_ALPHA, np.maximum(_ALPHA, 0)[None], 0.0)["width"] == np.array([math.inf])
-
-
-def test_a_radius_that_is_not_on_the_grid_has_no_rise() -> None:
-    alpha = np.linspace(-1, 1, 21)
-    assert set(draws_of_rays(alpha, alpha[None] ** 2, 0.0)) == {"rise_0.1", "rise_0.2", "width"}
+    assert widths(_ALPHA, np.maximum(_ALPHA, 0)[None], 0.0) == np.array([math.inf])
 
 
 def test_the_common_reach_is_where_the_median_rises_to_the_level() -> None:
