@@ -35,12 +35,11 @@ if TYPE_CHECKING:
     from surfaceviz.store.merge import merge
 
 __all__ = [
-    "Curvature", "Edge", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter", "Recorder",
-    "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "edge", "export",
-    "hessian", "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read",
-    "read_curvature", "read_edge",
-    "read_reference", "report", "sharpness", "slice", "train", "trajectory", "transformers_callback", "view",
-    "weights_at",
+    "Curvature", "Edge", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter",
+    "Recorder", "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "edge",
+    "export", "hessian", "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read",
+    "read_curvature", "read_edge", "read_reference", "report", "sharpness", "slice", "train", "trajectory",
+    "transformers_callback", "view", "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.

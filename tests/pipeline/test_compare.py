@@ -18,7 +18,7 @@ from torch.nn import functional
 import surfaceviz
 from surfaceviz.comparison.table import table_rows
 from surfaceviz.errors import StoreError
-from surfaceviz.pipeline.compare import run
+from surfaceviz.pipeline.compare import measure, run
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
 from surfaceviz.records import ComparedNetwork, Comparison, Verdict
@@ -137,7 +137,7 @@ def test_a_rescaled_copy_is_never_called_flatter() -> None:
     raw = by_measure["lambda_max"].raw
     assert raw is not None
     assert abs(raw.estimate) > 0.5, "the copy should look different"
-    assert all(each.gauge is not None for each in by_measure.values() if each.measure not in ("not_convex",))
+    assert all(each.gauge is not None for each in by_measure.values() if each.measure != "not_convex")
     assert not [key for key, each in by_measure.items() if each.kind == "supported"]
     assert by_measure["loss"].kind == "equivalent"
     assert by_measure["lambda_max"].kind == "artefact of scale"
@@ -154,7 +154,7 @@ def test_without_a_gauge_a_difference_of_scale_is_not_called_supported() -> None
 def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _compare("small.py:first", "small.py:second", output="whole.h5")
     calls: list[int] = []
-    measured = run.measures_at
+    measured = measure.measures_at
 
     def stop_at_second(*arguments: Any) -> Any:
         calls.append(1)

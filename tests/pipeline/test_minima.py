@@ -22,7 +22,7 @@ from surfaceviz import cli, store
 from surfaceviz.errors import SchemaError, StoreError
 from surfaceviz.pipeline.minima.request import MinimaRequest
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records import INTERPOLATED, MISSING, Minima, Slice, MinimumKind
+from surfaceviz.records import INTERPOLATED, MISSING, Minima, MinimumKind, Slice
 
 AXES = [(-2, 2, 17), (-1, 1, 9)]
 pytestmark = pytest.mark.filterwarnings("ignore:.* points lie lower than the centre")

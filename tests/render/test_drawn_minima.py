@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from pages import bowl
 
 from surfaceviz import render
-from surfaceviz.records import Minima, Slice, MinimumKind, minima_summary, minima_table
+from surfaceviz.records import Minima, MinimumKind, Slice, minima_summary, minima_table
 from surfaceviz.render.curves.merge_tree import leaf_positions
 from surfaceviz.render.report import payload
 

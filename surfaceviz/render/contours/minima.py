@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from surfaceviz.records import FloatArray, Minima, Slice, MinimumKind
+from surfaceviz.records import FloatArray, Minima, MinimumKind, Slice
 from surfaceviz.render import style
 from surfaceviz.render.annotate import free_position
 from surfaceviz.render.labels import has_equal_units

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from surfaceviz.records import FloatArray, Minima, Slice, MinimumKind
+from surfaceviz.records import FloatArray, Minima, MinimumKind, Slice
 from surfaceviz.render import style
 from surfaceviz.render.curves.curve_axes import scale_log
 from surfaceviz.render.figure_io import Picture
@@ -101,11 +101,11 @@ def draw_tree(ax: Axes, minima: Minima, *, top: float) -> None:
         stands = minima.verdict[k] in (MinimumKind.LOWEST, MinimumKind.COUNTS)
         met = bool(np.isfinite(minima.pass_loss[k]))
         end = float(minima.pass_loss[k]) if met else top
+        style_of_line = "--" if minima.verdict[k] == MinimumKind.BORDER else "-"
         across = ([x[minima.parent[k]]], [end]) if met else ([], [])
         ax.plot(
             [x[k], x[k], *across[0]], [minima.loss[k], end, *across[1]], color=style.INK if stands else _GREY,
-            linewidth=scaled(1.4 if stands else 0.8), linestyle="--" if minima.verdict[k] == MinimumKind.BORDER else "-",
-            zorder=3 if stands else 2,
+            linewidth=scaled(1.4 if stands else 0.8), linestyle=style_of_line, zorder=3 if stands else 2,
         )  # fmt: skip
         if met and np.isfinite(minima.persistence_stderr[k]):
             needed = minima.threshold * minima.persistence_stderr[k]
