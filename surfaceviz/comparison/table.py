@@ -32,7 +32,7 @@ def table_rows(pair: PairVerdicts) -> list[list[str]]:
 
 
 def notes_of(comparison: Comparison) -> list[str]:
-    """Return what a reader of the table must know."""
+    """Return the notes under the tables."""
     pairs = comparison.pairs
     reasons = dict.fromkeys(r for pair in pairs for v in pair.verdicts for r in v.reasons)
     family = max((v.family for pair in pairs for v in pair.verdicts), default=1)

@@ -1,4 +1,4 @@
-"""Rays: the seeds of several independent random directions, of which the first is that of a plain curve."""
+"""The seeds of rays, independent random directions; the first is that of a plain curve."""
 
 from __future__ import annotations
 

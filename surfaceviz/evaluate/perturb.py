@@ -60,7 +60,7 @@ class Perturber:
 
     @property
     def cast_theta(self) -> dict[str, Tensor]:
-        """All tensors of theta, in the dtype, on the device; those that move are cast anew at each access."""
+        """All tensors of theta, in the dtype, on the device; those that move are cast again at each access."""
         return {n: self.still[n] if n in self.still else self.cast(self.theta[n]) for n in self.order}
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from surfaceviz.records.arrays import FloatArray, html_table
 from surfaceviz.records.convergence import has_converged
-from surfaceviz.records.describe_spectrum import describe_spectrum
+from surfaceviz.records.words.describe_spectrum import describe_spectrum
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def one_ray(surface: Slice, number: int) -> Slice:
 
 
 def with_seeds(surface: Slice, seeds: Sequence[int]) -> Slice:
-    """Return rays followed by further ones, of which every point is missing.
+    """Return rays followed by further ones whose points are all missing.
 
     Raises:
         ValueError: the rays are not the first ones of those with these seeds.

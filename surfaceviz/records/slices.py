@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surfaceviz.printable import printable
 from surfaceviz.records.arrays import EVALUATED, INTERPOLATED, FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
-from surfaceviz.records.describe_slice import describe
+from surfaceviz.records.words.describe_slice import describe
 from surfaceviz.records.minima import Minima
 from surfaceviz.records.trajectory import Trajectory
 

@@ -13,7 +13,7 @@ from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_pro
 from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.output_file import OutputFile
 from surfaceviz.store.slices import decode_from, encode_into
-from surfaceviz.store.spectra import numbered_groups
+from surfaceviz.store.groups.spectra import numbered_groups
 
 _NETWORKS = "networks"
 _SLICES = ("plane", "rays", "gauge_rays")

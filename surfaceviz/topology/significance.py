@@ -16,7 +16,7 @@ from surfaceviz.topology.merge_tree import NONE, IntArray, MergeTree, merge_tree
 
 ERROR = 0.05  # probability of any false minimum in a slice; see `threshold`
 _STEP = 2  # points of the grid: one step of every second point
-FEWEST = 5  # points along an axis, of which every second make a grid; ours
+FEWEST = 5  # points along an axis, so that every second one makes a grid; ours
 
 Pair = Callable[[int, int], tuple[float, float]]
 

@@ -18,7 +18,7 @@ import surfaceviz
 from surfaceviz import store
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem.problem import Problem
-from surfaceviz.records.describe_spectrum import describe_spectrum
+from surfaceviz.records.words.describe_spectrum import describe_spectrum
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -25,7 +25,7 @@ from surfaceviz.symmetry.gauge import Gauge, to_gauge
 
 CURVATURE_SAMPLES = 256  # of the split, for curvature and worst cases: a compromise of time and spread; ours
 GROUPS = 16  # of these samples, over which eigenvalues spread; ours
-HELD_OUT = "held_out_loss"  # losses of the held-out samples, of which the gap is made
+HELD_OUT = "held_out_loss"  # losses of the held-out samples; the gap is made of them
 _STARTS, _ITERATIONS = 1, 10  # of the searches for the worst case; ours
 _BOX = 1e-3  # of Keskar's phi
 

@@ -137,7 +137,7 @@ class _Job:
         return Comparison(networks=tuple(found), pairs=pairs, provenance=provenance)
 
     def _before(self) -> Comparison | None:
-        """Return what the file holds already, if the same was asked.
+        """Return the comparison in the file, if it has the same options.
 
         Raises:
             StoreError: the file holds something else.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from surfaceviz.records import EVALUATED, FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """Points that one worker evaluates between two messages."""
 
@@ -55,7 +55,9 @@ def chunks(
     coordinates = list(zip(*(axis[i].tolist() for axis, i in zip(axes, places, strict=True)), strict=True))
     flat, size = left.tolist(), max(group, size // group * group)
     return [
-        Chunk(tuple(flat[start : start + size]), tuple(coordinates[start : start + size]), whole=whole)
+        Chunk(
+            indices=tuple(flat[start : start + size]), coordinates=tuple(coordinates[start : start + size]), whole=whole
+        )
         for start in range(0, len(flat), size)
     ]
 

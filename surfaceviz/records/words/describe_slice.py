@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED
-from surfaceviz.records.describe_trajectory import trajectory_rows
+from surfaceviz.records.words.describe_trajectory import trajectory_rows
 from surfaceviz.records.minima import minima_summary
 
 if TYPE_CHECKING:

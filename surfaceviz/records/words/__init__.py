@@ -1,0 +1,1 @@
+"""Records in words: rows and sentences for terminals, pictures and pages."""
