@@ -3,16 +3,6 @@
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
 from surfaceviz.records.comparison import ComparedNetwork, Comparison, NetworkGauge, PairVerdicts
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
-from surfaceviz.records.words.describe_slice import describe, describe_audit
-from surfaceviz.records.words.describe_spectrum import (
-    describe_spectrum,
-    gradient_rows,
-    negative_words,
-    student_factor,
-    trace_words,
-)
-from surfaceviz.records.words.describe_trajectory import share, trajectory_rows
-from surfaceviz.records.words.describe_verdict import difference_words, margin_words, verdict_head, verdict_sentence
 from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
 from surfaceviz.records.minima import HEAD as MINIMA_HEAD
@@ -29,6 +19,16 @@ from surfaceviz.records.slices import (
 )
 from surfaceviz.records.trajectory import PROJECTED_LOSS, Trajectory
 from surfaceviz.records.verdicts import Difference, Verdict
+from surfaceviz.records.words.describe_slice import describe, describe_audit
+from surfaceviz.records.words.describe_spectrum import (
+    describe_spectrum,
+    gradient_rows,
+    negative_words,
+    student_factor,
+    trace_words,
+)
+from surfaceviz.records.words.describe_trajectory import share, trajectory_rows
+from surfaceviz.records.words.describe_verdict import difference_words, margin_words, verdict_head, verdict_sentence
 
 __all__ = [
     "AXIS_NAMES",

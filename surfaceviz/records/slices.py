@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from surfaceviz.printable import printable
 from surfaceviz.records.arrays import EVALUATED, INTERPOLATED, FloatArray, html_table
 from surfaceviz.records.curvature import HessianMap, Spectrum
-from surfaceviz.records.words.describe_slice import describe
 from surfaceviz.records.minima import Minima
 from surfaceviz.records.trajectory import Trajectory
+from surfaceviz.records.words.describe_slice import describe
 
 CLAIMED_SHARE = 0.10  # of the interpolated points that may be over the tolerance: what an audit must show
 CLAIMED_SHARE_ABOVE = 0.20  # of those above the level that may lie below it: likewise

@@ -10,10 +10,10 @@ from surfaceviz.records import ComparedNetwork, Comparison, Slice
 from surfaceviz.start_folder import anchored
 from surfaceviz.store.fields import decode_fields, encode_fields
 from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, new_file
+from surfaceviz.store.groups.spectra import numbered_groups
 from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.output_file import OutputFile
 from surfaceviz.store.slices import decode_from, encode_into
-from surfaceviz.store.groups.spectra import numbered_groups
 
 _NETWORKS = "networks"
 _SLICES = ("plane", "rays", "gauge_rays")

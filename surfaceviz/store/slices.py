@@ -37,10 +37,10 @@ from surfaceviz.store.files import (
     write_bytes,
 )
 from surfaceviz.store.groups.minima import decode_minima, encode_minima
-from surfaceviz.store.opening import open_surfaceviz, root_names
-from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.groups.spectra import decode_map, decode_spectra, encode_map, encode_spectra, numbered_groups
 from surfaceviz.store.groups.trajectory import decode_trajectory, encode_trajectory
+from surfaceviz.store.opening import open_surfaceviz, root_names
+from surfaceviz.store.output_file import OutputFile, directions_image
 from surfaceviz.store.typed import ContentError, read_numbers, read_texts
 
 LARGEST_DIRECTIONS = 64 * 2**20  # bytes; larger directions are not stored, but made again from their seed; ours

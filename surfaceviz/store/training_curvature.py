@@ -7,9 +7,9 @@ from pathlib import Path
 from surfaceviz.records import Curvature
 from surfaceviz.start_folder import anchored
 from surfaceviz.store.files import SCHEMA_VERSION, decode_provenance, encode_provenance, new_file, write_bytes
+from surfaceviz.store.groups.spectra import decode_spectra, encode_spectra
 from surfaceviz.store.opening import open_surfaceviz, root_names
 from surfaceviz.store.output_file import OutputFile
-from surfaceviz.store.groups.spectra import decode_spectra, encode_spectra
 
 
 def write_curvature(path: Path | OutputFile, curvature: Curvature) -> None:

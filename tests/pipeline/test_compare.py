@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ def _factory() -> None:
     Path("small.py").write_text(_FACTORY)
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """The quick comparison of both networks, which several tests read."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "small.py").write_text(_FACTORY)
+    targets = [f"{folder}/small.py:{name}" for name in ("first", "second")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return surfaceviz.compare(*targets, **{**_QUICK, "directions": 100, "output": folder / "c.h5"})
+
+
 def _compare(*targets: str, **options: Any) -> Comparison:
     return surfaceviz.compare(*targets, **{**_QUICK, "output": "c.h5", **options})
 
@@ -85,8 +97,8 @@ def _loss(model: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor, y: 
     return functional.cross_entropy(functional_call(model, state, (x,)), y)
 
 
-def test_function_measures_are_means_in_float64() -> None:
-    found = _compare("small.py:first", "small.py:second").networks[0]
+def test_function_measures_are_means_in_float64(pair: Comparison) -> None:
+    found = pair.networks[0]
     names = _module()
     model = names["network"](0).double()
     x, y = names["data"]()
@@ -112,15 +124,15 @@ def _dense_hessian() -> tuple[nn.Module, torch.Tensor]:
     return model, torch.as_tensor(torch.autograd.functional.hessian(loss, theta))
 
 
-def test_lambda_max_and_its_parts_are_those_of_the_dense_hessian() -> None:
-    found = _compare("small.py:first", "small.py:second").networks[0].measures["lambda_max"]
+def test_lambda_max_and_its_parts_are_those_of_the_dense_hessian(pair: Comparison) -> None:
+    found = pair.networks[0].measures["lambda_max"]
     _, dense = _dense_hessian()
     assert len(found) == 16
     assert found.mean() == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-5)
 
 
-def test_small_rises_are_half_of_the_trace_of_the_normalised_hessian() -> None:
-    found = _compare("small.py:first", "small.py:second", directions=300).networks[0].measures["rise_0.05"]
+def test_small_rises_are_half_of_the_trace_of_the_normalised_hessian(pair: Comparison) -> None:
+    found = pair.networks[0].measures["rise_0.05"]
     model, dense = _dense_hessian()
     scales = []
     for p in model.parameters():  # rows are filters; each bias is one of its own
@@ -172,17 +184,12 @@ def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytes
         assert set(ours.measures) == set(theirs.measures)
         assert all(np.array_equal(ours.measures[key], theirs.measures[key]) for key in ours.measures)
     assert not Path("c-parts").exists()
-
-
-def test_the_file_holds_the_comparison() -> None:
-    made = _compare("small.py:first", "small.py:second")
     read = run.read_verdicts(Path("c.h5").absolute())
-    assert [each.kind for each in read.pairs[0].verdicts] == [each.kind for each in made.pairs[0].verdicts]
-    for ours, theirs in zip(read.networks, made.networks, strict=True):
+    assert [each.kind for each in read.pairs[0].verdicts] == [each.kind for each in whole.pairs[0].verdicts]
+    for ours, theirs in zip(read.networks, whole.networks, strict=True):
         assert ours.plane is not None
         assert theirs.plane is not None
         assert np.array_equal(ours.plane.values["train_loss"], theirs.plane.values["train_loss"])
-        assert ours.name == theirs.name
 
 
 def test_under_mpi_the_result_is_the_same() -> None:
@@ -246,13 +253,12 @@ def test_groups_of_trainings_are_compared_by_welch() -> None:
     assert loss.estimate == pytest.approx(np.mean(means[0]) - np.mean(means[1]), rel=1e-6)
 
 
-def test_figure_page_and_table_show_every_verdict() -> None:
-    found = _compare("small.py:first", "small.py:second")
-    paths = dict(write_outputs(found, Path("c.h5").absolute()))
+def test_figure_page_and_table_show_every_verdict(pair: Comparison) -> None:
+    paths = dict(write_outputs(pair, Path("c.h5").absolute()))
     assert {path.suffix for path in paths.values()} == {".h5", ".csv", ".pdf", ".html"}
     assert Path("c.png").read_bytes().startswith(b"\x89PNG")
-    table, text = Path("c.csv").read_text(), comparison_page(found)
-    for row in table_rows(found.pairs[0]):
+    table, text = Path("c.csv").read_text(), comparison_page(pair)
+    for row in table_rows(pair.pairs[0]):
         assert row[0] in table
         assert row[0] in text
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED
-from surfaceviz.records.words.describe_trajectory import trajectory_rows
 from surfaceviz.records.minima import minima_summary
+from surfaceviz.records.words.describe_trajectory import trajectory_rows
 
 if TYPE_CHECKING:
     from surfaceviz.records.slices import Audit, DirectionRecord, Slice
