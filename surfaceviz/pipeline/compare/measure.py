@@ -10,12 +10,16 @@ from surfaceviz.comparison.convexity import share_not_convex
 from surfaceviz.comparison.measures import RADII
 from surfaceviz.comparison.ray_width import widths
 from surfaceviz.curvature.objective import Objective, Theta
+from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.compare.networks import Network, Say, targets_of_network
 from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.hessian.float64_objective import float64_objective, float64_theta
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.minima.request import MinimaRequest
+from surfaceviz.pipeline.minima.run import run_minima
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, Slice
+from surfaceviz.reporting import QuietReporter
 from surfaceviz.sharpness_measures.hessian_measures import measure_hessian
 from surfaceviz.sharpness_measures.measurements import Measurement
 from surfaceviz.sharpness_measures.random_perturbations import expected_rise
@@ -141,6 +145,18 @@ def slice_measures(rays: Slice, plane: Slice | None, split: str) -> Draws:
     if plane is not None:
         found["not_convex"] = np.array(share_not_convex(plane.axes[0], plane.axes[1], plane.values[name]))
     return found
+
+
+def minima_of(network: Network, plane: Slice, split: str) -> tuple[Slice, Draws, dict[str, str]]:
+    """Return a plane with its minima, the number of those that count, and a note if that is not known."""
+    own = network.slice
+    request = MinimaRequest.of(plane, split=split, problem=own.problem, data=own.data, device=own.device)
+    try:
+        found = run_minima(request, QuietReporter())
+    except StoreError as error:  # such as no losses of single samples
+        return plane, {}, {"minima": str(error)}
+    assert found.minima is not None
+    return found, {"minima": np.array(1.0 + found.minima.counted.sum())}, {}
 
 
 def gauge_of(bench: Bench) -> Gauge:

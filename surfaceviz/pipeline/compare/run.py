@@ -17,7 +17,7 @@ from surfaceviz.execute import mpi_placement, retain_freed_memory
 from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.compare.cuts import Cutter, common_axes
 from surfaceviz.pipeline.compare.judge import judge
-from surfaceviz.pipeline.compare.measure import Bench, bench_of, gauge_of, measures_at, slice_measures
+from surfaceviz.pipeline.compare.measure import Bench, bench_of, gauge_of, measures_at, minima_of, slice_measures
 from surfaceviz.pipeline.compare.networks import Network, network_of
 from surfaceviz.pipeline.compare.request import CompareRequest, NetworkSpec
 from surfaceviz.pipeline.outputs import Inputs, claimed
@@ -177,7 +177,9 @@ class _Job:
         )  # fmt: skip
         if self.leads:
             draws, notes = measures_at(bench, bench.theta, self.request, say)
-            record = replace(record, measures={**draws, **slice_measures(rays, plane, split)}, notes=notes)
+            plane, minima, note = minima_of(network, plane, split)
+            measures = {**draws, **slice_measures(rays, plane, split), **minima}
+            record = replace(record, measures=measures, notes={**notes, **note}, plane=plane)
         return self._with_gauge(folder, number, bench, record) if self.request.gauge else record
 
     def _with_gauge(self, folder: Path, number: int, bench: Bench, record: ComparedNetwork) -> ComparedNetwork:
