@@ -12,17 +12,17 @@ from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.symmetry.layer_pairs import Layer, constant_factors, last_scale
 from surfaceviz.symmetry.rescale import SAME
 
-_REACH = 64.0  # largest factor of the logits, and one over the smallest; ours
+_REACH = 2.0**20  # largest factor of the logits, and one over the smallest; ours
 _TOLERANCE = 1e-12  # of the factor's logarithm
 
 NO_CLASSES = "no temperature: the targets are not class numbers"
 NO_LAST = "no temperature: there is no last layer with a weight"
-NOT_BOUNDED = "no temperature: the held-out loss still falls where the logits are 64 times as large or as small"
+NOT_BOUNDED = "no temperature: the held-out loss still falls where the logits are a million times as large or as small"
 NOT_LAST = "no temperature: the last layer's scale is not that of the outputs"
 
 
 def best_scale(objective: Objective, theta: Theta) -> float | None:
-    """Return the factor of the outputs that minimises the mean loss; None if there is none in [1/64, 64].
+    """Return the factor of the outputs that minimises the mean loss; None if there is none in [2^-20, 2^20].
 
     The root of dL / d log(beta) is found by Brent's method; the cross-entropy is convex in beta. Costs one pass.
 
