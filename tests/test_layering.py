@@ -24,7 +24,7 @@ LEVELS = {
     "signals": 1,
     "lock": 1,
     "inputs": 1,
-    "render": 2,
+    "render": 1,
     "comparison": 1,
     "store": 2,
     "refine": 2,

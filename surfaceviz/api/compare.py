@@ -46,13 +46,13 @@ def compare(
         problem: the problem of slices' files that do not name it, or of weights in groups.
         data: folder of a catalogue problem's data.
         split: the split whose loss is compared; by default the first.
-        samples: size of a seeded subset of each split; by default all.
+        samples: size of a seeded subset of each split; by default all, with ``quick`` 512.
         directions: number of random directions of each network.
         axes: of the planes; by default those of the files if they are equal, else the range over which the median loss
             along random directions rises to that of a guess.
         seed: of directions, probes and subsets.
         tol: relative error up to which points of planes may be interpolated, audited.
-        quick: whether to leave out the gauge and the worst cases, and to take fewer directions and points.
+        quick: whether to leave out the gauge and the worst cases, and to take fewer directions, points and samples.
         device: as torch names it; ``auto`` takes a GPU where there is one.
         output: the HDF5 file; by default named after the networks, in the current folder.
         overwrite: whether another comparison in the file is replaced.

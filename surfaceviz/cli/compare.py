@@ -62,7 +62,7 @@ def compare(
         bool,
         typer.Option(
             "--quick",
-            help="Leave out the gauge and the worst cases; fewer directions and points.",
+            help="Leave out the gauge and the worst cases; fewer directions, points and samples.",
             rich_help_panel=options.GRID,
         ),
     ] = _DEFAULT.quick,

@@ -10,6 +10,7 @@ from surfaceviz.comparison.verdict import REASONS
 from surfaceviz.records import (
     Comparison,
     Difference,
+    IntervalRow,
     PairVerdicts,
     Verdict,
     difference_words,
@@ -29,6 +30,18 @@ def table_head(pair: PairVerdicts) -> list[str]:
 def table_rows(pair: PairVerdicts) -> list[list[str]]:
     """Return the rows of the table on two groups, one for each measure."""
     return [_row(verdict, pair) for verdict in pair.verdicts]
+
+
+def interval_rows(pair: PairVerdicts) -> list[IntervalRow]:
+    """Return the rows of a picture of the measures that are compared by their ratio."""
+    return [
+        IntervalRow(
+            title=MEASURES[each.measure].title, words=_short(each, pair), raw=each.raw,
+            gauge=each.gauge if each.gauge is not None and _has_ratio(each.gauge) else None,
+        )
+        for each in pair.verdicts
+        if each.raw is not None and _has_ratio(each.raw)
+    ]  # fmt: skip
 
 
 def notes_of(comparison: Comparison) -> list[str]:
@@ -57,6 +70,17 @@ def explanations(pair: PairVerdicts) -> Iterator[str]:
             yield f"  in one gauge: {difference_words(verdict.gauge)}"
         unchanged = ", ".join(measure.invariances) or "none"
         yield f"  unchanged by rescalings of: {unchanged}; source: {measure.source}"
+
+
+def _has_ratio(difference: Difference) -> bool:
+    return difference.scale == "log" and math.isfinite(difference.estimate)
+
+
+def _short(verdict: Verdict, pair: PairVerdicts) -> str:
+    """Return a verdict in the few words that have room beside its row."""
+    if verdict.kind != "supported" or verdict.favoured is None:
+        return "undecided: scale unchecked" if "scale unchecked" in verdict.reasons else verdict.kind
+    return f"{(pair.first, pair.second)[verdict.favoured]} {MEASURES[verdict.measure].claim}"
 
 
 def _row(verdict: Verdict, pair: PairVerdicts) -> list[str]:

@@ -1,7 +1,7 @@
 """Results as frozen numpy records: the contents of files and pictures."""
 
 from surfaceviz.records.arrays import AXIS_NAMES, EVALUATED, INTERPOLATED, MISSING, FloatArray
-from surfaceviz.records.comparison import ComparedNetwork, Comparison, NetworkGauge, PairVerdicts
+from surfaceviz.records.comparison import ComparedNetwork, Comparison, IntervalRow, NetworkGauge, PairVerdicts
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
@@ -49,6 +49,7 @@ __all__ = [
     "Edge",
     "FloatArray",
     "HessianMap",
+    "IntervalRow",
     "Layers",
     "Mark",
     "Minima",

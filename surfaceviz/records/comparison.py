@@ -9,7 +9,7 @@ import numpy as np
 
 from surfaceviz.records.arrays import FloatArray
 from surfaceviz.records.slices import Slice
-from surfaceviz.records.verdicts import Verdict
+from surfaceviz.records.verdicts import Difference, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,23 @@ class PairVerdicts:
     first: str
     second: str
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalRow:
+    """A row of a picture of intervals.
+
+    Attributes:
+        title: of the measure.
+        words: the verdict in a few words.
+        raw: the difference of the networks as they are, on the log scale.
+        gauge: that in the gauge; None if it is not known.
+    """
+
+    title: str
+    words: str
+    raw: Difference
+    gauge: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

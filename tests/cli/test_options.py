@@ -30,7 +30,7 @@ from surfaceviz.pipeline.train.request import TrainRequest
 from surfaceviz.pipeline.trajectory.request import TrajectoryRequest
 
 # What only one side has: the terminal's own, who works, a file named by default.
-TERMINAL = {"context", "no_plot", "dry_run", "quiet", "debug", "workers"}
+TERMINAL = {"context", "no_plot", "dry_run", "explain", "quiet", "debug", "workers"}
 PYTHON = {"workers", "reporter"}
 REQUEST = {"default_output"}
 JOBS = [
@@ -39,7 +39,7 @@ JOBS = [
     (TrajectoryRequest.of, surfaceviz.trajectory, trajectory.trajectory, {"checkpoints"}, set()),
     (SharpnessRequest.of, surfaceviz.sharpness, sharpness.sharpness, {"targets", "target"}, {"rescale_all"}),
     (MinimaRequest.of, surfaceviz.minima, minima.minima, {"surface"}, set()),
-    (CompareRequest.of, surfaceviz.compare, compare.compare, {"targets"}, {"explain"}),
+    (CompareRequest.of, surfaceviz.compare, compare.compare, {"targets"}, set()),
     (EdgeRequest.of, surfaceviz.edge, edge.edge, {"folder"}, set()),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
@@ -157,7 +157,7 @@ def test_a_command_imports_its_own_module_only() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == "surfaceviz: missing.h5: no such file\n"
     modules = set(map(cli.module_of, cli.COMMANDS))
-    assert modules & {*done.stdout.split()} == {"surfaceviz.cli.info"}
+    assert modules & {*done.stdout.split()} == {"surfaceviz.cli.files.info"}
 
 
 def test_all_commands_are_known_by_name(capsys: pytest.CaptureFixture[str]) -> None:

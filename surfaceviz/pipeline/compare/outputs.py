@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from surfaceviz.comparison.table import notes_of, table_head, table_rows
+from surfaceviz.comparison.table import interval_rows, notes_of, table_head, table_rows
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Comparison
 from surfaceviz.render.comparison.comparison_figure import draw_comparison
@@ -31,7 +31,7 @@ def write_outputs(comparison: Comparison, path: Path, *, draw: bool = True) -> I
         yield "table", table
         if not draw:
             return
-        figure = draw_comparison(comparison)
+        figure = draw_comparison(comparison, interval_rows(comparison.pairs[0]))
         for picture in pictures:
             save(figure, picture)
             yield "picture", picture

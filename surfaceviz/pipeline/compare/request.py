@@ -107,16 +107,16 @@ class CompareRequest:
         Raises:
             ValueError: an option is invalid, or fewer than two networks are named.
         """
-        from surfaceviz.comparison.effort import DIRECTIONS, QUICK_DIRECTIONS, QUICK_RAYS, RAYS  # noqa: PLC0415  --help
+        from surfaceviz.comparison import effort  # noqa: PLC0415  imports numpy; --help must stay fast
 
-        most, rays = (QUICK_DIRECTIONS, QUICK_RAYS) if quick else (DIRECTIONS, RAYS)
+        most, rays = (effort.QUICK_DIRECTIONS, effort.QUICK_RAYS) if quick else (effort.DIRECTIONS, effort.RAYS)
         listed = (weights,) if isinstance(weights, str) else tuple(weights or ())
         networks = (*_singles(targets, listed), *_grouped(groups or (), problem))
         return cls(
             networks=networks,
             data=data,
             split=split,
-            samples=samples,
+            samples=effort.QUICK_SAMPLES if quick and samples is None else samples,
             directions=most if directions is None else directions,
             rays=rays,
             axes=tuple(map(parse_axis, axes)) if axes else None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import FigureBase
 
-from surfaceviz.records import ComparedNetwork, Comparison, Slice
+from surfaceviz.records import ComparedNetwork, Comparison, IntervalRow, Slice
 from surfaceviz.render import style
 from surfaceviz.render.comparison.interval_axes import draw_intervals
 from surfaceviz.render.contours.contour_figure import draw_panels
@@ -23,13 +24,14 @@ _BELOW = 3.4  # inches of a 9 point font: height of rays and intervals
 _MOST = 4  # planes in a row
 
 
-def draw_comparison(comparison: Comparison, *, size: str = "auto") -> Picture:
+def draw_comparison(comparison: Comparison, intervals: Sequence[IntervalRow], *, size: str = "auto") -> Picture:
     """Return the figure of a comparison.
 
     Of a group of trainings the plane of the first is shown; the rays are those of all its trainings.
 
     Args:
         comparison: with its verdicts.
+        intervals: rows of the first two groups.
         size: see `PlotOptions`.
 
     Raises:
@@ -52,7 +54,8 @@ def draw_comparison(comparison: Comparison, *, size: str = "auto") -> Picture:
         left, right = below.subplots(1, 2, width_ratios=[1.0, 1.15])
         entries = draw_rays(left, rays, PlotOptions())
         left.legend(list(entries.values()), list(entries), fontsize="x-small")
-        draw_intervals(right, comparison.pairs)
+        first, second = list(groups)[:2]
+        draw_intervals(right, intervals, (first, second))
         return figure
 
 
