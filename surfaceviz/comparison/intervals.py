@@ -64,7 +64,9 @@ def from_directions(
     return _difference(x, y, scale, centre, unit="directions", paired=paired, rounding=rounding)
 
 
-def from_samples(a: ArrayLike, b: ArrayLike, *, scale: Scale, rounding: float = ROUNDING) -> Difference:
+def from_samples(
+    a: ArrayLike, b: ArrayLike, *, scale: Scale, unit: Unit = "samples", rounding: float = ROUNDING
+) -> Difference:
     """Return the difference of a mean over samples of the data, the same samples in both networks.
 
     Args:
@@ -72,9 +74,10 @@ def from_samples(a: ArrayLike, b: ArrayLike, *, scale: Scale, rounding: float = 
             directions.
         b: the same in network B, (N,).
         scale: ``log``: the estimate is log(mean a / mean b); ``linear``: mean(a - b).
+        unit: ``groups of samples`` where each value is of a group.
         rounding: relative error of the values.
     """
-    return _difference(_draws(a), _draws(b), scale, "mean", unit="samples", paired=True, rounding=rounding)
+    return _difference(_draws(a), _draws(b), scale, "mean", unit=unit, paired=True, rounding=rounding)
 
 
 def from_trainings(

@@ -81,9 +81,13 @@ MEASURES = {
         title=f"width at rise {RISE:g}", centre="geometric", better="high", unit="directions", invariances=_FILTERS,
         source=_SLICES,
     ),
-    "lambda_max": Measure(title="lambda_max of H", unit="samples", invariances=("permutation",), source=_DINH),
+    "lambda_max": Measure(
+        title="lambda_max of H", unit="groups of samples", invariances=("permutation",), source=_DINH,
+    ),
     "trace": Measure(title="trace of H", unit="directions", invariances=("permutation",), source=_DINH),
-    "lambda_max_normalised": Measure(title="lambda_max of DHD", unit="samples", invariances=_FILTERS, source=_SLICES),
+    "lambda_max_normalised": Measure(
+        title="lambda_max of DHD", unit="groups of samples", invariances=_FILTERS, source=_SLICES,
+    ),
     "trace_normalised": Measure(title="trace of DHD", unit="directions", invariances=_FILTERS, source=_SLICES),
     "m_sharpness": Measure(
         title="SAM's m-sharpness, rho 0.05", invariances=("permutation",), source=f"arXiv 2010.01412; {_DINH}",

@@ -15,6 +15,7 @@ from surfaceviz.records import Difference, Verdict
 from surfaceviz.records.verdicts import Kind
 
 _SAME = 1e-4  # of the values: networks with smaller differences in the gauge are the same; ours
+_FIXED = "groups of samples"  # their number is not the user's choice
 LEVEL = 0.05  # of all measures together; the field's custom
 
 REASONS = {
@@ -195,7 +196,7 @@ def _limits(raw: Difference | None, family: int) -> tuple[str, ...]:
 
 def _needed(each: Evidence, p: _Corrected, margin: float | None, family: int) -> tuple[int | None, str]:
     """Return the draws that would decide raw and gauge, and their unit."""
-    if each.raw is None or not each.raw.is_known or not each.raw.units:
+    if each.raw is None or not each.raw.is_known or not each.raw.units or each.raw.units[0] == _FIXED:
         return None, ""
     pairs = [(each.raw, p.raw), (each.gauge, p.gauge)]
     counts = [

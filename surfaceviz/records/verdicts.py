@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scale = Literal["log", "linear"]
-Unit = Literal["directions", "samples", "trainings"]
+Unit = Literal["directions", "samples", "groups of samples", "trainings"]
 Kind = Literal["supported", "undecided", "artefact of scale", "equivalent", "not comparable"]
 
 

@@ -20,11 +20,13 @@ from surfaceviz.comparison import (
 )
 from surfaceviz.pipeline.compare.measure import HELD_OUT
 from surfaceviz.records import ComparedNetwork, Difference, FloatArray, PairVerdicts
+from surfaceviz.records.verdicts import Unit
 
 Measures = Mapping[str, FloatArray]
 
 _FALLS = 3.0  # standard errors below zero at which a rise shows that a centre is not a minimum; ours
 _NEAR = "rise_0.05"
+_OF_SAMPLES: tuple[Unit, ...] = ("samples", "groups of samples")  # shared by both networks
 
 
 def judge(networks: Sequence[ComparedNetwork], *, gauge: bool) -> tuple[PairVerdicts, ...]:
@@ -117,7 +119,7 @@ class _Singles:
         measure = MEASURES[key]
         return shift_of(
             (raw[0][key], raw[1][key]), (gauge[0][key], gauge[1][key]), scale=measure.scale, centre=measure.centre,
-            paired=measure.unit == "samples" or self._paired, unit=measure.unit or "directions",
+            paired=measure.unit in _OF_SAMPLES or self._paired, unit=measure.unit or "directions",
         )  # fmt: skip
 
     def _difference(self, key: str, first: Measures, second: Measures) -> Difference:
@@ -127,8 +129,8 @@ class _Singles:
         measure, a, b = MEASURES[key], first[key], second[key]
         if not (a.ndim and b.ndim):
             return without_interval(float(np.mean(a)), float(np.mean(b)), scale=measure.scale)
-        if measure.unit == "samples":
-            return from_samples(a, b, scale=measure.scale)
+        if measure.unit in _OF_SAMPLES:
+            return from_samples(a, b, scale=measure.scale, unit=measure.unit)
         return from_directions(a, b, scale=measure.scale, centre=measure.centre, paired=self._paired)
 
     @staticmethod

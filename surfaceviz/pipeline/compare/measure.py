@@ -28,7 +28,7 @@ from surfaceviz.sharpness_measures.worst_case import m_sharpness, phi_in_boxes
 from surfaceviz.symmetry.gauge import Gauge, to_gauge
 
 CURVATURE_SAMPLES = 256  # of the split, for curvature and worst cases: a compromise of time and spread; ours
-GROUPS = 16  # of these samples, over which eigenvalues spread; ours
+GROUPS = 64  # of these samples, over which eigenvalues spread; ours
 HELD_OUT = "held_out_loss"  # losses of the held-out samples; the gap is made of them
 _STARTS, _ITERATIONS = 1, 10  # of the searches for the worst case; ours
 _BOX = 1e-3  # of Keskar's phi
