@@ -116,10 +116,13 @@ def _made_by(difference: Difference) -> str:
 
 
 def _measure_notes(comparison: Comparison) -> Iterator[str]:
+    titles: dict[str, dict[str, None]] = {}
     for network in comparison.networks:
         for key, note in network.notes.items():
             if key in MEASURES:
-                yield f"{MEASURES[key].title}: {note}"
+                titles.setdefault(note, {})[MEASURES[key].title] = None
+    for note, known in titles.items():
+        yield f"{', '.join(known)}: {note}"
 
 
 def _number(value: float) -> str:

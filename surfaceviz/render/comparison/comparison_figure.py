@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import FigureBase
+from matplotlib.ticker import MaxNLocator
 
 from surfaceviz.records import ComparedNetwork, Comparison, IntervalRow, Slice
 from surfaceviz.render import style
@@ -53,6 +54,7 @@ def draw_comparison(comparison: Comparison, intervals: Sequence[IntervalRow], *,
         draw_panels(above, axes[: len(planes)], planes, PlotOptions(levels="auto"))
         left, right = below.subplots(1, 2, width_ratios=[1.0, 1.15])
         entries = draw_rays(left, rays, PlotOptions())
+        left.xaxis.set_major_locator(MaxNLocator(5))
         left.legend(list(entries.values()), list(entries), fontsize="x-small")
         first, second = list(groups)[:2]
         draw_intervals(right, intervals, (first, second))
