@@ -12,12 +12,13 @@ from surfaceviz.comparison.intervals import (
     shift_of,
     without_interval,
 )
-from surfaceviz.comparison.measures import CAVEAT, MEASURES, RADII, SYMMETRIES, Measure
+from surfaceviz.comparison.measures import CAVEAT, HELD_OUT, MEASURES, RADII, SYMMETRIES, Measure
 from surfaceviz.comparison.verdict import REASONS, Evidence, equivalence_p, margin_of, verdicts
 
 __all__ = [
     "CAVEAT",
     "DIRECTIONS",
+    "HELD_OUT",
     "MEASURES",
     "RADII",
     "REASONS",

@@ -10,6 +10,7 @@ from surfaceviz.records.verdicts import Scale, Unit
 
 SYMMETRIES = ("layer", "neuron", "batch norm", "permutation", "logits")
 RADII = (0.05, 0.1, 0.2)  # of filter-scaled noise; 0.1 is that of `surfaceviz sharpness`, half and double; ours
+HELD_OUT = "held_out_loss"  # key of the losses of held-out samples; the gap is made of them
 RISE = 0.1  # of the loss, at which the width is taken; ours
 
 CAVEAT = (

@@ -54,6 +54,16 @@ class _Seen:
 _last: list[_Seen] = []  # at most one: commands open a file several times in a row
 
 
+def _other_content(path: Path, file: h5py.File, wanted: str) -> str:
+    """Return the message for a file that lacks the wanted group."""
+    if "networks" in file and "schema_version" in file.attrs:
+        return (
+            f"{path} holds a comparison, expected a {wanted}; surfaceviz info prints it, and its compare command draws "
+            "it again"
+        )
+    return f"{path}: HDF5, but no surfaceviz {wanted} (it has {', '.join(file) or 'nothing'})"
+
+
 @contextmanager
 def open_surfaceviz(path: Path, *, holding: str = "slice") -> Iterator[h5py.File]:
     """Open a surfaceviz file that has the group ``holding``, for a ``with`` block.
@@ -65,7 +75,7 @@ def open_surfaceviz(path: Path, *, holding: str = "slice") -> Iterator[h5py.File
     """
     with open_hdf5(path) as file:
         if "schema_version" not in file.attrs or not isinstance(file.get(holding), h5py.Group):
-            raise SchemaError(f"{path}: HDF5, but no surfaceviz {holding} (it has {', '.join(file) or 'nothing'})")
+            raise SchemaError(_other_content(path, file, holding))
         version = read_number(file, "schema_version")
         if version != SCHEMA_VERSION:
             what = "update surfaceviz" if version > SCHEMA_VERSION else "compute the file again"

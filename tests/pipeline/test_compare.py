@@ -17,11 +17,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import surfaceviz
+from surfaceviz import cli
 from surfaceviz.comparison.table import table_rows
 from surfaceviz.errors import StoreError
 from surfaceviz.pipeline.compare import measure, run
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
+from surfaceviz.pipeline.compare.stored import read_verdicts
 from surfaceviz.records import ComparedNetwork, Comparison, Verdict
 from surfaceviz.store.comparison import read_comparison
 
@@ -73,14 +75,20 @@ def _factory() -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def pair_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of the file of `pair`."""
+    return tmp_path_factory.mktemp("pair") / "c.h5"
+
+
+@pytest.fixture(scope="module")
+def pair(pair_file: Path) -> Comparison:
     """The quick comparison of both networks, which several tests read."""
-    folder = tmp_path_factory.mktemp("pair")
+    folder = pair_file.parent
     (folder / "small.py").write_text(_FACTORY)
     targets = [f"{folder}/small.py:{name}" for name in ("first", "second")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return surfaceviz.compare(*targets, **{**_QUICK, "directions": 100, "output": folder / "c.h5"})
+        return surfaceviz.compare(*targets, **{**_QUICK, "directions": 100, "output": pair_file})
 
 
 def _compare(*targets: str, **options: Any) -> Comparison:
@@ -194,7 +202,7 @@ def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytes
         assert set(ours.measures) == set(theirs.measures)
         assert all(np.array_equal(ours.measures[key], theirs.measures[key]) for key in ours.measures)
     assert not Path("c-parts").exists()
-    read = run.read_verdicts(Path("c.h5").absolute())
+    read = read_verdicts(Path("c.h5").absolute())
     assert [each.kind for each in read.pairs[0].verdicts] == [each.kind for each in whole.pairs[0].verdicts]
     for ours, theirs in zip(read.networks, whole.networks, strict=True):
         assert ours.plane is not None
@@ -305,6 +313,14 @@ def test_a_centre_from_which_the_loss_falls_is_no_minimum() -> None:
 def test_bad_options_get_one_line(targets: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _compare(*targets, **options)
+
+
+def test_other_commands_know_the_file(pair_file: Path, pair: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["info", str(pair_file)]) == 0
+    printed = capsys.readouterr().out
+    assert all(row[0] in printed for row in table_rows(pair.pairs[0]))
+    assert cli.run(["plot", str(pair_file)]) == 1
+    assert "holds a comparison, expected a slice; surfaceviz info prints it" in capsys.readouterr().err
 
 
 def test_a_file_of_something_else_and_one_of_other_options_are_kept() -> None:

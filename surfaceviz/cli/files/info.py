@@ -9,7 +9,7 @@ import typer
 
 from surfaceviz.cli.app import app
 from surfaceviz.cli.options import shared as options
-from surfaceviz.cli.terminal.lines import show
+from surfaceviz.cli.terminal.lines import aligned, show
 
 
 @app.command(epilog="Example: surfaceviz info resnet20-digits.h5")
@@ -25,6 +25,7 @@ def info(
     from surfaceviz.errors import StoreError
     from surfaceviz.records import describe, describe_spectrum, edge_rows, edge_table
     from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge, trust_file
+    from surfaceviz.store.comparison import holds_comparison
 
     for path in files:
         if trust and not trust_file(path):
@@ -39,6 +40,9 @@ def info(
             course = read_edge(path)
             _print_rows([("file", str(path)), *edge_rows(course), *(("", line) for line in edge_table(course))])
             continue
+        if holds_comparison(path):
+            _print_comparison(path)
+            continue
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]
         if surface.directions:
@@ -46,6 +50,22 @@ def info(
         for spectrum in surface.spectra:
             rows += describe_spectrum(spectrum)
         _print_rows(rows)
+
+
+def _print_comparison(path: Path) -> None:
+    """Print how a comparison was made, its tables and their notes."""
+    from surfaceviz.comparison.table import notes_of, table_head, table_rows
+    from surfaceviz.pipeline.compare.stored import read_verdicts
+
+    found = read_verdicts(path)
+    attributes = [(key.replace("_", " "), str(value)) for key, value in found.provenance.items()]
+    _print_rows([("file", str(path)), *attributes])
+    for pair in found.pairs:
+        for line in ["", *aligned([table_head(pair), *table_rows(pair)])]:
+            show(line)
+    show()
+    for note in notes_of(found):
+        show(note)
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from surfaceviz.comparison import (
+    HELD_OUT,
     MEASURES,
     Evidence,
     from_directions,
@@ -18,7 +19,6 @@ from surfaceviz.comparison import (
     verdicts,
     without_interval,
 )
-from surfaceviz.pipeline.compare.measure import HELD_OUT
 from surfaceviz.records import ComparedNetwork, Difference, FloatArray, PairVerdicts
 from surfaceviz.records.verdicts import Unit
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surfaceviz.comparison.convexity import share_not_convex
-from surfaceviz.comparison.measures import RADII
+from surfaceviz.comparison.measures import HELD_OUT, RADII
 from surfaceviz.comparison.ray_width import widths
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.errors import StoreError
@@ -29,7 +29,6 @@ from surfaceviz.symmetry.gauge import Gauge, to_gauge
 
 CURVATURE_SAMPLES = 256  # of the split, for curvature and worst cases: a compromise of time and spread; ours
 GROUPS = 64  # of these samples, over which eigenvalues spread; ours
-HELD_OUT = "held_out_loss"  # losses of the held-out samples; the gap is made of them
 _STARTS, _ITERATIONS = 1, 10  # of the searches for the worst case; ours
 _BOX = 1e-3  # of Keskar's phi
 

@@ -20,6 +20,7 @@ from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.measure import Bench, bench_of, gauge_of, measures_at, minima_of, slice_measures
 from surfaceviz.pipeline.compare.networks import Network, network_of
 from surfaceviz.pipeline.compare.request import CompareRequest, NetworkSpec
+from surfaceviz.pipeline.compare.stored import OPTIONS, read_verdicts
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.pipeline.request_inputs import inputs_of_slice, joined_inputs
 from surfaceviz.recording.folder import Record, encoded
@@ -31,7 +32,6 @@ from surfaceviz.symmetry.gauge import Gauge, gauged_model
 
 _PART = r"\d+-(rays|plane|rays-gauge)\.(h5|png)(\.lock)?|\d+-gauge-\d+\.safetensors"
 _DECIDING = ("split", "samples", "directions", "rays", "points", "seed", "tol", "gauge", "worst_case")
-_ASKED = "compared"  # the attribute that holds the options, as JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,6 @@ def run_compare(
             )  # fmt: skip
             comparison = job.run()
     return CompareResult(comparison=comparison, path=request.output if leads else None)
-
-
-def read_verdicts(path: Path) -> Comparison:
-    """Return a stored comparison with its verdicts."""
-    found = read_comparison(path)
-    asked = json.loads(str(found.provenance[_ASKED]))
-    return replace(found, pairs=judge(found.networks, gauge=bool(asked["gauge"])))
 
 
 class _Warnings(QuietReporter):
@@ -148,7 +141,7 @@ class _Job:
         if not holds_comparison(path):
             raise StoreError(f"{path} holds no comparison, and is kept; give another name by -o, or --overwrite")
         found = read_comparison(path)
-        if str(found.provenance.get(_ASKED)) != _asked(self.request):
+        if str(found.provenance.get(OPTIONS)) != _asked(self.request):
             raise StoreError(f"{path} holds a comparison with other options, which is kept; give another name by -o")
         return found
 
@@ -210,7 +203,7 @@ class _Job:
     def _provenance(self, axis: str, why: str) -> dict[str, str | int | float]:
         return {
             "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "command": self.command, _ASKED: _asked(self.request), "axis": axis, "axis_reason": why,
+            "command": self.command, OPTIONS: _asked(self.request), "axis": axis, "axis_reason": why,
         }  # fmt: skip
 
 
