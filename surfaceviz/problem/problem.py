@@ -110,6 +110,7 @@ class Problem:
         self._loss = None if loss is None else loss_measure(loss)
         known = None if loss is None or isinstance(loss, str) else known_loss(loss)
         self._guess = _GUESSES.get(loss if isinstance(loss, str) else None if known is None else known_kind(known))
+        self.loss_name = _name_of(loss, known)
         self._is_known = isinstance(loss, str) or known is not None
         self._shifts = loss == "next_token"
         self._ignore_index = getattr(known, "ignore_index", -100)
@@ -286,3 +287,12 @@ def _cast(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     wide = torch.promote_types(dtype, torch.float32)
     given = dtype if tensor.is_floating_point() else wide.to_complex() if tensor.is_complex() else tensor.dtype
     return tensor.to(device=device, dtype=given, copy=True)
+
+
+def _name_of(loss: LossLike | None, known: nn.Module | None) -> str:
+    """Return the name of a loss, the same for a name and for the loss of torch that it stands for."""
+    if known is not None:
+        return str(getattr(known_kind(known), "__name__", type(known).__name__))
+    if loss is None or isinstance(loss, str):
+        return {"cross_entropy": "CrossEntropyLoss", "mse": "MSELoss"}.get(loss or "", loss or "measure")
+    return str(getattr(loss, "__name__", type(loss).__name__))

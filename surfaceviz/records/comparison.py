@@ -43,6 +43,7 @@ class ComparedNetwork:
         data_sha256: fingerprint of the data.
         split: the split whose loss is compared.
         samples: number of its samples.
+        loss: name of the loss.
         measures: key of a measure -> its draws (K,), or () for a value without draws.
         in_gauge: likewise, for the weights in the gauge; empty if there are none.
         notes: remarks for the user, by measure.
@@ -59,6 +60,7 @@ class ComparedNetwork:
     data_sha256: str
     split: str
     samples: int
+    loss: str = ""
     measures: Mapping[str, FloatArray] = field(default_factory=dict)
     in_gauge: Mapping[str, FloatArray] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -287,6 +287,16 @@ def test_networks_on_other_samples_are_not_comparable() -> None:
     assert found.pairs[0].verdicts[0].reasons[0] == "other samples"
 
 
+def test_networks_with_other_losses_are_not_comparable() -> None:
+    network = ComparedNetwork(
+        name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=10,
+        loss="cross_entropy", measures={"loss": np.array(1.0)},
+    )  # fmt: skip
+    other = replace(network, name="b", group="b", loss="mse")
+    (verdict,) = judge([network, other], gauge=False)[0].verdicts
+    assert (verdict.kind, verdict.reasons[0]) == ("not comparable", "other loss")
+
+
 def test_a_centre_from_which_the_loss_falls_is_no_minimum() -> None:
     network = ComparedNetwork(
         name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=10,

@@ -77,6 +77,8 @@ def _obstacles(networks: Sequence[ComparedNetwork]) -> tuple[str, ...]:
     if len({(network.data_sha256, network.split) for network in networks}) > 1:
         same = len({network.samples for network in networks}) == 1
         found.append("other data" if same else "other samples")
+    if len({network.loss for network in networks}) > 1:
+        found.append("other loss")
     if any(_falls(network.measures.get(_NEAR)) for network in networks):
         found.append("no minimum")
     return tuple(found)

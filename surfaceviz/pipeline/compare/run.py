@@ -166,7 +166,7 @@ class _Job:
         record = ComparedNetwork(
             name=network.spec.name, group=network.spec.group, problem=rays.title, split=split,
             weights_sha256=str(rays.provenance["weights_sha256"]), data_sha256=str(rays.provenance["data_sha256"]),
-            samples=bench.main.split.count, plane=plane, rays=rays,
+            samples=bench.main.split.count, loss=bench.targets.problem.loss_name, plane=plane, rays=rays,
         )  # fmt: skip
         if self.leads:
             draws, notes = measures_at(bench, bench.theta, self.request, say)
