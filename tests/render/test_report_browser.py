@@ -461,7 +461,7 @@ def test_path_marks_and_holes_lie_where_they_belong(browser: Browser) -> None:
 
 
 def test_a_zero_minimum_and_a_single_value_get_a_scale_that_shows_them(browser: Browser) -> None:
-    """A log scale begins at the least value above an exact 0; that of one value, of 160 million million, begins at 0."""
+    """A log scale begins at the least value above an exact 0; that of the single value 1.6e14 begins at 0."""
     surface = bowl((9, 5))
     loss = surface.values["train_loss"] = surface.values["train_loss"] - 0.1
     loss[4, 2] = 0
