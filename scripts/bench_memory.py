@@ -59,7 +59,7 @@ def child(way: Way) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # untrained networks are at no minimum
     options: dict[str, Any] = {"dtype": way.dtype, "regenerate": way.regenerate}
-    surfaceviz.slice(regression(nn.Linear(2, 2), 2), [(-1, 1, 2)] * 2, **options)  # everything is loaded
+    surfaceviz.slice(regression(nn.Linear(8, 8), 8), [(-1, 1, 2)] * 2, **options)  # everything is loaded
     before = resident()
     torch.manual_seed(0)
     problem, axes = (plane_of_mlp if way.model == "mlp" else curve_of_decoder)()

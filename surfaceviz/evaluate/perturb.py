@@ -136,7 +136,9 @@ class _WorkingTensors:
     """
 
     def __init__(self, perturber: Perturber) -> None:
-        self._perturber, theta = perturber, perturber.theta
+        # Not the perturber itself: a cycle would keep all weights until the garbage collector finds it.
+        self._theta, self._still, self._directions = perturber.theta, perturber.still, perturber.directions
+        self._moving, self._device, theta = perturber.moving, perturber.device, perturber.theta
         work = {n: perturber.empty(theta[n] if n in theta else perturber.still[n]) for n in perturber.order}
         self._fixed_work = [work[name] for name in perturber.still]  # which the model may write to
         self._cast = {name: work[name] for name in perturber.moving}
@@ -151,16 +153,16 @@ class _WorkingTensors:
 
     def moved(self, coordinates: Coordinates) -> dict[str, Tensor]:
         if self._fixed_work:
-            torch._foreach_copy_(self._fixed_work, list(self._perturber.still.values()))
+            torch._foreach_copy_(self._fixed_work, list(self._still.values()))
         if self._blockwise:
-            for name in self._perturber.moving:
+            for name in self._moving:
                 self._move_blocks(name, coordinates)
         elif self._moved:
             self._move_at_once(coordinates)
         return self._state
 
     def _move_at_once(self, coordinates: Coordinates) -> None:
-        torch._foreach_copy_(self._moved, list(self._perturber.theta.values()))
+        torch._foreach_copy_(self._moved, list(self._theta.values()))
         for coordinate, step in zip(coordinates, self._steps, strict=True):
             step(coordinate)
         for variance in self._variances:
@@ -169,9 +171,9 @@ class _WorkingTensors:
 
     def _move_blocks(self, name: str, coordinates: Coordinates) -> None:
         """Move one tensor block by block; generated directions are generated first, as a whole."""
-        pairs = zip(coordinates, self._perturber.directions, strict=True)
-        along = [(c, d[name].to(self._perturber.device)) for c, d in pairs if name in d and (c or isinstance(d, dict))]
-        for base, cast, *steps in blocks(self._perturber.theta[name], self._cast[name], *(step for _, step in along)):
+        pairs = zip(coordinates, self._directions, strict=True)
+        along = [(c, d[name].to(self._device)) for c, d in pairs if name in d and (c or isinstance(d, dict))]
+        for base, cast, *steps in blocks(self._theta[name], self._cast[name], *(step for _, step in along)):
             moved = base.clone()
             for (coordinate, _), step in zip(along, steps, strict=True):
                 moved.add_(step, alpha=coordinate)

@@ -166,7 +166,7 @@ class Problem:
 
     def hint(self, batch: Any, error: BaseException) -> str:
         """Return a line that may help where the model raised for a batch, or an empty string."""
-        return self._arguments.hint(batch) or input_hint(batch, error)
+        return self._arguments.hint(batch) or input_hint(self.model, batch, error)
 
     def uninformed_loss(self, split: data_module.DataSplit, outputs: Any) -> float | None:
         """Return the loss of an uninformed guess: the uniform class distribution, or the mean of the targets.

@@ -103,7 +103,7 @@ def _check_slices(surfaces: Sequence[Slice], name: str) -> None:
     if any((np.diff(axis) <= 0).any() for surface in surfaces for axis in surface.axes):
         raise ValueError("the coordinates of an axis must rise; sort them, and the values with them")
     if any(surface.ndim not in kind.ndim for surface in surfaces):
-        raise ValueError(f"kind {name} draws surfaces, and these slices are curves; leave it out")
+        raise ValueError(f"kind {name} draws surfaces, and these slices are curves; leave out --kind")
 
 
 def finished_part(surface: Slice, kind: str) -> Slice:

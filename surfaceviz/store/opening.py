@@ -26,6 +26,7 @@ from surfaceviz.store.typed import ContentError
 from surfaceviz.store.verify.checksum import Checked, check
 from surfaceviz.store.verify.unverified import clean_copy
 
+_SUFFIXES = (".h5", ".hdf5")  # of HDF5 files
 _ATTEMPTS = 20  # to open a file that a run replaces meanwhile
 _LARGEST_KEPT = 2**25  # bytes of a clean copy that is kept for the next opening
 
@@ -186,7 +187,10 @@ def _look(path: Path) -> _Seen:
         SchemaError: it is missing, no regular file, or may not be read.
     """
     if not path.exists():
-        raise SchemaError(f"{path}: no such file")
+        hint = (
+            "" if path.suffix in _SUFFIXES else "; give a file that surfaceviz slice, or another command, wrote (.h5)"
+        )
+        raise SchemaError(f"{path}: no such file{hint}")
     try:
         # Without O_NONBLOCK a FIFO would be waited for.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

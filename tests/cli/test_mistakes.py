@@ -38,7 +38,10 @@ def mistakes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save({n: -w if n.startswith("2") else w for n, w in weights.items()}, "best.pt")
         Path("run").mkdir()
         save_file(weights, "run/model.safetensors")
-        assert _cli(code_block("sh")) == 0
+        Path("steps").mkdir()
+        for step in (1, 2):
+            torch.save(weights, f"steps/step-{step}.pt")
+        _compute_slices()
     finally:
         os.chdir(home)
     return folder
@@ -46,8 +49,13 @@ def mistakes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _cli(command: str) -> int:
     words = shlex.split(command)[1:]
-    more = ["--no-plot"] if words[0] == "slice" else []
+    more = ["--no-plot"] if words[0] in ("slice", "compare", "edge") else []
     return cli.run([*words, *more])
+
+
+def _compute_slices() -> None:
+    for command in code_block("sh").splitlines():
+        assert _cli(command) == 0
 
 
 def _evaluate(code: str) -> None:
@@ -71,9 +79,11 @@ def test_each_mistake_gets_its_line_and_what_works_works(
     mistake: Mistake, mistakes_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(mistakes_folder, Path(), dirs_exist_ok=True)
-    if "curve.h5" in mistake.works:  # the names in a file are followed where it was made
-        Path("curve.h5").unlink()
-        assert _cli(code_block("sh")) == 0
+    made = ("curve.h5", "rays.h5")
+    if any(name in mistake.works for name in made):  # the names in a file are followed where it was made
+        for name in made:
+            Path(name).unlink()
+        _compute_slices()
         capsys.readouterr()
     assert mistake.line in _lines(mistake.given, capsys)
     if mistake.works.startswith("surfaceviz "):

@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.long]
 _H = 1e-6
 REFUSED = {
     "CTCLoss": "_ctc_loss_backward", "CrossMapLRN2d": r"module layer \(CrossMapLRN2d\)",
-    **dict.fromkeys(("EmbeddingBag", "EmbeddingBag sum", "EmbeddingBag max"), "_embedding_bag_backward"),
     **dict.fromkeys(("MultiMarginLoss", "MultiMarginLoss squared"), "multi_margin_loss_backward"),
     "MultiLabelMarginLoss": "multilabel_margin_loss_backward",
 }  # fmt: skip

@@ -324,7 +324,7 @@ class Timings:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], elapsed: float = 0.0) -> None:
         self.timed: list[str] = []
-        trials = importlib.import_module("surfaceviz.evaluate.select_engine")._Trials
+        trials = importlib.import_module("surfaceviz.evaluate.engine_trials").EngineTrials
 
         def given(trial: Any, engine: EngineConfig) -> float:
             self.timed.append(str(engine))
@@ -551,9 +551,9 @@ def test_the_engine_that_was_compiled_for_timing_evaluates_all_samples(monkeypat
 
 
 def test_warnings_of_engines_that_are_only_tried_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    selection = importlib.import_module("surfaceviz.evaluate.select_engine")
+    trials = importlib.import_module("surfaceviz.evaluate.engine_trials")
     tried: list[str] = []
-    evaluator = selection.Evaluator
+    evaluator = trials.Evaluator
 
     class Warning(evaluator):  # type: ignore[misc, valid-type]  # noqa: A001
         """Warns for each engine except the eager one, as functorch does for operators without a batching rule."""
@@ -564,8 +564,8 @@ def test_warnings_of_engines_that_are_only_tried_are_not_shown(monkeypatch: pyte
                 warnings.warn(f"there is a performance drop with {self.engine.name}", stacklevel=1)
             return super().__call__(points)
 
-    monkeypatch.setattr(selection, "Evaluator", Warning)
-    monkeypatch.setattr(selection, "_MIN_WORK", 0.0)
+    monkeypatch.setattr(trials, "Evaluator", Warning)
+    monkeypatch.setattr(importlib.import_module("surfaceviz.evaluate.select_engine"), "_MIN_WORK", 0.0)
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
         _select("mlp", points=1e5, batch_size=20, compiling=False)
@@ -575,10 +575,10 @@ def test_warnings_of_engines_that_are_only_tried_are_not_shown(monkeypatch: pyte
 
 @pytest.mark.parametrize("points", [1, 5, 11])
 def test_choosing_an_engine_for_few_points_evaluates_one(points: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four points, two to warm up and two to be timed, would take more than a third of the time of eleven."""
-    selection = importlib.import_module("surfaceviz.evaluate.select_engine")
+    """Five points, one to warm up, two to compare and two to time, would take more than a third of eleven."""
+    trials = importlib.import_module("surfaceviz.evaluate.engine_trials")
     evaluated: list[Any] = []
-    evaluator = selection.Evaluator
+    evaluator = trials.Evaluator
 
     class Counting(evaluator):  # type: ignore[misc, valid-type]
         """Counts the points that are evaluated, with any engine."""
@@ -587,8 +587,8 @@ def test_choosing_an_engine_for_few_points_evaluates_one(points: int, monkeypatc
             evaluated.extend(places)
             return super().__call__(places)
 
-    monkeypatch.setattr(selection, "Evaluator", Counting)
-    monkeypatch.setattr(selection, "_MIN_WORK", 0.0)
+    monkeypatch.setattr(trials, "Evaluator", Counting)
+    monkeypatch.setattr(importlib.import_module("surfaceviz.evaluate.select_engine"), "_MIN_WORK", 0.0)
     for name in ("net", "mlp"):
         evaluated.clear()
         assert _select(name, points=points).engine.name == "eager"

@@ -214,7 +214,9 @@ def test_bad_folders_are_told_in_one_line_each() -> None:
     problem, *_ = _train(lambda p: torch.optim.Adam(p, 0.01), folder="adam", steps=2)
     with pytest.raises(CheckpointError, match="adam does not name its problem; give it by --problem FILE.py:FACTORY"):
         surfaceviz.edge("adam")
-    with pytest.raises(CheckpointError, match="nowhere: no such folder; give one of surfaceviz train or of a Recorder"):
+    with pytest.raises(
+        CheckpointError, match="nowhere: no such folder; give the folder of surfaceviz train or of a Recorder"
+    ):
         surfaceviz.edge("nowhere", problem=problem)
     _train(lambda p: torch.optim.Adam(p, 0.01), folder="one", steps=0)
     with pytest.raises(CheckpointError, match="one holds one checkpoint; a course needs at least 2"):

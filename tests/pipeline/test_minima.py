@@ -224,6 +224,7 @@ def test_a_slice_that_says_nothing_about_minima_gets_one_line(capsys: pytest.Cap
         MinimaRequest.of("s.h5", most=0)
     for command, code, message in (
         (["minima", "gone.h5"], 1, "gone.h5: no such file"),
+        (["minima", "net.py:problem"], 1, "net.py:problem: no such file; give a file that surfaceviz slice, or"),
         (["minima", "mine.py"], 1, "no whole HDF5 file"),
     ):
         capsys.readouterr()

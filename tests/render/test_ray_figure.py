@@ -181,7 +181,7 @@ def test_a_curve_of_another_kind_of_length_is_refused(over: Slice, message: str)
     [
         ({"spectrum": True}, "a picture of rays has no --spectrum: leave it out, or take --kind spectrum"),
         ({"map": "ratio"}, "a picture of rays has no --map: leave it out, or take --kind spectrum"),
-        ({"kind": "surface"}, "kind surface draws surfaces, and these slices are curves; leave it out"),
+        ({"kind": "surface"}, "kind surface draws surfaces, and these slices are curves; leave out --kind"),
     ],
     ids=str,
 )

@@ -460,6 +460,27 @@ def test_path_marks_and_holes_lie_where_they_belong(browser: Browser) -> None:
         assert "grey: 1 point diverged; light grey: 1 point missing" in page.inner_text(".caption")
 
 
+def test_a_zero_minimum_and_a_single_value_get_a_scale_that_shows_them(browser: Browser) -> None:
+    """A log scale begins at the least value above an exact 0; that of the single value 1.6e14 begins at 0."""
+    surface = bowl((9, 5))
+    loss = surface.values["train_loss"] = surface.values["train_loss"] - 0.1
+    loss[4, 2] = 0
+    with opened(browser, surface) as (page, _):
+        assert page.is_checked("input[value=log]")
+        drawn = trace(page, ".solid", "surface")
+        assert drawn["cmin"] == pytest.approx(np.log10(loss[loss > 0].min()))
+        assert array(trace(page, ".flat", "values")["z"])[2, 4] == pytest.approx(drawn["cmin"])
+        marks = [trace(page, selector, "marks")["marker"]["size"] for selector in (".solid", ".flat")]
+        assert marks[0] == marks[1] / 2  # in 3-D marks appear twice as large, and would hide the minimum
+        assert "Values at or below 0 have no logarithm" in page.inner_text("#note")
+    loss[:] = np.inf
+    loss[4, 2] = 1.6e14
+    with opened(browser, surface) as (page, _):
+        assert (scale := layout(page, ".solid")["scene"]["zaxis"])["ticktext"][0] == "0"
+        assert scale["ticktext"][-1] == "3e+14"
+        assert len(set(scale["ticktext"])) == len(scale["tickvals"])
+
+
 def test_curves_of_several_files_are_overlaid(browser: Browser) -> None:
     with opened(browser, bowl((21,), rich=True), bowl((11,), scale=3)) as (page, _):
         assert page.is_hidden("#panels")

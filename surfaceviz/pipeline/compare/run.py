@@ -60,6 +60,7 @@ def run_compare(
     leads = place is None or place.rank == 0
     retain_freed_memory()
     with interruptible(), start_folder.fixed():
+        store.check_name(request.output)
         networks = [network_of(spec, request, reporter.say) for spec in request.networks]
         with claimed(request.output, inputs=_inputs(networks)) if leads else nullcontext():
             job = _Job(

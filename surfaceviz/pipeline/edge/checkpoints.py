@@ -70,7 +70,8 @@ def checkpoints_of(request: EdgeRequest, say: Say) -> list[Checkpoint]:
     """
     folder = request.folder
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; give one of surfaceviz train or of a Recorder")
+        what = "is a file" if folder.is_file() else "no such folder"
+        raise CheckpointError(f"{folder}: {what}; give the folder of surfaceviz train or of a Recorder")
     steps = recorded_steps(folder)
     if not steps and request.learning_rate is None:
         raise CheckpointError(

@@ -20,8 +20,9 @@ def check_place(surface: Slice, place: Sequence[float]) -> None:
             "slice of the seed of one ray"
         )
     if len(place) != surface.ndim:
+        form = "--at A, such as --at 0.5" if surface.ndim == 1 else "--at A,B, such as --at 0.5,0"
         raise ProblemError(
-            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give A,B or A"
+            f"point {_format_point(place)} has {len(place)} coordinates, the slice {surface.ndim}; give {form}"
         )
     for x, axis, name in zip(place, surface.axes, ("alpha", "beta"), strict=False):
         if not float(axis[0]) <= x <= float(axis[-1]):

@@ -61,8 +61,13 @@ def _checked_split(surface: Slice, split: str | None, name: str) -> str:
     """Return the split whose loss is meant.
 
     Raises:
-        StoreError: the slice has no such split, is not finished, or has no per-sample losses.
+        StoreError: the slice holds rays, has no such split, is not finished, or has no per-sample losses.
     """
+    if surface.seeds:
+        raise StoreError(
+            f"{name} holds {len(surface.seeds)} rays; minima are those of one curve or surface. "
+            "Take a slice without --repeat"
+        )
     split = split or surface.splits[0]
     if split not in surface.splits or f"{split}_loss" not in surface.values:
         raise StoreError(f"got split {split!r}; {name} has {', '.join(surface.splits)}. Name one of these")

@@ -15,4 +15,5 @@ def near_chance_lines(where: str, accuracy: float | None, classes: int | None) -
     """
     if not classes or classes < 2 or accuracy is None or accuracy >= _NEAR / classes:  # noqa: PLR2004
         return []
-    return [f"the {where}, {accuracy:.3g}, is near chance (1 in {classes:,}): were the trained weights loaded?"]
+    chance = f"the {where}, {accuracy:.3g}, is near chance (1 in {classes:,})"
+    return [f"{chance}: were the trained weights loaded? If not, give their file by --weights"]

@@ -51,10 +51,14 @@ def test_integer_pixels_are_named_with_their_conversion(model: nn.Module) -> Non
         (
             nn.Sequential(nn.Embedding(5, 2), nn.Flatten()),
             torch.full((10, 1), 7),
-            "have numbers up to 7; an embedding has a row",
+            "have numbers from 7 to 7; an embedding has a row for each, and the smallest here has 5, for 0 to 4",
         ),
-        (nn.Linear(4, 2), X, r"the inputs have shape \(\d+, 3\)"),
-        (_convolution(), PIXELS.float()[:, 0, :, :, None], r"the inputs have shape \(\d+, 4, 4, 1\)"),
+        (nn.Linear(4, 2), X, r"the inputs have shape \(\d+, 3\); Linear takes inputs with in_features=4"),
+        (
+            _convolution(),
+            PIXELS.float()[:, 0, :, :, None],
+            r"have shape \(\d+, 4, 4, 1\); layer 0 \(Conv2d\) takes inputs with in_channels=1",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_the_model_are_described(model: nn.Module, inputs: torch.Tensor, advice: str) -> None:

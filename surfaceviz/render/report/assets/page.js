@@ -116,7 +116,7 @@ async function setEye(next, source = null) {
 function note(scale) {
   const words = [];
   if (scale.empty) words.push("No file has a finite value of this.");
-  if (scale.log && scale.below <= 0) words.push("Values at or below 0 have no logarithm: they are drawn at the lowest that is above it.");
+  if (scale.log && scale.below <= 0) words.push("Values at or below 0 have no logarithm: they are drawn where the scale begins.");
   if (scale.top < scale.full) words.push(`Clipped: values above ${shown(scale.top, 4)} are drawn at it; the highest is ${shown(scale.full, 4)}.`);
   byId("note").textContent = words.join(" ");
 }

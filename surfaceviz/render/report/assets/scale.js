@@ -1,6 +1,7 @@
 // One scale for all files: heights and colours are "placed" values, clipped, and logarithms on a log scale.
 
 const WIDE = 20; // the span of a loss above which a log scale is taken unasked, as in pictures
+const ZERO = 1e-6; // of the highest value: what is smaller next to an exact zero is drawn as 0, as in pictures
 const LEVELS = 14;
 
 function extent() {
@@ -27,7 +28,9 @@ function levelOfScale() {
   return Number.isFinite(level) && low < level && level < high ? level : null;
 }
 
-const isWide = ({ low, high }) => low > 0 && high > WIDE * low;
+// Where a log scale begins: at the least value above 0.
+const bottomOfLog = ({ low, high, positive }) => Math.max(positive, low === 0 ? ZERO * high : 0);
+const isWide = (found) => found.low >= 0 && found.high > WIDE * bottomOfLog(found);
 
 function chooseLog() {
   const { low, high, positive } = extent();
@@ -40,14 +43,15 @@ function makeScale() {
   const { low, high, positive } = extent();
   if (low > high) return { empty: true, log: false, bottom: 0, top: 1, full: 1, low: 0, high: 1, below: 0, place: () => NaN, open: () => NaN, cut: () => NaN };
   const log = state.log;
-  const bottom = log ? positive : low;
+  const bottom = log ? bottomOfLog({ low, high, positive }) : low;
   const top = state.clip === null ? high : Math.min(high, Math.max(bottom, state.clip));
   const placed = log ? Math.log10 : (value) => value;
   const open = (value) => (Number.isFinite(value) ? placed(Math.max(bottom, value)) : NaN); // bands end where they are
   const place = (value) => Math.min(placed(top), open(value));
   const cut = (value) => (value > top ? NaN : open(value)); // surfaces end at the clip
   const flat = top - bottom <= 1e-12 * Math.max(Math.abs(top), Math.abs(bottom));
-  const [from, to] = flat ? [place(bottom) - 0.5, place(top) + 0.5] : [place(bottom), place(top)];
+  const room = log ? 0.5 : Math.abs(top) || 0.5; // around a single value, so that its digits show
+  const [from, to] = flat ? [place(bottom) - room, place(top) + room] : [place(bottom), place(top)];
   return { empty: false, log, bottom, top, full: high, low: from, high: to, below: log ? low : bottom, place, open, cut };
 }
 

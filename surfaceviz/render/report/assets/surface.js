@@ -8,6 +8,7 @@ const VIEWS = {
 };
 const LIFT = 0.006; // of the height: lines over a surface, not in it
 const STAND = 0.1; // likewise: marks stand on a surface, whole
+const MARK = 0.5; // of their size in a contour: plotly draws marks in 3-D about twice as large
 const TURN = Math.PI / 12;
 let eye = { ...VIEWS.reset };
 
@@ -59,6 +60,7 @@ function surfaceTraces(file, scale, z) {
     ...overlays(file).map((overlay) => ({
       ...overlay,
       type: "scatter3d",
+      marker: { ...overlay.marker, size: MARK * overlay.marker.size },
       z: overlay.x.map((alpha, k) => heightAt(file, z, alpha, overlay.y[k]) + (overlay.meta === "trajectory" ? lift : stand)),
     })),
   ];

@@ -1,9 +1,12 @@
 // Numbers and names as text. Names come from files: they are set as textContent, or escaped for plotly's labels.
 
+const LONG = 1e7; // numbers from here on are written with an exponent
+
 function shown(x, digits = 5) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "infinite" : "\u2212infinite";
-  return String(Number(x.toPrecision(digits))).replaceAll("-", "\u2212");
+  const rounded = Number(x.toPrecision(digits));
+  return (Math.abs(rounded) < LONG ? String(rounded) : rounded.toExponential()).replaceAll("-", "\u2212");
 }
 
 // plotly's labels know a few tags and drop others; entities it shows as they are meant.
