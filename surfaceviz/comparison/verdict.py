@@ -176,8 +176,7 @@ def _in_both(p: _Corrected, *, same_sign: bool) -> Kind:
     raw, gauge = p.raw <= LEVEL, p.gauge <= LEVEL
     if raw and gauge:
         return "supported" if same_sign else "artefact of scale"
-    moved = math.isnan(p.shift) or p.shift <= LEVEL
-    return "artefact of scale" if (raw or gauge) and moved else "undecided"
+    return "artefact of scale" if (raw or gauge) and p.shift <= LEVEL else "undecided"
 
 
 def _favoured(each: Evidence, kind: Kind, reasons: tuple[str, ...]) -> int | None:

@@ -81,7 +81,7 @@ def test_a_difference_in_both_gauges_is_supported(sign: int, favoured: int) -> N
 
 
 def test_the_wider_network_is_the_flatter_one() -> None:
-    found = verdicts([Evidence(measure="width", raw=_difference(FAR))])[0]
+    found = verdicts([Evidence(measure="width", raw=_difference(FAR), gauge=_difference(FAR))])[0]
     assert (found.kind, found.favoured) == ("supported", 0)
 
 
@@ -143,18 +143,25 @@ def test_values_without_draws_are_undecided() -> None:
     assert (found.kind, found.reasons) == ("undecided", ("no interval",))
 
 
-def test_remarks_are_passed_on() -> None:
-    found = _one(_difference(FAR), remarks=("no gauge asked",))
-    assert found.reasons == ("no gauge asked",)
-    words = verdict_sentence(found, claim="flatter", reasons=REASONS, names=("skip", "plain"))
-    assert words.startswith("plain flatter: supported as the networks are (p = ")
+def test_without_a_gauge_only_measures_of_the_function_are_supported() -> None:
+    raw, remarks = _difference(FAR), ("no gauge asked",)
+    loss, rise = verdicts([Evidence(measure=key, raw=raw, remarks=remarks) for key in ("loss", "rise_0.1")])
+    assert (loss.kind, loss.reasons) == ("supported", remarks)
+    words = verdict_sentence(loss, claim="lower in loss", reasons=REASONS, names=("skip", "plain"))
+    assert words.startswith("plain lower in loss: supported as the networks are (p = ")
     assert words.endswith("the networks were not brought to one gauge")
+    assert (rise.kind, rise.favoured, rise.needed) == ("undecided", 1, None)
+    assert rise.reasons == ("scale unchecked", *remarks)
+    words = verdict_sentence(rise, claim="flatter", reasons=REASONS, names=("skip", "plain"))
+    assert words.startswith("plain flatter as they are; undecided: scale is unchecked; ")
 
 
 def test_more_measures_need_smaller_p_values() -> None:
     raw = _difference(0.12)
-    assert _one(raw).kind == "supported"
-    many = verdicts([Evidence(measure="rise_0.1", raw=raw)] + 11 * [Evidence(measure="trace", raw=_difference(0.01))])
+    assert _one(raw, raw).kind == "supported"
+    many = verdicts(
+        [Evidence(measure="rise_0.1", raw=raw, gauge=raw)] + 11 * [Evidence(measure="trace", raw=_difference(0.01))]
+    )
     assert many[0].kind == "undecided"
 
 

@@ -115,14 +115,22 @@ class _Singles:
 
     def shift(self, key: str) -> Difference | None:
         raw, gauge = ([getattr(n, name) for n in self._networks] for name in ("measures", "in_gauge"))
-        known = key != "gap" and all(key in each and each[key].ndim for each in (*raw, *gauge))
-        if not known:
+        parts = (HELD_OUT, "loss") if key == "gap" else (key,)
+        if not all(part in each and each[part].ndim for part in parts for each in (*raw, *gauge)):
             return None
         measure = MEASURES[key]
-        return shift_of(
-            (raw[0][key], raw[1][key]), (gauge[0][key], gauge[1][key]), scale=measure.scale, centre=measure.centre,
-            paired=measure.unit in _OF_SAMPLES or self._paired, unit=measure.unit or "directions",
-        )  # fmt: skip
+        found = [
+            shift_of(
+                (raw[0][part], raw[1][part]),
+                (gauge[0][part], gauge[1][part]),
+                scale=measure.scale,
+                centre=measure.centre,
+                paired=measure.unit in _OF_SAMPLES or self._paired,
+                unit=measure.unit or "directions",
+            )
+            for part in parts
+        ]
+        return minus(*found) if key == "gap" else found[0]
 
     def _difference(self, key: str, first: Measures, second: Measures) -> Difference:
         if key == "gap":
