@@ -196,6 +196,13 @@ PICTURES = (
         ),
     ),
     Picture(
+        "compare.png",
+        "Two networks on handwritten digits: planes on one scale, the median and the spread of curves along 16 random "
+        "directions, and the ratios of all measures with 95% intervals, as they are and in one gauge. The loss differs "
+        "by the scale of the logits alone; the rises, widths and traces differ by more.",
+        ("surfaceviz compare mlp-digits cnn-digits -o compare.h5",),
+    ),
+    Picture(
         "path.png",
         "The first of these trainings in its principal plane: the colour of an iterate tells how far off the plane "
         "it really is; the losses of the iterates, and of their projections onto the plane.",
@@ -228,7 +235,7 @@ def make(picture: Picture, data: str | None) -> None:
         words = shlex.split(command)
         if data and "cnn-fashion" in words:
             words += ["--data", data]
-        words += {"slice": ["--no-plot", "--quiet"], "hessian": ["--quiet"]}.get(words[1], [])
+        words += {"slice": ["--no-plot", "--quiet"], "hessian": ["--quiet"], "compare": ["--quiet"]}.get(words[1], [])
         words = words[1:] if words[0] == "python" else ["-m", *words]
         begun = time.perf_counter()
         subprocess.run([sys.executable, *words], cwd=FILES, check=True)
