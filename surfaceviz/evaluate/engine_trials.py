@@ -91,18 +91,17 @@ class EngineTrials:
         seconds = _shortest_time(lambda: evaluator(group)) / len(group)
         return seconds * scale
 
-    def affords(self, engine: EngineConfig, startup: float, *, best: float, expected: float) -> bool:
+    def affords(self, engine: EngineConfig, startup: float, best: float) -> bool:
         """Return whether a trial of an engine keeps the search within its share of the work.
 
         Args:
             engine: the engine to try.
             startup: seconds until its first point.
-            best: the least seconds for a point so far, from which the work follows.
-            expected: seconds for a point that this engine is expected to take.
+            best: the least seconds for a point so far, in which the engine is expected to evaluate one too.
         """
         short = self._short(engine)
         reference = 0 if engine.name == "eager" or self._key(engine, short) in self._references else len(self._places)
-        trial = self._evaluated(engine) * expected + reference * best
+        trial = (self._evaluated(engine) + reference) * best
         trial = startup + max(_MIN_TIMING, trial * short.samples / self.context.samples)
         if engine.name == "vmapped" and self._batches is None:
             trial += 2 * best * min(1, _GRAPH_SAMPLES / self.context.samples)

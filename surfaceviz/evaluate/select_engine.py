@@ -27,7 +27,6 @@ _CPU_BATCHES = (480, 128, 32)  # limited by caches
 _GPU_BATCHES = (512, 2048, 8192)  # limited by occupancy
 _MAX_ACTIVATIONS = 2**14  # weight sets times samples of a vmapped group
 _MAX_GROUP = 256
-_GROUP_SHARES = (16, 4, 1)  # small groups first: their speed tells what a trial of a larger one costs
 _MAX_WEIGHT_BYTES = 2**27  # of the weights of a group
 
 
@@ -82,13 +81,13 @@ def select_engine(
     if best * points < _MIN_WORK:
         return chosen
     trials.elapsed()  # starts the clock
-    for family in _candidate_families(context, engine, batch_size, points):
+    for family in _candidate_families(trials, engine, batch_size, best):
         previous = math.inf
         for candidate in family:
             if candidate.name == "compiled" and not compiling:
                 break
             spent = trials.elapsed() if len(chosen.seconds) > 1 else 0.0
-            seconds = _try_engine(trials, candidate, chosen, best=best, expected=min(best, previous), spent=spent)
+            seconds = _try_engine(trials, candidate, chosen, best=best, spent=spent)
             if seconds is None or seconds > previous:
                 break
             previous = seconds
@@ -98,7 +97,7 @@ def select_engine(
 
 
 def _try_engine(
-    trials: EngineTrials, engine: EngineConfig, chosen: SelectedEngine, *, best: float, expected: float, spent: float
+    trials: EngineTrials, engine: EngineConfig, chosen: SelectedEngine, *, best: float, spent: float
 ) -> float | None:
     """Return the seconds for a point; None where a trial would cost too much, or the engine can't run the problem.
 
@@ -107,11 +106,10 @@ def _try_engine(
         engine: the engine to try.
         chosen: receives the timing, or a note.
         best: the least seconds for a point so far.
-        expected: seconds for a point that this engine is expected to take.
         spent: seconds of the search so far.
     """
     startup, work = _STARTUP[engine.name], best * trials.points
-    if startup > _GAIN[engine.name] * work or not trials.affords(engine, startup, best=best, expected=expected):
+    if startup > _GAIN[engine.name] * work or not trials.affords(engine, startup, best):
         return None
     try:
         if engine.name == "vmapped" and not trials.batches_weights(engine):
@@ -160,22 +158,30 @@ def _first_line(error: Exception) -> str:
 
 
 def _candidate_families(
-    context: EvaluationContext, engine: str | None, batch_size: int | None, points: float
+    trials: EngineTrials, engine: str | None, batch_size: int | None, best: float
 ) -> Iterator[list[EngineConfig]]:
     """Yield lists of engines, the most promising first; in a list, the next size is tried while it is faster."""
+    context = trials.context
     on_cpu = context.perturb.device.type == "cpu"
     sizes = [batch_size] if batch_size else list(_CPU_BATCHES if on_cpu else _GPU_BATCHES)
     default = EngineConfig.of("eager", batch_size).batch_size
+    if engine is None and context.calibration is None:
+        yield [_affordable(trials, EngineConfig.of("vmapped", batch_size), best)]
     if engine is None and on_cpu:
         yield [EngineConfig("folded", size) for size in _distinct_sizes(sizes, context.samples)]
     for size in sizes:
         if size != default:
             yield [EngineConfig("eager", size)]
-    if engine is None and context.calibration is None:
-        largest = _sized(context, EngineConfig.of("vmapped", batch_size), points)
-        yield [replace(largest, group=largest.group // n) for n in _GROUP_SHARES if n == 1 or largest.group > n]
     if engine is None:
         yield [EngineConfig.of("compiled", batch_size)]
+
+
+def _affordable(trials: EngineTrials, engine: EngineConfig, best: float) -> EngineConfig:
+    """Return a vmapped engine with the largest group of which a trial keeps the search within its share of the work."""
+    engine = _sized(trials.context, engine, trials.points)
+    while engine.group > 2 and not trials.affords(engine, _STARTUP[engine.name], best):  # noqa: PLR2004
+        engine = replace(engine, group=engine.group // 2)
+    return engine
 
 
 def _sized(context: EvaluationContext, engine: EngineConfig, points: float = math.inf) -> EngineConfig:

@@ -463,9 +463,9 @@ def test_path_marks_and_holes_lie_where_they_belong(browser: Browser) -> None:
 def test_a_zero_minimum_and_a_single_value_get_a_scale_that_shows_them(browser: Browser) -> None:
     """A log scale begins at the least value above an exact 0; that of the single value 1.6e14 begins at 0."""
     surface = bowl((9, 5))
-    loss = surface.values["train_loss"] - 0.1
+    loss = surface.values["train_loss"]
+    loss -= 0.1
     loss[4, 2] = 0
-    surface = replace(surface, values={**surface.values, "train_loss": loss})
     with opened(browser, surface) as (page, _):
         assert page.is_checked("input[value=log]")
         drawn = trace(page, ".solid", "surface")

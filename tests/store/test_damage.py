@@ -216,7 +216,7 @@ def test_a_crash_or_a_hang_of_the_reader_is_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-READER = """
+SLOW_READER = """
 import os, sys, time
 from surfaceviz.store.verify import sandbox
 sandbox._end_with(int(sys.argv[1]))
@@ -225,7 +225,7 @@ time.sleep(600)
 """
 COMMAND = f"""
 import os, subprocess, sys
-subprocess.run([sys.executable, "-c", {READER!r}, str(os.getpid())])
+subprocess.run([sys.executable, "-c", {SLOW_READER!r}, str(os.getpid())])
 """
 
 
@@ -237,7 +237,7 @@ def test_the_reader_ends_with_a_command_that_is_killed() -> None:
     command.kill()
     assert command.stdout.read() == ""  # the end comes when nobody holds the pipe any more
     command.communicate()
-    orphan = subprocess.run([sys.executable, "-c", READER, "1"], capture_output=True, check=False)
+    orphan = subprocess.run([sys.executable, "-c", SLOW_READER, "1"], capture_output=True, check=False)
     assert (orphan.returncode, orphan.stdout) == (sandbox.REFUSED, b"")
 
 
