@@ -24,6 +24,9 @@ Compiled = Callable[..., Any]
 Backend = Callable[[fx.GraphModule, Any], Compiled]
 Source = str | int  # name of a tensor of the state, or number of a tensor of the batch
 
+# torch passes over code whose address it remembers as that of generated code, which may have been freed since; code
+# objects that were tried are held, so that the next one has another address.
+_ATTEMPTS = 4
 ADDITIONS = (operator.add, operator.iadd, torch.add)  # as targets of graph nodes
 
 
@@ -68,9 +71,12 @@ def capture_graph(function: BatchFunction, backend: Backend | str, state: State,
     def one(state: State, batch: Any) -> Any:
         return function(state, batch)
 
-    one.__code__ = one.__code__.replace()
+    codes = [one.__code__]
     guarded: BatchFunction = torch.compile(one, backend=recording, dynamic=False, fullgraph=True)
-    result = guarded(state, batch)
+    while not ran and len(codes) <= _ATTEMPTS:
+        codes.append(one.__code__.replace())
+        one.__code__ = codes[-1]
+        result = guarded(state, batch)
     ((compiled, inputs, outputs),) = ran
     sources = _sources(inputs, state, batch)
     return CapturedGraph(compiled=compiled, sources=sources, outputs=outputs, result=result, guarded=guarded)
