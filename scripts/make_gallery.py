@@ -1,6 +1,7 @@
 """Make the pictures of the gallery, each by the command that its page names.
 
     python scripts/make_gallery.py [--data FOLDER] [NAME...]
+    python scripts/make_gallery.py --studies
 
 The HDF5 files stay in ``build/gallery``, so that a picture that is made again needs no new evaluation.
 """
@@ -14,6 +15,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from study_gallery import make_studies
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ROOT / "build" / "gallery"
@@ -257,7 +260,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--data", help="the folder of Fashion-MNIST's IDX files")
+    parser.add_argument("--studies", action="store_true", help="make the page of the studies only")
     asked = parser.parse_args()
+    if asked.studies:
+        make_studies()
+        return
     unknown = set(asked.names) - {picture.name for picture in PICTURES}
     if unknown:
         parser.error(f"no picture {', '.join(sorted(unknown))}; there are {', '.join(p.name for p in PICTURES)}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surfaceviz.api.compare import compare
+    from surfaceviz.api.critical_points import critical_points
     from surfaceviz.api.edge import edge
     from surfaceviz.api.export import export, import_reference
     from surfaceviz.api.hessian import hessian, hessian_map
@@ -29,17 +30,21 @@ if TYPE_CHECKING:
     from surfaceviz.recording.callbacks import lightning_callback, transformers_callback
     from surfaceviz.recording.recorder import Recorder
     from surfaceviz.records import Curvature, Edge, HessianMap, Minima, Slice, Spectrum
+    from surfaceviz.records.studies import CriticalPoints, StudyResult
     from surfaceviz.reference_format import read_reference
     from surfaceviz.reporting import QuietReporter, Reporter
     from surfaceviz.store import read, read_curvature, read_edge
     from surfaceviz.store.merge import merge
+    from surfaceviz.store.study import read_study
+    from surfaceviz.studies.run import study
 
 __all__ = [
-    "Curvature", "Edge", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem", "QuietReporter",
-    "Recorder", "Reporter", "Slice", "Spectrum", "SurfacevizError", "animate", "compare", "directions_of", "edge",
-    "export", "hessian", "hessian_map", "import_reference", "lightning_callback", "merge", "minima", "plot", "read",
-    "read_curvature", "read_edge", "read_reference", "report", "sharpness", "slice", "train", "trajectory",
-    "transformers_callback", "view", "weights_at",
+    "CriticalPoints", "Curvature", "Edge", "HessianMap", "Minima", "NotebookReporter", "PerSample", "Problem",
+    "QuietReporter", "Recorder", "Reporter", "Slice", "Spectrum", "StudyResult", "SurfacevizError", "animate",
+    "compare", "critical_points", "directions_of", "edge", "export", "hessian", "hessian_map", "import_reference",
+    "lightning_callback", "merge", "minima", "plot", "read", "read_curvature", "read_edge", "read_reference",
+    "read_study", "report", "sharpness", "slice", "study", "train", "trajectory", "transformers_callback", "view",
+    "weights_at",
 ]  # fmt: skip
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
@@ -79,6 +84,11 @@ _HOMES = {
     "report": "api.report",
     "sharpness": "api.sharpness",
     "slice": "api.slice",
+    "critical_points": "api.critical_points",
+    "CriticalPoints": "records.studies",
+    "StudyResult": "records.studies",
+    "study": "studies.run",
+    "read_study": "store.study",
     "train": "api.train",
     "trajectory": "api.trajectory",
 }

@@ -41,7 +41,8 @@ LEVELS = {
     "sharpness_measures": 5,
     "pipeline": 6,
     "api": 7,
-    "cli": 8,
+    "studies": 8,
+    "cli": 9,
 }
 DOORS = {
     "h5py": {"store", "reference_format"},

@@ -35,6 +35,7 @@ COMMANDS = (
     "report",
     "sharpness",
     "slice",
+    "study",
     "train",
     "trajectory",
     "view",

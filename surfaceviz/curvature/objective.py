@@ -14,7 +14,7 @@ from surfaceviz.curvature import Operator, ParameterLayout, ShardedHvp, filter_s
 from surfaceviz.errors import ProblemError, error_context
 from surfaceviz.problem.batching import batch_separately
 from surfaceviz.problem.data import DataSplit
-from surfaceviz.problem.estimates import sum_and_weight
+from surfaceviz.problem.estimates import sum_and_weight, sums
 from surfaceviz.problem.forward.differentiable_operators import DifferentiableOperators
 from surfaceviz.problem.functional import DataPass, State, loss_sums, outputs
 from surfaceviz.problem.parameters import Filters
@@ -72,6 +72,23 @@ class Objective:
             loss, weight = loss + float(total.detach()), weight + count
             gradient += self.layout.flat(gradients)
         return loss / weight, weight, gradient / weight
+
+    def loss_of_vector(self, theta: Theta) -> Callable[[Tensor], Tensor]:
+        """Return the function (P,) -> mean loss with these parameters; `torch.func` differentiates and maps it.
+
+        Buffers are those of ``theta``.
+        """
+        measure, batches = loss_sums(self.problem, sums), self._batches
+
+        def loss(vector: Tensor) -> Tensor:
+            state = self._state(self.with_parameters(theta, vector))
+            with DifferentiableOperators():
+                parts = [measure(state, batch) for batch in batches]
+            totals, weights = zip(*parts, strict=True)
+            mean: Tensor = torch.stack(totals).sum() / sum(weights)
+            return mean
+
+        return loss
 
     def sample_values(self, theta: Theta) -> dict[str, FloatArray]:
         """Return metric -> its value for each sample, (N,), whose mean is the metric; costs one forward pass.

@@ -168,13 +168,14 @@ def _eigenvectors(minimum: Minimum, moving: Sequence[str], *, top: int, bottom: 
             f"eigenvectors did not converge in {found.products} products (residuals "
             f"{', '.join(f'{r:.1e}' for r in found.residuals)}); take --along gradient or random directions"
         )
+    count = len(found.eigenvalues)  # all, where a small matrix is known as a whole
     return [
         unit_direction(
             "eigenvector", _with_sign(found.vectors[k].double()), loss.layout,
             f"eigenvalue {float(found.eigenvalues[k]):.6g}, residual {float(found.residuals[k]):.1e}",
             eigenvalue=float(found.eigenvalues[k]), derivatives=checked,
         )
-        for k in reversed(range(len(found.eigenvalues)))
+        for k in reversed((*range(min(bottom, count - top)), *range(count - top, count)))
     ]  # fmt: skip
 
 

@@ -69,8 +69,14 @@ MeanEstimates = dict[str, MeanEstimate]  # <split>_<metric> -> estimate
 
 def sum_and_weight(given: Measured) -> tuple[Tensor, float]:
     """Return (sum, weight) of a batch's result, the sum in float64 with its graph."""
+    total, weight = sums(given)
+    return total, float(weight)
+
+
+def sums(given: Measured) -> tuple[Tensor, Tensor | float]:
+    """Return (sum, weight) of a batch's result, in which `vmap` may have put a dimension."""
     total, weight = (given.values.sum(), given.weights.sum()) if isinstance(given, PerSample) else given
-    return torch.as_tensor(total).double(), float(weight)
+    return torch.as_tensor(total).double(), weight
 
 
 def detach_sums(given: Measured) -> Measured:

@@ -173,19 +173,22 @@ class _Host(nn.Module):
         return self._hint(batches[0], error) if batches else ""
 
 
-def loss_sums(problem: Problem) -> Callable[[State, Any], tuple[Tensor, float]]:
+def loss_sums(
+    problem: Problem, weigh: Callable[[Measured], tuple[Tensor, Any]] = sum_and_weight
+) -> Callable[[State, Any], tuple[Tensor, Any]]:
     """Return a function that computes the loss of a batch at a state as (sum, weight); the sum keeps its graph.
 
-    Both are means over the draws of random numbers. Buffers of the state are copied for each batch.
+    Both are means over the draws of random numbers. Buffers of the state are copied for each batch. With `sums` for
+    ``weigh``, `vmap` may map the function over states.
     """
     host, keeper, to_model = _Loss(problem), BufferKeeper(problem), model_tensors(problem.model)
 
-    def call(state: State, batch: Any) -> tuple[Tensor, float]:
+    def call(state: State, batch: Any) -> tuple[Tensor, Any]:
         made = []
         for _ in problem.draws.each():
             swapped = to_model(keeper.fresh(state))
             problem.draws.reseed()
-            made.append(sum_and_weight(_call_with(swapped, host, batch)))
+            made.append(weigh(_call_with(swapped, host, batch)))
         if len(made) == 1:
             return made[0]
         totals, weights = zip(*made, strict=True)

@@ -14,7 +14,7 @@ import torch
 
 import surfaceviz
 from surfaceviz import cli, evaluate, options
-from surfaceviz.cli import compare, edge, hessian, minima, sharpness, train, trajectory
+from surfaceviz.cli import compare, edge, hessian, minima, sharpness, study, train, trajectory
 from surfaceviz.cli import slice as slice_command
 from surfaceviz.cli.options import slice_options
 from surfaceviz.curvature import SpectrumSpec
@@ -26,6 +26,7 @@ from surfaceviz.pipeline.hessian.request import RTOL, HessianRequest
 from surfaceviz.pipeline.minima.request import MinimaRequest
 from surfaceviz.pipeline.sharpness.request import SharpnessRequest
 from surfaceviz.pipeline.slice.request import Request
+from surfaceviz.pipeline.study.request import StudyRequest
 from surfaceviz.pipeline.train.request import TrainRequest
 from surfaceviz.pipeline.trajectory.request import TrajectoryRequest
 
@@ -41,6 +42,7 @@ JOBS = [
     (MinimaRequest.of, surfaceviz.minima, minima.minima, {"surface"}, set()),
     (CompareRequest.of, surfaceviz.compare, compare.compare, {"targets"}, set()),
     (EdgeRequest.of, surfaceviz.edge, edge.edge, {"folder"}, set()),
+    (StudyRequest.of, surfaceviz.study, study.study, {"name"}, set()),
     (TrainRequest.of, surfaceviz.train, train.train, {"network", "dataset"}, set()),
 ]
 
@@ -126,6 +128,7 @@ def test_every_kind_of_direction_from_the_loss_can_be_loaded() -> None:
         ["minima", "--help"],
         ["compare", "--help"],
         ["train", "--help"],
+        ["study", "--help"],
         ["trajectory", "--help"],
         ["edge", "--help"],
         ["catalogue", "--help"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import dense
 import numpy as np
 import oracles
 import pytest
+import torch
+from torch import nn
 
+import surfaceviz
 from surfaceviz import cli, store
 from surfaceviz.directions import from_loss
 from surfaceviz.errors import DirectionError
@@ -123,3 +127,18 @@ def test_a_run_goes_on_with_the_directions_of_its_file(monkeypatch: pytest.Monke
 def test_what_cannot_be_is_said(more: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=line):
         oracles.run_slice(dense.named_problem("mlp"), SMALL, **more)
+
+
+@pytest.mark.parametrize(("along", "expected"), [("hessian", [2.0, 1.0]), ("extremes", [2.0, -3.0])])
+def test_a_matrix_that_is_known_as_a_whole_gives_two_directions(along: str, expected: list[float]) -> None:
+    class Point(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.x = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+        def forward(self) -> torch.Tensor:
+            return (self.x.square() * torch.tensor([1.0, -3.0, 2.0])).sum() / 2
+
+    with pytest.warns(UserWarning, match="lie lower") if along == "extremes" else nullcontext():
+        surface = surfaceviz.slice(surfaceviz.Problem(Point()), [(-1, 1, 3), (-1, 1, 5)], along=along)
+    assert [direction.eigenvalue for direction in surface.directions] == pytest.approx(expected)

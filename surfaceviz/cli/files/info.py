@@ -24,8 +24,10 @@ def info(
     """Print what a file holds."""
     from surfaceviz.errors import StoreError
     from surfaceviz.records import describe, describe_spectrum, edge_rows, edge_table
+    from surfaceviz.records.studies import study_rows
     from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge, trust_file
     from surfaceviz.store.comparison import holds_comparison
+    from surfaceviz.store.study import holds_study, read_study
 
     for path in files:
         if trust and not trust_file(path):
@@ -42,6 +44,11 @@ def info(
             continue
         if holds_comparison(path):
             _print_comparison(path)
+            continue
+        if holds_study(path):
+            result = read_study(path)
+            texts = [(key, str(getattr(result, key))) for key in ("name", "question", "see", "misleads", "sources")]
+            _print_rows([("file", str(path)), *texts, *(("", line) for line in aligned(study_rows(result)))])
             continue
         surface = read(path)
         rows = [("file", str(path)), *describe(surface)]

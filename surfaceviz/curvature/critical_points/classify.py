@@ -56,7 +56,7 @@ class PointEvidence:
     @property
     def zero(self) -> FloatArray:
         """The largest |eigenvalue| that can't be told from 0, (k,): its rounding, and its residual if it must hold."""
-        rounding = max(_ROUNDINGS * self.eps * self.norm, self.matrix_error)
+        rounding = max(zero_level(self.norm, self.eps), self.matrix_error)
         return rounding + (self.residuals if self.complete else 0 * self.residuals)
 
     @property
@@ -74,6 +74,11 @@ class PointEvidence:
     def weak(self) -> NDArray[np.bool_]:
         """Whether an eigenvalue has a sign, but is so small that the gradient's rounding hides the slope, (k,)."""
         return self.signed & self.far & (np.abs(self.slopes) <= self.rounding)
+
+
+def zero_level(norm: float, eps: float = 2.0**-52) -> float:
+    """Return the |eigenvalue| that rounding can't tell from 0, for a matrix of a norm."""
+    return _ROUNDINGS * eps * norm
 
 
 def classify_point(evidence: PointEvidence) -> tuple[str, str]:
