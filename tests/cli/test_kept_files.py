@@ -179,6 +179,7 @@ def test_every_command_that_writes_takes_the_lock(
     assert name == "out.h5" or not Path(name).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [True, False])
 def test_a_factory_that_changes_the_folder_does_not_move_the_output(
     folder: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]

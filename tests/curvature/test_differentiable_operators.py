@@ -239,6 +239,7 @@ def test_a_scripted_or_compiled_part_is_right_in_every_engine(name: str, engine:
     np.testing.assert_allclose(given.values["train_loss"], plain.values["train_loss"], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_sharpness_of_a_sparse_embedding_is_that_of_a_dense_one() -> None:
     one, other = (_tokens(embed) for embed in EMBEDDINGS["sparse"])
     values = [surfaceviz.sharpness(each, reporter=oracles.Recorder(), starts=1, iterations=2) for each in (one, other)]

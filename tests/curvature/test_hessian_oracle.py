@@ -90,6 +90,7 @@ def test_graphs_that_are_not_kept_give_the_same_products() -> None:
     np.testing.assert_allclose(got, matrix, rtol=0, atol=1e-6 * np.abs(matrix).max())
 
 
+@pytest.mark.slow
 def test_the_traces_interval_covers_the_dense_trace_in_at_least_88_of_100_seeds() -> None:
     problem, matrix = _known("mlp")
     bench, covered = dense.Bench(problem), 0
@@ -105,6 +106,7 @@ def _effective_rank(matrix: oracles.Array) -> float:
     return float(np.trace(matrix) ** 2 / np.sum(matrix**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"probes": 10}, {"probes": 10, "density": True, "steps": 5, "memory": 2**17}])
 def test_the_effective_ranks_interval_covers_the_dense_one_in_at_least_88_of_100_seeds(options: Any) -> None:
     problem, matrix = _known("mlp")

@@ -124,6 +124,7 @@ def test_one_probe_states_no_error() -> None:
     assert "nan" not in _words(found)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the train accuracy at the centre", "ignore:.*points lie lower than the centre")
 def test_the_spread_of_single_directions_is_that_of_many_slices() -> None:
     problem, _ = _network(1)

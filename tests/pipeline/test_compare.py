@@ -161,6 +161,7 @@ def test_rises_have_the_mean_of_many_draws_of_other_random_numbers(pair: Compari
     assert error < 0.15 * found.mean()
 
 
+@pytest.mark.slow
 def test_a_rescaled_copy_is_never_called_flatter() -> None:
     found = _compare("small.py:first", "small.py:rescaled", quick=False, directions=12)
     by_measure = {each.measure: each for each in found.pairs[0].verdicts}
@@ -173,6 +174,7 @@ def test_a_rescaled_copy_is_never_called_flatter() -> None:
     assert by_measure["lambda_max"].kind == "artefact of scale"
 
 
+@pytest.mark.slow
 def test_without_a_gauge_a_difference_of_scale_is_not_called_supported() -> None:
     found = _compare("small.py:first", "small.py:rescaled")
     by_measure = {each.measure: each for each in found.pairs[0].verdicts}
@@ -181,6 +183,7 @@ def test_without_a_gauge_a_difference_of_scale_is_not_called_supported() -> None
     assert not [key for key, each in by_measure.items() if each.kind == "supported"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _compare("small.py:first", "small.py:second", output="whole.h5")
     calls: list[int] = []
@@ -210,6 +213,7 @@ def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytes
         assert np.array_equal(ours.plane.values["train_loss"], theirs.plane.values["train_loss"])
 
 
+@pytest.mark.slow
 def test_under_mpi_the_result_is_the_same() -> None:
     alone = _compare("small.py:first", "small.py:second", output="alone.h5")
     options = [
@@ -246,6 +250,7 @@ def test_slices_with_equal_axes_are_taken_as_they_are() -> None:
     assert str(found.provenance["axis"]) == "-0.4:0.4:5"
 
 
+@pytest.mark.slow
 def test_several_checkpoints_of_one_problem_are_compared() -> None:
     names = _module()
     for seed in (0, 1):
@@ -255,6 +260,7 @@ def test_several_checkpoints_of_one_problem_are_compared() -> None:
     assert found.networks[0].weights_sha256 != found.networks[1].weights_sha256
 
 
+@pytest.mark.slow
 def test_groups_of_trainings_are_compared_by_welch() -> None:
     names = _module()
     for group, steps in (("long", 300), ("short", 40)):
@@ -281,6 +287,7 @@ def test_figure_page_and_table_show_every_verdict(pair: Comparison) -> None:
         assert row[0] in text
 
 
+@pytest.mark.slow
 def test_networks_on_other_samples_are_not_comparable() -> None:
     found = _compare("small.py:first", "small.py:fewer")
     assert {each.kind for each in found.pairs[0].verdicts} == {"not comparable"}

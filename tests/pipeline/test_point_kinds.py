@@ -72,6 +72,7 @@ def test_processes_that_share_the_samples_agree_on_the_kind(name: str) -> None:
     assert bool(alone.notes) == (name in ("shown", "hidden"))  # `float(moved > 0)` is a mask at its step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["problem", "hidden"])
 def test_ranks_that_share_the_samples_agree_on_the_kind(name: str) -> None:
     arguments = ["-m", "surfaceviz", "hessian", f"kinds.py:{name}", "-o", "kinds.h5"]

@@ -255,6 +255,7 @@ def _deep_plain() -> Problem:
     return Problem(model, (inputs, targets), "cross_entropy", name="plain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [0.02, 0.05])
 @pytest.mark.parametrize("reach", [1.2, 0.4])
 def test_what_is_drawn_as_known_is_within_the_tolerance_though_most_lies_above_the_level(

@@ -128,6 +128,7 @@ def test_a_run_on_a_subset_that_is_cut_short_goes_on_to_the_same_bits(moment: in
         np.testing.assert_array_equal(again.rise_stderr[name], expected.rise_stderr[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [None, 30, 90])
 def test_a_subset_that_fails_its_audit_is_given_up(moment: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     full = oracles.run_slice(_regression(), AXES, **FIXED)

@@ -328,6 +328,7 @@ def _dense(problem: Problem) -> tuple[Array, dict[str, Tensor]]:
     return torch.autograd.functional.hessian(loss, vector).numpy(), named
 
 
+@pytest.mark.slow
 def test_layer_rescaling_moves_the_hessian_as_algebra_has_it_and_not_dhd() -> None:
     problem = _mlp(nn.ReLU)
     hessian, named = _dense(problem)
@@ -353,6 +354,7 @@ def test_layer_rescaling_moves_the_hessian_as_algebra_has_it_and_not_dhd() -> No
         assert not layer.changes[key].survives, key
 
 
+@pytest.mark.slow
 def test_neuron_rescaling_moves_dhd_as_algebra_has_it() -> None:
     problem = _mlp(nn.ReLU)
     hessian, named = _dense(problem)
@@ -467,6 +469,7 @@ def test_the_model_is_left_as_it_was_and_the_seed_decides() -> None:
     assert found["width"] != surfaceviz.sharpness(problem, seed=2, rescale=False, **QUICK)["width"]
 
 
+@pytest.mark.slow
 def test_a_slices_file_stands_for_its_theta(tmp_path: Path) -> None:
     oracles.write_factory(tmp_path)
     spec = f"{tmp_path}/mine.py:problem"
@@ -480,6 +483,7 @@ def test_a_slices_file_stands_for_its_theta(tmp_path: Path) -> None:
         assert measurement.value == pytest.approx(alike[key].value, rel=1e-6), key
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_tables_and_the_caution(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["sharpness", "mlp-digits", "--samples=200", "--starts=1", "--iterations=3", "--json=all.json"]) == 0
     out = capsys.readouterr().out
@@ -499,6 +503,7 @@ def test_the_command_prints_both_tables_and_the_caution(capsys: pytest.CaptureFi
     assert changed["lambda_max"]["verdict"] == "changes"
 
 
+@pytest.mark.slow
 def test_checkpoints_of_one_problem_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     oracles.write_factory(tmp_path)
     for seed in (0, 1):

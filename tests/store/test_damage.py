@@ -199,6 +199,7 @@ CRASHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", CRASHES)
 def test_a_crash_or_a_hang_of_the_reader_is_one_line(
     how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
