@@ -19,7 +19,7 @@ from torch.nn import functional
 import surfaceviz
 from surfaceviz import cli
 from surfaceviz.comparison.table import table_rows
-from surfaceviz.errors import StoreError
+from surfaceviz.errors import ProblemError, StoreError
 from surfaceviz.pipeline.compare import measure, run
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
@@ -338,6 +338,12 @@ def test_other_commands_know_the_file(pair_file: Path, pair: Comparison, capsys:
     assert all(row[0] in printed for row in table_rows(pair.pairs[0]))
     assert cli.run(["plot", str(pair_file)]) == 1
     assert "holds a comparison, expected a slice; surfaceviz info prints it" in capsys.readouterr().err
+
+
+def test_a_wrong_name_is_refused_before_the_work() -> None:
+    with pytest.raises(ProblemError, match=r"small\.py has no function 'third'"):
+        _compare("small.py:first", "small.py:third")
+    assert not Path("c-parts").exists()
 
 
 def test_a_file_of_something_else_and_one_of_other_options_are_kept() -> None:

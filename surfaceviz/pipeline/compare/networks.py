@@ -11,6 +11,7 @@ from surfaceviz.pipeline.hessian.points import targets_of
 from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.slice_requests import slice_request
 from surfaceviz.pipeline.hessian.targets import HessianTargets
+from surfaceviz.pipeline.resolve import resolve
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.records import Slice
 
@@ -41,6 +42,8 @@ def network_of(spec: NetworkSpec, request: CompareRequest, say: Say) -> Network:
     splits = () if request.split is None else (request.split,)
     if spec.file is None:
         assert spec.problem is not None
+        if isinstance(spec.problem, str):
+            resolve(spec.problem, request.data)  # a name that is wrong is refused before the work
         own = Request.of(
             spec.problem, weights=spec.weights, data=request.data, splits=splits, samples=request.samples,
             device=request.device,
