@@ -24,7 +24,7 @@ from surfaceviz.pipeline.compare import measure, run
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
 from surfaceviz.pipeline.compare.stored import read_verdicts
-from surfaceviz.records import ComparedNetwork, Comparison, Verdict
+from surfaceviz.records import ComparedNetwork, Comparison, NetworkGauge, Verdict
 from surfaceviz.store.comparison import read_comparison
 
 _FACTORY = """
@@ -338,6 +338,30 @@ def test_other_commands_know_the_file(pair_file: Path, pair: Comparison, capsys:
     assert all(row[0] in printed for row in table_rows(pair.pairs[0]))
     assert cli.run(["plot", str(pair_file)]) == 1
     assert "holds a comparison, expected a slice; surfaceviz info prints it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_other_weights_of_the_same_name_are_measured_again() -> None:
+    names = _module()
+    for name, seed in (("a", 0), ("b", 1)):
+        torch.save(names["network"](seed).state_dict(), f"{name}.pt")
+    before = _compare("small.py:first", weights=["a.pt", "b.pt"])
+    torch.save(names["network"](2).state_dict(), "b.pt")
+    after = _compare("small.py:first", weights=["a.pt", "b.pt"])
+    assert np.array_equal(after.networks[0].measures["loss"], before.networks[0].measures["loss"])
+    assert not np.array_equal(after.networks[1].measures["loss"], before.networks[1].measures["loss"])
+
+
+def test_a_temperature_of_one_network_alone_is_no_common_gauge() -> None:
+    measures = {"loss": np.full(4, 1.0), "rise_0.1": np.array([0.1, 0.11, 0.1, 0.12])}
+    one = ComparedNetwork(
+        name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=4,
+        measures=measures, in_gauge=measures, gauge=NetworkGauge(temperature=2.0),
+    )  # fmt: skip
+    other = replace(one, name="b", group="b", gauge=NetworkGauge(reason="no held-out split"))
+    verdicts = judge([one, other], gauge=True)[0].verdicts
+    assert all("no gauge" in each.reasons for each in verdicts)
+    assert all(each.gauge is None for each in verdicts)
 
 
 def test_a_wrong_name_is_refused_before_the_work() -> None:

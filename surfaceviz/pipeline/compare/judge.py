@@ -19,12 +19,14 @@ from surfaceviz.comparison import (
     verdicts,
     without_interval,
 )
+from surfaceviz.comparison.intervals import ROUNDING
 from surfaceviz.records import ComparedNetwork, Difference, FloatArray, PairVerdicts
 from surfaceviz.records.verdicts import Unit
 
 Measures = Mapping[str, FloatArray]
 
 _FALLS = 3.0  # standard errors below zero at which a rise shows that a centre is not a minimum; ours
+_EPSILON = 1e-7  # relative error of a mean loss in float32; ours
 _NEAR = "rise_0.05"
 _OF_SAMPLES: tuple[Unit, ...] = ("samples", "groups of samples")  # shared by both networks
 
@@ -53,7 +55,7 @@ def evidence_of(first: Sequence[ComparedNetwork], second: Sequence[ComparedNetwo
     """Return the evidence on each measure that both groups have."""
     networks = [*first, *second]
     shared = set.intersection(*(_keys(network.measures) for network in networks))
-    gauged = all(network.in_gauge for network in networks)
+    gauged = all(network.in_gauge for network in networks) and _have_one_gauge(networks)
     remarks = _remarks(networks, asked=gauge, done=gauged, single=len(first) == len(second) == 1)
     obstacles = _obstacles(networks)
     compare = _Trainings(first, second) if max(len(first), len(second)) > 1 else _Singles(first[0], second[0])
@@ -66,6 +68,12 @@ def evidence_of(first: Sequence[ComparedNetwork], second: Sequence[ComparedNetwo
         for key in MEASURES
         if key in shared
     ]  # fmt: skip
+
+
+def _have_one_gauge(networks: Sequence[ComparedNetwork]) -> bool:
+    """Return whether the temperature was fitted for all networks, or for none."""
+    fitted = {network.gauge is not None and network.gauge.temperature is not None for network in networks}
+    return len(fitted) == 1
 
 
 def _keys(measures: Measures) -> set[str]:
@@ -141,7 +149,8 @@ class _Singles:
             return without_interval(float(np.mean(a)), float(np.mean(b)), scale=measure.scale)
         if measure.unit in _OF_SAMPLES:
             return from_samples(a, b, scale=measure.scale, unit=measure.unit)
-        return from_directions(a, b, scale=measure.scale, centre=measure.centre, paired=self._paired)
+        rounding = max(_rounding_of(key, measures) for measures in (first, second))
+        return from_directions(a, b, scale=measure.scale, centre=measure.centre, paired=self._paired, rounding=rounding)
 
     @staticmethod
     def _of_samples(a: FloatArray, b: FloatArray, scale: str) -> Difference:
@@ -149,6 +158,14 @@ class _Singles:
         if not (a.ndim and b.ndim):
             return without_interval(float(np.mean(a)), float(np.mean(b)), scale="linear")
         return from_samples(a, b, scale="linear")
+
+
+def _rounding_of(key: str, measures: Measures) -> float:
+    """Return the relative error of a rise that rounding of the losses in float32 causes; that of the default else."""
+    rise = abs(float(np.mean(measures[key])))
+    if not key.startswith("rise_") or not rise > 0:
+        return ROUNDING
+    return max(ROUNDING, _EPSILON * float(np.mean(measures["loss"])) / rise)
 
 
 class _Trainings:

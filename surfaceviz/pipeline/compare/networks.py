@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from surfaceviz import store
 from surfaceviz.pipeline.compare.request import CompareRequest, NetworkSpec
@@ -12,10 +13,13 @@ from surfaceviz.pipeline.hessian.request import HessianRequest
 from surfaceviz.pipeline.hessian.slice_requests import slice_request
 from surfaceviz.pipeline.hessian.targets import HessianTargets
 from surfaceviz.pipeline.resolve import resolve
+from surfaceviz.pipeline.slice.planning.make_plan import make_plan
 from surfaceviz.pipeline.slice.request import Request
 from surfaceviz.records import Slice
 
 Say = Callable[[str], None]
+
+FINGERPRINTS = ("weights_sha256", "data_sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,11 @@ def network_of(spec: NetworkSpec, request: CompareRequest, say: Say) -> Network:
     return Network(
         spec=spec, given=surface, slice=replace(stored, splits=splits or stored.splits, samples=samples, dtype=None)
     )
+
+
+def fingerprints_of(network: Network) -> Mapping[str, Any]:
+    """Return the fingerprints of a network's weights and data as they are now."""
+    return make_plan(network.slice, lambda _line: None).identity
 
 
 def targets_of_network(network: Network, request: CompareRequest, split: str | None, say: Say) -> HessianTargets:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from surfaceviz import atomic_write, start_folder, store
 from surfaceviz.errors import StoreError
@@ -18,8 +19,8 @@ from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.compare.cuts import Cutter, common_axes
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.measure import Bench, bench_of, gauge_of, measures_at, minima_of, slice_measures
-from surfaceviz.pipeline.compare.networks import Network, network_of
-from surfaceviz.pipeline.compare.request import CompareRequest, NetworkSpec
+from surfaceviz.pipeline.compare.networks import FINGERPRINTS, Network, fingerprints_of, network_of
+from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.compare.stored import OPTIONS, read_verdicts
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.pipeline.request_inputs import inputs_of_slice, joined_inputs
@@ -110,7 +111,7 @@ class _Job:
         """Return the comparison; every finished network is written at once."""
         output = store.OutputFile(self.request.output, keep=not self.request.overwrite) if self.leads else None
         before = self._before()
-        if before is not None and len(before.networks) == len(self.networks) and self._is_whole(before):
+        if before is not None and self._is_whole(before):
             self.reporter.say(f"{self.request.output} is complete already")
             return read_verdicts(self.request.output)
         with _parts_folder(self.request.output, leads=self.leads) as folder:
@@ -123,7 +124,7 @@ class _Job:
                 raise_if_interrupted()
                 self.reporter.say(f"{network.spec.name}: {number + 1} of {len(self.networks)}")
                 plane = self._cutter(folder, network).plane(network, number, axes)
-                done = _same(before, network.spec, number)
+                done = _same(before, number, rays[number].provenance)
                 found.append(done or self._measured(folder, number, rays[number], plane))
                 if output is not None:
                     write_comparison(output, Comparison(networks=tuple(found), provenance=provenance))
@@ -147,7 +148,10 @@ class _Job:
         return found
 
     def _is_whole(self, before: Comparison) -> bool:
-        return all(n.measures and (n.gauge is not None or not self.request.gauge) for n in before.networks)
+        """Return whether the file holds every network, with the weights and data that it has now."""
+        return len(before.networks) == len(self.networks) and all(
+            _same(before, number, fingerprints_of(network)) for number, network in enumerate(self.networks)
+        )
 
     def _cutter(self, folder: Path, network: Network) -> Cutter:
         quiet = _Warnings(self.reporter, network.spec.name)
@@ -215,12 +219,12 @@ def _asked(request: CompareRequest) -> str:
     return json.dumps({**options, "axes": axes, "networks": [[spec.name, spec.group] for spec in request.networks]})
 
 
-def _same(before: Comparison | None, spec: NetworkSpec, number: int) -> ComparedNetwork | None:
-    """Return the stored network of this number, if it is there."""
+def _same(before: Comparison | None, number: int, now: Mapping[str, Any]) -> ComparedNetwork | None:
+    """Return the stored network of this number, if it is there with these weights and data."""
     if before is None or number >= len(before.networks):
         return None
     found = before.networks[number]
-    return found if (found.name, found.group) == (spec.name, spec.group) else None
+    return found if all(getattr(found, key) == now.get(key) for key in FINGERPRINTS) else None
 
 
 def _gauge_record(gauge: Gauge) -> NetworkGauge:
