@@ -65,7 +65,7 @@ def batch_sharpness(
         batches: mini-batches of the training's size.
         penalty: factors of the L2 penalty, (P,) float64.
 
-    Source: Andreyev & Beneventano, arXiv 2412.20553, definition 1.
+    Source: Andreyev & Beneventano, arXiv 2412.20553.
     """
     layout = ParameterLayout(tuple(names), tuple(state[name].shape for name in names))
     theta = layout.flat([state[name] for name in names]).double()

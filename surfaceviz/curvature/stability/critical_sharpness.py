@@ -20,7 +20,7 @@ def critical_sharpness(loss: Callable[[float], float], eta: float, *, rtol: floa
         eta: the first step to try, above 0.
         rtol: relative accuracy of eta_c.
 
-    Source: arXiv 2601.16979, section 2.
+    Source: arXiv 2601.16979.
 
     >>> round(critical_sharpness(lambda s: (1 - 4.0 * s) ** 2, 0.1), 2)
     4.0

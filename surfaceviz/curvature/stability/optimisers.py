@@ -57,7 +57,7 @@ def _adam_threshold(eta: float, options: Options) -> float:
 def _adam_preconditioner(options: Options, entries: Entries) -> Tensor:
     """Return (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), v the largest one so far for AMSGrad.
 
-    Source: Cohen et al., arXiv 2207.14484, equation 3.
+    Source: Cohen et al., arXiv 2207.14484.
     """
     b1, b2 = map(float, options["betas"])
     t = float(entries["step"])

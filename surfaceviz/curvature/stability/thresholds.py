@@ -8,7 +8,7 @@ import math
 def gradient_descent(eta: float) -> float:
     """Return 2 / eta; infinite for eta = 0.
 
-    Source: Cohen et al., arXiv 2103.00065, section 2.
+    Source: Cohen et al., arXiv 2103.00065.
     """
     return 2 / eta if eta > 0 else math.inf
 
@@ -21,7 +21,7 @@ def heavy_ball(eta: float, beta: float, dampening: float = 0.0) -> float:
         beta: the momentum.
         dampening: tau.
 
-    Source: Cohen et al., arXiv 2103.00065, appendix B, for tau = 0; dampening scales the step.
+    Source: Cohen et al., arXiv 2103.00065, for tau = 0; dampening scales the step.
     """
     return (1 + beta) * gradient_descent((1 - dampening) * eta)
 
@@ -29,7 +29,7 @@ def heavy_ball(eta: float, beta: float, dampening: float = 0.0) -> float:
 def nesterov(eta: float, beta: float) -> float:
     """Return (2 + 2 beta) / (eta (1 + 2 beta)), for Nesterov's momentum as torch has it.
 
-    Source: Cohen et al., arXiv 2103.00065, appendix B.
+    Source: Cohen et al., arXiv 2103.00065.
     """
     return (1 + beta) * gradient_descent(eta) / (1 + 2 * beta)
 
@@ -39,6 +39,6 @@ def averaged(eta: float, beta: float) -> float:
 
     Decoupled weight decay lambda lowers it by the share eta lambda / 2, which is left out.
 
-    Source: Cohen et al., arXiv 2207.14484, proposition 1: 38 / eta for beta = 0.9.
+    Source: Cohen et al., arXiv 2207.14484: 38 / eta for beta = 0.9.
     """
     return heavy_ball(eta, beta, dampening=beta)

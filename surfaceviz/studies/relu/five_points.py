@@ -1,4 +1,4 @@
-"""Five points and one rectified unit: two local minima that are not global, of which the Hessian proves neither."""
+"""Five points and one rectified unit: two spurious local minima, neither proved by the Hessian."""
 
 from __future__ import annotations
 
