@@ -55,7 +55,7 @@ def draw_comparison(comparison: Comparison, intervals: Sequence[IntervalRow], *,
         left, right = below.subplots(1, 2, width_ratios=[1.0, 1.15])
         entries = draw_rays(left, rays, PlotOptions())
         left.xaxis.set_major_locator(MaxNLocator(5))
-        left.legend(list(entries.values()), list(entries), fontsize="x-small")
+        left.legend(list(entries.values()), list(entries), fontsize="x-small", loc="upper center")
         first, second = list(groups)[:2]
         draw_intervals(right, intervals, (first, second))
         return figure
