@@ -77,6 +77,16 @@ def test_rounding_is_not_taken_for_a_wrong_derivative() -> None:
     assert "checked" in _check(wrong_derivatives.around(wrong_derivatives.Calls(noisy)))
 
 
+@pytest.mark.parametrize("margin", [20.0, 40.0, 100.0, 475.0, 800.0])
+def test_a_saturated_softmax_is_not_taken_for_a_wrong_derivative(margin: float) -> None:
+    """Beyond a margin of 37 the loss is 0 in float64, its gradient exp(-margin); beyond 354 squares underflow."""
+    model = nn.Linear(1, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[margin], [0.0]]))
+    x, y = torch.linspace(1, 1.01, 4).reshape(4, 1), torch.zeros(4, dtype=torch.long)
+    assert "checked" in _check(Problem(model.double(), (x.double(), y), "cross_entropy"))
+
+
 class Counted(nn.Module):
     """A model whose output depends on how often it was called."""
 

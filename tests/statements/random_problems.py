@@ -269,7 +269,8 @@ def random_problem(number: int) -> RandomProblem:
     axes = [(-reach, reach, 5), (-reach, 2 * reach, 4)][: int(rng.integers(1, 3))]
     return RandomProblem(
         name=f"{architecture} {activation} {loss_name} {how} {dtype}", model=model.to(dtype), data=data, loss=loss,
-        smooth=activation in SMOOTH or architecture == "linear", axes=axes,
+        smooth=activation in SMOOTH or architecture == "linear",
+        axes=axes[:1] if how == "zeros" else axes,  # only biases move, along themselves, which is one line
         ignore="none" if how == "zeros" else str(rng.choice(["biasbn", "none"])),
         slice_options=_slice_options(number, rng, architecture, count), maps=number % 4 == 0,
         spectrum_options=_spectrum_options(number, rng),

@@ -30,6 +30,8 @@ _LONGEST, _SHORTEST = 1e-4, 1e-9  # steps relative to the weights, in float64
 _TRIES = 7  # steps looked at for one without kinks
 _RATIO = 8.0  # of the steps that confirm a difference
 _SLOPE, _SYMMETRY, _PRODUCT = 1e-5, 1e-4, 1e-4  # relative tolerances
+_SMALLEST = 1e5  # times eps: a saturated softmax has a loss near 0 and a gradient 1 - p that is lost in rounding; ours
+_UNDERFLOW = 1e-100  # of products: factors of smaller ones may be below the least normal number; ours
 _SMALL = 1e-6  # of the whole, a tolerance for tensors that hardly matter
 _ROUNDINGS = 1e3  # units in the last place that a difference may be off by
 _LONGER = (_RATIO**2, _RATIO**4, _RATIO**5)  # times the step: where derivatives that differ may still agree
@@ -70,6 +72,11 @@ def compare(
         keep: factors of the random directions, 0 for entries that stay.
         product: compares a product with differences, by default one with the Hessian.
     """
+    here = abs(function.value())
+    if here < _SMALLEST * torch.finfo(function.point[0].dtype).eps:
+        return Comparison(
+            agrees=None, words=f"the loss, {here:.1g}, is so small that rounding of the outputs may hide it"
+        )
     u, v = (random_tensors(function.point, seed=seed) for seed in (0, 1))
     if keep is not None:
         u, v = ([part * factor for part, factor in zip(each, keep, strict=True)] for each in (u, v))
@@ -120,7 +127,7 @@ def _slope(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
     terms = [float((g.double() * part).sum()) for g, part in zip(function.slope, v, strict=True)]
     claimed, size = math.fsum(terms), math.fsum(map(abs, terms))
     eps = torch.finfo(v[0].dtype).eps
-    value = abs(function.value())
+    value = max(abs(function.value()), 1.0)  # a small loss is often a difference of outputs, and as exact as they are
 
     def difference(h: float) -> Parts:
         ends = [function.value([sign * h * part for part in v]) for sign in (1, -1)]
@@ -144,6 +151,8 @@ def _symmetry(function: CheckedFunction, u: Tensors, v: Tensors) -> Comparison:
     size = sum(_norm(_scaled(function, parts)) for parts in (hu, hv))
     if not math.isfinite(size):
         return Comparison(agrees=None, words="second derivatives are not finite")
+    if size < _UNDERFLOW and one != other:
+        return Comparison(agrees=None, words=f"second derivatives of {abs(one):.1g} lose their digits by underflow")
     tolerance = _SYMMETRY if v[0].dtype == torch.float64 else 1e-2
     if abs(one - other) <= tolerance * size:
         return Comparison(agrees=True)
@@ -156,6 +165,8 @@ def _symmetry(function: CheckedFunction, u: Tensors, v: Tensors) -> Comparison:
 def _product(function: CheckedFunction, v: Tensors, step: float) -> Comparison:
     claimed = _scaled(function, function.product(v))
     slope, eps = _norm(_scaled(function, function.slope)), torch.finfo(v[0].dtype).eps
+    if 0 < max(float(part.abs().max()) for part in claimed if part.numel()) < _UNDERFLOW:
+        return Comparison(agrees=None, words="second derivatives lose their digits by underflow")
 
     def difference(h: float) -> Parts:
         ends = [function.gradient([sign * h * part for part in v]) for sign in (1, -1)]
