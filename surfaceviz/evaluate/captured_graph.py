@@ -53,6 +53,9 @@ def capture_graph(function: BatchFunction, backend: Backend | str, state: State,
     """Run ``function`` once and return its graph for tensors of these shapes.
 
     A graph break is an error, because code outside the graph would be slow.
+
+    Raises:
+        RuntimeError: torch ran the function without compiling it.
     """
     make: Backend = torch._dynamo.lookup_backend(backend) if isinstance(backend, str) else backend  # noqa: SLF001
     ran: list[tuple[Compiled, tuple[Any, ...], Any]] = []
@@ -76,7 +79,10 @@ def capture_graph(function: BatchFunction, backend: Backend | str, state: State,
     while not ran and len(codes) <= _ATTEMPTS:
         codes.append(one.__code__.replace())
         one.__code__ = codes[-1]
-        result = guarded(state, batch)
+        with torch.compiler.set_stance("default"):  # an exception inside of set_stance can leave another one behind
+            result = guarded(state, batch)
+    if not ran:
+        raise RuntimeError("torch.compile ran the function without compiling it")
     ((compiled, inputs, outputs),) = ran
     sources = _sources(inputs, state, batch)
     return CapturedGraph(compiled=compiled, sources=sources, outputs=outputs, result=result, guarded=guarded)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo import convert_frame
+from torch._dynamo import convert_frame, eval_frame
 
 from surfaceviz.evaluate.captured_graph import capture_graph
 
@@ -38,3 +38,16 @@ def test_code_that_torch_takes_for_generated_code_is_captured_by_another_object(
     assert float(captured.result["loss"]) == float(_line(state, batch)["loss"])
     assert captured.sources is not None
     assert sorted(map(str, captured.sources)) == ["0", "w"]
+
+
+def test_a_stance_that_was_left_behind_does_not_keep_a_function_from_being_captured() -> None:
+    """`torch.compiler.set_stance` sets its stance when it is made, so that an exception before `with` leaves it."""
+    state, batch = {"w": torch.tensor([2.0, 3.0])}, (torch.tensor([4.0, 5.0]),)
+    left = torch.compiler.set_stance("force_eager")
+    try:
+        captured = capture_graph(_line, lambda module, _examples: module.forward, state, batch)
+        assert eval_frame._stance.stance == "force_eager"  # noqa: SLF001  given back
+    finally:
+        left.__exit__(None, None, None)
+    assert captured.outputs
+    assert float(captured.result["loss"]) == float(_line(state, batch)["loss"])
