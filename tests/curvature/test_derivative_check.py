@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from surfaceviz.curvature import check_derivatives
 from surfaceviz.curvature.derivative_check.branches import Branches
+from surfaceviz.curvature.derivative_check.compare import compare
+from surfaceviz.curvature.derivative_check.functions import TensorFunction
 from surfaceviz.errors import ProblemError
 from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.parameters import named_tensors
@@ -85,6 +87,18 @@ def test_a_saturated_softmax_is_not_taken_for_a_wrong_derivative(margin: float) 
         model.weight.copy_(torch.tensor([[margin], [0.0]]))
     x, y = torch.linspace(1, 1.01, 4).reshape(4, 1), torch.zeros(4, dtype=torch.long)
     assert "checked" in _check(Problem(model.double(), (x.double(), y), "cross_entropy"))
+
+
+@pytest.mark.parametrize("width", [3e-9, 1e-8, 3e-8])
+def test_curvature_narrower_than_the_steps_is_not_taken_for_a_wrong_derivative(width: float) -> None:
+    """f(x) = s^2 log cosh((x - 1) / s) has f'' = 1 at 1, and differences of gradients of s / h at steps h >> s."""
+
+    def valley(tensors: list[Tensor]) -> Tensor:
+        z = (tensors[0] - 1) / width
+        return width**2 * (z + nn.functional.softplus(-2 * z)).sum() + tensors[0].sum()
+
+    function = TensorFunction(valley, [torch.ones(3, dtype=torch.float64)])
+    assert compare(function).agrees is None
 
 
 class Counted(nn.Module):

@@ -200,15 +200,20 @@ def judged(
     agree with a wrong gradient, so that these are for second derivatives only.
     """
     found: list[Parts] = []
+    allowed: list[float] = []
     for h in (step, step / _RATIO, step / _RATIO**2):
         there = difference(h)
-        errors = [float((a - b).norm()) for a, b in zip(claimed, there, strict=True)]
-        if all(error <= bound for error, bound in zip(errors, bounds(there, h), strict=True)):
+        errors, limits = [float((a - b).norm()) for a, b in zip(claimed, there, strict=True)], bounds(there, h)
+        if all(error <= limit for error, limit in zip(errors, limits, strict=True)):
             return Comparison(agrees=True)
         found.append(there)
+        allowed.append(math.fsum(limits))
     misfit = _norm([a - b for a, b in zip(claimed, found[-1], strict=True)])
     changes = [_norm([a - b for a, b in zip(one, other, strict=True)]) for one, other in pairwise(found)]
-    if all(change <= _ALIKE * misfit for change in changes):
+    sizes = [_norm(parts) for parts in found]
+    # Differences that grow while the step shrinks have not come down to the scale of the function.
+    grown = any(b > (1 + _ALIKE) * a + limit for a, b, limit in zip(sizes, sizes[1:], allowed[1:], strict=False))
+    if not grown and all(change <= _ALIKE * misfit for change in changes):
         # Steps of weights near 0 may be lost in a sum with something large, so that differences are 0.
         errors = [_norm([a - b for a, b in zip(claimed, difference(step * by), strict=True)]) for by in longer]
         if any(error <= _ALIKE * misfit for error in errors):
