@@ -163,7 +163,7 @@ def shift_of(
     (a, x), (b, y), (c, u), (d, v) = (_linearised(each, scale, centre) for each in draws)
     values = (a - c, b - d)  # log ratios, raw over gauge, or differences
     size = rounding * (1 if scale == "log" else max(abs(each) for each in (a, b, c, d)))
-    return _tested(x - u, y - v, values[0] - values[1], values, scale, unit=unit, paired=paired, size=size)
+    return _tested(x - u, y - v, values[0] - values[1], values, scale=scale, unit=unit, paired=paired, size=size)
 
 
 def _difference(
@@ -181,12 +181,12 @@ def _difference(
     (a, u), (b, v) = _linearised(x, scale, centre), _linearised(y, scale, centre)
     values = (math.exp(a), math.exp(b)) if scale == "log" else (a, b)
     size = rounding * (1 if scale == "log" else max(abs(a), abs(b)))
-    return _tested(u, v, a - b, values, scale, unit=unit, paired=paired, size=size, note=note)
+    return _tested(u, v, a - b, values, scale=scale, unit=unit, paired=paired, size=size, note=note)
 
 
 def _tested(
-    u: FloatArray, v: FloatArray, estimate: float, values: tuple[float, float], scale: Scale, *,
-    unit: Unit, paired: bool, size: float, note: str = "",
+    u: FloatArray, v: FloatArray, estimate: float, values: tuple[float, float], *,
+    scale: Scale, unit: Unit, paired: bool, size: float, note: str = "",
 ) -> Difference:  # fmt: skip
     """Return the difference with the error of linearised draws (K,) and (M,), and a rounding error ``size``."""
     error = _plain_error if unit == "trainings" else _error  # few trainings tell nothing about a kurtosis

@@ -73,7 +73,7 @@ def merge_tree(values: FloatArray, *, flipped: bool = False) -> MergeTree:
     around = _neighbour_ranks(order, grid.shape, count)
     bottom = _descend(np.minimum(np.arange(count), around.min(axis=0)))  # all in ranks: point k is the k-th lowest
     lowest, basin = np.unique(bottom, return_inverse=True)
-    parent, death = _merge(basin, len(lowest), *_saddles(around))
+    parent, death = _merge(basin, len(lowest), _saddles(around))
     return _listed(values, order, lowest, parent=parent, death=death, basin=basin)
 
 
@@ -115,10 +115,9 @@ def _saddles(around: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     return points[column], ring[first[column], column], ring[run, column]
 
 
-def _merge(
-    basin: IntArray, count: int, rank: IntArray, neighbour: IntArray, other: IntArray
-) -> tuple[IntArray, IntArray]:
+def _merge(basin: IntArray, count: int, saddles: tuple[IntArray, IntArray, IntArray]) -> tuple[IntArray, IntArray]:
     """Return for each basin, the lowest first, the basin that it merges into, and the rank of the pass; -1 for none."""
+    rank, neighbour, other = saddles
     root, parent, death = list(range(count)), [NONE] * count, [NONE] * count
     one, two = basin[neighbour], basin[other]
     apart = one != two
