@@ -175,8 +175,9 @@ def scale_before_norm(theta: Theta, layer: Layer, norm: Layer, factors: Tensor) 
 
 
 def batch_normalised_layers(layers: list[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return the pairs of a layer and the batch norm with running statistics that follows it."""
-    return [(a, b) for a, b in pairwise(layers) if not a.is_norm and b.is_norm and "running_var" in b.names]
+    """Return the pairs of a layer and the batch norm of its channels, with running statistics, that follows it."""
+    pairs = [(a, b) for a, b in pairwise(layers) if not a.is_norm and b.is_norm and "running_var" in b.names]
+    return [(a, b) for a, b in pairs if a.outputs == b.outputs]  # outputs may be reshaped in between
 
 
 def drawn_factors(layer: Layer, generator: torch.Generator, *, largest: float) -> Tensor:

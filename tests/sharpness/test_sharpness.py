@@ -231,6 +231,16 @@ def _output(model: nn.Module, theta: Theta, x: Tensor) -> Tensor:
         return torch.as_tensor(other(x.double()))
 
 
+def test_a_batch_norm_of_reshaped_outputs_is_not_paired_with_their_layer() -> None:
+    x, y = oracles.images()
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(x[0].numel(), 96), nn.Unflatten(1, (4, 4, 6)), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Flatten(), nn.Linear(96, 3),
+    )  # fmt: skip
+    found = _rescalings(Problem(model.double().eval(), (x, y), "cross_entropy"))
+    assert found["batch norm"].words == "no batch norm with running statistics follows a layer of as many channels"
+
+
 class Odd(nn.Module):
     """Grouped and transposed convolutions, a residual block, pooling, flattening, in an order of their own."""
 
@@ -280,7 +290,7 @@ def test_what_is_joined_is_found_by_what_comes_out() -> None:
     # one-two, two-three, three-four, four-five; inner-outer; not across tanh or the skip
     assert found["neuron"].words.startswith("5 pairs of layers, the first times factors in [1/4, 4]")
     assert found["layer"].words.startswith("3 pairs of layers, the first times 4")
-    assert found["batch norm"].words == "no batch norm with running statistics follows a layer"
+    assert found["batch norm"].words == "no batch norm with running statistics follows a layer of as many channels"
     theta, before = found["layer"].theta, checkpoints.read_state(_odd().model)
     assert theta is not None
     for name, factor in (("one", 4), ("two", 1 / 4), ("three", 4), ("four", 1 / 4), ("five", 1), ("inner", 4)):
