@@ -152,7 +152,9 @@ def _pairs(count: int) -> str:
 def _normed(trial: _Trial, layers: list[Layer]) -> Rescaling:
     found = batch_normalised_layers(layers)
     if not found:
-        return Rescaling(kind="batch norm", words="no batch norm with running statistics follows a layer of as many channels")
+        return Rescaling(
+            kind="batch norm", words="no batch norm with running statistics follows a layer of as many channels"
+        )
     changes = (([id(a.module), id(b.module)], _grown(a, b)) for a, b in found)
     theta, count, nearest = trial.kept(changes)
     if not count:
