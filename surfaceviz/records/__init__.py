@@ -5,9 +5,9 @@ from surfaceviz.records.comparison import ComparedNetwork, Comparison, IntervalR
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.local_models.quadratic_model import QuadraticModel, quadratic_model, quadratic_models
 from surfaceviz.records.minima import HEAD as MINIMA_HEAD
 from surfaceviz.records.minima import Minima, MinimumKind, minima_rows, minima_summary, minima_table
-from surfaceviz.records.quadratic_model import QuadraticModel, quadratic_model, quadratic_models
 from surfaceviz.records.rays import RaySpread, complete_rays, median_ray, one_ray, ray_spread, with_seeds
 from surfaceviz.records.slices import (
     CLAIMED_SHARE,

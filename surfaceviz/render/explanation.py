@@ -15,7 +15,7 @@ from surfaceviz.render.style import scaled
 
 _AIR = 0.1  # inches of a 9 point font, above the sentences
 _FEWEST = 24  # letters of a line, however narrow the picture is
-_LONG = 1000  # letters of a sentence, of which none is left out
+_LONG = 1000  # letters of a sentence, written in full
 
 
 def explanations(surfaces: Sequence[Slice], names: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surfaceviz.records.arrays import AXIS_NAMES
-from surfaceviz.records.quadratic_model import QuadraticModel, quadratic_models
+from surfaceviz.records.local_models.quadratic_model import QuadraticModel, quadratic_models
 
 if TYPE_CHECKING:
     from surfaceviz.records.slices import Slice

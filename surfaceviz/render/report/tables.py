@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, explanation, median_ray, student_factor
-from surfaceviz.records.second_differences import second_difference
+from surfaceviz.records.local_models.second_differences import second_difference
 
 _RISE = 0.1  # rise of the loss that defines a width; the same as in `surfaceviz sharpness`
 _ZERO = 1e-9  # of an axis's length: a coordinate below it is the centre's
