@@ -18,13 +18,14 @@ from torch.nn import functional
 
 import surfaceviz
 from surfaceviz import cli
-from surfaceviz.comparison.table import table_rows
+from surfaceviz.comparison.table import interval_rows, table_rows
 from surfaceviz.errors import ProblemError, StoreError
-from surfaceviz.pipeline.compare import measure, run
+from surfaceviz.pipeline.compare import measure
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
 from surfaceviz.pipeline.compare.stored import read_verdicts
 from surfaceviz.records import ComparedNetwork, Comparison, NetworkGauge, Verdict
+from surfaceviz.render.comparison.comparison_figure import draw_comparison
 from surfaceviz.store.comparison import read_comparison
 
 _FACTORY = """
@@ -195,10 +196,10 @@ def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytes
             raise KeyboardInterrupt
         return measured(*arguments)
 
-    monkeypatch.setattr(run, "measures_at", stop_at_second)
+    monkeypatch.setattr("surfaceviz.pipeline.compare.measuring.measures_at", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         _compare("small.py:first", "small.py:second")
-    assert [network.name for network in read_comparison("c.h5").networks] == ["small.py:first"]
+    assert [network.name for network in read_comparison("c-parts/0-measured.h5").networks] == ["small.py:first"]
     resumed = _compare("small.py:first", "small.py:second")
     assert len(calls) == 3, "the first network was measured again"
     for ours, theirs in zip(resumed.networks, whole.networks, strict=True):
@@ -379,3 +380,36 @@ def test_a_file_of_something_else_and_one_of_other_options_are_kept() -> None:
     _compare("small.py:first", "small.py:second")
     with pytest.raises(StoreError, match="holds a comparison with other options, which is kept"):
         _compare("small.py:first", "small.py:second", seed=3)
+
+
+def test_spectra_and_maps_are_computed_drawn_and_resumed() -> None:
+    found = _compare("small.py:first", "small.py:second", grid=3)
+    dense = torch.linalg.eigvalsh(_dense_hessian()).numpy()
+    plane = found.networks[0].plane
+    assert plane is not None
+    (spectrum,) = plane.spectra
+    assert (spectrum.lambda_max, spectrum.lambda_min) == pytest.approx((dense[-1], dense[0]), rel=1e-3, abs=1e-4)
+    assert spectrum.density is not None
+    assert plane.hessian_map is not None
+    assert plane.hessian_map.axes[0].tolist() == [-0.5, 0.0, 0.5]
+    read = read_comparison("c.h5").networks[1].plane
+    assert read is not None
+    assert read.hessian_map is not None
+    text = comparison_page(found)
+    assert "lambda_min" in text
+    figure = draw_comparison(found, interval_rows(found.pairs[0]))
+    labels = " ".join(ax.get_xlabel() + ax.get_ylabel() for ax in figure.get_axes() if ax.get_visible())
+    assert "eigenvalue of H" in labels
+    assert r"\lambda_{\min}" in labels
+
+
+def test_a_users_plane_stays_as_it_is_where_its_curvature_is_computed() -> None:
+    for name in ("first", "second"):
+        surfaceviz.slice(
+            f"small.py:{name}", axes=["-0.4:0.4:5", "-0.4:0.4:7"], output=f"{name}.h5", splits="train", workers=1
+        )
+    before = Path("first.h5").read_bytes()
+    found = _compare("first.h5", "second.h5", axes=None, grid=3)
+    assert Path("first.h5").read_bytes() == before
+    assert found.networks[0].plane is not None
+    assert found.networks[0].plane.hessian_map is not None

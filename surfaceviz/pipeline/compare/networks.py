@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from surfaceviz import store
 from surfaceviz.pipeline.compare.request import CompareRequest, NetworkSpec
@@ -29,11 +28,13 @@ class Network:
     Attributes:
         spec: what the user named.
         slice: the request of its slices, without directions, axes and output.
+        split: the split whose loss is compared.
         given: the slice in the user's file, if there is one.
     """
 
     spec: NetworkSpec
     slice: Request
+    split: str
     given: Slice | None = None
 
 
@@ -46,13 +47,13 @@ def network_of(spec: NetworkSpec, request: CompareRequest, say: Say) -> Network:
     splits = () if request.split is None else (request.split,)
     if spec.file is None:
         assert spec.problem is not None
-        if isinstance(spec.problem, str):
-            resolve(spec.problem, request.data)  # a name that is wrong is refused before the work
+        # a name that is wrong is refused before the work
+        problem = resolve(spec.problem, request.data) if isinstance(spec.problem, str) else spec.problem
         own = Request.of(
             spec.problem, weights=spec.weights, data=request.data, splits=splits, samples=request.samples,
             device=request.device,
         )  # fmt: skip
-        return Network(spec=spec, slice=own)
+        return Network(spec=spec, slice=own, split=request.split or problem.splits[0])
     surface = store.read(spec.file)
     asked = HessianRequest.of(
         spec.file, problem=request.problem, data=request.data, device=request.device, trust=request.trust
@@ -60,20 +61,22 @@ def network_of(spec: NetworkSpec, request: CompareRequest, say: Say) -> Network:
     stored = slice_request(asked, surface, say)
     samples = request.samples if request.samples is not None else stored.samples
     return Network(
-        spec=spec, given=surface, slice=replace(stored, splits=splits or stored.splits, samples=samples, dtype=None)
-    )
+        spec=spec, given=surface, split=request.split or surface.splits[0],
+        slice=replace(stored, splits=splits or stored.splits, samples=samples, dtype=None),
+    )  # fmt: skip
 
 
-def fingerprints_of(network: Network) -> Mapping[str, Any]:
+def fingerprints_of(network: Network) -> dict[str, str]:
     """Return the fingerprints of a network's weights and data as they are now."""
-    return make_plan(network.slice, lambda _line: None).identity
+    found = make_plan(network.slice, lambda _line: None).identity
+    return {key: str(found[key]) for key in FINGERPRINTS}
 
 
-def targets_of_network(network: Network, request: CompareRequest, split: str | None, say: Say) -> HessianTargets:
+def targets_of_network(network: Network, request: CompareRequest, split: str) -> HessianTargets:
     """Return the targets of a network's measures: its weights, and the samples of a split, in float64."""
     own = network.slice
     asked = HessianRequest.of(
         own.problem, weights=own.weights, data=own.data, split=split, samples=own.limit, draws=own.draws,
         noise_seed=own.noise_seed, device=request.device, dtype="float64",
     )  # fmt: skip
-    return targets_of(asked, say, 0)
+    return targets_of(asked, lambda _line: None, 0)
