@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from surfaceviz.comparison.intervals import NO_DRAWS
 from surfaceviz.comparison.measures import CAVEAT, MEASURES
 from surfaceviz.comparison.verdict import REASONS
 from surfaceviz.records import (
@@ -52,6 +53,7 @@ def notes_of(comparison: Comparison) -> list[str]:
     notes = [
         f"verdicts: at 5% for all {family} tests together, by Holm's correction; intervals are of each alone",
         *(REASONS[key] for key in reasons),
+        *_fixed_notes(comparison),
         *_measure_notes(comparison),
         *_picture_notes(comparison),
         CAVEAT,
@@ -124,6 +126,14 @@ def _measure_notes(comparison: Comparison) -> Iterator[str]:
                 titles.setdefault(note, {})[MEASURES[key].title] = None
     for note, known in titles.items():
         yield f"{', '.join(known)}: {note}"
+
+
+def _fixed_notes(comparison: Comparison) -> Iterator[str]:
+    """Yield why measures of two single trainings have no interval."""
+    for key, measure in MEASURES.items():
+        found = [v.raw for pair in comparison.pairs for v in pair.verdicts if v.measure == key and v.raw is not None]
+        if measure.fixed and any(raw.note == NO_DRAWS for raw in found):
+            yield f"{measure.title}: no interval between two single trainings, as {measure.fixed}"
 
 
 def _picture_notes(comparison: Comparison) -> Iterator[str]:

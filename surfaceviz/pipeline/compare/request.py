@@ -148,6 +148,13 @@ class CompareRequest:
             raise ValueError(
                 f"got {len(self.networks)} to compare; give two or more slices' files, problems, or groups of trainings"
             )
+        sizes = {name: len(members) for name, members in self.groups.items()}
+        alone, larger = min(sizes, key=lambda name: sizes[name]), max(sizes, key=lambda name: sizes[name])
+        if sizes[alone] == 1 < sizes[larger]:
+            raise ValueError(
+                f"{alone} is one training, {larger} a group of {sizes[larger]}; trainings are the unit only where each "
+                "side has two or more: give a --group for each side"
+            )
         if self.directions < _FEWEST:
             raise ValueError(f"directions must be at least {_FEWEST}, got {self.directions}")
         if self.samples is not None and self.samples < 1:
@@ -211,7 +218,8 @@ def _grouped(groups: Sequence[str], problem: str | Problem | None) -> list[Netwo
             raise ValueError(f"group: got {text!r}; expected NAME=PATTERN, such as 'plain=runs/plain-*'")
         paths = sorted(glob.glob(str(anchored(pattern))))  # noqa: PTH207  the pattern may be absolute
         if len(paths) < _FEWEST:
-            raise ValueError(f"group {group}: {pattern} matches {len(paths)} trainings; a group has two or more")
+            count = f"{len(paths)} training{'s' * (len(paths) != 1)}"
+            raise ValueError(f"group {group}: {pattern} matches {count}; a group has two or more")
         found += [_member(Path(path), group, name, problem) for path, name in zip(paths, _short(paths), strict=True)]
     return found
 

@@ -21,7 +21,14 @@ from surfaceviz.pipeline.compare.cuts import Cutter, common_axes
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.measure import minima_of, slice_measures
 from surfaceviz.pipeline.compare.measuring import Measured, MeasuredFiles, Measurer, measure_all
-from surfaceviz.pipeline.compare.networks import FINGERPRINTS, Network, fingerprints_of, network_of
+from surfaceviz.pipeline.compare.networks import (
+    FINGERPRINTS,
+    Network,
+    check_splits,
+    data_line,
+    fingerprints_of,
+    network_of,
+)
 from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.compare.stored import OPTIONS, read_verdicts
 from surfaceviz.pipeline.outputs import Inputs, claimed
@@ -65,6 +72,7 @@ def run_compare(
     with interruptible(), start_folder.fixed():
         store.check_name(request.output)
         networks = [network_of(spec, request, reporter.say) for spec in request.networks]
+        check_splits(networks)
         with claimed(request.output, inputs=_inputs(networks)) if leads else nullcontext():
             job = _Job(
                 request=request, networks=networks, leads=leads, workers=workers,
@@ -113,15 +121,17 @@ class _Job:
         """Return the comparison; every finished network is written at once."""
         output = store.OutputFile(self.request.output, keep=not self.request.overwrite) if self.leads else None
         before = self._before()
-        if before is not None and self._is_whole(before):
+        prints = [fingerprints_of(network) for network in self.networks]
+        if before is not None and self._is_whole(before, prints):
             self.reporter.say(f"{self.request.output} is complete already")
             return read_verdicts(self.request.output)
+        if line := data_line(self.networks, prints):
+            self.reporter.warn(line)
         with _parts_folder(self.request.output, leads=self.leads) as folder:
             rays = [self._cut_rays(folder, number) for number in range(len(self.networks))]
             axes, why = common_axes(self.networks, rays, self.request)
             self.reporter.say(f"range of the planes: {', '.join(map(str, axes))}, {why}")
             planes = self._planes(folder, axes)
-            prints = [fingerprints_of(network) for network in self.networks]
             known = [_same(before, network, now) for network, now in zip(self.networks, prints, strict=True)]
             measured = self._measured(folder, prints, known)
             provenance = self._provenance(str(axes[0]), why)
@@ -150,10 +160,10 @@ class _Job:
             raise StoreError(f"{path} holds a comparison with other options, which is kept; give another name by -o")
         return found
 
-    def _is_whole(self, before: Comparison) -> bool:
+    def _is_whole(self, before: Comparison, prints: Sequence[Mapping[str, str]]) -> bool:
         """Return whether the file holds every network, with the weights and data that it has now."""
         return len(before.networks) == len(self.networks) and all(
-            _same(before, network, fingerprints_of(network)) for network in self.networks
+            _same(before, network, now) for network, now in zip(self.networks, prints, strict=True)
         )
 
     def _cutter(self, folder: Path, network: Network) -> Cutter:
