@@ -28,6 +28,7 @@ def compare(
     axes: Sequence[str | Sequence[float]] | None = _DEFAULT.axes,
     seed: int = _DEFAULT.seed,
     tol: float | None = _DEFAULT.tol,
+    grid: int | None = _DEFAULT.grid,
     quick: bool = _DEFAULT.quick,
     device: str = _DEFAULT.device,
     output: str | Path | None = _DEFAULT.output,
@@ -52,7 +53,10 @@ def compare(
             along random directions rises to that of a guess.
         seed: of directions, probes and subsets.
         tol: relative error up to which points of planes may be interpolated, audited.
-        quick: whether to leave out the gauge and the worst cases, and to take fewer directions, points and samples.
+        grid: number of points along each axis of the maps of |lambda_min / lambda_max|, 0 for none; by default 5, with
+            ``quick`` none.
+        quick: whether to leave out the gauge, the worst cases, spectra and maps, and to take fewer directions, points
+            and samples. With ``grid`` there are spectra too.
         device: as torch names it; ``auto`` takes a GPU where there is one.
         output: the HDF5 file; by default named after the networks, in the current folder.
         overwrite: whether another comparison in the file is replaced.

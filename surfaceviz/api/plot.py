@@ -29,6 +29,7 @@ def plot(
     points: bool = _PLOT.points,
     spectrum: bool = _PLOT.spectrum,
     map: str | None = _PLOT.map,  # noqa: A002  the name of the option
+    explain: bool = _PLOT.explain,
     size: str = _PLOT.size,
     camera: str = _PLOT.camera,
     label: Names = _PLOT.label,
@@ -53,6 +54,8 @@ def plot(
         spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below
             (of kind surface: with their largest eigenvalue).
         map: the quantity of the Hessian map behind the contours: ``ratio``, ``max``, ``min`` or ``gradient``.
+        explain: whether it is written below, for each point with a spectrum, how far the quadratic model of the slice
+            is right to 10%, and how many times larger lambda_max is than the curvature shown.
         size: the width and font size: ``column`` (3.4 in), ``page`` (6.8 in), ``slide`` (10 in), or ``auto``.
         camera: of kind surface: ``corner``, ``front``, ``side``, ``back``, ``low``, ``top`` or
             ``AZIMUTH,ELEVATION[,ZOOM]`` in degrees.
@@ -70,7 +73,7 @@ def plot(
     """
     request = PlotRequest.of(
         *slices, output=output, kind=kind, levels=levels, of=of, clip=clip, points=points, spectrum=spectrum, map=map,
-        size=size, camera=camera, label=label, title=title, axis_name=axis_name, overwrite=overwrite,
+        explain=explain, size=size, camera=camera, label=label, title=title, axis_name=axis_name, overwrite=overwrite,
     )  # fmt: skip
     return run_plot(request, warn=warn)
 

@@ -58,11 +58,20 @@ def compare(
         int, typer.Option(help="Seed of directions, probes and subsets.", rich_help_panel=options.GRID)
     ] = _DEFAULT.seed,
     tol: options.Tol = _DEFAULT.tol,
+    grid: Annotated[
+        int | None,
+        typer.Option(
+            "--map",
+            metavar="P",
+            help="Points along each axis of maps of |lambda_min / lambda_max|; 0: none [default: 5; 0 with --quick].",
+            rich_help_panel=options.GRID,
+        ),
+    ] = _DEFAULT.grid,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="Leave out the gauge and the worst cases; fewer directions, points and samples.",
+            help="Leave out the gauge, worst cases, spectra and maps; fewer directions, points and samples.",
             rich_help_panel=options.GRID,
         ),
     ] = _DEFAULT.quick,

@@ -83,6 +83,14 @@ Map = Annotated[
     MapQuantity | None,
     typer.Option("--map", rich_help_panel=CONTENT, help="Quantity of the Hessian map behind the contours."),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        rich_help_panel=CONTENT,
+        help="Write below how far each quadratic model is right, and lambda_max over the curvature shown.",
+    ),
+]
 SizeOption = Annotated[
     PictureSize, typer.Option(rich_help_panel=LAYOUT, help="Width and font size: of a column, a page, a slide.")
 ]
@@ -110,6 +118,7 @@ def plot(
     show_points: ShowPoints = DEFAULTS.points,
     spectrum: Spectrum = DEFAULTS.spectrum,
     map_: Map = DEFAULTS.map,
+    explain: Explain = DEFAULTS.explain,
     size: SizeOption = DEFAULTS.size,
     camera: Camera = DEFAULTS.camera,
     label: options.Label = DEFAULTS.label,
@@ -125,8 +134,8 @@ def plot(
     target = output or Path(joined_stem(files) + (".gif" if animate else ".png"))
     options: dict[str, Any] = {
         "kind": kind, "levels": levels, "of": of, "clip": clip, "points": show_points, "spectrum": spectrum,
-        "map": map_, "size": size, "camera": camera, "label": label or (), "title": title, "axis_name": axis_name or (),
-        "overwrite": overwrite,
+        "map": map_, "explain": explain, "size": size, "camera": camera, "label": label or (), "title": title,
+        "axis_name": axis_name or (), "overwrite": overwrite,
     }  # fmt: skip
     if animate is not None:
         _write_movie(files, target, animate, frames, options=options)
@@ -136,8 +145,10 @@ def plot(
     from surfaceviz.pipeline.plot.request import PlotRequest
     from surfaceviz.pipeline.plot.run import run_plot
 
-    run_plot(PlotRequest.of(*files, output=target, **options), warn=warn)
+    figure = run_plot(PlotRequest.of(*files, output=target, **options), warn=warn)
     show(f"picture: {target}")
+    for line in figure.explanation:
+        show(line)
 
 
 def _write_movie(files: list[Path], target: Path, way: str, frames: int | None, *, options: dict[str, Any]) -> None:

@@ -22,6 +22,8 @@ _FUNCTION = ("layer", "neuron", "batch norm", "permutation")  # what depends on 
 _FILTERS = ("layer", "batch norm", "permutation")  # what is scaled to filters
 _RATIO = 0.1  # of a logarithm, about 10%; ours
 _SLICES = "filter normalisation: arXiv 1712.09913"
+_SEARCHED = "searches for the worst case, each a lower bound of a maximum: a spread over them is no error of it"
+_ONE_PLANE = "it is of one plane, and no other planes are cut"
 _DINH = "rescalings change it: arXiv 1703.04933"
 
 
@@ -38,6 +40,7 @@ class Measure:
         unit: the draws that the interval of two single networks rests on; empty if there are none.
         invariances: the symmetries that never change it, of `SYMMETRIES`; ``logits`` is any scale of the outputs.
         margin: a difference on the scale that counts as none; ours.
+        fixed: why two single networks have no interval; empty where they have one.
         source: the papers that definition and reading rest on.
     """
 
@@ -49,6 +52,7 @@ class Measure:
     unit: Unit | Literal[""] = ""
     invariances: tuple[str, ...] = ()
     margin: float = _RATIO
+    fixed: str = ""
     source: str
 
     @property
@@ -91,17 +95,21 @@ MEASURES = {
     ),
     "trace_normalised": Measure(title="trace of DHD", unit="directions", invariances=_FILTERS, source=_SLICES),
     "m_sharpness": Measure(
-        title="SAM's m-sharpness, rho 0.05", invariances=("permutation",), source=f"arXiv 2010.01412; {_DINH}",
+        title="SAM's m-sharpness, rho 0.05", invariances=("permutation",), fixed=f"it is a mean over {_SEARCHED}",
+        source=f"arXiv 2010.01412; {_DINH}",
     ),
     "phi": Measure(
-        title="Keskar's phi in %, eps 1e-3", invariances=("permutation",), source=f"arXiv 1609.04836; {_DINH}",
+        title="Keskar's phi in %, eps 1e-3", invariances=("permutation",), fixed=f"it comes from {_SEARCHED}",
+        source=f"arXiv 1609.04836; {_DINH}",
     ),
     "not_convex": Measure(
         title="share of the plane that is not convex", scale="linear", claim="more convex", unit="directions",
-        invariances=_FILTERS, margin=0.05, source="maps of |lambda_min / lambda_max|: arXiv 1712.09913, section 6.1",
+        invariances=_FILTERS, margin=0.05, fixed=_ONE_PLANE,
+        source="maps of |lambda_min / lambda_max|: arXiv 1712.09913, section 6.1",
     ),
     "minima": Measure(
         title="minima with persistence above the noise", scale="linear", claim="fewer in minima", unit="directions",
-        invariances=_FILTERS, margin=0.5, source="persistence: Edelsbrunner, Letscher & Zomorodian (2002)",
+        invariances=_FILTERS, margin=0.5, fixed=_ONE_PLANE,
+        source="persistence: Edelsbrunner, Letscher & Zomorodian (2002)",
     ),
 }  # fmt: skip

@@ -20,9 +20,23 @@ def widths(alpha: FloatArray, losses: FloatArray, centre: float) -> FloatArray:
         losses: along each direction, (K, n).
         centre: the loss at theta.
     """
-    rises, right, left = losses - centre, alpha >= 0, alpha <= 0
-    sides = [_first_reached(alpha[right], rises[:, right]), _first_reached(-alpha[left][::-1], rises[:, left][:, ::-1])]
-    return np.sqrt(sides[0] * sides[1])
+    right, left = _sides(alpha, losses - centre)
+    return np.sqrt(right * left)
+
+
+def widest(alpha: FloatArray, losses: FloatArray, centre: float) -> float:
+    """Return the longest distance, over directions and both sides, at which the rise first reaches `RISE`.
+
+    >>> widest(np.array([-1.0, 0.0, 1.0]), np.array([[0.2, 0.0, 0.4]]), 0.0)
+    0.5
+    """
+    return float(max(side.max() for side in _sides(alpha, losses - centre)))
+
+
+def _sides(alpha: FloatArray, rises: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return for each direction the distance at which the rise first reaches `RISE`, (K,), to the right and left."""
+    right, left = alpha >= 0, alpha <= 0
+    return _first_reached(alpha[right], rises[:, right]), _first_reached(-alpha[left][::-1], rises[:, left][:, ::-1])
 
 
 def common_reach(alpha: FloatArray, losses: FloatArray, level: float) -> float:

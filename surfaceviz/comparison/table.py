@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from surfaceviz.comparison.intervals import NO_DRAWS
 from surfaceviz.comparison.measures import CAVEAT, MEASURES
 from surfaceviz.comparison.verdict import REASONS
 from surfaceviz.records import (
@@ -52,7 +53,9 @@ def notes_of(comparison: Comparison) -> list[str]:
     notes = [
         f"verdicts: at 5% for all {family} tests together, by Holm's correction; intervals are of each alone",
         *(REASONS[key] for key in reasons),
+        *_fixed_notes(comparison),
         *_measure_notes(comparison),
+        *_picture_notes(comparison),
         CAVEAT,
     ]
     return list(dict.fromkeys(notes))
@@ -123,6 +126,31 @@ def _measure_notes(comparison: Comparison) -> Iterator[str]:
                 titles.setdefault(note, {})[MEASURES[key].title] = None
     for note, known in titles.items():
         yield f"{', '.join(known)}: {note}"
+
+
+def _fixed_notes(comparison: Comparison) -> Iterator[str]:
+    """Yield why measures of two single trainings have no interval."""
+    for key, measure in MEASURES.items():
+        found = [v.raw for pair in comparison.pairs for v in pair.verdicts if v.measure == key and v.raw is not None]
+        if measure.fixed and any(raw.note == NO_DRAWS for raw in found):
+            yield f"{measure.title}: no interval between two single trainings, as {measure.fixed}"
+
+
+def _picture_notes(comparison: Comparison) -> Iterator[str]:
+    """Yield what spectra and maps are of; no measure and no verdict rests on them."""
+    planes = [network.plane for network in comparison.networks if network.plane is not None]
+    spectra = {s.samples for plane in planes for s in plane.spectra}
+    maps = {m.provenance["samples"] for plane in planes if (m := plane.hessian_map) is not None}
+    if spectra:
+        yield f"spectra, for the picture: on {_listed(spectra)} samples"
+    if maps:
+        yield f"maps of |lambda_min / lambda_max|, for the picture: on {_listed(maps)} samples"
+    if planes and not spectra and not maps:
+        yield "spectra and maps of |lambda_min / lambda_max| were left out, as --quick does; --map 5 computes them"
+
+
+def _listed(numbers: Iterable[object]) -> str:
+    return " and ".join(sorted(map(str, numbers)))
 
 
 def _number(value: float) -> str:

@@ -65,7 +65,7 @@ def build_directions(
             read = (checkpoints.read_weights(model, minimum.problem.model, say) for model in spec.models)
             made = directions_between(spec, minimum, [to_master_dtype(state, "float64") for state in read], axes)
     between = _cosine(spec, made, minimum)
-    return replace(made, directions=_with_layout(made.directions, minimum.problem.model), cosine=between)
+    return replace(made, directions=_completed(made.directions, minimum.problem.model), cosine=between)
 
 
 def _cosine(spec: Directions, made: DirectionSet, minimum: Minimum) -> float | None:
@@ -108,9 +108,6 @@ def _random(spec: Random, minimum: Minimum, axes: Axes) -> DirectionSet:
     directions = random_directions(
         minimum.theta, minimum.filters, moves, spec, count=len(axes), regenerate=spec.regenerate
     )
-    if spec.repeat > 1:
-        length = math.sqrt(math.fsum(tensor_norm(tensor) ** 2 for tensor in directions[0].tensors.values()))
-        directions = [Direction(replace(directions[0].record, norm=length), directions[0].tensors)]
     return DirectionSet(directions=directions, axes=axes, moving=moves)
 
 
@@ -155,7 +152,12 @@ def _kept_directions(path: Path | None, count: int) -> list[Direction]:
     ]
 
 
-def _with_layout(directions: list[Direction], model: nn.Module) -> list[Direction]:
-    """Return directions whose records have the layout of their model's tensors."""
+def _completed(directions: list[Direction], model: nn.Module) -> list[Direction]:
+    """Return directions whose records have their norm, and the layout of their model's tensors."""
     layout = tensor_layout(model)
-    return [Direction(replace(direction.record, layout=layout), direction.tensors) for direction in directions]
+    return [Direction(replace(d.record, layout=layout, norm=_norm(d)), d.tensors) for d in directions]
+
+
+def _norm(direction: Direction) -> float:
+    """Return the Euclidean norm of a direction, over parameters and buffers."""
+    return math.sqrt(math.fsum(tensor_norm(tensor) ** 2 for tensor in direction.tensors.values()))

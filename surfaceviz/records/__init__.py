@@ -5,6 +5,7 @@ from surfaceviz.records.comparison import ComparedNetwork, Comparison, IntervalR
 from surfaceviz.records.curvature import Curvature, Density, HessianMap, Layers, Spectrum
 from surfaceviz.records.edge import Edge, edge_rows, edge_table
 from surfaceviz.records.lattice import coarse_first, coarsened, finished_level
+from surfaceviz.records.local_models.quadratic_model import QuadraticModel, quadratic_model, quadratic_models
 from surfaceviz.records.minima import HEAD as MINIMA_HEAD
 from surfaceviz.records.minima import Minima, MinimumKind, minima_rows, minima_summary, minima_table
 from surfaceviz.records.rays import RaySpread, complete_rays, median_ray, one_ray, ray_spread, with_seeds
@@ -19,6 +20,7 @@ from surfaceviz.records.slices import (
 )
 from surfaceviz.records.trajectory import PROJECTED_LOSS, Trajectory
 from surfaceviz.records.verdicts import Difference, Verdict
+from surfaceviz.records.words.describe_quadratic_model import explanation, radius_words, ratio_words
 from surfaceviz.records.words.describe_slice import describe, describe_audit
 from surfaceviz.records.words.describe_spectrum import (
     describe_spectrum,
@@ -56,6 +58,7 @@ __all__ = [
     "MinimumKind",
     "NetworkGauge",
     "PairVerdicts",
+    "QuadraticModel",
     "RaySpread",
     "Slice",
     "Spectrum",
@@ -71,6 +74,7 @@ __all__ = [
     "difference_words",
     "edge_rows",
     "edge_table",
+    "explanation",
     "finished_level",
     "gradient_rows",
     "margin_words",
@@ -80,6 +84,10 @@ __all__ = [
     "minima_table",
     "negative_words",
     "one_ray",
+    "quadratic_model",
+    "quadratic_models",
+    "radius_words",
+    "ratio_words",
     "ray_spread",
     "share",
     "student_factor",

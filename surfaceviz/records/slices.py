@@ -43,7 +43,7 @@ class DirectionRecord:
         source: of a difference, the weights that it leads to; of an eigenvector its residual, in words; of an
             ascent what it reached; of a file its name.
         eigenvalue: of an eigenvector.
-        norm: Euclidean norm of the tensors, of the first of several rays; that of a direction from the loss is 1.
+        norm: Euclidean norm of the tensors, of the first of several rays; None in files of older versions.
         derivatives: of a direction from the loss, whether its derivatives were compared with differences, in words that
             begin with ``checked`` or ``not checked``.
         layout: all tensors of the model, in the order of its state dict, tied ones once for each place: what files

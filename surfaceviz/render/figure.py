@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from surfaceviz.records import Slice, coarsened
+from surfaceviz.render.explanation import explanations, write_below
 from surfaceviz.render.figure_io import FORMATS, Picture, check_format, save
 from surfaceviz.render.kinds import KINDS
 from surfaceviz.render.labels import UNFINISHED, plain, with_names
@@ -67,6 +68,8 @@ def draw_figure(
     figure = kind.load()(finished, options, names=options.label or given, warn=warn)
     if title:
         figure.suptitle(plain(title))
+    if options.explain:
+        write_below(figure, explanations(shown, options.label or given), size=options.size)
     return figure
 
 
@@ -88,7 +91,7 @@ def check_options(options: PlotOptions, used: tuple[str, ...] | None = None, wha
         ValueError: the first option that differs from its default and is not used.
     """
     kind = KINDS[options.kind]
-    used = (*kind.options, *(("axis_name",) if kind.axes else ())) if used is None else used
+    used = (*kind.options, "explain", *(("axis_name",) if kind.axes else ())) if used is None else used
     default = PlotOptions()
     for option in (field.name for field in fields(options)):
         if option in ("kind", "size", "label", "title", *used) or getattr(options, option) == getattr(default, option):

@@ -24,9 +24,11 @@ class Picture(Figure):
 
     Attributes:
         exact_width: width of the written picture in inches; None: as wide as its artists.
+        explanation: the sentences below it.
     """
 
     exact_width: float | None = None
+    explanation: tuple[str, ...] = ()
 
     def _repr_png_(self) -> bytes:
         return _bytes(self, "png")
@@ -91,13 +93,24 @@ def _bytes(figure: Figure, kind: str) -> bytes:
 
 def _exact(figure: Figure, width: float) -> Bbox:
     """Return the part of a figure to write: all artists, over exactly ``width`` inches."""
-    margin = float(mpl.rcParams["savefig.pad_inches"])
+    drawn = _fitted(figure, width)
+    middle = (drawn.x0 + drawn.x1) / 2
+    return Bbox([[middle - width / 2, drawn.y0], [middle + width / 2, drawn.y1]])
+
+
+def settled_box(figure: Picture) -> Bbox:
+    """Draw a figure in the size that it is written in, and return the box around all its artists, in inches."""
+    return _drawn(figure) if figure.exact_width is None else _fitted(figure, figure.exact_width, margin=0.0)
+
+
+def _fitted(figure: Figure, width: float, margin: float | None = None) -> Bbox:
+    """Return the box around all artists; a figure whose artists are wider than ``width`` inches shrinks."""
+    margin = float(mpl.rcParams["savefig.pad_inches"]) if margin is None else margin
     drawn = _drawn(figure).padded(margin)
     if drawn.width > width:
         figure.set_size_inches(figure.get_figwidth() - (drawn.width - width), figure.get_figheight())
         drawn = _drawn(figure).padded(margin)
-    middle = (drawn.x0 + drawn.x1) / 2
-    return Bbox([[middle - width / 2, drawn.y0], [middle + width / 2, drawn.y1]])
+    return drawn
 
 
 def _drawn(figure: Figure) -> Bbox:

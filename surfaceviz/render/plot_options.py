@@ -25,6 +25,8 @@ class PlotOptions:
         spectrum: whether points with a spectrum are numbered, with the local curvature, and their spectra drawn below.
         map: the quantity of the Hessian map behind the contours: a name in `hessian_map.MAP_QUANTITIES`. Curves show it
             on a second axis.
+        explain: whether it is written below how far the quadratic model of each slice is right, and how many times
+            larger lambda_max is than the curvature shown.
         size: a name in `style.SIZES`.
         camera: for pictures in 3-D: a preset or ``AZIMUTH,ELEVATION[,ZOOM]`` in degrees.
         label: a name for each slice, instead of its problem's; none keeps those.
@@ -39,6 +41,7 @@ class PlotOptions:
     points: bool = False
     spectrum: bool = False
     map: str | None = None
+    explain: bool = False
     size: str = "auto"
     camera: str = "corner"
     label: Sequence[str] = ()

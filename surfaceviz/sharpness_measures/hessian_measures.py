@@ -9,7 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfaceviz.curvature import ExtremeEigenpairs, SpectrumPoint, SpectrumSpec, spectrum, spectrum_matvec
+from surfaceviz.curvature import (
+    ExtremeEigenpairs,
+    Operator,
+    SpectrumPoint,
+    SpectrumSpec,
+    eigenpairs,
+    loss_gradient_at,
+    spectrum,
+    spectrum_matvec,
+)
 from surfaceviz.curvature.density import rademacher
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.curvature.trace import HutchinsonTraces
@@ -21,7 +30,7 @@ _STRIDE = 1_000_003  # between the seeds of random streams, as for the probes of
 
 
 def measure_hessian(
-    objective: Objective, theta: Theta, *, seed: int, vectors: int, groups: int = 0
+    objective: Objective, theta: Theta, *, seed: int, vectors: int, groups: int = 0, copies: bool = True
 ) -> dict[str, Measurement]:
     """Return largest eigenvalue and trace of H and of D H D, D = ||w_i|| / sqrt(n_i) on each filter.
 
@@ -35,6 +44,7 @@ def measure_hessian(
         seed: of start vectors and probes.
         vectors: bytes for the Lanczos basis.
         groups: number of groups of samples.
+        copies: whether a second search looks for a larger eigenvalue that the first one missed, and for copies of it.
 
     Source: Lanczos, see `surfaceviz.curvature.spectrum`, and Hutchinson, with the defaults of both. The separate
     estimate of each probe, which compares changes probe by probe, is ours.
@@ -49,12 +59,20 @@ def measure_hessian(
     for end, normalised in (("", False), ("_normalised", True)):
         raise_if_interrupted()
         spec = SpectrumSpec(top=1, bottom=0, normalised=normalised, seed=seed, memory=vectors)
-        record, pairs = spectrum(operator, point, spec)  # moves the operator to the point
-        note = "" if record.converged[-1] else f"has not converged: residual {record.residuals[-1]:.2g}"
+        pairs = _largest(operator, point, spec, copies=copies)
+        note = "" if pairs.converged[-1] else f"has not converged: residual {float(pairs.residuals[-1]):.2g}"
         parts = _by_samples(objective, theta, pairs.vectors[-1], scales=scales if normalised else None, groups=groups)
-        measurements[f"lambda_max{end}"] = Measurement(value=record.lambda_max, note=note, draws=parts)
+        measurements[f"lambda_max{end}"] = Measurement(value=float(pairs.eigenvalues[-1]), note=note, draws=parts)
         measurements[f"trace{end}"] = mean_of(_traces(spectrum_matvec(operator, point, spec), pairs, spec))
     return measurements
+
+
+def _largest(operator: Operator, point: SpectrumPoint, spec: SpectrumSpec, *, copies: bool) -> ExtremeEigenpairs:
+    """Move the operator to the point, and return its largest eigenvalue with the eigenvector."""
+    if copies:
+        return spectrum(operator, point, spec)[1]
+    loss_gradient_at(operator, point)
+    return eigenpairs(spectrum_matvec(operator, point, spec), operator, spec)
 
 
 def _traces(matvec: Callable[[Tensor], Tensor], pairs: ExtremeEigenpairs, spec: SpectrumSpec) -> FloatArray:

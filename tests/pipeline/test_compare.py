@@ -17,14 +17,15 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import surfaceviz
-from surfaceviz import cli
-from surfaceviz.comparison.table import table_rows
+from surfaceviz import cli, store
+from surfaceviz.comparison.table import interval_rows, notes_of, table_rows
 from surfaceviz.errors import ProblemError, StoreError
-from surfaceviz.pipeline.compare import measure, run
+from surfaceviz.pipeline.compare import measure
 from surfaceviz.pipeline.compare.judge import judge
 from surfaceviz.pipeline.compare.outputs import comparison_page, write_outputs
 from surfaceviz.pipeline.compare.stored import read_verdicts
 from surfaceviz.records import ComparedNetwork, Comparison, NetworkGauge, Verdict
+from surfaceviz.render.comparison.comparison_figure import draw_comparison
 from surfaceviz.store.comparison import read_comparison
 
 _FACTORY = """
@@ -55,6 +56,16 @@ def problem(model, count=96):
 
 def first(): return problem(network(0))
 def second(): return problem(network(1, steps=60))
+def renamed():
+    x, y = data()
+    return surfaceviz.Problem(network(1), {"fit": (x, y)}, "cross_entropy")
+
+def three_classes():
+    torch.manual_seed(0)
+    x, _ = data()
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    return surfaceviz.Problem(model, {"train": (x, torch.arange(96) % 3)}, "cross_entropy")
+
 def fewer(): return problem(network(1), count=80)
 
 def rescaled():
@@ -64,7 +75,10 @@ def rescaled():
         model[0].weight.mul_(factor[:, None]); model[0].bias.mul_(factor); model[2].weight.div_(factor)
     return problem(model)
 """
-pytestmark = pytest.mark.filterwarnings("ignore:.*lie lower than the centre")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*lie lower than the centre"),
+    pytest.mark.filterwarnings("ignore:.*every verdict on them will be 'not comparable'"),
+]
 
 _QUICK: dict[str, Any] = {"directions": 6, "axes": ["-0.5:0.5:7", "-0.5:0.5:5"], "quick": True, "workers": 1}
 
@@ -195,10 +209,10 @@ def test_an_interrupted_comparison_resumes_to_the_same_result(monkeypatch: pytes
             raise KeyboardInterrupt
         return measured(*arguments)
 
-    monkeypatch.setattr(run, "measures_at", stop_at_second)
+    monkeypatch.setattr("surfaceviz.pipeline.compare.measuring.measures_at", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         _compare("small.py:first", "small.py:second")
-    assert [network.name for network in read_comparison("c.h5").networks] == ["small.py:first"]
+    assert [network.name for network in read_comparison("c-parts/0-measured.h5").networks] == ["small.py:first"]
     resumed = _compare("small.py:first", "small.py:second")
     assert len(calls) == 3, "the first network was measured again"
     for ours, theirs in zip(resumed.networks, whole.networks, strict=True):
@@ -275,6 +289,28 @@ def test_groups_of_trainings_are_compared_by_welch() -> None:
         means = [[math.log(float(functional.cross_entropy(m(x.double()), y))) for m in group] for group in models]
     assert loss.units == ("trainings",)
     assert loss.estimate == pytest.approx(np.mean(means[0]) - np.mean(means[1]), rel=1e-6)
+
+
+def test_what_has_no_interval_and_what_was_left_out_is_said(pair: Comparison) -> None:
+    notes = notes_of(pair)
+    words = "no interval between two single trainings, as it is of one plane, and no other planes are cut"
+    assert f"share of the plane that is not convex: {words}" in notes
+    assert (
+        "spectra and maps of |lambda_min / lambda_max| were left out, as --quick does; --map 5 computes them" in notes
+    )
+
+
+def test_a_measure_from_a_search_has_no_interval_and_says_why() -> None:
+    network = ComparedNetwork(
+        name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=10,
+        measures={"m_sharpness": np.array(0.2), "phi": np.array(3.0)},
+    )  # fmt: skip
+    other = replace(network, name="b", group="b", measures={"m_sharpness": np.array(0.4), "phi": np.array(4.0)})
+    found = Comparison(networks=(network, other), pairs=judge([network, other], gauge=False))
+    assert all(each.raw is not None and not each.raw.is_known for each in found.pairs[0].verdicts)
+    notes = [note for note in notes_of(found) if "no interval" in note]
+    assert [note.partition(":")[0] for note in notes] == ["SAM's m-sharpness, rho 0.05", "Keskar's phi in %, eps 1e-3"]
+    assert all("each a lower bound of a maximum" in note for note in notes)
 
 
 def test_figure_page_and_table_show_every_verdict(pair: Comparison) -> None:
@@ -379,3 +415,82 @@ def test_a_file_of_something_else_and_one_of_other_options_are_kept() -> None:
     _compare("small.py:first", "small.py:second")
     with pytest.raises(StoreError, match="holds a comparison with other options, which is kept"):
         _compare("small.py:first", "small.py:second", seed=3)
+
+
+def test_spectra_and_maps_are_computed_drawn_and_resumed() -> None:
+    found = _compare("small.py:first", "small.py:second", grid=3)
+    dense = torch.linalg.eigvalsh(_dense_hessian()).numpy()
+    plane = found.networks[0].plane
+    assert plane is not None
+    (spectrum,) = plane.spectra
+    assert (spectrum.lambda_max, spectrum.lambda_min) == pytest.approx((dense[-1], dense[0]), rel=1e-3, abs=1e-4)
+    assert spectrum.density is not None
+    assert plane.hessian_map is not None
+    assert plane.hessian_map.axes[0].tolist() == [-0.5, 0.0, 0.5]
+    read = read_comparison("c.h5").networks[1].plane
+    assert read is not None
+    assert read.hessian_map is not None
+    text = comparison_page(found)
+    assert "lambda_min" in text
+    assert "spectra, for the picture: on 96 samples" in notes_of(found)
+    figure = draw_comparison(found, interval_rows(found.pairs[0]))
+    labels = " ".join(ax.get_xlabel() + ax.get_ylabel() for ax in figure.get_axes() if ax.get_visible())
+    assert "eigenvalue of H" in labels
+    assert r"\lambda_{\min}" in labels
+
+
+def test_a_users_plane_stays_as_it_is_where_its_curvature_is_computed() -> None:
+    for name in ("first", "second"):
+        surfaceviz.slice(
+            f"small.py:{name}", axes=["-0.4:0.4:5", "-0.4:0.4:7"], output=f"{name}.h5", splits="train", workers=1
+        )
+    before = Path("first.h5").read_bytes()
+    found = _compare("first.h5", "second.h5", axes=None, grid=3)
+    assert Path("first.h5").read_bytes() == before
+    assert found.networks[0].plane is not None
+    assert found.networks[0].plane.hessian_map is not None
+
+
+def test_splits_of_other_names_are_refused_before_the_work() -> None:
+    with pytest.raises(ProblemError, match=r"first is of the split train, that of small.py:renamed of fit; name one"):
+        _compare("small.py:first", "small.py:renamed")
+    with pytest.raises(ProblemError, match=r"small.py:first has no split 'fit'; it has train, test. Name one of these"):
+        _compare("small.py:first", "small.py:renamed", split="fit")
+    assert not Path("c-parts").exists()
+
+
+def test_other_classes_are_other_data_which_is_said_first() -> None:
+    with pytest.warns(UserWarning, match="small.py:three_classes is on other data, samples or splits than small.py:fi"):
+        found = _compare("small.py:first", "small.py:three_classes")
+    assert {each.kind for each in found.pairs[0].verdicts} == {"not comparable"}
+    assert {each.reasons[0] for each in found.pairs[0].verdicts} == {"other data"}
+
+
+def test_a_metric_of_one_network_alone_has_no_row() -> None:
+    network = ComparedNetwork(
+        name="a", group="a", problem="p", weights_sha256="1", data_sha256="d", split="train", samples=10,
+        measures={"loss": np.full(4, 1.0), "accuracy": np.ones(4)},
+    )  # fmt: skip
+    other = replace(network, name="b", group="b", measures={"loss": np.full(4, 1.0)})
+    assert [each.measure for each in judge([network, other], gauge=False)[0].verdicts] == ["loss"]
+
+
+def test_a_file_half_done_is_refused() -> None:
+    for name in ("first", "second"):
+        surfaceviz.slice(f"small.py:{name}", axes=["-0.4:0.4:5"] * 2, output=f"{name}.h5", splits="train", workers=1)
+    whole = surfaceviz.read("first.h5")
+    origin, values = whole.origin.copy(), whole.values["train_loss"].copy()
+    origin[3:], values[3:] = 0, np.nan
+    store.write(Path("half.h5"), replace(whole, origin=origin, values={**whole.values, "train_loss": values}))
+    with pytest.raises(StoreError, match=r"half.h5 is not finished \(15 of 25 points\); run its command again"):
+        _compare("half.h5", "second.h5")
+
+
+def test_a_group_of_one_is_refused() -> None:
+    names = _module()
+    for seed in range(3):
+        torch.save(names["network"](seed, 1).state_dict(), f"{seed}.pt")
+    with pytest.raises(ValueError, match=r"group a: 0.pt matches 1 training; a group has two or more"):
+        _compare(groups=["a=0.pt", "b=[12].pt"], problem="small.py:first")
+    with pytest.raises(ValueError, match=r"small.py:first is one training, b a group of 2; trainings are the unit"):
+        _compare("small.py:first", groups=["b=[12].pt"], problem="small.py:first")

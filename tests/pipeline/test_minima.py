@@ -254,3 +254,12 @@ def test_the_problem_of_another_is_not_run_without_being_trusted(capsys: pytest.
     with h5py.File("run.h5") as file:
         assert "minima" not in file
     assert cli.run(["minima", "run.h5", "--trust"]) == 0
+
+
+def test_rays_are_refused_in_one_line() -> None:
+    problem = _problem()
+    rays = oracles.run_slice(problem, AXES[:1], repeat=2, normalise="none", ignore="none")
+    with pytest.raises(
+        StoreError, match=r"holds 2 rays; minima are those of one curve or surface. Take a slice without"
+    ):
+        surfaceviz.minima(rays, problem=problem)

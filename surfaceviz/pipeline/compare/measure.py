@@ -11,7 +11,7 @@ from surfaceviz.comparison.measures import HELD_OUT, RADII
 from surfaceviz.comparison.ray_width import widths
 from surfaceviz.curvature.objective import Objective, Theta
 from surfaceviz.errors import StoreError
-from surfaceviz.pipeline.compare.networks import Network, Say, targets_of_network
+from surfaceviz.pipeline.compare.networks import Network, targets_of_network
 from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.hessian.float64_objective import float64_objective, float64_theta
 from surfaceviz.pipeline.hessian.targets import HessianTargets
@@ -56,10 +56,9 @@ class Bench:
     vectors: int
 
 
-def bench_of(network: Network, request: CompareRequest, say: Say) -> Bench:
+def bench_of(network: Network, request: CompareRequest) -> Bench:
     """Return the loss functions of a network."""
-    names = network.slice.splits
-    targets = targets_of_network(network, request, names[0] if names else None, say)
+    targets = targets_of_network(network, request, network.split)
     main, memory = float64_objective(targets)
     few = min(CURVATURE_SAMPLES, main.split.count)
     curvature = main if main.split.given else replace(main, split=main.split.subset(few))
@@ -74,22 +73,19 @@ def _held_out(network: Network, request: CompareRequest, targets: HessianTargets
     others = [name for name in targets.problem.splits if name != targets.split.name]
     if not others:
         return None
-    return float64_objective(targets_of_network(network, request, others[0], lambda _line: None))[0]
+    return float64_objective(targets_of_network(network, request, others[0]))[0]
 
 
-def measures_at(bench: Bench, theta: Theta, request: CompareRequest, say: Say) -> tuple[Draws, dict[str, str]]:
+def measures_at(bench: Bench, theta: Theta, request: CompareRequest) -> tuple[Draws, dict[str, str]]:
     """Return measure -> draws at given weights, and notes by measure; those of slices apart.
 
     Values without draws are arrays of shape ().
     """
     with borrowed(bench.targets.problem.model, bench.targets.device):
         found = _of_function(bench, theta)
-        say(f"rises along {request.directions} directions")
         found |= _rises(bench.main.in_float32(theta), theta, request)
-        say("curvature: lambda_max and trace of H and of D H D")
         measured = dict(_curvature(bench, theta, request.seed))
         if request.worst_case:
-            say("worst cases: SAM's m-sharpness and Keskar's phi")
             measured |= _worst_cases(bench.curvature, theta, request.seed)
     found |= {key: _draws(each) for key, each in measured.items()}
     notes = {key: each.note for key, each in measured.items() if each.note}
@@ -122,7 +118,7 @@ def _rises(objective: Objective, theta: Theta, request: CompareRequest) -> Draws
 
 
 def _curvature(bench: Bench, theta: Theta, seed: int) -> dict[str, Measurement]:
-    return measure_hessian(bench.curvature, theta, seed=seed, vectors=bench.vectors, groups=GROUPS)
+    return measure_hessian(bench.curvature, theta, seed=seed, vectors=bench.vectors, groups=GROUPS, copies=False)
 
 
 def _worst_cases(objective: Objective, theta: Theta, seed: int) -> dict[str, Measurement]:

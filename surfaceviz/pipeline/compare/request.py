@@ -56,6 +56,8 @@ class CompareRequest:
         tol: relative error up to which points of planes may be interpolated; None for none.
         gauge: whether networks are brought to one gauge as well.
         worst_case: whether the searches for the worst case are made.
+        spectra: whether the spectrum at each centre is computed.
+        grid: number of points along each axis of the maps of |lambda_min / lambda_max|; 0 for none.
         device: a torch device name, or ``auto``.
         problem: the problem of files that do not name theirs.
         trust: whether the user confirms the names in files.
@@ -75,6 +77,8 @@ class CompareRequest:
     tol: float | None
     gauge: bool
     worst_case: bool
+    spectra: bool
+    grid: int
     device: str
     problem: str | Problem | None
     trust: bool
@@ -96,6 +100,7 @@ class CompareRequest:
         axes: Sequence[str | Sequence[float]] | None = None,
         seed: int = 0,
         tol: float | None = None,
+        grid: int | None = None,
         quick: bool = False,
         device: str = AUTO,
         output: str | Path | None = None,
@@ -119,12 +124,14 @@ class CompareRequest:
             samples=effort.QUICK_SAMPLES if quick and samples is None else samples,
             directions=most if directions is None else directions,
             rays=rays,
-            axes=tuple(map(parse_axis, axes)) if axes else None,
+            axes=tuple(parse_axis(each) for each in axes) if axes else None,
             points=13 if quick else 25,
             seed=seed,
             tol=tol,
             gauge=not quick,
             worst_case=not quick,
+            spectra=not quick or bool(grid),
+            grid=(0 if quick else effort.MAP_POINTS) if grid is None else grid,
             device=device,
             problem=problem,
             trust=trust,
@@ -141,14 +148,33 @@ class CompareRequest:
             raise ValueError(
                 f"got {len(self.networks)} to compare; give two or more slices' files, problems, or groups of trainings"
             )
+        sizes = {name: len(members) for name, members in self.groups.items()}
+        alone, larger = min(sizes, key=lambda name: sizes[name]), max(sizes, key=lambda name: sizes[name])
+        if sizes[alone] == 1 < sizes[larger]:
+            raise ValueError(
+                f"{alone} is one training, {larger} a group of {sizes[larger]}; trainings are the unit only where each "
+                "side has two or more: give a --group for each side"
+            )
         if self.directions < _FEWEST:
             raise ValueError(f"directions must be at least {_FEWEST}, got {self.directions}")
         if self.samples is not None and self.samples < 1:
             raise ValueError(f"samples must be at least 1, got {self.samples}")
+        if self.grid < 0 or self.grid == 1:
+            raise ValueError(f"map: expected 2 or more points along each axis, or 0 for no maps, got {self.grid}")
         if self.axes is not None and len(self.axes) != 2:  # noqa: PLR2004
             raise ValueError(
                 f"a comparison's planes have 2 axes, got {len(self.axes)}; give --axis twice, or not at all"
             )
+
+    @property
+    def measures_in_words(self) -> str:
+        """What is measured of each network apart from its slices."""
+        parts = [
+            f"rises along {self.directions} directions",
+            "curvature",
+            *(["worst cases"] if self.worst_case else []),
+        ]
+        return ", ".join(parts) + ("; as it is and in the gauge" if self.gauge else "")
 
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:
@@ -192,7 +218,8 @@ def _grouped(groups: Sequence[str], problem: str | Problem | None) -> list[Netwo
             raise ValueError(f"group: got {text!r}; expected NAME=PATTERN, such as 'plain=runs/plain-*'")
         paths = sorted(glob.glob(str(anchored(pattern))))  # noqa: PTH207  the pattern may be absolute
         if len(paths) < _FEWEST:
-            raise ValueError(f"group {group}: {pattern} matches {len(paths)} trainings; a group has two or more")
+            count = f"{len(paths)} training{'s' * (len(paths) != 1)}"
+            raise ValueError(f"group {group}: {pattern} matches {count}; a group has two or more")
         found += [_member(Path(path), group, name, problem) for path, name in zip(paths, _short(paths), strict=True)]
     return found
 

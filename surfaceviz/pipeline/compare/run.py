@@ -13,26 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from surfaceviz import atomic_write, start_folder, store
+from surfaceviz.directions.axes import Axes
 from surfaceviz.errors import StoreError
 from surfaceviz.execute import mpi_placement, retain_freed_memory
 from surfaceviz.notebook import default_reporter
 from surfaceviz.pipeline.compare.cuts import Cutter, common_axes
 from surfaceviz.pipeline.compare.judge import judge
-from surfaceviz.pipeline.compare.measure import Bench, bench_of, gauge_of, measures_at, minima_of, slice_measures
-from surfaceviz.pipeline.compare.networks import FINGERPRINTS, Network, fingerprints_of, network_of
+from surfaceviz.pipeline.compare.measure import minima_of, slice_measures
+from surfaceviz.pipeline.compare.measuring import Measured, MeasuredFiles, Measurer, measure_all
+from surfaceviz.pipeline.compare.networks import (
+    FINGERPRINTS,
+    Network,
+    check_splits,
+    data_line,
+    fingerprints_of,
+    network_of,
+)
 from surfaceviz.pipeline.compare.request import CompareRequest
 from surfaceviz.pipeline.compare.stored import OPTIONS, read_verdicts
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.pipeline.request_inputs import inputs_of_slice, joined_inputs
-from surfaceviz.recording.folder import Record, encoded
-from surfaceviz.records import ComparedNetwork, Comparison, NetworkGauge, Slice
+from surfaceviz.records import ComparedNetwork, Comparison, Slice
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.signals import interruptible, raise_if_interrupted
 from surfaceviz.store.comparison import holds_comparison, read_comparison, write_comparison
-from surfaceviz.symmetry.gauge import Gauge, gauged_model
 
-_PART = r"\d+-(rays|plane|rays-gauge)\.(h5|png)(\.lock)?|\d+-gauge-\d+\.safetensors"
-_DECIDING = ("split", "samples", "directions", "rays", "points", "seed", "tol", "gauge", "worst_case")
+_PART = r"\d+-(rays|plane|rays-gauge|rays-gauge-far|measured)\.(h5|png)(\.lock)?|\d+-(gauge-\d+|measured)\.safetensors"
+_DECIDING = (
+    "split", "samples", "directions", "rays", "points", "seed", "tol", "gauge", "worst_case", "spectra", "grid"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +72,7 @@ def run_compare(
     with interruptible(), start_folder.fixed():
         store.check_name(request.output)
         networks = [network_of(spec, request, reporter.say) for spec in request.networks]
+        check_splits(networks)
         with claimed(request.output, inputs=_inputs(networks)) if leads else nullcontext():
             job = _Job(
                 request=request, networks=networks, leads=leads, workers=workers,
@@ -111,21 +121,24 @@ class _Job:
         """Return the comparison; every finished network is written at once."""
         output = store.OutputFile(self.request.output, keep=not self.request.overwrite) if self.leads else None
         before = self._before()
-        if before is not None and self._is_whole(before):
+        prints = [fingerprints_of(network) for network in self.networks]
+        if before is not None and self._is_whole(before, prints):
             self.reporter.say(f"{self.request.output} is complete already")
             return read_verdicts(self.request.output)
+        if line := data_line(self.networks, prints):
+            self.reporter.warn(line)
         with _parts_folder(self.request.output, leads=self.leads) as folder:
             rays = [self._cut_rays(folder, number) for number in range(len(self.networks))]
             axes, why = common_axes(self.networks, rays, self.request)
             self.reporter.say(f"range of the planes: {', '.join(map(str, axes))}, {why}")
+            planes = self._planes(folder, axes)
+            known = [_same(before, network, now) for network, now in zip(self.networks, prints, strict=True)]
+            measured = self._measured(folder, prints, known)
             provenance = self._provenance(str(axes[0]), why)
             found: list[ComparedNetwork] = []
-            for number, network in enumerate(self.networks):
+            for number, done in enumerate(known):
                 raise_if_interrupted()
-                self.reporter.say(f"{network.spec.name}: {number + 1} of {len(self.networks)}")
-                plane = self._cutter(folder, network).plane(network, number, axes)
-                done = _same(before, number, rays[number].provenance)
-                found.append(done or self._measured(folder, number, rays[number], plane))
+                found.append(done or self._whole(folder, number, measured[number], rays[number], planes[number]))
                 if output is not None:
                     write_comparison(output, Comparison(networks=tuple(found), provenance=provenance))
         pairs = judge(found, gauge=self.request.gauge) if self.leads else ()
@@ -143,14 +156,14 @@ class _Job:
         if not holds_comparison(path):
             raise StoreError(f"{path} holds no comparison, and is kept; give another name by -o, or --overwrite")
         found = read_comparison(path)
-        if str(found.provenance.get(OPTIONS)) != _asked(self.request):
+        if not _agree(json.loads(str(found.provenance.get(OPTIONS, "{}"))), json.loads(_asked(self.request))):
             raise StoreError(f"{path} holds a comparison with other options, which is kept; give another name by -o")
         return found
 
-    def _is_whole(self, before: Comparison) -> bool:
+    def _is_whole(self, before: Comparison, prints: Sequence[Mapping[str, str]]) -> bool:
         """Return whether the file holds every network, with the weights and data that it has now."""
         return len(before.networks) == len(self.networks) and all(
-            _same(before, number, fingerprints_of(network)) for number, network in enumerate(self.networks)
+            _same(before, network, now) for network, now in zip(self.networks, prints, strict=True)
         )
 
     def _cutter(self, folder: Path, network: Network) -> Cutter:
@@ -162,48 +175,57 @@ class _Job:
         self.reporter.say(f"{network.spec.name}: {self.request.rays} rays")
         return self._cutter(folder, network).rays(network, number)
 
-    def _measured(self, folder: Path, number: int, rays: Slice, plane: Slice) -> ComparedNetwork:
-        """Return a network with its measures; other ranks than 0 take part in its slices only."""
-        network = self.networks[number]
-        split = rays.splits[0]
-        say = self.reporter.say if self.leads else (lambda _line: None)
-        bench = bench_of(network, self.request, say)
-        record = ComparedNetwork(
-            name=network.spec.name, group=network.spec.group, problem=rays.title, split=split,
-            weights_sha256=str(rays.provenance["weights_sha256"]), data_sha256=str(rays.provenance["data_sha256"]),
-            samples=bench.main.split.count, loss=bench.targets.problem.loss_name, plane=plane, rays=rays,
+    def _planes(self, folder: Path, axes: Axes) -> list[Slice]:
+        """Return the planes of all networks over common axes, with the curvature that is asked for."""
+        found = []
+        if self.leads and self.request.spectra:
+            self._cutter(folder, self.networks[0]).copy_given(self.networks, axes)
+        for number, network in enumerate(self.networks):
+            raise_if_interrupted()
+            words = ", its spectrum" * self.request.spectra + " and a map of its Hessian" * bool(self.request.grid)
+            self.reporter.say(f"{network.spec.name}: plane{words}")
+            cutter = self._cutter(folder, network)
+            found.append(cutter.with_curvature(network, number, cutter.plane(network, number, axes)))
+        return found
+
+    def _measured(
+        self, folder: Path, prints: Sequence[Mapping[str, str]], known: Sequence[ComparedNetwork | None]
+    ) -> Mapping[int, Measured]:
+        """Return the measures of the networks that are not known; what is in files of the folder is not repeated."""
+        files = MeasuredFiles(folder)
+        return measure_all(
+            Measurer(self.networks, prints, self.request),
+            lambda: {n: files.read(n, prints[n]) for n, done in enumerate(known) if done is None},
+            files.write,
+            workers=self.workers, reporter=self.reporter,
         )  # fmt: skip
-        if self.leads:
-            draws, notes = measures_at(bench, bench.theta, self.request, say)
-            plane, minima, note = minima_of(network, plane, split)
-            measures = {**draws, **slice_measures(rays, plane, split), **minima}
-            record = replace(record, measures=measures, notes={**notes, **note}, plane=plane)
-        return self._with_gauge(folder, number, bench, record) if self.request.gauge else record
 
-    def _with_gauge(self, folder: Path, number: int, bench: Bench, record: ComparedNetwork) -> ComparedNetwork:
-        """Return the network with its measures in the gauge, where it can be brought to it."""
-        gauge = gauge_of(bench)
-        record = replace(record, gauge=_gauge_record(gauge))
-        if gauge.theta is None:
-            self.reporter.warn(f"{record.name}: {gauge.reason}")
-            return record
-        weights = self._write_weights(folder, number, bench, gauge)
-        rays = self._cutter(folder, self.networks[number]).rays(self.networks[number], number, weights)
+    def _whole(self, folder: Path, number: int, measured: Measured, rays: Slice, plane: Slice) -> ComparedNetwork:
+        """Return a network with its measures, those of slices too; other ranks than 0 take part in its slices only."""
+        network, split = self.networks[number], rays.splits[0]
+        record = replace(measured.record, problem=rays.title, plane=plane, rays=rays)
+        record = self._with_gauge_rays(folder, number, replace(measured, record=record))
         if not self.leads:
-            return replace(record, gauge_rays=rays)
-        self.reporter.say(f"{record.name}: the same in the gauge")
-        draws, _ = measures_at(bench, gauge.theta, self.request, self.reporter.say)
-        return replace(record, gauge_rays=rays, in_gauge={**draws, **slice_measures(rays, None, record.split)})
+            return record
+        plane, minima, note = minima_of(network, plane, split)
+        measures = {**record.measures, **slice_measures(rays, plane, split), **minima}
+        return replace(record, measures=measures, notes={**record.notes, **note}, plane=plane)
 
-    def _write_weights(self, folder: Path, number: int, bench: Bench, gauge: Gauge) -> Path:
-        """Write the weights in the gauge; each rank has a file of its own."""
-        assert gauge.theta is not None
-        model = gauged_model(bench.targets.problem.model, gauge.theta)
-        weights, _ = encoded(Record(step=0, weights=model.state_dict()))
-        place = mpi_placement()
-        path = folder / f"{number}-gauge-{place.rank if place else 0}.safetensors"
-        atomic_write.write_bytes(path, weights)
-        return path
+    def _with_gauge_rays(self, folder: Path, number: int, measured: Measured) -> ComparedNetwork:
+        """Return the network with its rays in the gauge, where it was brought to it."""
+        record = measured.record
+        if record.gauge is not None and record.gauge.reason and measured.weights is None:
+            self.reporter.warn(f"{record.name}: {record.gauge.reason}")
+        if measured.weights is None or record.rays is None:
+            return record
+        self.reporter.say(f"{record.name}: {self.request.rays} rays in the gauge")
+        place = mpi_placement()  # each rank has a file of its own, as they may have no common folder
+        weights = folder / f"{number}-gauge-{place.rank if place else 0}.safetensors"
+        atomic_write.write_bytes(weights, measured.weights)
+        cutter = self._cutter(folder, self.networks[number])
+        rays = cutter.gauge_rays(self.networks[number], number, weights, record.rays)
+        in_gauge = {**record.in_gauge, **slice_measures(rays, None, record.split)}
+        return replace(record, gauge_rays=rays, in_gauge=in_gauge)
 
     def _provenance(self, axis: str, why: str) -> dict[str, str | int | float]:
         return {
@@ -219,19 +241,16 @@ def _asked(request: CompareRequest) -> str:
     return json.dumps({**options, "axes": axes, "networks": [[spec.name, spec.group] for spec in request.networks]})
 
 
-def _same(before: Comparison | None, number: int, now: Mapping[str, Any]) -> ComparedNetwork | None:
-    """Return the stored network of this number, if it is there with these weights and data."""
-    if before is None or number >= len(before.networks):
-        return None
-    found = before.networks[number]
-    return found if all(getattr(found, key) == now.get(key) for key in FINGERPRINTS) else None
+def _agree(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Return whether a file was made with these options; older files lack some, and are taken as they are."""
+    return bool(stored) and all(asked.get(key) == value for key, value in stored.items())
 
 
-def _gauge_record(gauge: Gauge) -> NetworkGauge:
-    return NetworkGauge(
-        balanced=gauge.balanced, normed=gauge.normed, left=gauge.left, temperature=gauge.temperature,
-        reason=gauge.reason,
-    )  # fmt: skip
+def _same(before: Comparison | None, network: Network, now: Mapping[str, Any]) -> ComparedNetwork | None:
+    """Return the stored network of this name, if it is there with these weights and data."""
+    stored = () if before is None else before.networks
+    named = [each for each in stored if (each.name, each.group) == (network.spec.name, network.spec.group)]
+    return next((each for each in named if all(getattr(each, key) == now.get(key) for key in FINGERPRINTS)), None)
 
 
 def _inputs(networks: Sequence[Network]) -> Inputs:

@@ -30,7 +30,7 @@ from surfaceviz.problem.functional import State, recalibrate
 from surfaceviz.problem.parameters import Filters, filters_of, fingerprint, named_tensors
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Slice, one_ray
-from surfaceviz.records.second_differences import axis_second_differences
+from surfaceviz.records.local_models.second_differences import axis_second_differences
 
 Say = Callable[[str], None]
 

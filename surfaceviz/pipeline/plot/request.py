@@ -86,12 +86,14 @@ class AnimationRequest:
         A movie along a training is from above, unless kind surface is given; all others are in 3-D.
 
         Raises:
-            ValueError: a kind that has no movie, or a title as well as labels.
+            ValueError: a kind that has no movie, an explanation, or a title as well as labels.
         """
         usual, allowed = (FROM_ABOVE, (FROM_ABOVE, SURFACE)) if way == FROM_ABOVE else (SURFACE, (SURFACE,))
         kind = options.pop("kind", usual)
         if kind not in (PlotOptions().kind, *allowed):
             raise ValueError(f"--animate {way} makes movies of --kind {' or '.join(allowed)}, not of {kind}")
+        if options.get("explain"):
+            raise ValueError("a movie has no --explain: leave it out, or draw a picture")
         if options.get("title") and (len(sources) > 1 or options.get("label")):
             raise ValueError("a movie has no title next to the names of its surfaces; give --label for each instead")
         shown = PlotOptions(kind=usual if kind == PlotOptions().kind else kind, **options)

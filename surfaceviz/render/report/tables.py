@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, median_ray, student_factor
-from surfaceviz.records.second_differences import second_difference
+from surfaceviz.records import AXIS_NAMES, FloatArray, Slice, Spectrum, explanation, median_ray, student_factor
+from surfaceviz.records.local_models.second_differences import second_difference
 
 _RISE = 0.1  # rise of the loss that defines a width; the same as in `surfaceviz sharpness`
 _ZERO = 1e-9  # of an axis's length: a coordinate below it is the centre's
@@ -25,15 +25,18 @@ NOTES = (
 
 
 def sharpness_table(surfaces: Sequence[Slice], names: Sequence[str]) -> dict[str, Any]:
-    """Return the table's columns, its rows (label, then a cell for each file) and the notes beneath it.
+    """Return the table's columns, its rows (label, then a cell for each file), sentences on models, and notes.
 
-    A row without a value is left out.
+    A row without a value is left out. The sentences say how far quadratic models are right, and what curvature slices
+    hide; only files with a spectrum have them.
     """
     found = [_figures(surface) for surface in surfaces]
     labels = dict.fromkeys(label for figures in found for label in figures)
     rows = [[label, *(figures.get(label, _UNKNOWN) for figures in found)] for label in labels]
     known = [row for row in rows if any(cell != _UNKNOWN for cell in row[1:])]
-    return {"columns": ["at theta", *names], "rows": known, "notes": list(NOTES)}
+    with_spectra = [(s, name) for s, name in zip(surfaces, names, strict=True) if s.spectra]
+    explained = [f"{name}: {line}" for surface, name in with_spectra for line in explanation(surface)]
+    return {"columns": ["at theta", *names], "rows": known, "explained": explained, "notes": list(NOTES)}
 
 
 def _figures(surface: Slice) -> dict[str, str]:

@@ -109,8 +109,6 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
         raise ValueError(
             f"{len(spectra)} spectra can't be distinguished in one picture; give at most {len(style.COLOURS)}"
         )
-    scale = choose_scale([spectrum for _, spectrum in spectra])
-    colours = [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))]
     ruled = any(rule_of(spectrum) for _, spectrum in spectra)
     with style.applied(size) as inches:
         width = inches.width or _WIDTH
@@ -118,16 +116,28 @@ def draw_spectra(spectra: Sequence[tuple[str, Spectrum]], *, size: str = "auto")
         figure.exact_width = inches.width
         ax = figure.subplots()
         labels = _distinct_labels(spectra)
-        _draw_panel(ax, [(label, s) for label, (_, s) in zip(labels, spectra, strict=True)], scale, colours)
-        finish_spectrum(ax, scale, rows=len(spectra), density=ruled)
-        ax.set_xlabel("eigenvalue" + _of([spectrum for _, spectrum in spectra]))
-        if ruled:
-            ax.set_ylabel("density (share per decade)")
+        overlay_spectra(ax, [(label, s) for label, (_, s) in zip(labels, spectra, strict=True)])
         if len(spectra) > 1:
             figure.legend(loc="outside lower center", ncols=2)
         else:
             ax.set_title(labels[0])
     return figure
+
+
+def overlay_spectra(ax: Axes, spectra: Sequence[tuple[str, Spectrum]]) -> None:
+    """Draw spectra over each other on one axis of eigenvalues, negative ones to the left of 0, positive to the right.
+
+    Args:
+        ax: empty axes.
+        spectra: at least one, each with its label.
+    """
+    scale = choose_scale([spectrum for _, spectrum in spectra])
+    ruled = any(rule_of(spectrum) for _, spectrum in spectra)
+    _draw_panel(ax, spectra, scale, [style.COLOURS[i % len(style.COLOURS)] for i in range(len(spectra))])
+    finish_spectrum(ax, scale, rows=len(spectra), density=ruled)
+    ax.set_xlabel("eigenvalue" + _of([spectrum for _, spectrum in spectra]))
+    if ruled:
+        ax.set_ylabel("density (share per decade)")
 
 
 def _draw_panel(

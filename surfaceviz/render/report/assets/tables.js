@@ -39,9 +39,10 @@ function drawReadings() {
 }
 
 function fillSharpness() {
-  const { columns, rows, notes } = data.sharpness;
+  const { columns, rows, explained, notes } = data.sharpness;
   byId("sharpness").hidden = rows.length === 0;
   fillTable(byId("sharpness-table"), { head: columns, rows });
+  byId("sharpness-explained").append(...explained.map((sentence) => element("li", sentence)));
   byId("sharpness-notes").append(...notes.map((note) => element("li", note)));
 }
 
