@@ -2,16 +2,23 @@
 
 Python drops an exception that a handler raises in a finaliser or in a callback of a weak reference. `interruptible`
 raises it again from a place outside.
+
+An exception in the ``__enter__`` or ``__exit__`` of a context manager leaves behind what it was about to change:
+torch's stacks of modes, its levels of `torch.vmap`, whether gradients are computed. There, a signal waits until the
+method has returned. The body of a ``with`` block stays interruptible, and its entry costs nothing, because the handler
+looks for such methods on the stack when a signal arrives.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +30,9 @@ from surfaceviz.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 10.0  # seconds in which a run that ends ignores further signals; ours
 _AGAIN = 0.05  # seconds until an exception that Python dropped is raised again; ours
+_SOON = 0.005  # seconds until a signal that waits for a context manager is handled again; ours
+_TRIES = 200  # times of this: a manager that itself waits, for example for a process, is interrupted; ours
+_ENTRIES = ("__enter__", "__exit__", "__aenter__", "__aexit__")
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -39,9 +49,12 @@ class _State:
     received: int | None = None  # since `interruptible` began
     since = 0.0  # when that one came
     again: threading.Timer | None = None  # raises an exception that Python dropped
+    delayed: Action | None = None  # until a context manager is entered or left
+    tries = 0
+    firing = threading.Lock()  # held while a thread sends a delayed action to the main thread
 
 
-def _handle(signum: int, _frame: FrameType | None) -> None:
+def _handle(signum: int, frame: FrameType | None) -> None:
     if _State.posted is not None and signum == signal.SIGTERM:
         action, _State.posted = _State.posted, None
     else:
@@ -52,12 +65,48 @@ def _handle(signum: int, _frame: FrameType | None) -> None:
         action = partial(_raise, _State.received)
     if _State.deferrals:
         _State.pending = action
+    elif _State.tries < _TRIES and signal.getsignal(signal.SIGTERM) is _handle and _enters_or_leaves(frame):
+        _delay(action)
     else:
         _run(action)
 
 
+def _enters_or_leaves(frame: FrameType | None) -> bool:
+    """Return whether a method that enters or leaves a context manager is on the stack, except of `interruptible`."""
+    found = False
+    while frame is not None:
+        if frame.f_code is _INTERRUPTIBLE:
+            return False
+        found = found or frame.f_code.co_name in _ENTRIES
+        frame = frame.f_back
+    return found
+
+
+def _delay(action: Action) -> None:
+    """Handle an action soon again; without `threading.Thread`, whose locks the interrupted code may hold."""
+    _State.delayed = action
+    _State.tries += 1
+    start_new_thread(_fire, (action,))
+
+
+def _fire(action: Action) -> None:
+    time.sleep(_SOON)
+    with _State.firing:  # the end of `interruptible` waits, so that no signal comes when the usual handler is back
+        if _State.delayed is action:
+            _State.delayed = None
+            raise_in_main_thread(action)
+
+
+def _take_delayed() -> Action | None:
+    """Return the action that still waits, which is sent no more."""
+    with _State.firing:
+        action, _State.delayed = _State.delayed, None
+    return action
+
+
 def _run(action: Action) -> None:
     """Run an action; this function in a traceback tells that the exception is one of ours."""
+    _State.tries = 0
     action()
 
 
@@ -145,6 +194,12 @@ def _raising_again() -> Iterator[None]:
         if timer is not None:
             timer.cancel()
             timer.join()  # it must not send its signal when the usual handler is back
+        delayed = _take_delayed()
+    if delayed is not None:
+        _run(delayed)
+
+
+_INTERRUPTIBLE = inspect.unwrap(interruptible).__code__
 
 
 def received_signal() -> int | None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from surfaceviz.cli.options.help_panels import Application
-from surfaceviz.cli.terminal.lines import show
+from surfaceviz.cli.terminal.lines import show, show_error
 
 _JOINED = 3  # largest number of files in a joined name
 _COLLECTIVE = ("slice", "hessian", "trajectory", "compare")  # commands that all ranks of an MPI job run
@@ -46,10 +46,17 @@ def _common(
 
     remove_dead_segments()
     place = mpi_placement()
-    if place is not None:
-        watch_launcher(place.rank)
-    if place is not None and place.rank and context.invoked_subcommand not in _COLLECTIVE:
-        raise typer.Exit  # only rank 0 runs the other commands
+    if place is None:
+        return
+    watch_launcher(place.rank)
+    if (command := context.invoked_subcommand) in _COLLECTIVE:
+        return
+    if place.rank:
+        raise typer.Exit
+    show_error(
+        f"surfaceviz {command}: of {place.size} ranks, rank 0 works alone; without {place.launcher}, --workers shares "
+        "the work of a command that has it"
+    )
 
 
 def number_or_auto(name: str, given: str) -> int | None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from surfaceviz.problem.forward.compile_stance import compile_stance
 from surfaceviz.pytree import leaves, signature
 
 State = Mapping[str, Tensor]
@@ -79,7 +80,7 @@ def capture_graph(function: BatchFunction, backend: Backend | str, state: State,
     while not ran and len(codes) <= _ATTEMPTS:
         codes.append(one.__code__.replace())
         one.__code__ = codes[-1]
-        with torch.compiler.set_stance("default"):  # an exception inside of set_stance can leave another one behind
+        with compile_stance("default"):  # the user's stance may be another one
             result = guarded(state, batch)
     if not ran:
         raise RuntimeError("torch.compile ran the function without compiling it")

@@ -19,7 +19,6 @@ from surfaceviz.problem.forward.random_draws import SOURCES, global_states
 from surfaceviz.problem.functional import Call, State, borrowed, eager, measure_batches
 from surfaceviz.problem.problem import Problem
 from surfaceviz.pytree import leaves
-from surfaceviz.signals import deferred_signals
 
 _FEW = 8  # samples by which a forward pass is probed; ours
 _SAME = 1e-6  # relative difference of two passes that may come from the order of sums on a GPU; ours
@@ -96,7 +95,7 @@ def _padding_rows(run: Callable[[], object], state: State) -> dict[str, int]:
     """Return the row without a gradient of each tensor that is used by embeddings with one padding index only."""
     uses = _Uses({id(tensor): name for name, tensor in state.items()})
     try:
-        with deferred_signals(), uses:  # an exception inside torch's own code for modes leaves its stack wrong
+        with uses:
             run()
     except ProblemError:  # code that such a mode can't enter
         return {}

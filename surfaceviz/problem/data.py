@@ -133,11 +133,20 @@ def combined_sha256(splits: Iterable[DataSplit]) -> str:
 
 
 def _is_arrays(source: Any) -> bool:
-    """Return whether the source is columns: a tuple or dict of arrays. A list holds batches."""
-    if isinstance(source, Tensor | np.ndarray):
+    """Return whether the source is columns: a tuple or dict of arrays. A list holds batches.
+
+    Elements of a tuple may be dicts of arrays too, next to an array: (inputs by keyword, targets).
+    """
+    if _is_array(source):
         return True
-    values = source.values() if isinstance(source, Mapping) else source if isinstance(source, tuple) else ()
-    return bool(values) and all(isinstance(value, Tensor | np.ndarray) for value in values)
+    if isinstance(source, tuple):
+        columns = [value for each in source for value in (each.values() if isinstance(each, Mapping) else [each])]
+        return any(map(_is_array, source)) and all(map(_is_array, columns))
+    return isinstance(source, Mapping) and bool(source) and all(map(_is_array, source.values()))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
 
 
 def _is_dataset(source: Any) -> bool:

@@ -6,9 +6,8 @@ The user's model is never changed: `torch.func.functional_call` replaces its ten
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from surfaceviz.errors import ProblemError, add_hint, error_context
 from surfaceviz.problem.batching import BatchedSplits, batch_norms
 from surfaceviz.problem.estimates import MeanEstimates, detach_sums, estimate_means, mean_over_draws, sum_and_weight
+from surfaceviz.problem.forward.compile_stance import compile_stance
 from surfaceviz.problem.forward.forward_writes import BufferKeeper
 from surfaceviz.problem.forward.model_tensors import model_tensors
 from surfaceviz.problem.forward.module_state import ModuleState, kept_random_states, switch_to_eval
@@ -139,8 +139,7 @@ def _call_with(state: State, host: _Host | _Loss | _Outputs, *arguments: Any) ->
     swapped = {f"model.{name}": tensor for name, tensor in state.items()}
     if torch.compiler.is_compiling():
         return functional_call(host, swapped, arguments, tie_weights=False)
-    loaded = "torch._dynamo" in sys.modules  # without it nothing is compiled, and it takes seconds to import
-    with torch.compiler.set_stance("force_eager") if loaded else nullcontext():
+    with compile_stance("force_eager"):
         try:
             return functional_call(host, swapped, arguments, tie_weights=False)
         except Exception as error:

@@ -80,8 +80,10 @@ def single_rows(batches: list[Tree]) -> list[Tree]:
 
 
 def concatenated(batches: Sequence[Tree]) -> Tree | None:
-    """Return the batches as one tree along the first axis, or None where their shapes differ."""
+    """Return the batches as one tree along the first axis, or None where their kinds or shapes differ."""
     first = batches[0]
+    if not all(_resembles(batch, first) for batch in batches):
+        return None
     if isinstance(first, Tensor):
         alike = all(isinstance(b, Tensor) and b.ndim and b.shape[1:] == first.shape[1:] for b in batches)
         return torch.cat(list(batches)) if alike else None
@@ -94,6 +96,13 @@ def concatenated(batches: Sequence[Tree]) -> Tree | None:
         each = like_tuple(first, (concatenated(column) for column in zip(*batches, strict=True)))
         return None if any(part is None for part in each) else each
     return None  # a leaf that is not a tensor, such as a string: the batches stay fixed
+
+
+def _resembles(one: Tree, other: Tree) -> bool:
+    """Return whether two trees have the same columns at their top."""
+    if isinstance(other, Mapping):
+        return isinstance(one, Mapping) and one.keys() == other.keys()
+    return not isinstance(other, tuple) or (isinstance(one, tuple) and len(one) == len(other))
 
 
 def sha256_of(tree: Tree) -> str:

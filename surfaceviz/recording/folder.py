@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from surfaceviz.atomic_write import remove_dead_parts_in, write_bytes
 from surfaceviz.errors import CheckpointError, StoreError
+from surfaceviz.recording.safetensors_bytes import safetensors_bytes
 
 TRAINING = "training.json"  # what `surfaceviz train` trains in the folder
 _NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -67,8 +66,8 @@ def record_bytes(folder: Path, step: int) -> int:
 def encoded(record: Record) -> tuple[bytes, bytes | None]:
     """Return the contents of the files of weights and of the optimiser's state; without a state None."""
     facts = {_FACTS: json.dumps({"step": record.step, **record.facts})}
-    weights = save(_separate(record.weights), facts)
-    return weights, save(_separate(record.optimiser), facts) if record.optimiser else None
+    weights = safetensors_bytes(record.weights, facts)
+    return weights, safetensors_bytes(record.optimiser, facts) if record.optimiser else None
 
 
 def write_record(folder: Path, step: int, contents: tuple[bytes, bytes | None], *, synced: bool = True) -> None:
@@ -158,8 +157,3 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 def _torn(path: Path, error: Exception) -> str:
     return f"{path}: not a whole safetensors file ({error}); remove it to use the checkpoints before it"
-
-
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that share no memory, as safetensors asks for."""
-    return {name: torch.empty_like(t, device="cpu").copy_(t.detach()).contiguous() for name, t in tensors.items()}

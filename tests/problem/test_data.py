@@ -60,6 +60,23 @@ def test_dict_batches_and_arrays() -> None:
     assert data.load("train", {"x": X, "labels": Y}).sha256 == split.sha256
 
 
+@pytest.mark.parametrize("samples", [None, 7])
+def test_columns_by_keyword_stand_next_to_targets(samples: int | None) -> None:
+    split = data.load("train", ({"x": X, "mask": Y % 2}, Y), samples=samples)
+    reference = data.load("train", TensorDataset(X, Y), samples=samples)
+    inputs, targets = split.rows
+    assert torch.equal(inputs["x"], reference.rows[0])
+    assert torch.equal(inputs["mask"], reference.rows[1] % 2)
+    assert torch.equal(targets, reference.rows[1])
+
+
+@pytest.mark.parametrize(
+    "batches", [[(X[:8], Y[:8]), {"x": X[8:]}], [{"x": X}, {"y": X}], [(X, Y), (X, Y, Y)], [{"x": X}, X]]
+)
+def test_batches_of_other_kinds_stay_as_given(batches: list[Any]) -> None:
+    assert len(data.load("train", batches).given) == 2
+
+
 def test_a_given_measure_may_take_batches_of_any_kind() -> None:
     Pair = namedtuple("Pair", ["x", "y"])  # noqa: PYI024
     named = data.load("train", [Pair(X, Y), Pair(X, Y)], as_given=True)

@@ -25,7 +25,7 @@ import oracles
 import torch
 from bugs import put_in
 from commands import COMMANDS, FACTORY, FAULTS, SLICE
-from processes import ViolationError, exit_code_of
+from processes import ViolationError, exit_code_of, seen, until
 from reader import read_all_the_while, say
 
 from surfaceviz import cli, render, store
@@ -107,8 +107,14 @@ class World:
         self.finish(output, self.start(command, (call, code, self.random.randint(1, 4))))
 
     def _kill(self, output: str, command: list[str], signum: int = signal.SIGKILL) -> None:
-        child = self.start(command)
-        time.sleep(self.random.uniform(0, 0.4))
+        midst = self.random.random() < 0.5
+        if midst and command[0] == "slice" and output not in self.planted:  # there is work to do
+            self.done.pop(output, None)
+            Path(output).unlink(missing_ok=True)
+        before, child = seen(output), self.start(command)
+        if midst:  # in the midst of the work, also on a slow machine
+            until(child, lambda: seen(output) != before)
+        time.sleep(self.random.uniform(0, 0.08 if midst else 0.4))
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signum)
         self.finish(output, child)
@@ -141,10 +147,7 @@ class World:
             self.done.pop(name, None)
             Path(name).unlink(missing_ok=True)
         child = self.start([*SLICE, "-o", "a.h5", "--no-plot"])
-        for _ in range(2000):
-            if Path("a.h5").exists() or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                break
-            time.sleep(0.001)
+        until(child, Path("a.h5").exists)
         Path("moved").write_bytes(PRECIOUS)
         found = Path("moved").stat()
         Path("moved").replace("a.h5")

@@ -1,10 +1,13 @@
-"""The ends of commands and of the processes that they started."""
+"""Progress and ends of commands, and of the processes that they started."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 
 class ViolationError(Exception):
@@ -36,3 +39,19 @@ def _wait_for_group(leader: int) -> None:
             return
         time.sleep(0.01)
     raise ViolationError("a process stays")
+
+
+def seen(name: str) -> tuple[int, int] | None:
+    """Return inode and time of a file; None where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        found = Path(name).lstat()
+        return found.st_ino, found.st_mtime_ns
+    return None
+
+
+def until(child: int, reached: Callable[[], bool]) -> None:
+    """Wait until something is reached or a command has ended, at most for 20 seconds."""
+    for _ in range(20_000):
+        if reached() or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.001)
