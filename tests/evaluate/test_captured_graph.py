@@ -46,7 +46,7 @@ def test_a_stance_that_was_left_behind_does_not_keep_a_function_from_being_captu
     left = torch.compiler.set_stance("force_eager")
     try:
         captured = capture_graph(_line, lambda module, _examples: module.forward, state, batch)
-        assert eval_frame._stance.stance == "force_eager"  # noqa: SLF001  given back
+        assert eval_frame._stance.stance == "force_eager"  # given back
     finally:
         left.__exit__(None, None, None)
     assert captured.outputs
