@@ -308,7 +308,7 @@ def test_the_program_itself_answers() -> None:
         )
 
     assert "slice" in ask("--help").stdout
-    assert ask("--version").stdout.startswith("surfaceviz 0.")
+    assert ask("--version").stdout.startswith(f"surfaceviz {surfaceviz.__version__}\n")
     for command in ("slice", "info", "plot"):
         assert f"Example: surfaceviz {command}" in ask(command, "--help").stdout.replace("\n", " ")
     failed = ask("slice", "nothing")
