@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from surfaceviz.version import VERSION
+
 if TYPE_CHECKING:
     from surfaceviz.api.compare import compare
     from surfaceviz.api.critical_points import critical_points
@@ -46,6 +48,8 @@ __all__ = [
     "read_study", "report", "sharpness", "slice", "study", "train", "trajectory", "transformers_callback", "view",
     "weights_at",
 ]  # fmt: skip
+
+__version__ = VERSION
 
 # Names come when asked for, so that drawing a stored file needs no torch and --help none of all this.
 _HOMES = {

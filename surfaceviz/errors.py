@@ -62,6 +62,10 @@ class GraphicsError(SurfacevizError):
     """OpenGL or a display is missing."""
 
 
+class MissingPackageError(SurfacevizError):
+    """An optional package is missing, or it can't be imported here."""
+
+
 class WorkerError(SurfacevizError):
     """A worker process that died or raised an unexpected exception."""
 
@@ -78,6 +82,18 @@ class Interrupted(BaseException):
     def __init__(self, signum: int, message: str = "") -> None:
         super().__init__(message or f"interrupted by {signal.Signals(signum).name}")
         self.signum = signum
+
+
+def missing_package(error: ImportError, extra: str) -> str:
+    """Return a line about an optional package whose import failed, with the extra that installs it.
+
+    >>> missing_package(ModuleNotFoundError("No module named 'plotly'", name="plotly.offline"), "report")
+    "plotly is not installed: pip install 'surfaceviz[report]'"
+    """
+    name = (error.name or "a package").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError):
+        return f"{name} is not installed: pip install 'surfaceviz[{extra}]'"
+    return f"{name} can't be imported ({error})"
 
 
 def user_code_location(error: BaseException) -> str:

@@ -119,6 +119,7 @@ def animate(
     Raises:
         ValueError: an unknown ending or way, no trajectory to follow, or nothing to draw.
         GraphicsError: there is no OpenGL.
+        MissingPackageError: imageio is not installed.
         SchemaError: a file that can't be read.
         StoreError: the movie can't be written.
     """

@@ -33,6 +33,7 @@ def report(
 
     Raises:
         ValueError: nothing to show, mixed dimensions, no finite value, curvature along a training, or another ending.
+        MissingPackageError: plotly is not installed.
         SchemaError: a file that can't be read.
         StoreError: a page that can't be written.
     """

@@ -27,10 +27,28 @@ app = Application(
 
 def _show_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from surfaceviz.execute import mpi_placement, mpi_versions
+        from surfaceviz.version import VERSION
 
-        show(f"surfaceviz {version('surfaceviz')}")
+        place = mpi_placement()
+        if place is None or not place.rank:
+            show(f"surfaceviz {VERSION}")
+            show(f"torch {_torch_version()}")
+            if (mpi := mpi_versions()) is not None:
+                show(mpi)
         raise typer.Exit
+
+
+def _torch_version() -> str:
+    """Return the version of torch, without its import of seconds where its installation tells it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        import torch
+
+        return torch.__version__
 
 
 @app.callback()
@@ -38,7 +56,12 @@ def _common(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the versions of surfaceviz, torch and MPI, and exit.",
+        ),
     ] = False,
 ) -> None:
     """See the loss surface of a neural network: slices around trained minima, drawn."""

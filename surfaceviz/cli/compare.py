@@ -113,7 +113,7 @@ def compare(
 
 def _finish(result: CompareResult, *, explain: bool, draw: bool) -> None:
     """Write the figure, the page and the table, and print the latter."""
-    from surfaceviz.cli.terminal.lines import aligned
+    from surfaceviz.cli.terminal.lines import aligned, warn
     from surfaceviz.comparison.table import explanations, notes_of, table_head, table_rows
     from surfaceviz.pipeline.compare.outputs import write_outputs
 
@@ -128,5 +128,5 @@ def _finish(result: CompareResult, *, explain: bool, draw: bool) -> None:
     show()
     for note in notes_of(result.comparison):
         show(note)
-    for label, path in write_outputs(result.comparison, result.path, draw=draw):
+    for label, path in write_outputs(result.comparison, result.path, warn=warn, draw=draw):
         show(f"{label:<8} {path}")

@@ -8,6 +8,7 @@ from surfaceviz.execute.mpi_job import (
     join_mpi_job,
     leave_mpi_job,
     mpi_placement,
+    mpi_versions,
     silent_exit_code,
 )
 from surfaceviz.execute.mpi_root import MpiRoot, act_as_mpi_root
@@ -36,6 +37,7 @@ __all__ = [
     "map_unordered",
     "map_workers",
     "mpi_placement",
+    "mpi_versions",
     "remove_dead_segments",
     "retain_freed_memory",
     "silent_exit_code",

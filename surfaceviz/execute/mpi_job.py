@@ -154,6 +154,28 @@ def join_mpi_job(warn: Callable[[str], None]) -> MpiJob | None:
     return _State.job
 
 
+def mpi_versions() -> str | None:
+    """Return the versions of the MPI library and of mpi4py, without starting MPI; None where mpi4py does not load."""
+    try:
+        import mpi4py  # noqa: PLC0415
+
+        mpi4py.rc.initialize = False
+        from mpi4py import MPI  # noqa: PLC0415
+    except (ImportError, RuntimeError):
+        return None
+    return f"{_library_name(MPI.Get_library_version())} (mpi4py {mpi4py.__version__})"
+
+
+def _library_name(version: str) -> str:
+    """Return the name and the version at the start of a library's description.
+
+    >>> _library_name("Open MPI v5.0.11, package: Open MPI builder@host"), _library_name("MPICH Version:      5.0.2")
+    ('Open MPI v5.0.11', 'MPICH Version: 5.0.2')
+    """
+    first, *_ = version.splitlines()
+    return " ".join(first.split(",")[0].split())
+
+
 def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
     try:
         with warnings.catch_warnings():
@@ -162,7 +184,7 @@ def _join(placement: MpiPlacement, warn: Callable[[str], None]) -> MpiJob:
     except (ImportError, RuntimeError) as error:
         raise WorkerError(_no_mpi(placement, error)) from error
     world = MPI.COMM_WORLD
-    library = " ".join(MPI.Get_library_version().split()[:4]).split(",")[0]
+    library = _library_name(MPI.Get_library_version())
     if world.size != placement.size:
         raise WorkerError(
             f"{placement.launcher} started {placement.size} processes, but mpi4py's {library} sees {world.size}: the "

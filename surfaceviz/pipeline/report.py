@@ -40,6 +40,7 @@ def run_report(
     Raises:
         ValueError: nothing to show, mixed dimensions, no finite value, curvature along a training, or another ending.
         SchemaError: a file can't be read.
+        MissingPackageError: plotly is not installed.
         StoreError: the page can't be written.
     """
     for given in slices:

@@ -52,7 +52,7 @@ def resolve(spec: str, folder: str | None = None) -> Problem:
     """
     if spec in catalogue.CATALOGUE:
         if folder is not None and not catalogue.CATALOGUE[spec].takes_folder:
-            raise ProblemError(f"{spec} has its data in scikit-learn; leave out --data")
+            raise ProblemError(f"{spec} brings its data along; leave out --data")
         return catalogue.problem(spec, folder)
     if anchored(spec).is_dir():
         return problem_of(anchored(spec), folder)

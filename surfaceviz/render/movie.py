@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from surfaceviz.errors import MissingPackageError, missing_package
 from surfaceviz.records import Slice
 from surfaceviz.render.figure_io import Picture, put
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
@@ -62,6 +63,7 @@ def animate(
     Raises:
         ValueError: another format or way; no trajectory to follow; nothing to draw.
         GraphicsError: there is no OpenGL, for a movie in 3-D.
+        MissingPackageError: imageio is not installed, or for MP4 its ffmpeg.
         StoreError: it can't be written.
     """
     kind = check_movie(path, animation.way)
@@ -104,7 +106,7 @@ def box_of(figure: Picture) -> Bbox:
 
 def pixels(figure: Picture, size: str, box: Bbox) -> NDArray[np.uint8]:
     """Return the part of a figure in a box as an image with even sides, as video requires."""
-    import imageio.v3 as iio  # noqa: PLC0415  it may not be there at all
+    import imageio.v3 as iio  # noqa: PLC0415  the extra "movie"
 
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
@@ -114,9 +116,18 @@ def pixels(figure: Picture, size: str, box: Bbox) -> NDArray[np.uint8]:
 
 
 def _writer(path: Path, kind: str) -> Any:
-    """Return a writer that takes one frame after another."""
-    import imageio.v2 as iio  # noqa: PLC0415  likewise
+    """Return a writer that takes one frame after another.
 
+    Raises:
+        MissingPackageError: see `animate`.
+    """
+    try:
+        import imageio.v2 as iio  # noqa: PLC0415  the extra "movie"
+
+        if kind == "mp4":
+            import imageio_ffmpeg  # noqa: F401, PLC0415  likewise
+    except ImportError as error:
+        raise MissingPackageError(f"a movie can't be written: {missing_package(error, 'movie')}") from error
     if kind == "mp4":
         settings = {"codec": "libx264", "macro_block_size": 2, "output_params": ["-crf", "18"]}
         return iio.get_writer(path, format="FFMPEG", mode="I", fps=RATE, **settings)

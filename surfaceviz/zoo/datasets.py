@@ -1,4 +1,4 @@
-"""Local data sets by name: scikit-learn's digits, IDX files, CIFAR; and data of the user's own by path."""
+"""Local data sets by name: the digits, which are in the package, IDX files, CIFAR; and own data by path."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from surfaceviz.zoo.cifar import LAYOUTS, cifar
 from surfaceviz.zoo.labelled_data import Dataset, TensorPair, checked_labels
 from surfaceviz.zoo.own_data import npz_folder, text_file
 
+_DIGITS = Path(__file__).parent / "digits" / "digits.npz"
+
 # The folder of Debian's package dataset-fashion-mnist.
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 # The data sets that have a name -> what they are.
 DATASETS = {
-    "digits": "1,797 handwritten digits of 8 x 8 pixels (in scikit-learn)",
+    "digits": "1,797 handwritten digits of 8 x 8 pixels (in the package)",
     "mnist": "70,000 handwritten digits of 28 x 28 pixels (IDX files)",
     "fashion-mnist": "70,000 pieces of clothing of 28 x 28 pixels (IDX files)",
     "cifar10": "60,000 colour images of 32 x 32 pixels, 10 classes (binary or pickled version)",
@@ -40,15 +42,16 @@ _IDX_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def digits() -> dict[str, TensorPair]:
-    """Return scikit-learn's handwritten digits, every fifth image being test.
+    """Return the handwritten digits in the package, every fifth image being test.
 
     Images are float32 of shape (N, 1, 8, 8), standardised by the mean 0.305 and the standard
     deviation 0.376 of the training pixels over 16; 1437 train, 360 test.
-    """
-    from sklearn.datasets import load_digits  # noqa: PLC0415  its import takes a second
 
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor((images.reshape(-1, 1, 8, 8) / 16 - 0.305) / 0.376, dtype=torch.float32)
+    Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998); see ``digits/SOURCE.md``.
+    """
+    with np.load(_DIGITS) as stored:
+        images, labels = stored["images"], stored["labels"]
+    x = torch.tensor((images[:, None] / 16 - 0.305) / 0.376, dtype=torch.float32)
     y = torch.tensor(labels, dtype=torch.int64)
     test = torch.arange(len(y)) % 5 == 0
     return {"train": (x[~test], y[~test]), "test": (x[test], y[test])}
@@ -67,7 +70,7 @@ def load(name: str, folder: str | Path | None = None) -> Dataset:
     """
     if name == "digits":
         if folder is not None:
-            raise ProblemError("digits are in scikit-learn; leave out --data")
+            raise ProblemError("digits are in the package; leave out --data")
         return Dataset(splits=digits(), classes=_CLASSES, shift=1)
     root = Path(folder or os.environ.get("SURFACEVIZ_DATA") or ".")
     if name in LAYOUTS:

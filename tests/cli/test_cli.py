@@ -188,7 +188,7 @@ def _prepare() -> None:
 
 
 BAD = [
-    (["resnet20-digits", "--data", "x"], 1, "resnet20-digits has its data in scikit-learn; leave out --data"),
+    (["resnet20-digits", "--data", "x"], 1, "resnet20-digits brings its data along; leave out --data"),
     (["mine.py:problem", "-o", "x.png"], 2, "x.png: the output is an HDF5 file, its picture is drawn beside it"),
     (["mine.py:problem", "--axis=-1:1:inf"], 2, "NUM is inf, expected a whole number"),
     (["mine.py:problem", "--axis=-1:1:1e13"], 2, "expected at most 100000 points"),
@@ -308,7 +308,7 @@ def test_the_program_itself_answers() -> None:
         )
 
     assert "slice" in ask("--help").stdout
-    assert ask("--version").stdout.startswith("surfaceviz 0.")
+    assert ask("--version").stdout.startswith(f"surfaceviz {surfaceviz.__version__}\n")
     for command in ("slice", "info", "plot"):
         assert f"Example: surfaceviz {command}" in ask(command, "--help").stdout.replace("\n", " ")
     failed = ask("slice", "nothing")

@@ -314,7 +314,7 @@ def test_a_measure_from_a_search_has_no_interval_and_says_why() -> None:
 
 
 def test_figure_page_and_table_show_every_verdict(pair: Comparison) -> None:
-    paths = dict(write_outputs(pair, Path("c.h5").absolute()))
+    paths = dict(write_outputs(pair, Path("c.h5").absolute(), warn=pytest.fail))
     assert {path.suffix for path in paths.values()} == {".h5", ".csv", ".pdf", ".html"}
     assert Path("c.png").read_bytes().startswith(b"\x89PNG")
     table, text = Path("c.csv").read_text(), comparison_page(pair)

@@ -197,7 +197,7 @@ def test_a_text_is_cut_into_windows_of_characters() -> None:
 def test_names_that_are_no_data_are_refused_with_the_names_that_are() -> None:
     with pytest.raises(ProblemError, match="unknown data 'cifar'; give one of digits, mnist, .* a folder of .npz or"):
         datasets.load("cifar")
-    with pytest.raises(ProblemError, match="digits are in scikit-learn; leave out --data"):
+    with pytest.raises(ProblemError, match="digits are in the package; leave out --data"):
         datasets.load("digits", ".")
     with pytest.raises(ProblemError, match="train-images-idx3-ubyte.*get the four files of MNIST from"):
         datasets.load("mnist", ".")

@@ -1,4 +1,4 @@
-"""Baseline: accuracies of the shipped weights measured here, and IDX files written byte by byte."""
+"""Baseline: accuracies measured here, scikit-learn's digits, and IDX files written byte by byte."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.datasets import load_digits
 
 from surfaceviz.errors import ProblemError
 from surfaceviz.zoo import catalogue, datasets, networks, training
@@ -26,6 +27,17 @@ def test_shipped_weights_reach_their_accuracy(name: str, target: float) -> None:
     assert training.accuracy(problem.model, data["test"]) > target
     assert catalogue.CATALOGUE[name].accuracy == pytest.approx(training.accuracy(problem.model, data["test"]), abs=5e-5)
     assert all(not entry.summary.endswith(".") for entry in catalogue.CATALOGUE.values())
+
+
+def test_the_digits_in_the_package_are_scikit_learns_bit_for_bit() -> None:
+    images, labels = load_digits(return_X_y=True)
+    x = torch.tensor((images.reshape(-1, 1, 8, 8) / 16 - 0.305) / 0.376, dtype=torch.float32)
+    test = np.arange(len(labels)) % 5 == 0
+    for split, rows in (("train", ~test), ("test", test)):
+        inputs, targets = datasets.digits()[split]
+        assert inputs.numpy().tobytes() == x[rows].numpy().tobytes()
+        assert targets.dtype == torch.int64
+        np.testing.assert_array_equal(targets, labels[rows])
 
 
 def test_every_entry_has_its_weights_and_a_recipe() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from surfaceviz.comparison.table import interval_rows, notes_of, table_head, table_rows
+from surfaceviz.errors import MissingPackageError
 from surfaceviz.pipeline.outputs import Inputs, claimed
 from surfaceviz.records import Comparison
 from surfaceviz.render.comparison.comparison_figure import draw_comparison
@@ -17,8 +18,16 @@ from surfaceviz.render.figure_io import Picture, picture_bytes, put, save
 from surfaceviz.render.report import page, save_page
 
 
-def write_outputs(comparison: Comparison, path: Path, *, draw: bool = True) -> Iterator[tuple[str, Path]]:
+def write_outputs(
+    comparison: Comparison, path: Path, *, warn: Callable[[str], None], draw: bool = True
+) -> Iterator[tuple[str, Path]]:
     """Write what shows a comparison, and yield a label and the path of each file.
+
+    Args:
+        comparison: the comparison.
+        path: of its file; the others lie next to it.
+        warn: called with a line where plotly is not installed, and no page is written.
+        draw: whether the figure and the page are written.
 
     Raises:
         StoreError: a file can't be written, or is not an earlier output of this program.
@@ -35,7 +44,12 @@ def write_outputs(comparison: Comparison, path: Path, *, draw: bool = True) -> I
         for picture in pictures:
             save(figure, picture)
             yield "picture", picture
-        save_page(comparison_page(comparison, figure), html)
+        try:
+            text = comparison_page(comparison, figure)
+        except MissingPackageError as error:
+            warn(f"no page: {error}")
+            return
+        save_page(text, html)
         yield "page", html
 
 

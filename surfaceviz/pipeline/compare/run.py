@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from surfaceviz.records import ComparedNetwork, Comparison, Slice
 from surfaceviz.reporting import QuietReporter, Reporter
 from surfaceviz.signals import interruptible, raise_if_interrupted
 from surfaceviz.store.comparison import holds_comparison, read_comparison, write_comparison
+from surfaceviz.version import VERSION
 
 _PART = r"\d+-(rays|plane|rays-gauge|rays-gauge-far|measured)\.(h5|png)(\.lock)?|\d+-(gauge-\d+|measured)\.safetensors"
 _DECIDING = (
@@ -229,7 +229,7 @@ class _Job:
 
     def _provenance(self, axis: str, why: str) -> dict[str, str | int | float]:
         return {
-            "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "surfaceviz": VERSION, "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "command": self.command, OPTIONS: _asked(self.request), "axis": axis, "axis_reason": why,
         }  # fmt: skip
 

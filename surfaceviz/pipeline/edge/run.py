@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from surfaceviz.problem.functional import borrowed
 from surfaceviz.problem.problem import Problem
 from surfaceviz.records import Edge
 from surfaceviz.reporting import Reporter
+from surfaceviz.version import VERSION
 
 _WORTH_SHARING = 2**24  # parameters times samples; below it a message takes longer than a product; ours
 _CAVEAT = (
@@ -208,7 +208,7 @@ def _batches(course: _Course, reporter: Reporter) -> list[Any]:
 def _provenance(course: _Course, command: str) -> Mapping[str, str | int | float]:
     targets, request = course.targets, course.request
     known: dict[str, str | int | float] = {
-        "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "surfaceviz": VERSION, "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command, "problem": targets.name, "data_sha256": targets.identity["data"],
         "split": targets.split.name, "samples": targets.split.count, "optimiser": course.kind,
         "dtype": str(targets.dtype).removeprefix("torch."), "options": request.words, "caveat": _CAVEAT,

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,6 +60,7 @@ from surfaceviz.problem.functional import borrowed
 from surfaceviz.records import FloatArray, HessianMap, Slice, Spectrum
 from surfaceviz.reporting import Reporter
 from surfaceviz.start_folder import anchored
+from surfaceviz.version import VERSION
 
 Missing: TypeAlias = list[tuple[int, SpectrumSpec]]  # number of a point, and its specification
 _WORTH_SHARING = 2**24  # parameters times samples; below it a message takes longer than a product; ours
@@ -291,7 +291,7 @@ def _training_provenance(
     request: HessianRequest, targets: HessianTargets, command: str
 ) -> dict[str, str | int | float]:
     return {
-        "surfaceviz": version("surfaceviz"), "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "surfaceviz": VERSION, "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": command, "problem": targets.name, "data_sha256": targets.identity["data"],
         "split": targets.split.name, "draws": request.draws or 1, "noise_seed": request.noise_seed or 0,
     }  # fmt: skip

@@ -88,6 +88,7 @@ def run_animation(request: AnimationRequest, *, advance: Callable[[int, int], No
     Raises:
         ValueError: an unknown ending or way, no trajectory to follow, or nothing to draw.
         GraphicsError: there is no OpenGL.
+        MissingPackageError: imageio is not installed.
         SchemaError: a file can't be read.
         StoreError: the movie can't be written.
     """

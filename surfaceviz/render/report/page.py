@@ -12,8 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from plotly.offline import get_plotlyjs
-
+from surfaceviz.errors import MissingPackageError, missing_package
 from surfaceviz.records import Slice
 from surfaceviz.render.figure_io import put
 from surfaceviz.render.report.payload import payload
@@ -37,10 +36,11 @@ def page(
 
     Raises:
         ValueError: no slice, mixed dimensions, or a slice with nothing to draw.
+        MissingPackageError: plotly is not installed.
     """
     title = title or " and ".join(dict.fromkeys(s.title or n for s, n in zip(surfaces, names, strict=True)))
     data = {**payload(surfaces, names, title), "verdicts": verdicts}
-    scripts = {"plotly": _settled(get_plotlyjs()), "script": _own_script()}
+    scripts = {"plotly": _settled(_plotly_script()), "script": _own_script()}
     return Template(_asset("page.html")).substitute(
         title=html.escape(title),
         policy=_policy(scripts.values()),
@@ -85,6 +85,19 @@ def _policy(scripts: Iterable[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _plotly_script() -> str:
+    """Return plotly.js.
+
+    Raises:
+        MissingPackageError: plotly is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs  # noqa: PLC0415  the extra "report"
+    except ImportError as error:
+        raise MissingPackageError(f"a page needs plotly.js, but {missing_package(error, 'report')}") from error
+    return str(get_plotlyjs())
 
 
 def _own_script() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,9 +25,11 @@ from surfaceviz.render.quantity import Quantity
 from surfaceviz.render.spectra.spectrum_axes import NUMBER_STYLE
 from surfaceviz.render.style import Size, scaled
 from surfaceviz.render.surface3d.camera import RATIO
-from surfaceviz.render.surface3d.renderer import RenderedImage
 from surfaceviz.render.surface3d.scene import MarkedPoint, Scene
 from surfaceviz.render.surface3d.ticks import draw_ticks
+
+if TYPE_CHECKING:  # pyvista may be missing, and matplotlib draws instead
+    from surfaceviz.render.surface3d.renderer import RenderedImage
 
 _WIDTH = 3.6  # inches of a 9 point font: a panel, about
 _NARROW = 4.6  # inches of a 9 point font, that one line takes

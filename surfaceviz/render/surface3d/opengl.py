@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from surfaceviz.errors import GraphicsError
+from surfaceviz.errors import GraphicsError, missing_package
 
 # VTK takes a screen's OpenGL, else EGL's, else OSMesa's: without looking whether there is one.
 _LAST = "vtkOSOpenGLRenderWindow"
@@ -16,14 +16,14 @@ def check_opengl() -> None:
     """Raise where there is no OpenGL.
 
     Raises:
-        GraphicsError: with the package that is missing.
+        GraphicsError: with the package that is missing, and how to install it.
     """
     try:
         import pyvista  # noqa: F401
         import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  which the window is made by
         from vtkmodules.vtkRenderingCore import vtkRenderWindow
     except ImportError as error:
-        raise GraphicsError(f"pyvista can't be imported ({error})") from error
+        raise GraphicsError(missing_package(error, "3d")) from error
     if type(vtkRenderWindow()).__name__ != _LAST or any(map(_loads, _OSMESA)):
         return
     if not _loads(_EGL):

@@ -6,7 +6,6 @@ import datetime as dt
 import math
 import shlex
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from surfaceviz.records import Slice
 from surfaceviz.records.rounding import TENSOR_ATOL, TENSOR_RTOL, same_bits, within_rounding
 from surfaceviz.reporting import Reporter
 from surfaceviz.start_folder import start_folder
+from surfaceviz.version import VERSION
 
 # Attributes that files of earlier versions lack, and what they stand for there.
 _BEFORE: Attributes = {"level": "none", "draws": 1, "noise_seed": 0, "repeat": 1, ALPHA_TOWARD: "second"}
@@ -96,7 +96,7 @@ def provenance(plan: Plan, command: str, before: Slice | None, rounding: str) ->
     """Return the root attributes of a run's file; a resumed slice keeps its first attributes."""
     made_from = str(attributes_of(plan.request)["made_from"])
     made: Attributes = {
-        "surfaceviz": version("surfaceviz"),
+        "surfaceviz": VERSION,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
