@@ -120,4 +120,16 @@ STUDIES: dict[str, Study] = {
         run="spectra.spectrum_outliers:run",
         sources="Sagun et al., arXiv 1611.07476 and 1706.04454",
     ),
+    "interpolation": Study(
+        title="Straight lines from start to end, and between two trainings",
+        question="Does the loss rise anywhere on the straight line from the start of a training to its end?",
+        run="trained.interpolation:run",
+        sources="Goodfellow et al., arXiv 1412.6544; convexity; products of linear functions",
+    ),
+    "batch-norm": Study(
+        title="The same network with batch norm and without",
+        question="What does batch norm change: the surface, its picture, or the rates that train?",
+        run="trained.normalised_network:run",
+        sources="scale invariance by hand; van Laarhoven, arXiv 1706.05350; Bjorck et al., arXiv 1806.02375",
+    ),
 }

@@ -11,7 +11,8 @@ import torch
 
 import surfaceviz
 from surfaceviz import cli
-from surfaceviz.records.studies import StudyResult, study_rows
+from surfaceviz.records import Slice
+from surfaceviz.records.studies import StudyPanel, StudyResult, study_rows
 from surfaceviz.render.study_figure import draw_study
 from surfaceviz.studies.linear.deep_linear import World, subsets
 from surfaceviz.studies.registry import STUDIES
@@ -64,6 +65,25 @@ def test_a_figure_needs_a_panel() -> None:
     )  # fmt: skip
     with pytest.raises(ValueError, match="nothing to draw: the study empty has no panel"):
         draw_study(empty)
+
+
+def _panel(height: float, group: str) -> StudyPanel:
+    axis = np.linspace(-1, 1, 9)
+    bowl = height * (axis[:, None] ** 2 + axis**2)
+    surface = Slice(
+        axes=(axis, axis), values={"train_loss": bowl}, origin=np.ones((9, 9), np.uint8), centre={"train_loss": 0.0}
+    )
+    return StudyPanel(title="", x_label="", y_label="", surface=surface, levels="linear", group=group)
+
+
+@pytest.mark.parametrize(("group", "highest"), [("both", [40.0, 40.0]), ("", [4.0, 40.0])])
+def test_slices_of_one_group_share_their_levels(group: str, highest: list[float]) -> None:
+    result = StudyResult(
+        name="bowls", title="", question="", see="", misleads="", sources="", quick=True, quantities=(),
+        known=np.zeros(0), found=np.zeros(0), allowed=np.zeros(0), panels=(_panel(2, group), _panel(20, group)),
+    )  # fmt: skip
+    bars = [ax for ax in draw_study(result).axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylim()[1] for bar in bars] == highest
 
 
 def test_the_population_loss_is_the_mean_over_gaussian_inputs() -> None:

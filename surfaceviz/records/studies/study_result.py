@@ -45,6 +45,7 @@ class StudyPanel:
         surface: the slice; None for series alone.
         levels: of a slice's lines: ``auto``, ``log`` or ``linear``.
         floor: losses below it are drawn as it is: next to an exact 0 a log scale shows the grid.
+        group: slices of one group share the levels of their lines, those of the first; '' for levels of its own.
     """
 
     title: str
@@ -55,6 +56,7 @@ class StudyPanel:
     surface: Slice | None = None
     levels: str = "auto"
     floor: float | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
