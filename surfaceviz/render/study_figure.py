@@ -74,6 +74,8 @@ def draw_panel(ax: Axes, panel: StudyPanel, group: Sequence[StudyPanel] = ()) ->
     for axis, set_scale in (("x", ax.set_xscale), ("y", ax.set_yscale)):
         if axis in panel.log:
             set_scale("log")
+    if panel.ticks:
+        ax.set_xticks(range(len(panel.ticks)), panel.ticks, rotation=30, ha="right")
     if panel.surface is None and any(series.label for series in panel.series):
         ax.legend(loc="best")
 

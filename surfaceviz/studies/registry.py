@@ -132,4 +132,10 @@ STUDIES: dict[str, Study] = {
         run="trained.normalised_network:run",
         sources="scale invariance by hand; van Laarhoven, arXiv 1706.05350; Bjorck et al., arXiv 1806.02375",
     ),
+    "blind-spot": Study(
+        title="Blind spots: starts from which nothing is learnt",
+        question="Can the initial values alone keep a rectified network from learning?",
+        run="trained.blind_spot:run",
+        sources="Swirszcz et al., arXiv 1611.06310; a constant guess by hand",
+    ),
 }
