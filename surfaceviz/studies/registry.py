@@ -138,4 +138,10 @@ STUDIES: dict[str, Study] = {
         run="trained.blind_spot:run",
         sources="Swirszcz et al., arXiv 1611.06310; a constant guess by hand",
     ),
+    "loss-concentration": Study(
+        title="Final losses of many trainings lie the closer, the wider the network",
+        question="Does it matter which minimum a training ends in?",
+        run="trained.loss_concentration:run",
+        sources="Choromanska et al., arXiv 1412.0233, section 5 (correlations)",
+    ),
 }
