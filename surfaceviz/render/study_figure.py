@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from surfaceviz.records import FloatArray
+from surfaceviz.records import FloatArray, Slice
 from surfaceviz.records.studies import StudyPanel, StudyResult, StudySeries
 from surfaceviz.render import style
 from surfaceviz.render.contours.contour import draw_contour
 from surfaceviz.render.contours.contour_figure import levels_of, mark_levels
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import PlotOptions
-from surfaceviz.render.quantity import quantity
+from surfaceviz.render.quantity import Quantity, quantity
 from surfaceviz.render.style import scaled
 
 _PANEL, _HEIGHT = 3.9, 3.2  # inches of a 9 point font
@@ -46,16 +47,22 @@ def draw_study(result: StudyResult, *, size: str = "auto") -> Picture:
         figure.exact_width = inches.width
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, panel in zip(axes, result.panels, strict=False):
-            draw_panel(ax, panel)
+            draw_panel(ax, panel, [each for each in result.panels if each.group == panel.group != ""])
         for ax in axes[len(result.panels) :]:
             ax.set_axis_off()
     return figure
 
 
-def draw_panel(ax: Axes, panel: StudyPanel) -> None:
-    """Draw a panel: its slice, then its series, with labels and a legend."""
+def draw_panel(ax: Axes, panel: StudyPanel, group: Sequence[StudyPanel] = ()) -> None:
+    """Draw a panel: its slice, then its series, with labels and a legend.
+
+    Args:
+        ax: the axes.
+        panel: the panel.
+        group: the panels whose slices share its levels; none for levels of its own.
+    """
     if panel.surface is not None:
-        _draw_surface(ax, panel)
+        _draw_surface(ax, panel, group or (panel,))
     for number, series in enumerate(panel.series):
         if panel.surface is None:
             _draw_series(ax, series, style.COLOURS[number % len(style.COLOURS)])
@@ -67,22 +74,28 @@ def draw_panel(ax: Axes, panel: StudyPanel) -> None:
     for axis, set_scale in (("x", ax.set_xscale), ("y", ax.set_yscale)):
         if axis in panel.log:
             set_scale("log")
+    if panel.ticks:
+        ax.set_xticks(range(len(panel.ticks)), panel.ticks, rotation=30, ha="right")
     if panel.surface is None and any(series.label for series in panel.series):
         ax.legend(loc="best")
 
 
-def _draw_surface(ax: Axes, panel: StudyPanel) -> None:
+def _draw_surface(ax: Axes, panel: StudyPanel, group: Sequence[StudyPanel]) -> None:
     assert panel.surface is not None
-    shown = quantity(panel.surface)
-    if panel.floor is not None:
-        shown = replace(shown, values=np.maximum(shown.values, panel.floor))
-    levels = levels_of([shown], PlotOptions(levels=panel.levels))
+    shown = _quantity(panel.surface, panel.floor)
+    together = [_quantity(each.surface, each.floor) for each in group if each.surface is not None]
+    levels = levels_of(together, PlotOptions(levels=group[0].levels))
     drawn = draw_contour(ax, panel.surface, shown, levels)
     if any(series.kind == "points" for series in panel.series):  # these are the places that matter, not the centre
         for artist in [each for each in ax.lines if each.get_label() == "theta"]:
             artist.remove()
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.85, pad=0.02)
     mark_levels(bar, levels, "loss")
+
+
+def _quantity(surface: Slice, floor: float | None) -> Quantity:
+    shown = quantity(surface)
+    return shown if floor is None else replace(shown, values=np.maximum(shown.values, floor))
 
 
 def _draw_series(ax: Axes, series: StudySeries, colour: str) -> None:

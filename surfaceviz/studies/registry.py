@@ -120,4 +120,28 @@ STUDIES: dict[str, Study] = {
         run="spectra.spectrum_outliers:run",
         sources="Sagun et al., arXiv 1611.07476 and 1706.04454",
     ),
+    "interpolation": Study(
+        title="Straight lines from start to end, and between two trainings",
+        question="Does the loss rise anywhere on the straight line from the start of a training to its end?",
+        run="trained.interpolation:run",
+        sources="Goodfellow et al., arXiv 1412.6544; convexity; products of linear functions",
+    ),
+    "batch-norm": Study(
+        title="The same network with batch norm and without",
+        question="What does batch norm change: the surface, its picture, or the rates that train?",
+        run="trained.normalised_network:run",
+        sources="scale invariance by hand; van Laarhoven, arXiv 1706.05350; Bjorck et al., arXiv 1806.02375",
+    ),
+    "blind-spot": Study(
+        title="Blind spots: starts from which nothing is learnt",
+        question="Can the initial values alone keep a rectified network from learning?",
+        run="trained.blind_spot:run",
+        sources="Swirszcz et al., arXiv 1611.06310; a constant guess by hand",
+    ),
+    "loss-concentration": Study(
+        title="Final losses of many trainings lie the closer, the wider the network",
+        question="Does it matter which minimum a training ends in?",
+        run="trained.loss_concentration:run",
+        sources="Choromanska et al., arXiv 1412.0233, section 5 (correlations)",
+    ),
 }

@@ -53,12 +53,12 @@ def slice_of(problem: Problem, axes: Sequence[Any], **options: Any) -> Slice:
     return replace(surface, provenance={k: v for k, v in surface.provenance.items() if k not in _OF_THE_RUN})
 
 
-def segment_to(problem: Problem, other: nn.Module, points: int) -> Slice:
+def segment_to(problem: Problem, other: nn.Module, points: int, **options: Any) -> Slice:
     """Return the slice from a problem's weights (0) to those of another model (1)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "other.pt"
         torch.save(other.state_dict(), path)
-        return slice_of(problem, [(0, 1, points)], toward=str(path))
+        return slice_of(problem, [(0, 1, points)], toward=str(path), **options)
 
 
 def spectrum_of(problem: Problem, **options: Any) -> Spectrum:

@@ -11,7 +11,8 @@ import torch
 
 import surfaceviz
 from surfaceviz import cli
-from surfaceviz.records.studies import StudyResult, study_rows
+from surfaceviz.records import Slice
+from surfaceviz.records.studies import StudyPanel, StudyResult, StudySeries, study_rows
 from surfaceviz.render.study_figure import draw_study
 from surfaceviz.studies.linear.deep_linear import World, subsets
 from surfaceviz.studies.registry import STUDIES
@@ -57,13 +58,38 @@ def test_an_unknown_study_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "got study 'five-point'; expected one of five-points" in capsys.readouterr().err
 
 
-def test_a_figure_needs_a_panel() -> None:
-    empty = StudyResult(
+def _of(*panels: StudyPanel) -> StudyResult:
+    return StudyResult(
         name="empty", title="", question="", see="", misleads="", sources="", quick=True, quantities=(),
-        known=np.zeros(0), found=np.zeros(0), allowed=np.zeros(0),
+        known=np.zeros(0), found=np.zeros(0), allowed=np.zeros(0), panels=panels,
     )  # fmt: skip
+
+
+def test_a_figure_needs_a_panel() -> None:
     with pytest.raises(ValueError, match="nothing to draw: the study empty has no panel"):
-        draw_study(empty)
+        draw_study(_of())
+
+
+def _panel(height: float, group: str) -> StudyPanel:
+    axis = np.linspace(-1, 1, 9)
+    bowl = height * (axis[:, None] ** 2 + axis**2)
+    surface = Slice(
+        axes=(axis, axis), values={"train_loss": bowl}, origin=np.ones((9, 9), np.uint8), centre={"train_loss": 0.0}
+    )
+    return StudyPanel(title="", x_label="", y_label="", surface=surface, levels="linear", group=group)
+
+
+@pytest.mark.parametrize(("group", "highest"), [("both", [40.0, 40.0]), ("", [4.0, 40.0])])
+def test_slices_of_one_group_share_their_levels(group: str, highest: list[float]) -> None:
+    bars = [ax for ax in draw_study(_of(_panel(2, group), _panel(20, group))).axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylim()[1] for bar in bars] == highest
+
+
+def test_places_on_an_axis_have_names() -> None:
+    series = StudySeries(label="", x=np.array([0.0, 1.0]), y=np.array([0.1, 0.9]), kind="points")
+    panel = StudyPanel(title="", x_label="", y_label="", series=(series,), ticks=("never", "always"))
+    (ax,) = draw_study(_of(panel)).axes
+    assert [(tick.get_text(), tick.get_position()[0]) for tick in ax.get_xticklabels()] == [("never", 0), ("always", 1)]
 
 
 def test_the_population_loss_is_the_mean_over_gaussian_inputs() -> None:

@@ -45,6 +45,8 @@ class StudyPanel:
         surface: the slice; None for series alone.
         levels: of a slice's lines: ``auto``, ``log`` or ``linear``.
         floor: losses below it are drawn as it is: next to an exact 0 a log scale shows the grid.
+        group: slices of one group share the levels of their lines, those of the first; '' for levels of its own.
+        ticks: names of the places 0, 1, ... on the x axis; none for numbers.
     """
 
     title: str
@@ -55,6 +57,8 @@ class StudyPanel:
     surface: Slice | None = None
     levels: str = "auto"
     floor: float | None = None
+    group: str = ""
+    ticks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
