@@ -22,6 +22,7 @@ html_title = "surfaceviz"
 html_extra_path = ["site"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_show_copyright = False
 html_show_sphinx = False
 
 myst_heading_anchors = 3
@@ -29,11 +30,12 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_class_signature = "separated"
+toc_object_entries = False
 
 _LINK = re.compile(r"^- \[([^]]+)\]\(([^)]+)\.md\)", re.MULTILINE)
 _NAME = re.compile(r"^- `surfaceviz\.(\w+)`: .*\n(?:  .*\n)*", re.MULTILINE)
 _CODE_OR_BAR = re.compile(r"``.*?``|\|")
+_ARGUMENTS_ONLY = ("Problem", "PerSample")  # classes that users construct and hand over
 _TREE = "\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
 
 
@@ -54,7 +56,7 @@ def _directive(found: re.Match[str]) -> str:
 
     name = found.group(1)
     kind = "class" if isinstance(getattr(surfaceviz, name), type) else "function"
-    options = "\n   :members:" if kind == "class" else ""
+    options = "\n   :members:" if kind == "class" and name not in _ARGUMENTS_ONLY else ""
     return f"\n```{{eval-rst}}\n.. auto{kind}:: surfaceviz.{name}{options}\n```\n\n"
 
 
