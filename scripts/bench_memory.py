@@ -114,7 +114,7 @@ def regression(model: Any, width: int) -> Any:
 
 
 def promised(way: Way, weights: float) -> float:
-    """Return the copies of the weights that README promises for a way, in every dtype.
+    """Return the copies of the weights that docs/start/cluster.md promises for a way, in every dtype.
 
     The model and a point; a tensor of each direction, twice, where they are regenerated (the cosine takes both, and a
     point of another dtype); else both directions, or the one of a curve, and the check in float64.

@@ -11,7 +11,7 @@
 * samples: ``--samples auto`` against all samples, for an MLP trained on the 60,000 images of Fashion-MNIST.
 
 Full grids are cut by surfaceviz itself and kept in build/refine; a refinement is then answered from them, which gives
-what a run gives. cnn-fashion and the last part need the data set (README).
+what a run gives. cnn-fashion and the last part need the data set (docs/start/first-slice.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Baseline: the exit codes and lines that the README promises; the Python interface for values."""
+"""Baseline: the exit codes and lines that the documentation promises; the Python interface for values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baseline: lines and exit codes that the README promises, and numbers of parameters counted elsewhere."""
+"""Baseline: lines and exit codes that the documentation promises, and numbers of parameters counted elsewhere."""
 
 from __future__ import annotations
 
