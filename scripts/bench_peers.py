@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -205,12 +206,9 @@ def measure(figures: Figures, save: Callable[[], object], *, rounds: int, quick:
     print(f"{'features':<52}" + "".join(f"{library:>19}" for library in LIBRARIES))
     figures["features"] = features()
     save()
-    for part, tasks, opened in (
-        ("planes", QUICK if quick else PLANES, lambda task, count: lambda lib: child("plane", lib, task, count)),
-        ("pictures", QUICK if quick else PICTURES, lambda task, count: lambda lib: picture(lib, task, count)),
-    ):
-        for task, count in tasks.items():
-            rows = compared(opened(task, count), LIBRARIES, rounds)
+    for part, tasks, opened in (("planes", PLANES, partial(child, "plane")), ("pictures", PICTURES, picture)):
+        for task, count in (QUICK if quick else tasks).items():
+            rows = compared(partial(opened, task=task, count=count), LIBRARIES, rounds)
             figures[part][task] = {"points": [count, count], "rows": rows}
             show_rows(f"{part}, {task}, {count} x {count} points", rows, count**2)
             save()
@@ -219,7 +217,7 @@ def measure(figures: Figures, save: Callable[[], object], *, rounds: int, quick:
             exact = once()["found"]
         for part in ("top", "density"):
             libraries = CURVATURE if part == "top" else CURVATURE[:-1]
-            rows = compared(lambda lib, p=part, t=task: child(p, lib, t), libraries, rounds)  # type: ignore[misc]
+            rows = compared(partial(child, part, task=task), libraries, rounds)
             if part == "top":
                 top_errors(rows, exact)
             figures[part][task] = {"exact": exact, "rows": rows}

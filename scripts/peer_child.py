@@ -64,4 +64,5 @@ def main(name: str, library: str, problem: str, count: int = 0, picture: str = "
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], *map(int, sys.argv[4:5]), *sys.argv[5:6])
+    _, job_name, library_name, task_name, *others = sys.argv
+    main(job_name, library_name, task_name, int(others[0]) if others else 0, *others[1:])
