@@ -59,7 +59,7 @@ def draw_comparison(comparison: Comparison, intervals: Sequence[IntervalRow], *,
         _draw_rays(left, rays)
         if right is not None:
             overlay_spectra(right, spectra)
-            right.legend(fontsize="x-small", loc="upper center")
+            right.legend(fontsize="x-small", loc="upper right")
         first, second = list(groups)[:2]
         draw_intervals(last, intervals, (first, second))
         return figure
