@@ -61,7 +61,7 @@ def measure_hessian(
         spec = SpectrumSpec(top=1, bottom=0, normalised=normalised, seed=seed, memory=vectors)
         pairs = _largest(operator, point, spec, copies=copies)
         note = "" if pairs.converged[-1] else f"has not converged: residual {float(pairs.residuals[-1]):.2g}"
-        parts = _by_samples(objective, theta, pairs.vectors[-1], scales if normalised else None, groups)
+        parts = _by_samples(objective, theta, pairs.vectors[-1], scales=scales if normalised else None, groups=groups)
         measurements[f"lambda_max{end}"] = Measurement(value=float(pairs.eigenvalues[-1]), note=note, draws=parts)
         measurements[f"trace{end}"] = mean_of(_traces(spectrum_matvec(operator, point, spec), pairs, spec))
     return measurements
@@ -89,7 +89,7 @@ def _traces(matvec: Callable[[Tensor], Tensor], pairs: ExtremeEigenpairs, spec: 
 
 
 def _by_samples(
-    objective: Objective, theta: Theta, vector: Tensor, scales: Tensor | None, groups: int
+    objective: Objective, theta: Theta, vector: Tensor, *, scales: Tensor | None, groups: int
 ) -> FloatArray | None:
     """Return v' H_g v, or v' D H_g D v, for groups of samples, (G,); None without groups.
 
