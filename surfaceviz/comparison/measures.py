@@ -22,7 +22,7 @@ _FUNCTION = ("layer", "neuron", "batch norm", "permutation")  # what depends on 
 _FILTERS = ("layer", "batch norm", "permutation")  # what is scaled to filters
 _RATIO = 0.1  # of a logarithm, about 10%; ours
 _SLICES = "filter normalisation: arXiv 1712.09913"
-_SEARCHED = "searches for the worst case, each a lower bound of a maximum: a spread over them is no error of it"
+_SEARCHED = "searches for the worst case, each a lower bound of a maximum: their spread does not tell its error"
 _ONE_PLANE = "it is of one plane, and no other planes are cut"
 _DINH = "rescalings change it: arXiv 1703.04933"
 

@@ -138,7 +138,9 @@ class _Job:
             found: list[ComparedNetwork] = []
             for number, done in enumerate(known):
                 raise_if_interrupted()
-                found.append(done or self._whole(folder, number, measured[number], rays[number], planes[number]))
+                found.append(
+                    done or self._whole(folder, number, measured[number], rays=rays[number], plane=planes[number])
+                )
                 if output is not None:
                     write_comparison(output, Comparison(networks=tuple(found), provenance=provenance))
         pairs = judge(found, gauge=self.request.gauge) if self.leads else ()
@@ -200,7 +202,7 @@ class _Job:
             workers=self.workers, reporter=self.reporter,
         )  # fmt: skip
 
-    def _whole(self, folder: Path, number: int, measured: Measured, rays: Slice, plane: Slice) -> ComparedNetwork:
+    def _whole(self, folder: Path, number: int, measured: Measured, *, rays: Slice, plane: Slice) -> ComparedNetwork:
         """Return a network with its measures, those of slices too; other ranks than 0 take part in its slices only."""
         network, split = self.networks[number], rays.splits[0]
         record = replace(measured.record, problem=rays.title, plane=plane, rays=rays)

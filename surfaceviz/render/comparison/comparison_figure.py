@@ -52,14 +52,14 @@ def draw_comparison(comparison: Comparison, intervals: Sequence[IntervalRow], *,
         layout = surfaces_layout(rows, columns, max(map(panel_height, planes)), chosen, spectra=())
         figure = layout.figure
         above, *maps, below = _split(figure, maps=mapped, rows=2 if spectra else 1)
-        _draw_planes(above, (rows, columns), [replace(plane, hessian_map=None) for plane in planes], "auto", None)
+        _draw_planes(above, (rows, columns), [replace(plane, hessian_map=None) for plane in planes], None)
         for host in maps:
-            _draw_planes(host, (rows, columns), planes, "auto", "ratio")
+            _draw_planes(host, (rows, columns), planes, "ratio")
         left, right, last = _axes_below(below, spectra=bool(spectra))
         _draw_rays(left, rays)
         if right is not None:
             overlay_spectra(right, spectra)
-            right.legend(fontsize="x-small", loc="upper center")
+            right.legend(fontsize="x-small", loc="upper right")
         first, second = list(groups)[:2]
         draw_intervals(last, intervals, (first, second))
         return figure
@@ -71,13 +71,11 @@ def _spectra(planes: Sequence[Slice]) -> list[tuple[str, Spectrum]]:
     return [(plain(name), found[0]) for name, found in known] if all(found for _, found in known) else []
 
 
-def _draw_planes(
-    host: FigureBase, grid: tuple[int, int], planes: Sequence[Slice], levels: str, quantity: str | None
-) -> None:
+def _draw_planes(host: FigureBase, grid: tuple[int, int], planes: Sequence[Slice], quantity: str | None) -> None:
     axes = list(host.subplots(*grid, squeeze=False).flat)
     for ax in axes[len(planes) :]:
         ax.set_visible(False)
-    draw_panels(host, axes[: len(planes)], planes, PlotOptions(levels=levels, map=quantity))
+    draw_panels(host, axes[: len(planes)], planes, PlotOptions(map=quantity))
 
 
 def _draw_rays(ax: Axes, rays: Sequence[Slice]) -> None:
