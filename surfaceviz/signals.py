@@ -143,6 +143,15 @@ def raise_in_main_thread(action: Action) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)  # wakes it from a wait, too
 
 
+def _forget_in_child() -> None:
+    """Forget what a thread of the parent was about to send."""
+    _State.delayed, _State.firing = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` in the main thread at SIGINT or SIGTERM; restore the handlers at the end.

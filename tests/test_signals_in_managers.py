@@ -6,6 +6,7 @@ block, torch's and the standard library's included.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -173,3 +174,24 @@ def test_a_signal_that_still_waits_is_raised_at_the_end_of_the_block(monkeypatch
     with pytest.raises(Interrupted, match="interrupted by SIGTERM"), interruptible(), manager:
         pass
     assert manager.left
+
+
+class _Forking:
+    """A manager in which a signal arrives before a fork."""
+
+    def __enter__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        self.child = os.fork()
+        if self.child == 0:
+            os._exit(0 if signals._State.delayed is None else 1)
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+
+def test_a_waiting_signal_stays_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_SOON", 3600.0)
+    manager = _Forking()
+    with pytest.raises(Interrupted), interruptible(), manager:
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(manager.child, 0)[1]) == 0
