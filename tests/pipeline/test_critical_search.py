@@ -116,7 +116,7 @@ def test_a_kink_is_not_called_a_minimum() -> None:
     assert found.kinds == ("not smooth here",)
     assert float(found.loss[0]) == pytest.approx(18 / 5)
     assert "at a kink or tie exactly" in found.reasons[0]
-    assert "1 of the points are not smooth here: at a kink no Hessian proves a kind." in critical_summary(found)
+    assert "Points that are not smooth here: 1; at a kink no Hessian proves a kind." in critical_summary(found)
 
 
 def test_the_search_on_a_rectified_network_proves_no_minimum() -> None:

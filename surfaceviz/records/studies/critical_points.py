@@ -113,7 +113,7 @@ def critical_summary(points: CriticalPoints) -> str:
     """Return the number of points and of starts that reached none, in one line."""
     merged = ", up to permutations of hidden units" if points.permuted else ""
     rough = points.kinds.count(_NOT_SMOOTH)
-    kinks = f" {rough} of the points are {_NOT_SMOOTH}: at a kink no Hessian proves a kind." if rough else ""
+    kinks = f" Points that are {_NOT_SMOOTH}: {rough}; at a kink no Hessian proves a kind." if rough else ""
     flat = f", {points.flat} of them at a minimum of |grad|^2 that is not critical" if points.flat else ""
     return (
         f"{len(points)} critical points{merged} from {points.starts} starts (seed {points.seed}); {points.unconverged} "
