@@ -99,8 +99,8 @@ def run(*, quick: bool) -> Findings:
         rows=rows, panels=[*panels, *_ratio_panels(depths, ratios)],
         see=_seen(deepest, ratios),
         misleads="In a linear network the skip connection moves the origin and nothing else: what it helps is where "
-        "training starts. A plain network that did not train (see its loss) is no minimum, so that its picture compares "
-        "trainings as well as surfaces.",
+        "training starts. A plain network that did not train (see its loss) is no minimum, so that its picture "
+        "compares trainings as well as surfaces.",
     )  # fmt: skip
 
 
