@@ -11,6 +11,7 @@ from surfaceviz.pipeline.defaults import defaults_of
 from surfaceviz.pipeline.plot.request import AnimationRequest, PlotRequest, ViewRequest
 from surfaceviz.pipeline.plot.run import Movie, run_animation, run_plot, run_view
 from surfaceviz.records import Curvature, Edge, Slice
+from surfaceviz.records.studies import StudyResult
 from surfaceviz.render.figure_io import Picture
 from surfaceviz.render.plot_options import AnimationOptions, PlotOptions
 from surfaceviz.reporting import QuietReporter
@@ -20,7 +21,7 @@ _PLOT, _ANIMATION = defaults_of(PlotOptions), defaults_of(AnimationOptions)
 
 
 def plot(
-    *slices: Slice | Curvature | Edge | str | Path,
+    *slices: Slice | Curvature | Edge | StudyResult | str | Path,
     output: str | Path | None = None,
     kind: str = _PLOT.kind,
     levels: str = _PLOT.levels,
@@ -38,7 +39,7 @@ def plot(
     overwrite: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Picture:
-    """Return a figure of one or several slices, all 1-D or all 2-D, or of curvature or stability along trainings.
+    """Return a figure of slices, all 1-D or all 2-D, of curvature or stability along trainings, or of a study.
 
     Args:
         slices: records, or files.

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from surfaceviz.render.movie import animate, check_movie
     from surfaceviz.render.plot_options import PlotOptions
     from surfaceviz.render.spectra.spectrum_panels import draw_spectra
+    from surfaceviz.render.study_figure import draw_study
     from surfaceviz.render.surface3d.camera import Camera, parse_camera
     from surfaceviz.render.surface3d.draw import draw_surfaces
     from surfaceviz.render.surface3d.window import show
 
 __all__ = [
     "Camera", "Picture", "PlotOptions", "animate", "check_format", "check_movie", "draw", "draw_edges", "draw_spectra",
-    "draw_surfaces", "draw_training_curvature", "parse_camera", "save", "show",
+    "draw_study", "draw_surfaces", "draw_training_curvature", "parse_camera", "save", "show",
 ]  # fmt: skip
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "draw": "figure",
     "draw_edges": "curves.edge_figure",
     "draw_spectra": "spectra.spectrum_panels",
+    "draw_study": "study_figure",
     "draw_surfaces": "surface3d.draw",
     "draw_training_curvature": "curves.training_figure",
     "parse_camera": "surface3d.camera",

@@ -144,4 +144,16 @@ STUDIES: dict[str, Study] = {
         run="trained.loss_concentration:run",
         sources="Choromanska et al., arXiv 1412.0233, section 5 (correlations)",
     ),
+    "plain-skip": Study(
+        title="Deep networks with skip connections and without",
+        question="What do skip connections change: the surface, or where training starts on it?",
+        run="trained.plain_skip:run",
+        sources="linear networks by hand; Li et al., arXiv 1712.09913, on the maps of curvature",
+    ),
+    "sharp-flat": Study(
+        title="Small and large batches: sharp or flat",
+        question="Which pictures tell a sharp minimum from one with short weights?",
+        run="trained.sharp_flat:run",
+        sources="Keskar et al., arXiv 1609.04836 (phi), its quadratic case by hand; Li et al., arXiv 1712.09913",
+    ),
 }

@@ -116,6 +116,18 @@ def test_a_kink_is_not_called_a_minimum() -> None:
     assert found.kinds == ("not smooth here",)
     assert float(found.loss[0]) == pytest.approx(18 / 5)
     assert "at a kink or tie exactly" in found.reasons[0]
+    assert "Points that are not smooth here: 1; at a kink no Hessian proves a kind." in critical_summary(found)
+
+
+def test_the_search_on_a_rectified_network_proves_no_minimum() -> None:
+    noise = torch.Generator().manual_seed(0)
+    x, y = (torch.randn((6, 1), generator=noise, dtype=torch.float64) for _ in range(2))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).double()
+    found = surfaceviz.critical_points(Problem(model, (x, y), "mse"), starts=6)
+    assert len(found) > 0
+    assert "local minimum" not in found.kinds, "a factor between the layers leaves the function as it is: zeros"
+    assert (found.zeros > 0).all()
 
 
 @pytest.mark.slow

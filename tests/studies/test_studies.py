@@ -53,6 +53,25 @@ def test_the_command_prints_the_table_and_both_lines(capsys: pytest.CaptureFixtu
     assert "smallest eigenvalue at the saddle" in capsys.readouterr().out
 
 
+def test_plot_draws_the_figure_of_a_study_again(capsys: pytest.CaptureFixture[str]) -> None:
+    result = surfaceviz.study("saddle-escape", quick=True, output=".")
+    assert cli.run(["plot", "study-saddle-escape.h5", "-o", "again.png"]) == 0
+    assert Path("again.png").read_bytes() == Path("study-saddle-escape.png").read_bytes()
+    assert [ax.get_title() for ax in surfaceviz.plot(result).axes] == [ax.get_title() for ax in draw_study(result).axes]
+    for options, words in [
+        (
+            ["--kind", "surface"],
+            "a file of surfaceviz study has one picture, without --kind and --label; leave them out",
+        ),
+        (["--clip", "3"], "a picture of a study has no --clip: leave it out"),
+        (["study-saddle-escape.h5"], "got 2 studies; each has a picture of its own. Draw them apart"),
+        (["--animate", "orbit"], "study-saddle-escape holds a study, and no slice to draw in 3-D"),
+    ]:
+        capsys.readouterr()
+        assert cli.run(["plot", "study-saddle-escape.h5", *options]) == cli.USAGE
+        assert words in capsys.readouterr().err
+
+
 def test_an_unknown_study_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["study", "five-point"]) == cli.USAGE
     assert "got study 'five-point'; expected one of five-points" in capsys.readouterr().err

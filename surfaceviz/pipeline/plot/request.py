@@ -12,8 +12,9 @@ from surfaceviz.start_folder import anchored
 
 if TYPE_CHECKING:
     from surfaceviz.records import Curvature, Edge, Slice
+    from surfaceviz.records.studies import StudyResult
 
-    Source = Slice | Curvature | Edge | str | Path
+    Source = Slice | Curvature | Edge | StudyResult | str | Path
 
 SURFACE, FROM_ABOVE = "surface", "trajectory"  # the kinds of picture that movies and windows show
 

@@ -12,15 +12,18 @@ from surfaceviz import render
 from surfaceviz.pipeline.outputs import claimed, refuse_inputs
 from surfaceviz.pipeline.plot.request import SURFACE, AnimationRequest, PlotRequest, ViewRequest, inputs_of
 from surfaceviz.records import Curvature, Edge, Slice
+from surfaceviz.records.studies import StudyResult
 from surfaceviz.render.figure import SPECTRUM, check_options, draw_figure, finished_part, with_distinct_titles
 from surfaceviz.render.labels import check_labels, plain, with_names
 from surfaceviz.render.plot_options import PlotOptions
 from surfaceviz.signals import raise_if_interrupted
 from surfaceviz.store import holds_edge, holds_training_curvature, read, read_curvature, read_edge
+from surfaceviz.store.study import holds_study, read_study
 
 if TYPE_CHECKING:
     from surfaceviz.pipeline.plot.request import Source
 
+Record = Slice | Curvature | Edge | StudyResult
 Warn = Callable[[str], None]
 
 
@@ -40,9 +43,12 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
     trainings = [record for record in records if isinstance(record, Curvature)]
     surfaces = [record for record in records if isinstance(record, Slice)]
     edges = [record for record in records if isinstance(record, Edge)]
+    studies = [record for record in records if isinstance(record, StudyResult)]
     if len({type(record) for record in records}) > 1:
-        raise ValueError("slices and curvature along trainings don't go into one picture; draw them apart")
-    if edges:
+        raise ValueError("got files of different kinds, which don't go into one picture; draw them apart")
+    if studies:
+        figure = _study_figure(studies, request.options)
+    elif edges:
         check_options(request.options, (), "a picture of the edge of stability")
         if request.options.kind != PlotOptions().kind:
             raise ValueError(
@@ -56,6 +62,19 @@ def run_plot(request: PlotRequest, *, warn: Warn) -> render.Picture:
     if request.output is not None:
         with claimed(request.output, inputs=inputs_of(request.sources)):
             render.save(figure, request.output, overwrite=request.overwrite)
+    return figure
+
+
+def _study_figure(studies: Sequence[StudyResult], options: PlotOptions) -> render.Picture:
+    """Return the figure of a study, which is the one that ``surfaceviz study`` wrote."""
+    if len(studies) > 1:
+        raise ValueError(f"got {len(studies)} studies; each has a picture of its own. Draw them apart")
+    check_options(options, (), "a picture of a study")
+    if options.kind != PlotOptions().kind or options.label:
+        raise ValueError("a file of surfaceviz study has one picture, without --kind and --label; leave them out")
+    figure = render.draw_study(studies[0], size=options.size)
+    if options.title:
+        figure.suptitle(plain(options.title))
     return figure
 
 
@@ -145,7 +164,8 @@ def _surfaces(sources: Sequence[Source], options: PlotOptions) -> list[Slice]:
     surfaces = []
     for record, name in zip(records, names, strict=True):
         if not isinstance(record, Slice):
-            raise ValueError(f"{name} holds sharpness along a training, and no slice to draw in 3-D")  # noqa: TRY004
+            what = "a study" if isinstance(record, StudyResult) else "sharpness along a training"
+            raise ValueError(f"{name} holds {what}, and no slice to draw in 3-D")  # noqa: TRY004
         if record.ndim == 1:
             raise ValueError(f"{name} holds a curve, and no surface to draw in 3-D")
         surfaces.append(record)
@@ -154,18 +174,18 @@ def _surfaces(sources: Sequence[Source], options: PlotOptions) -> list[Slice]:
     return [finished_part(surface, SURFACE) for surface in shown]
 
 
-def _records(sources: Sequence[Source]) -> tuple[list[Slice | Curvature | Edge], list[str]]:
+def _records(sources: Sequence[Source]) -> tuple[list[Record], list[str]]:
     """Return the records, and names that distinguish those of one problem: the names of their files, or numbers."""
     if not sources:
         raise ValueError("nothing to draw: give at least one slice")
-    records = [each if isinstance(each, Slice | Curvature | Edge) else _read(each) for each in sources]
-    names = [
-        str(i + 1) if isinstance(each, Slice | Curvature | Edge) else Path(each).stem for i, each in enumerate(sources)
-    ]
+    records = [each if isinstance(each, Record) else _read(each) for each in sources]
+    names = [str(i + 1) if isinstance(each, Record) else Path(each).stem for i, each in enumerate(sources)]
     return records, names
 
 
-def _read(path: str | Path) -> Slice | Curvature | Edge:
+def _read(path: str | Path) -> Record:
+    if holds_study(path):
+        return read_study(path)
     if holds_edge(path):
         return read_edge(path)
     return read_curvature(path) if holds_training_curvature(path) else read(path)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from surfaceviz.records.arrays import FloatArray, html_table
 
+_NOT_SMOOTH = "not smooth here"  # a kind of `hessian`
 _HEAD = ("loss", "index", "zeros", "kind", "points", "starts", "gradient norm")
 _ALIKE = 1e-6  # relative difference of losses that count as one in the table
 
@@ -111,8 +112,10 @@ def _row(points: CriticalPoints, family: NDArray[np.int64]) -> tuple[str, ...]:
 def critical_summary(points: CriticalPoints) -> str:
     """Return the number of points and of starts that reached none, in one line."""
     merged = ", up to permutations of hidden units" if points.permuted else ""
+    rough = points.kinds.count(_NOT_SMOOTH)
+    kinks = f" Points that are {_NOT_SMOOTH}: {rough}; at a kink no Hessian proves a kind." if rough else ""
     flat = f", {points.flat} of them at a minimum of |grad|^2 that is not critical" if points.flat else ""
     return (
         f"{len(points)} critical points{merged} from {points.starts} starts (seed {points.seed}); {points.unconverged} "
-        f"starts reached none{flat}. A search finds points, and does not prove that there are no others"
+        f"starts reached none{flat}.{kinks} A search finds points, and does not prove that there are no others"
     )

@@ -23,7 +23,7 @@ from surfaceviz.zoo.labelled_data import Dataset
 from surfaceviz.zoo.training import Recipe
 
 _SIZES = (64, 32, 32, 32, 10)
-_FACTOR, _EPS = 3.0, 1e-10
+FACTOR, _EPS = 3.0, 1e-10
 _FITTED = 0.5  # training loss below which a rate counts as one that trains; ours
 _FIRST = "1.weight"  # of the first layer
 _WORDS = ("without batch norm", "with batch norm")
@@ -48,10 +48,10 @@ def grown(model: nn.Module, *, statistics: bool) -> nn.Module:
             assert norm.running_mean is not None
             assert norm.running_var is not None
             with torch.no_grad():
-                layer.weight *= _FACTOR
+                layer.weight *= FACTOR
                 if statistics:
-                    norm.running_mean *= _FACTOR
-                    norm.running_var.copy_((norm.running_var + norm.eps) * _FACTOR**2 - norm.eps)
+                    norm.running_mean *= FACTOR
+                    norm.running_var.copy_((norm.running_var + norm.eps) * FACTOR**2 - norm.eps)
     return made
 
 
@@ -87,9 +87,9 @@ def _scale_rows(normed: nn.Module, data: Dataset) -> list[Row]:
     here, there = (spectrum_of(each, parameters=_FIRST, top=1, bottom=0, rtol=1e-9) for each in pair)
     even, same = (spectrum_of(each, parameters=_FIRST, top=1, bottom=0, rtol=1e-9, normalised=True) for each in pair)
     return [
-        Row(quantity=f"weights before norms times {_FACTOR:g}, statistics to match: change of the loss", known=0,
+        Row(quantity=f"weights before norms times {FACTOR:g}, statistics to match: change of the loss", known=0,
             found=there.loss - here.loss, allowed=1e-10),
-        Row(quantity="lambda_max of the first layer, plain over rescaled", known=_FACTOR**2,
+        Row(quantity="lambda_max of the first layer, plain over rescaled", known=FACTOR**2,
             found=here.lambda_max / there.lambda_max, allowed=1e-6),
         Row(quantity="lambda_max of D H D of the first layer, plain over rescaled", known=1,
             found=even.lambda_max / same.lambda_max, allowed=1e-6),
@@ -164,7 +164,7 @@ def _panels(
         StudyPanel(
             title="All weights before norms grow", x_label="factor", y_label="training loss",
             series=tuple(
-                line(f"statistics {word}", 1 + (_FACTOR - 1) * cut.axes[0], cut.values["train_loss"], kind)
+                line(f"statistics {word}", 1 + (FACTOR - 1) * cut.axes[0], cut.values["train_loss"], kind)
                 for word, cut, kind in zip(("fixed", "recalibrated"), cuts, ("line", "dashed"), strict=True)
             ),
         ),
