@@ -2,6 +2,7 @@
 
     python scripts/make_gallery.py [--data FOLDER] [NAME...]
     python scripts/make_gallery.py --studies
+    python scripts/make_gallery.py --comparisons [--all]
 
 The HDF5 files stay in ``build/gallery``, so that a picture that is made again needs no new evaluation.
 """
@@ -16,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from comparison_gallery import make_comparisons
 from study_gallery import make_studies
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -261,7 +263,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--data", help="the folder of Fashion-MNIST's IDX files")
     parser.add_argument("--studies", action="store_true", help="make the page of the studies only")
+    parser.add_argument("--comparisons", action="store_true", help="make the page of the comparisons only")
+    parser.add_argument("--all", action="store_true", help="of the comparisons: train and slice everything again")
     asked = parser.parse_args()
+    if asked.comparisons:
+        make_comparisons(anew=asked.all)
+        return
     if asked.studies:
         make_studies()
         return
