@@ -3,6 +3,7 @@
     python scripts/make_gallery.py [--data FOLDER] [--check] [NAME...]
     python scripts/make_gallery.py --pages
     python scripts/make_gallery.py --studies
+    python scripts/make_gallery.py --comparisons [--all]
 
 With ``--check``, pictures are made and compared with those committed, which stay; ``--pages`` writes the pages only.
 
@@ -19,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+from comparison_gallery import make_comparisons
 from gallery_pictures import PICTURES, Picture
 from same_picture import differences
 from study_gallery import make_studies
@@ -104,7 +106,12 @@ def main() -> int:
     parser.add_argument("--studies", action="store_true", help="make the page of the studies only")
     parser.add_argument("--pages", action="store_true", help="write the pages only")
     parser.add_argument("--check", action="store_true", help="compare the pictures with those committed")
+    parser.add_argument("--comparisons", action="store_true", help="make the page of the comparisons only")
+    parser.add_argument("--all", action="store_true", help="of the comparisons: train and slice everything again")
     asked = parser.parse_args()
+    if asked.comparisons:
+        make_comparisons(anew=asked.all)
+        return 0
     if asked.studies:
         make_studies()
         return 0

@@ -14,7 +14,7 @@ from surfaceviz.render.spectra.spectrum_panels import spectrum_stacks_height
 from surfaceviz.render.style import Size, scaled
 
 _PANEL, _BAR, _LABELS = 3.9, 0.9, 0.6  # inches of a 9 point font: a panel with its labels, a colour bar, labels below
-_NARROW = 2.3  # a panel, at least
+_NARROW, _STRIP = 2.3, 1.4  # a panel, at least; one of a strip of several rows, whose labels stand at its edges
 _MOST = 4  # panels in a row
 _FILLED = 0.85  # of a panel's width that its axes take
 
@@ -29,11 +29,18 @@ class FigureLayout:
     panel: float
 
 
-def columns_of(count: int, size: Size) -> int:
-    """Return how many of ``count`` panels stand side by side."""
+def columns_of(count: int, size: Size, *, strip: bool = False) -> int:
+    """Return how many of ``count`` panels stand side by side.
+
+    Args:
+        count: of panels.
+        size: of the whole.
+        strip: whether panels in several rows share the labels at the picture's edges, so that they may be narrower.
+    """
     if size.width is None:
         return min(count, _MOST)
-    return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(_NARROW))))
+    least = _STRIP if strip and count > _MOST else _NARROW
+    return max(1, min(count, _MOST, int((size.width - scaled(_BAR)) / scaled(least))))
 
 
 def surfaces_layout(

@@ -33,13 +33,14 @@ from surfaceviz.render.spectra.spectrum_panels import draw_spectrum_stacks, numb
 from surfaceviz.render.style import Size, scaled
 
 _NARROW = 3.2  # inches of a 9 point font: below it labels of axes take several lines
+_NARROWER, _FEW = 2.0, 2  # inches of a 9 point font: below it so many intervals of ticks have room
 _PATH_BAR = 0.8  # inches of a 9 point font: the bar of distances and the legend below the panels
 _TICKS, _INSET_TICKS = 14, 8  # of a colour bar, at most
 
 
 def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size) -> Picture:
     """Return a figure of 2-D slices side by side."""
-    columns = columns_of(len(surfaces), size)
+    columns = columns_of(len(surfaces), size, strip=True)
     rows = math.ceil(len(surfaces) / columns)
     ratio = max(panel_height(surface) for surface in surfaces)
     more = _PATH_BAR if distance_norm(surfaces) is not None else 0.0
@@ -49,15 +50,32 @@ def compose_surfaces(surfaces: Sequence[Slice], options: PlotOptions, size: Size
         ax.set_visible(False)
     axes = axes[: len(surfaces)]
     draw_panels(layout.above, axes, surfaces, options)
+    if rows > 1:
+        _label_once(axes, columns)
     if layout.panel < _NARROW:
         for ax in axes:
             ax.set_xlabel(broken(ax.get_xlabel()))
             ax.set_ylabel(broken(ax.get_ylabel()))
+    if layout.panel < _NARROWER:
+        for ax in axes:
+            ax.locator_params(nbins=_FEW)
     if layout.below is not None:
         for ax, surface, numbers in zip(axes, surfaces, numbers_of_points(surfaces), strict=True):
             draw_points(ax, surface, spectra_on_slice(surface), numbers)
         draw_spectrum_stacks(layout.below, surfaces, columns, [style.COLOURS[0]] * len(surfaces))
     return layout.figure
+
+
+def _label_once(axes: Sequence[Axes], columns: int) -> None:
+    """Leave labels and ticks out of a panel where the panel below it, or left of it, has the same axis."""
+    shown = [(ax.get_xlabel(), ax.get_xlim(), ax.get_ylabel(), ax.get_ylim()) for ax in axes]
+    for k, ax in enumerate(axes):
+        if k + columns < len(axes) and shown[k][:2] == shown[k + columns][:2]:
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+        if k % columns and shown[k][2:] == shown[k - 1][2:]:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
 
 
 def draw_panels(

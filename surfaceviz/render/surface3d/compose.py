@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # pyvista may be missing, and matplotlib draws instead
     from surfaceviz.render.surface3d.renderer import RenderedImage
 
 _WIDTH = 3.6  # inches of a 9 point font: a panel, about
+_FILLED = 0.75  # of a narrower panel's width that its picture takes
 _NARROW = 4.6  # inches of a 9 point font, that one line takes
 _RIGHT = 0.5  # of a panel: beyond it names stand to the left
 _ABOVE, _LINE = 16.0, 26.0  # points: a name above its mark, and below another name
@@ -48,7 +49,7 @@ class Panel:
 
 def panel_pixels(count: int, size: Size) -> tuple[int, int]:
     """Return the width and height in pixels that a panel is rendered at, for 300 dots an inch; both even."""
-    columns = columns_of(count, size)
+    columns = columns_of(count, size, strip=True)
     width = scaled(3.9) if size.width is None else size.width / columns
     across = int(min(1600, max(700, 300 * width)))
     return across // 2 * 2, int(across / RATIO) // 2 * 2
@@ -56,14 +57,16 @@ def panel_pixels(count: int, size: Size) -> tuple[int, int]:
 
 def compose(panels: Sequence[Panel], shown: Sequence[Quantity], size: Size) -> Picture:
     """Return a figure of rendered panels side by side, with one colour bar."""
-    columns = columns_of(len(panels), size)
+    columns = columns_of(len(panels), size, strip=True)
     rows = math.ceil(len(panels) / columns)
-    figure = surfaces_layout(rows, columns, 1 / RATIO, size, spectra=()).figure
+    layout = surfaces_layout(rows, columns, 1 / RATIO, size, spectra=())
+    figure, width = layout.figure, _WIDTH if layout.panel >= _WIDTH else _FILLED * layout.panel
     axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
-    for ax, panel, what in zip(axes, panels, shown, strict=False):
-        _draw_panel(ax, panel, what)
+    once = len(panels) > columns and _agree([panel.surface for panel in panels])
+    for k, (ax, panel, what) in enumerate(zip(axes, panels, shown, strict=False)):
+        _draw_panel(ax, panel, what, inches=width, ticks=not once or k % columns == 0)
     kept = axes[: len(panels)]
     draw_bars(figure, kept, panels[0].scene.levels, shown[0].label, surfaces=[panel.surface for panel in panels])
     write_directions(figure, [panel.surface for panel in panels])
@@ -94,28 +97,35 @@ def write_directions(figure: FigureBase, surfaces: Sequence[Slice]) -> None:
     figure.supxlabel(words, fontsize="small", color="#555555")
 
 
-def _draw_panel(ax: Axes, panel: Panel, what: Quantity) -> None:
+def _agree(surfaces: Sequence[Slice]) -> bool:
+    """Return whether slices have the same axes, so that the ticks of one tell those of all: heights have one scale."""
+    ends = [[(float(axis[0]), float(axis[-1])) for axis in surface.axes] for surface in surfaces]
+    return all(each == ends[0] for each in ends)
+
+
+def _draw_panel(ax: Axes, panel: Panel, what: Quantity, *, inches: float, ticks: bool) -> None:
     height, width = panel.image.pixels.shape[:2]
     ax.imshow(panel.image.pixels, extent=(0, width, height, 0), interpolation="antialiased")
     ax.set_axis_off()
     ax.set_title(title_of(panel.surface))
-    draw_ticks(ax, panel.scene, panel.image.projection, what.label, pixels=_pixels_of_a_point(panel.image))
+    pixels = _pixels_of_a_point(panel.image, inches)
+    if ticks:
+        draw_ticks(ax, panel.scene, panel.image.projection, what.label, pixels=pixels)
     if panel.scene.theta is not None:
         _draw_hidden(ax, panel.image, MarkedPoint(panel.scene.theta, "theta"))
     for point in panel.scene.points:
         _draw_hidden(ax, panel.image, point)
-    for point, shift in _spread(panel):
+    for point, shift in _spread(panel, pixels):
         _draw_name(ax, panel.image, point, shift)
 
 
-def _pixels_of_a_point(image: RenderedImage) -> float:
-    """Return about how many pixels of a panel's picture a typographic point takes."""
-    return image.projection.width / (72 * scaled(_WIDTH))
+def _pixels_of_a_point(image: RenderedImage, width: float) -> float:
+    """Return about how many pixels of a picture of a width, in inches of a 9 point font, a typographic point takes."""
+    return image.projection.width / (72 * scaled(width))
 
 
-def _spread(panel: Panel) -> list[tuple[MarkedPoint, float]]:
+def _spread(panel: Panel, pixels: float) -> list[tuple[MarkedPoint, float]]:
     """Return the points from above to below, each with how far above it, in points, its name covers no other's."""
-    pixels = _pixels_of_a_point(panel.image)
     rows: list[tuple[MarkedPoint, float]] = []
     last = -np.inf
     for point in sorted(panel.scene.points, key=lambda each: float(panel.image.projection(each.place[None])[0, 1])):

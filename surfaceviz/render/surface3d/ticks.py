@@ -17,7 +17,7 @@ from surfaceviz.render.surface3d.scene import FLOOR, HEIGHT, Scene
 
 _TICKS, _LEVELS = 5, 6  # along the floor, upwards; at most
 _SEEN = 0.1  # of the picture: from above there is no height to read
-_LINE = 11.0  # points that a line of type takes
+_LINE, _WORD = 11.0, 22.0  # points that a line of type takes, and a number along the floor
 _STEEP = 0.35  # of its length: an edge that leads across no further leads away from the camera
 _SLANT = 0.25  # of an edge, from which on its texts stand to one side
 _GREY = "#444444"
@@ -43,7 +43,8 @@ def draw_ticks(ax: Axes, scene: Scene, projection: Projection, label: str, *, pi
         if upright and abs(ends[1, 0] - ends[0, 0]) < _STEEP * np.linalg.norm(ends[1] - ends[0]):
             continue  # seen from its end: its texts would stand among those of the height
         start, end = _floor_edge(scene, projection, k)
-        shares, words = floor_ticks(scene.ranges[k])
+        room = float(np.linalg.norm(ends[1] - ends[0])) / pixels
+        shares, words = floor_ticks(scene.ranges[k], _TICKS - 1 if room > (_TICKS - 1) * scaled(_WORD) else 2)
         texts += _draw_edge(ax, projection, start, end, shares=shares, words=words, label=symbol, middle=middle)
     if upright:
         low, high = _upright_edge(scene, projection)
@@ -61,9 +62,9 @@ def _rise(projection: Projection) -> float:
     return float(np.ptp(rows)) / projection.height
 
 
-def floor_ticks(ends: tuple[float, float]) -> tuple[FloatArray, list[str]]:
-    """Return the tick positions of an axis as shares of its length, and their texts."""
-    ticks = np.asarray(MaxNLocator(_TICKS - 1).tick_values(*ends), float)
+def floor_ticks(ends: tuple[float, float], most: int = _TICKS - 1) -> tuple[FloatArray, list[str]]:
+    """Return the tick positions of an axis as shares of its length, and their texts; at most ``most`` intervals."""
+    ticks = np.asarray(MaxNLocator(most).tick_values(*ends), float)
     inside = ticks[(ticks >= ends[0] - 1e-12) & (ticks <= ends[1] + 1e-12)]
     return (inside - ends[0]) / (ends[1] - ends[0]), [f"{value:g}" for value in inside]
 
