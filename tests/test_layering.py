@@ -21,7 +21,6 @@ LEVELS = {
     "file_kinds": 0,
     "atomic_write": 0,
     "notebook": 1,
-    "user_key": 0,
     "signals": 1,
     "lock": 1,
     "inputs": 1,
@@ -113,7 +112,7 @@ def test_drawing_and_storing_need_no_torch() -> None:
     for room, path, tree in _modules():
         if room in ("render", "store", "records", "errors"):
             assert set(_rooms(tree)) <= {
-                "records", "errors", "atomic_write", "file_kinds", "start_folder", "inputs", "lock", "user_key",
+                "records", "errors", "atomic_write", "file_kinds", "start_folder", "inputs", "lock",
                 "printable", room,
             }, path  # fmt: skip
             assert not any(name.startswith("torch") for name in _imports(tree)), path

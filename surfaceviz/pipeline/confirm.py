@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from surfaceviz import user_key
 from surfaceviz.errors import ProblemError
 from surfaceviz.start_folder import anchored
+from surfaceviz.store.verify import user_key
 from surfaceviz.zoo import catalogue
 
 MARK = "made_from_mark"  # the attribute next to `made_from`

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import h5py
 
-from surfaceviz import user_key
 from surfaceviz.errors import SchemaError, UnverifiedFileWarning
 from surfaceviz.start_folder import anchored
 from surfaceviz.store.files import SCHEMA_VERSION, read_number
 from surfaceviz.store.typed import ContentError
+from surfaceviz.store.verify import user_key
 from surfaceviz.store.verify.checksum import Checked, check
 from surfaceviz.store.verify.unverified import clean_copy
 

@@ -1,7 +1,8 @@
 """The checksum of a file, in the 512 bytes before its HDF5 part.
 
 HDF5 calls them a user block: every HDF5 library skips them. They hold a line of text with the sha256 of the bytes after
-the block and the file's length, and a mark of the user who wrote it (see `surfaceviz.user_key`); the rest is 0.
+the block and the file's length, and a mark of the user who wrote it (see `surfaceviz.store.verify.user_key`); the
+rest is 0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import re
 from enum import Enum, auto
 
-from surfaceviz import user_key
+from surfaceviz.store.verify import user_key
 
 BLOCK_BYTES = 512  # the smallest user block that HDF5 allows
 _LINE = re.compile(

@@ -82,7 +82,7 @@ def run(*, quick: bool) -> Findings:
 
 
 def _scale_rows(normed: nn.Module, data: Dataset) -> list[Row]:
-    """Return what a factor of the weights does to the loss, to curvature, and to the gradient in training mode."""
+    """Return the effect of a factor of the weights on the loss, on curvature, and on the gradient in training mode."""
     pair = [problem_of(each, data) for each in (normed, grown(normed, statistics=True))]
     here, there = (spectrum_of(each, parameters=_FIRST, top=1, bottom=0, rtol=1e-9) for each in pair)
     even, same = (spectrum_of(each, parameters=_FIRST, top=1, bottom=0, rtol=1e-9, normalised=True) for each in pair)

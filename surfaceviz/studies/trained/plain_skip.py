@@ -113,7 +113,7 @@ def _seen(depth: int, ratios: dict[tuple[bool, int], float]) -> str:
 
 
 def _linear_rows() -> list[Row]:
-    """Return what is known of the linear networks: one surface, other gradients at weights 0."""
+    """Return the rows of the linear networks, which have one surface but other gradients at weights 0."""
     noise = torch.Generator().manual_seed(0)
     weights = 0.3 * torch.randn((_DEEP, _LINEAR, _LINEAR), generator=noise, dtype=torch.float64)
     unit, zero = torch.eye(_LINEAR, dtype=torch.float64), torch.zeros_like(weights)

@@ -91,7 +91,7 @@ def _quadratic_row() -> Row:
 
 
 def _stretch_rows(model: nn.Module, data: Dataset) -> list[Row]:
-    """Return what a factor of the weights before norms does to slices: raw ones are stretched, others unchanged."""
+    """Return the effect of a factor of the weights before norms on slices: raw ones are stretched, others unchanged."""
     wide = grown(model, statistics=True)
 
     def loss(model: nn.Module, reach: float, kind: str) -> np.ndarray:
