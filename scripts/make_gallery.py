@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="of the comparisons: train and slice everything again")
     asked = parser.parse_args()
     if asked.comparisons:
-        make_comparisons(anew=asked.all)
+        make_comparisons(anew=asked.all, data=asked.data)
         return
     if asked.studies:
         make_studies()
