@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="of the comparisons: train and slice everything again")
     asked = parser.parse_args()
     if asked.comparisons:
-        make_comparisons(anew=asked.all)
+        make_comparisons(anew=asked.all, data=asked.data)
         return 0
     if asked.studies:
         make_studies()
