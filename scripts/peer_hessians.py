@@ -47,7 +47,7 @@ def _hessian(task: Task, **options: Any) -> list[float]:
 def curvlinops_top(task: Task) -> Job:
     """Return the same by scipy's ARPACK over curvlinops."""
     operator = _curvlinops(task)
-    return lambda: eigsh(operator.to_scipy(), k=TOP, which="LA", tol=RTOL, return_eigenvectors=False).tolist()  # type: ignore[call-overload]
+    return lambda: eigsh(operator.to_scipy(), k=TOP, which="LA", tol=RTOL, return_eigenvectors=False).tolist()
 
 
 def curvlinops_density(task: Task) -> Job:
@@ -168,7 +168,7 @@ def exact_top(task: Task) -> list[float]:
     """Return the largest eigenvalues, ascending, by ARPACK over products in float64, to rounding."""
     size = sum(p.numel() for p in task.model.parameters())
     operator = LinearOperator((size, size), matvec=exact_product(task), dtype=np.float64)
-    found = eigsh(operator, k=TOP, which="LA", tol=1e-9, return_eigenvectors=False)  # type: ignore[call-overload]
+    found = eigsh(operator, k=TOP, which="LA", tol=1e-9, return_eigenvectors=False)
     return sorted(float(value) for value in found)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from surfaceviz.api.sharpness import sharpness
 from surfaceviz.records import Slice
-from surfaceviz.records.second_differences import second_difference
+from surfaceviz.records.local_models.second_differences import second_difference
 from surfaceviz.records.studies import StudyPanel
 from surfaceviz.studies.findings import Findings, Row, line
 from surfaceviz.studies.trained.digit_networks import digits, problem_of, scores, seeded, trained
