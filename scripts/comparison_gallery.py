@@ -8,7 +8,7 @@ import sys
 import time
 
 import numpy as np
-from comparison_steps import KEPT, Step, run_steps, seconds_of
+from comparison_steps import KEPT, MARK, Step, run_steps, seconds_of
 from sharp_flat_gallery import prepare_data, sharp_flat_section, sharp_flat_steps
 
 import surfaceviz
@@ -95,7 +95,7 @@ def _draw(command: str) -> str:
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=KEPT, check=True)
     print(f"{time.perf_counter() - begun:6.1f} s  {command}", flush=True)
-    return f"![](comparisons/{command.rsplit(maxsplit=1)[-1]})\n\n```sh\n{command}\n```\n"
+    return f"![](comparisons/{command.rsplit(maxsplit=1)[-1]})\n\n{MARK}```sh\n{command}\n```\n"
 
 
 def _finite(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -151,7 +151,7 @@ def _commands(steps: tuple[Step, ...]) -> str:
     seconds = seconds_of(steps)
     lines = "\n".join(f"{step.command}  # {seconds[step.makes]:.0f} s" for step in steps)
     head = "<details><summary>All commands, with seconds on a busy machine</summary>"
-    return f"{head}\n\n```sh\n{lines}\n```\n\n</details>\n"
+    return f"{head}\n\n{MARK}```sh\n{lines}\n```\n\n</details>\n"
 
 
 def make_comparisons(*, anew: bool = False, data: str | None = None) -> None:

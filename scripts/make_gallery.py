@@ -52,7 +52,8 @@ def pages() -> dict[str, str]:
     rows = [PICTURES[first : first + _COLUMNS] for first in range(0, len(PICTURES), _COLUMNS)]
     lines = [
         "# Gallery\n\nEach picture opens a page with its commands, what is seen, and what it does not show. The",
-        "pictures are made by `python scripts/make_gallery.py`. The studies have [a page of their own](studies.md).\n",
+        "pictures are made by `python scripts/make_gallery.py`. Networks are [compared](comparisons.md): plain",
+        "against skip connections, small against large batches. The [studies](studies.md) have a page of their own.\n",
         f"|{' |' * _COLUMNS}\n|{'---|' * _COLUMNS}",
     ]
     for row in rows:

@@ -73,6 +73,7 @@ beside the small batch and by {large:.3f} beside the large one, so on this line 
 contrary of what such lines are shown for. The line misleads either way: its unit is the distance between the two
 networks, for weights of whatever scale each of them has.
 
+<!-- run by: scripts/comparison_gallery.py -->
 ```sh
 {command}
 surfaceviz plot line.h5 -o line.png
