@@ -23,9 +23,7 @@ from surfaceviz.store.files import new_file, write_bytes
 ROOT = Path(__file__).resolve().parent.parent
 WORK, KEPT = ROOT / "build" / "comparisons", ROOT / "gallery" / "comparisons"
 _KEYS = KEPT / "steps.json"
-MARK = (
-    "<!-- run by: scripts/comparison_gallery.py -->\n"  # read by the tests of the docs
-)
+MARK = "<!-- run by: scripts/comparison_gallery.py -->\n"  # read by the tests of the docs
 _LOCAL = ("folder", "made_from_mark")  # attributes that hold only on the machine of the run
 _QUIET = {"slice": ["--no-plot", "--quiet"], "compare": ["--quiet"], "train": ["--quiet"]}
 
