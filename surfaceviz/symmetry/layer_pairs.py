@@ -170,7 +170,10 @@ def scale_before_norm(theta: Theta, layer: Layer, norm: Layer, factors: Tensor) 
     assert isinstance(norm.module, _BatchNorm)
     eps, mean, variance = norm.module.eps, norm.names["running_mean"], norm.names["running_var"]
     c = factors.to(theta[mean])
-    statistics = {mean: theta[mean] * c, variance: c.square() * (theta[variance] + eps) - eps}
+    scaled = c.square() * (theta[variance] + eps) - eps
+    rounding = 4 * torch.finfo(scaled.dtype).eps * eps
+    scaled = torch.where(scaled.abs() <= rounding, 0.0, scaled)  # a variance of 0 would else be rounded below it
+    statistics = {mean: theta[mean] * c, variance: scaled}
     return {**layer.scale_outputs(theta, factors), **statistics}
 
 
